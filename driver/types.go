@@ -1,0 +1,104 @@
+package driver
+
+import (
+	"context"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// System is the host as the driver sees it. Package host satisfies it.
+type System interface {
+	// Facts reads what plans need to know, once per operation.
+	Facts(ctx context.Context) (plan.Facts, error)
+	// Run applies one op. It returns nil where an op asks for what is
+	// already so and says that this is no error.
+	Run(ctx context.Context, op plan.Op) error
+	// DnsmasqAlive reports whether the pid file names a running dnsmasq.
+	DnsmasqAlive(pidFile string) bool
+	// Reload has a running dnsmasq read its hosts files again (SIGHUP).
+	Reload(pidFile string) error
+}
+
+// Ref names a network. Networks are found by UUID; Name is for messages.
+type Ref struct {
+	Name string
+	UUID xml.UUID
+}
+
+// ListFilter selects networks in List: libvirt's VIR_CONNECT_LIST_NETWORKS_*
+// bits. Bits of one pair are alternatives, pairs are all required.
+type ListFilter uint32
+
+// The bits of a ListFilter.
+const (
+	ListInactive ListFilter = 1 << iota
+	ListActive
+	ListPersistent
+	ListTransient
+	ListAutostart
+	ListNoAutostart
+)
+
+// EventKind is what happened to a network.
+type EventKind uint8
+
+// The events of libvirt's virNetworkEventLifecycleType, and the change of
+// metadata.
+const (
+	EventDefined EventKind = iota
+	EventUndefined
+	EventStarted
+	EventStopped
+	EventMetadata
+)
+
+// Event is one change of a network, told after the work succeeded.
+type Event struct {
+	Kind    EventKind
+	Network Ref
+	// MetadataType and URI are set for EventMetadata: 0 description, 1 title,
+	// 2 element, and the element's namespace.
+	MetadataType int
+	URI          string
+}
+
+// Kind is the class of an Error. Room rpc maps it to libvirt's error code.
+type Kind uint8
+
+// The kinds of Error, named after libvirt's error codes.
+const (
+	KindInternal             Kind = iota // VIR_ERR_INTERNAL_ERROR
+	KindNoNetwork                        // VIR_ERR_NO_NETWORK
+	KindNoPort                           // VIR_ERR_NO_NETWORK_PORT
+	KindPortExists                       // VIR_ERR_NETWORK_PORT_EXIST
+	KindOperationInvalid                 // VIR_ERR_OPERATION_INVALID
+	KindOperationFailed                  // VIR_ERR_OPERATION_FAILED
+	KindOperationUnsupported             // VIR_ERR_OPERATION_UNSUPPORTED
+	KindConfigUnsupported                // VIR_ERR_CONFIG_UNSUPPORTED
+	KindInvalidArg                       // VIR_ERR_INVALID_ARG
+	KindInvalidMAC                       // VIR_ERR_INVALID_MAC
+	KindHook                             // VIR_ERR_HOOK_SCRIPT_FAILED
+	KindSystem                           // VIR_ERR_SYSTEM_ERROR; Err holds the errno
+	KindNoMetadata                       // VIR_ERR_NO_NETWORK_METADATA
+	KindNoSupport                        // VIR_ERR_NO_SUPPORT
+)
+
+// Error is a refused or failed operation. Msg is libvirt's wording without the
+// prefix for the code. With KindSystem the cause's text is appended by the
+// reader of the error: "Msg: strerror".
+type Error struct {
+	Kind Kind
+	Msg  string
+	Err  error // cause; may be nil
+}
+
+func (e *Error) Error() string {
+	if e.Kind == KindSystem && e.Err != nil {
+		return e.Msg + ": " + e.Err.Error()
+	}
+	return e.Msg
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }

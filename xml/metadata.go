@@ -1,0 +1,4 @@
+package xml
+
+// Metadata is the <metadata> element: one child element a namespace.
+type Metadata struct{}
