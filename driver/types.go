@@ -102,3 +102,50 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Affect says which definition a change is for: libvirt's
+// VIR_NETWORK_UPDATE_AFFECT_* bits. Zero is the running definition of an active
+// network, else the persistent one.
+type Affect uint32
+
+// The bits of an Affect.
+const (
+	AffectLive Affect = 1 << iota
+	AffectConfig
+)
+
+// PortRef names a port of a network.
+type PortRef struct {
+	Network Ref
+	UUID    xml.UUID
+}
+
+// Lease is one DHCP lease. Strings that a lease does not have are empty.
+type Lease struct {
+	Interface string
+	Expiry    int64 // seconds since the epoch; 0: never
+	IPv6      bool
+	MAC       string
+	IAID      string
+	Address   string
+	Prefix    uint32
+	Hostname  string
+	ClientID  string // DHCPv4 client id or DHCPv6 DUID
+}
+
+// UpdateRequest is one virNetworkUpdate call.
+type UpdateRequest struct {
+	Command     xml.UpdateCommand
+	Section     xml.UpdateSection
+	ParentIndex int // -1: not given
+	Document    string
+	Affect      Affect
+}
+
+// MetadataRequest names a piece of metadata: libvirt's virNetworkMetadataType
+// (0 description, 1 title, 2 element with namespace URI).
+type MetadataRequest struct {
+	Type   int
+	URI    string
+	Affect Affect
+}
