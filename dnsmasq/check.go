@@ -1,0 +1,179 @@
+package dnsmasq
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/virbr/virbr/xml"
+)
+
+// maxLink is the length of the longest name of a link: IFNAMSIZ less the
+// terminating zero.
+const maxLink = 15
+
+// What a value may not hold depends on where it stands: a separator there
+// would start another field, another domain or a comment.
+const (
+	inDirective = " \t,\"\\/"    // between slashes, or one field of a directive
+	inField     = " \t,\"\\"     // one field of a directive; slashes are harmless
+	inHosts     = " \t,\"\\#/"   // a line of addn-hosts
+	inDHCPHost  = " \t,\"\\#/:[" // a line of dhcp-hostsfile
+)
+
+// hostKeywords are words that dnsmasq reads as an order, not as a name, in the
+// fields of a static host.
+var hostKeywords = map[string]bool{"ignore": true, "infinite": true}
+
+func internal(format string, args ...any) error {
+	return &xml.Error{Kind: xml.KindInternal, Msg: fmt.Sprintf(format, args...)}
+}
+
+func unsupported(format string, args ...any) error {
+	return &xml.Error{Kind: xml.KindUnsupported, Msg: fmt.Sprintf(format, args...)}
+}
+
+// checker keeps the first refused value.
+type checker struct{ err error }
+
+// value refuses control characters, invalid UTF-8, over-long text and each of
+// the forbidden characters.
+func (c *checker) value(what, text, forbidden string) {
+	if c.err != nil {
+		return
+	}
+	if len(text) > maxLine {
+		c.err = unsupported("%s is longer than %d bytes", what, maxLine)
+		return
+	}
+	if !utf8.ValidString(text) {
+		c.err = unsupported("invalid UTF-8 in %s", what)
+		return
+	}
+	for _, r := range text {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || strings.ContainsRune(forbidden, r) {
+			c.err = unsupported("invalid character %q in %s", r, what)
+			return
+		}
+	}
+}
+
+// record is value for what libvirt's own message names.
+func (c *checker) record(what, text, forbidden string) {
+	if c.err == nil && strings.ContainsAny(text, "\r\n") {
+		c.err = unsupported("%s must not contain line breaks", what)
+	}
+	c.value(what, text, forbidden)
+}
+
+func check(def *xml.Network, dhcp subnets, dirs Dirs) error {
+	var c checker
+	c.value("network name", def.Name, "/")
+	c.value("directory name", dirs.Run, "")
+	c.value("directory name", dirs.Dnsmasq, "")
+	c.bridge(def.Bridge.Name)
+	c.value("domain name", def.Domain.Name, inDirective)
+	for _, option := range def.DnsmasqOptions {
+		c.value("dnsmasq option", option, "")
+	}
+	c.dns(&def.DNS)
+	for i := range def.IPs {
+		c.value("tftp root", def.IPs[i].TFTPRoot, "")
+		if b := def.IPs[i].Bootp; b != nil {
+			c.value("bootp file name", b.File, "")
+		}
+	}
+	for _, ip := range dhcp.list() {
+		for _, h := range ip.Hosts {
+			c.host(h)
+		}
+	}
+	return c.err
+}
+
+// bridge refuses what the kernel would not take for a link's name and what
+// dnsmasq would not take for one name: "a,b" is two, "a*" is many.
+func (c *checker) bridge(name string) {
+	if c.err == nil && (name == "" || name == "." || name == ".." || len(name) > maxLink) {
+		c.err = unsupported("invalid bridge name %q", name)
+	}
+	c.value("bridge name", name, inDirective+"*:")
+}
+
+func (c *checker) dns(dns *xml.DNS) {
+	for _, f := range dns.Forwarders {
+		c.value("forwarder domain name", f.Domain, inDirective)
+		if c.err == nil && f.Domain == "" && !f.Addr.IsValid() {
+			c.err = unsupported("forwarder without address and domain")
+		}
+	}
+	for _, t := range dns.TXT {
+		c.record("DNS TXT record name", t.Name, inField)
+		c.record("DNS TXT record value", t.Value, `"`)
+	}
+	for _, s := range dns.SRV {
+		c.record("DNS SRV record service", s.Service, inField)
+		c.record("DNS SRV record protocol", s.Protocol, inField)
+		c.record("DNS SRV record domain", s.Domain, inField)
+		c.record("DNS SRV record target", s.Target, inField)
+	}
+	for _, h := range dns.Hosts {
+		for _, name := range h.Hostnames {
+			c.value("DNS host name", name, inHosts)
+			if c.err == nil && name == "" {
+				c.err = unsupported("empty DNS host name")
+			}
+		}
+	}
+}
+
+func (c *checker) host(h xml.DHCPHost) {
+	c.value("DHCP host name", h.Name, inDHCPHost)
+	c.hex("DHCP host MAC address", h.MAC)
+	c.hex("DHCP host id", h.ID)
+	switch {
+	case c.err != nil:
+	case hostKeywords[h.Name]:
+		c.err = unsupported("DHCP host name %q is a keyword of dnsmasq", h.Name)
+	case !h.IP.IsValid():
+		c.err = unsupported("DHCP host without IP address")
+	}
+}
+
+func (c *checker) hex(what, text string) {
+	bad := strings.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF:", r) })
+	if c.err == nil && bad >= 0 {
+		c.err = unsupported("invalid character %q in %s", text[bad], what)
+	}
+}
+
+// guardHash quotes each '#' that follows a blank, where dnsmasq would start a
+// comment. Commas keep their meaning.
+func guardHash(value string) string {
+	return strings.ReplaceAll(value, " #", `" #"`)
+}
+
+// quotePath returns a path that ends a line. dnsmasq takes it as it stands
+// unless it holds quotes, backslashes or what looks like a comment.
+func quotePath(path string) string {
+	if strings.Contains(path, " #") || strings.ContainsAny(path, `"\`) || strings.TrimSpace(path) != path {
+		return quote(path)
+	}
+	return path
+}
+
+// quoteField is quotePath for a value behind which more fields may stand, so
+// its commas must not end it.
+func quoteField(value string) string {
+	if strings.Contains(value, ",") {
+		return quote(value)
+	}
+	return quotePath(value)
+}
+
+// quote writes a value as a group: between its quotes dnsmasq gives commas,
+// blanks and '#' no meaning, and a backslash escapes.
+func quote(value string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
+}

@@ -1,0 +1,91 @@
+package dnsmasq
+
+import (
+	"github.com/virbr/virbr/xml"
+)
+
+// Files is what one dnsmasq reads. The zero value is a network without one.
+type Files struct {
+	Conf      string // its configuration; may be read by root only
+	Hosts     string // dhcp-hostsfile: one line for each static DHCP host
+	AddnHosts string // addn-hosts: names that <dns> gives to addresses
+}
+
+// Wanted reports whether a network has a dnsmasq: the host routes for it, it
+// has an address, and there is DNS or DHCP or TFTP to serve. Source: libvirt's
+// networkStartDhcpDaemon.
+func Wanted(def *xml.Network) bool {
+	if !def.Forward.Mode.Routed() {
+		return false
+	}
+	address, service := false, def.DNS.Enable != xml.No
+	for i := range def.IPs {
+		ip := &def.IPs[i]
+		if !ip.Address.IsValid() {
+			continue
+		}
+		address = true
+		service = service || ip.HasDHCP() || ip.TFTPRoot != ""
+	}
+	return address && service
+}
+
+// Compile returns the files of a network's dnsmasq. Every value that ends in a
+// line is checked again here, whatever the document's parser let through: a
+// line break in one of them would be a new directive, and dnsmasq runs the
+// program of a dhcp-script directive as root.
+//
+// An error is an *xml.Error with libvirt's wording where libvirt has one.
+func Compile(def *xml.Network, dirs Dirs) (Files, error) {
+	dhcp, err := findDHCP(def)
+	if err != nil {
+		return Files{}, err
+	}
+	if err := check(def, dhcp, dirs); err != nil {
+		return Files{}, err
+	}
+	var files Files
+	if files.Conf, err = conf(def, dhcp, dirs); err != nil {
+		return Files{}, err
+	}
+	if files.Hosts, err = hosts(dhcp); err != nil {
+		return Files{}, err
+	}
+	files.AddnHosts = addnHosts(def.DNS.Hosts)
+	return files, nil
+}
+
+// subnets holds the one <ip> of each family that has DHCP; nil: none has.
+type subnets struct{ v4, v6 *xml.IP }
+
+func (s subnets) any() bool { return s.v4 != nil || s.v6 != nil }
+
+// list returns the subnets that have DHCP, IPv4 first.
+func (s subnets) list() []*xml.IP {
+	var list []*xml.IP
+	for _, ip := range []*xml.IP{s.v4, s.v6} {
+		if ip != nil {
+			list = append(list, ip)
+		}
+	}
+	return list
+}
+
+func findDHCP(def *xml.Network) (subnets, error) {
+	var found subnets
+	for i := range def.IPs {
+		ip := &def.IPs[i]
+		if !ip.Address.IsValid() || !ip.HasDHCP() {
+			continue
+		}
+		place, family := &found.v4, "IPv4"
+		if ip.Is6() {
+			place, family = &found.v6, "IPv6"
+		}
+		if *place != nil {
+			return subnets{}, unsupported("Multiple %s dhcp sections found -- dhcp is supported only for a single %s address on each network", family, family)
+		}
+		*place = ip
+	}
+	return found, nil
+}

@@ -1,0 +1,179 @@
+package dnsmasq
+
+import (
+	"math/big"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/virbr/virbr/xml"
+)
+
+// dhcp writes the ranges of both families and the number of leases that they
+// hold. Static hosts do not count; with none but these dnsmasq's own limit of
+// 1000 leases stands.
+func (l *lines) dhcp(dhcp subnets) error {
+	var leases uint64
+	for _, ip := range dhcp.list() {
+		n, err := l.ranges(ip)
+		if err != nil {
+			return err
+		}
+		leases += n
+	}
+	if leases > 0 {
+		l.add("dhcp-lease-max=%d", leases)
+	}
+	return nil
+}
+
+// ranges writes the directives of one subnet and returns the number of
+// addresses in its ranges.
+func (l *lines) ranges(ip *xml.IP) (uint64, error) {
+	mask, err := maskText(ip)
+	if err != nil {
+		return 0, err
+	}
+	var total uint64
+	for _, r := range ip.Ranges {
+		n, err := RangeSize(r)
+		if err != nil {
+			return 0, err
+		}
+		total += n
+		l.add("dhcp-range=%s,%s,%s%s", r.Start, r.End, mask, suffix(r.Lease))
+	}
+	if ip.Is6() {
+		if len(ip.Ranges) == 0 {
+			l.add("dhcp-range=%s,static,%s", ip.Address, mask)
+		}
+		return total, nil
+	}
+	if len(ip.Ranges) == 0 {
+		l.add("dhcp-range=%s,static", ip.Address)
+	}
+	l.add("dhcp-no-override")
+	l.add("dhcp-authoritative")
+	if b := ip.Bootp; b != nil {
+		server := ""
+		if b.Server.IsValid() {
+			server = ",," + b.Server.String()
+		}
+		l.add("dhcp-boot=%s%s", quoteField(b.File), server)
+	}
+	return total, nil
+}
+
+// maskText returns what dnsmasq wants behind a range: a netmask for IPv4, a
+// prefix length for IPv6.
+func maskText(ip *xml.IP) (string, error) {
+	subnet, err := subnetOf(ip)
+	if err != nil {
+		return "", err
+	}
+	if ip.Is6() {
+		return strconv.Itoa(subnet.Bits()), nil
+	}
+	ones := ^uint32(0) << (32 - subnet.Bits())
+	return netip.AddrFrom4([4]byte{byte(ones >> 24), byte(ones >> 16), byte(ones >> 8), byte(ones)}).String(), nil
+}
+
+// RangeSize returns how many addresses a DHCP range holds, both ends counted.
+// A range whose ends differ in family or order, or that holds more than 65536
+// addresses, is refused in libvirt's words.
+func RangeSize(r xml.Range) (uint64, error) {
+	if !r.Start.IsValid() || !r.End.IsValid() || r.Start.Is4() != r.End.Is4() {
+		return 0, internal("mismatch of address family in range %s - %s", r.Start, r.End)
+	}
+	if r.End.Less(r.Start) {
+		if r.Start.Is4() {
+			return 0, internal("range %s - %s is reversed ", r.Start, r.End)
+		}
+		return 0, internal("range %s - %s start larger than end", r.Start, r.End)
+	}
+	start, end := new(big.Int).SetBytes(r.Start.AsSlice()), new(big.Int).SetBytes(r.End.AsSlice())
+	distance := end.Sub(end, start)
+	if !distance.IsUint64() || distance.Uint64() > 65535 {
+		return 0, internal("range %s - %s is too large (> 65535)", r.Start, r.End)
+	}
+	return distance.Uint64() + 1, nil
+}
+
+// LeaseTime returns a lease time in dnsmasq's form: a number with the first
+// letter of its unit ("200s", "10m", "1h"), "infinite", or "" for nil, which
+// leaves the choice to dnsmasq.
+func LeaseTime(l *xml.Lease) string {
+	if l == nil {
+		return ""
+	}
+	if l.Expiry == 0 {
+		return "infinite"
+	}
+	unit := "m"
+	switch l.Unit {
+	case "seconds":
+		unit = "s"
+	case "hours":
+		unit = "h"
+	}
+	return strconv.FormatUint(l.Expiry, 10) + unit
+}
+
+func suffix(l *xml.Lease) string {
+	if text := LeaseTime(l); text != "" {
+		return "," + text
+	}
+	return ""
+}
+
+// hosts writes the dhcp-hostsfile: IPv4 hosts, then IPv6 hosts, in the order of
+// the document.
+func hosts(dhcp subnets) (string, error) {
+	var l lines
+	for _, ip := range dhcp.list() {
+		for _, h := range ip.Hosts {
+			l.add("%s%s", hostFields(h, ip.Is6()), suffix(h.Lease))
+		}
+	}
+	return l.done()
+}
+
+func hostFields(h xml.DHCPHost, v6 bool) string {
+	var fields []string
+	switch {
+	case v6 && h.ID != "":
+		fields = append(fields, "id:"+h.ID)
+	case !v6 && h.MAC != "":
+		fields = append(fields, h.MAC, h.IP.String())
+	}
+	if h.Name != "" {
+		fields = append(fields, h.Name)
+	}
+	switch {
+	case v6:
+		fields = append(fields, "["+h.IP.String()+"]")
+	case h.MAC == "":
+		fields = append(fields, h.IP.String())
+	}
+	return strings.Join(fields, ",")
+}
+
+// addnHosts writes the addn-hosts file: one line for each address, with all
+// its names, in the order in which addresses are first named. Each field ends
+// in a tab, the last one too. dnsmasq reads this file word by word, so its lines
+// may have any length.
+func addnHosts(list []xml.DNSHost) string {
+	names := make(map[netip.Addr][]string)
+	var order []netip.Addr
+	for _, h := range list {
+		if _, seen := names[h.IP]; !seen {
+			order = append(order, h.IP)
+		}
+		names[h.IP] = append(names[h.IP], h.Hostnames...)
+	}
+	var text strings.Builder
+	for _, ip := range order {
+		text.WriteString(ip.String() + "\t" + strings.Join(names[ip], "\t") + "\t\n")
+	}
+	return text.String()
+}
