@@ -1,0 +1,173 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// write puts text into a file of its own and returns the path.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "t.conf")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestReadDaemon(t *testing.T) {
+	t.Parallel()
+	with := func(change func(*Daemon)) *Daemon {
+		d := defaultDaemon()
+		change(d)
+		return d
+	}
+	tests := []struct {
+		name, in string
+		want     *Daemon
+	}{
+		{"nothing configured: root alone", "", defaultDaemon()},
+		{"keys without a meaning here", "listen_tls = 0\ntls_port = \"16514\"\nprio_workers = 5\nadmin_max_clients = 5\nhost_uuid = \"x\"", defaultDaemon()},
+		{"polkit opens the socket", `auth_unix_rw = "polkit"`, with(func(d *Daemon) { d.ReadWrite = Socket{0o777, AuthPolkit} })},
+		{"polkit with permissions", "auth_unix_ro = \"polkit\"\nunix_sock_ro_perms = \"0750\"",
+			with(func(d *Daemon) { d.ReadOnly = Socket{0o750, AuthPolkit} })},
+		{"none stays closed", `auth_unix_rw = "none"`, defaultDaemon()},
+		{"group", "unix_sock_group = \"libvirt\"\nunix_sock_rw_perms = \"0770\"\nunix_sock_ro_perms = \"0770\"", with(func(d *Daemon) {
+			d.Group, d.ReadWrite.Perms, d.ReadOnly.Perms = "libvirt", 0o770, 0o770
+		})},
+		{"group without permissions", "unix_sock_group = \"libvirt\"\nunix_sock_ro_perms = \"0777\"", with(func(d *Daemon) {
+			d.Group, d.ReadOnly.Perms = "libvirt", 0o777
+			d.Warnings = []string{`unix_sock_group has no effect on a socket of mode 0700: set unix_sock_rw_perms to "0770"`}
+		})},
+		{"open to all", `unix_sock_rw_perms = "0777"`, with(func(d *Daemon) {
+			d.ReadWrite.Perms = 0o777
+			d.Warnings = []string{"every local user may change networks: unix_sock_rw_perms is open to all and auth_unix_rw is none"}
+		})},
+		{"limits", "max_clients = 7\nmax_queued_clients = 8\nmax_anonymous_clients = 0\nmax_client_requests = 9\nkeepalive_interval = -1\nkeepalive_count = 3",
+			with(func(d *Daemon) {
+				d.MaxClients, d.Backlog, d.MaxAnonymous, d.MaxRequests = 7, 8, 0, 9
+				d.KeepaliveInterval, d.KeepaliveCount = -time.Second, 3
+			})},
+		{"the rest", "unix_sock_dir = \"/run/x\"\naccess_drivers = [ \"polkit\" ]\nlog_level = 1", with(func(d *Daemon) {
+			d.SocketDir, d.AccessDrivers, d.LogLevel = "/run/x", []string{"polkit"}, slog.LevelDebug
+		})},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := ReadDaemon(write(t, tt.in), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	t.Parallel()
+	daemon := func(path string) error { _, err := ReadDaemon(path, false); return err }
+	network := func(path string) error { _, err := ReadNetwork(path, false); return err }
+	virbrd := func(path string) error { _, err := ReadVirbrd(path, false); return err }
+	tests := []struct {
+		name string
+		read func(string) error
+		in   string
+		want string // with t.conf for the file's path
+	}{
+		{"every error at once", daemon, "max_clients = \"5\"\nkeepalive_count = -1\n",
+			"t.conf:1: max_clients: a number was wanted, this is a string in quotes\nt.conf:2: keepalive_count: -1 is not within 0 and 32767"},
+		{"authentication", daemon, `auth_unix_rw = "kerberos"`, `t.conf:1: auth_unix_rw: "kerberos" is neither "polkit" nor "none"`},
+		{"empty authentication", daemon, `auth_unix_ro = ""`, `t.conf:1: auth_unix_ro: "" is neither "polkit" nor "none"`},
+		{"sasl", daemon, `auth_unix_rw = "sasl"`, `t.conf:1: auth_unix_rw: virbrd has no SASL; use "polkit" or "none"`},
+		{"permissions in decimal", daemon, `unix_sock_rw_perms = 0770`, `t.conf:1: unix_sock_rw_perms: a string in quotes was wanted, this is a number`},
+		{"permissions not octal", daemon, `unix_sock_rw_perms = "0999"`, `t.conf:1: unix_sock_rw_perms: "0999" is not a set of permissions such as "0770"`},
+		{"permissions with set-uid", daemon, `unix_sock_ro_perms = "4777"`, `t.conf:1: unix_sock_ro_perms: "4777" is not a set of permissions such as "0770"`},
+		{"relative directory", daemon, `unix_sock_dir = "run"`, `t.conf:1: unix_sock_dir: "run" is not an absolute path`},
+		{"access driver", daemon, `access_drivers = [ "selinux" ]`, `t.conf:1: access_drivers: there is no access driver "selinux"; known is "polkit"`},
+		{"no list", daemon, `access_drivers = "polkit"`, `t.conf:1: access_drivers: a list of strings was wanted, this is a string in quotes`},
+		{"no clients", daemon, "max_clients = 0", "t.conf:1: max_clients: 0 is not within 1 and 2147483647"},
+		{"backend", network, `firewall_backend = "pf"`, `t.conf:1: firewall_backend: unrecognized firewall_backend = 'pf'; known are "nftables" and "none"`},
+		{"typing error", virbrd, "\nlog_levl = \"debug\"", "t.conf:2: log_levl: unknown key; did you mean log_level?"},
+		{"unknown", virbrd, "colour = \"blue\"", "t.conf:1: colour: unknown key; known are log_level, timeout"},
+		{"libvirt's key", virbrd, "max_clients = 5", "t.conf:1: max_clients: this key belongs into virtnetworkd.conf"},
+		{"level", virbrd, `log_level = "loud"`, `t.conf:1: log_level: there is no log level "loud"; known are debug, info, warn and error`},
+		{"timeout", virbrd, "timeout = -5", "t.conf:1: timeout: -5 is not within 0 and 31536000"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := write(t, tt.in)
+			err := tt.read(path)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if diff := cmp.Diff(tt.want, strings.ReplaceAll(err.Error(), path, "t.conf")); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReadNetwork(t *testing.T) {
+	t.Parallel()
+	iptables := []string{`firewall_backend = "iptables": virbr makes its rules with nftables, in table inet virbr`}
+	tests := []struct {
+		in   string
+		want Network
+	}{
+		{"", Network{}},
+		{`firewall_backend = "nftables"`, Network{}},
+		{`firewall_backend = "none"`, Network{Backend: BackendNone}},
+		{`firewall_backend = "iptables"`, Network{Warnings: iptables}},
+		{"later_key = 1", Network{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.in, func(t *testing.T) {
+			t.Parallel()
+			got, err := ReadNetwork(write(t, tt.in), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(&tt.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReadVirbrd(t *testing.T) {
+	t.Parallel()
+	got, err := ReadVirbrd(write(t, "log_level = \"warn\"\ntimeout = 120\n"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	warn := slog.LevelWarn
+	if diff := cmp.Diff(&Virbrd{LogLevel: &warn, Timeout: 2 * time.Minute}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "none.conf")
+	if d, err := ReadDaemon(path, true); err != nil || d.MaxClients != 5000 {
+		t.Errorf("optional: %+v, %v", d, err)
+	}
+	if _, err := ReadDaemon(path, false); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("required: %v, want fs.ErrNotExist", err)
+	}
+	if _, err := ReadDaemon(t.TempDir(), true); err == nil {
+		t.Error("a directory was accepted")
+	}
+}
