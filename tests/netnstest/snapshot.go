@@ -1,0 +1,71 @@
+package netnstest
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// timer matches what a bridge counts down.
+var timer = regexp.MustCompile(`(\w+)_timer +[0-9.]+`)
+
+// Snapshot returns the state of the test's network namespace by topic: links,
+// addresses, routes, nftables ruleset, qdiscs, filters and sysctls (those of
+// /proc/sys/net). Two of them can be compared with go-cmp. Counters, timers and
+// indexes are left out. A topic whose program is missing fails the test.
+func Snapshot(t testing.TB) map[string]string {
+	t.Helper()
+	NeedProgram(t, "ip", "tc", "nft", "sysctl")
+	state := map[string]string{
+		"links":     timer.ReplaceAllString(output(t, "ip", "-o", "-d", "link", "show"), "${1}_timer 0"),
+		"addresses": output(t, "ip", "-o", "addr", "show"),
+		"routes":    output(t, "ip", "route", "show", "table", "all"),
+		"routes6":   output(t, "ip", "-6", "route", "show", "table", "all"),
+		"rules":     output(t, "nft", "-s", "list", "ruleset"),
+		"qdiscs":    output(t, "tc", "qdisc", "show"),
+		"sysctls":   sysctls(),
+	}
+	links, err := os.ReadDir("/sys/class/net")
+	if err != nil {
+		t.Fatalf("listing links: %v", err)
+	}
+	for _, l := range links {
+		state["tc "+l.Name()] = output(t, "tc", "class", "show", "dev", l.Name()) +
+			output(t, "tc", "filter", "show", "dev", l.Name()) +
+			output(t, "tc", "filter", "show", "dev", l.Name(), "egress") +
+			output(t, "tc", "filter", "show", "dev", l.Name(), "ingress")
+	}
+	return state
+}
+
+// output runs a program that lists something.
+func output(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	out, err := cmd.CombinedOutput()
+	if err != nil && !strings.Contains(string(out), "Specified qdisc kind is unknown") {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// sysctls reads the settings of /proc/sys/net that are this namespace's own.
+func sysctls() string {
+	var b strings.Builder
+	for _, root := range []string{"/proc/sys/net/ipv4", "/proc/sys/net/ipv6"} {
+		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || strings.Contains(path, "/neigh/") || strings.HasSuffix(path, "/stable_secret") {
+				return nil //nolint:nilerr // a link may go while we walk
+			}
+			if data, err := os.ReadFile(path); err == nil {
+				b.WriteString(path + "=" + string(data))
+			}
+			return nil
+		})
+	}
+	return b.String()
+}
