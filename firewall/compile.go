@@ -1,13 +1,222 @@
 package firewall
 
-import "github.com/virbr/virbr/xml"
+import (
+	"fmt"
+	"math"
+	"net/netip"
 
-// Network is the firewall rules of one network: its own chains, and the
-// elements that lead to them from the maps of the base chains.
-type Network struct {
-	Bridge string // the key: rules of one bridge replace each other
-}
+	"github.com/virbr/virbr/xml"
+)
 
 // Compile returns the rules of a network, or nil where its forward mode has
-// none (open, bridge and the modes without a bridge).
-func Compile(def *xml.Network) (*Network, error) { return nil, nil }
+// none (open, bridge and the modes without a bridge). The verdicts are those
+// of libvirt's networkAddFirewallRules, but that leaving and entering are both
+// asked (see [Base]).
+//
+// The definition must be complete: bridge name and addresses chosen. A port
+// range that ends before it starts is an [xml.Error], as at libvirt's start of
+// a network; values that cannot be written into a rule are plain errors.
+func Compile(def *xml.Network) (*Network, error) {
+	switch def.Forward.Mode {
+	case xml.ForwardNone, xml.ForwardNAT, xml.ForwardRoute:
+	case xml.ForwardOpen, xml.ForwardBridge, xml.ForwardPrivate,
+		xml.ForwardVEPA, xml.ForwardPassthrough, xml.ForwardHostdev:
+		return nil, nil
+	default:
+		return nil, fmt.Errorf("compiling the firewall of network %q: unknown forward mode %d", def.Name, def.Forward.Mode)
+	}
+	c, err := newCompiler(def)
+	if err != nil {
+		return nil, err
+	}
+	n := &Network{Bridge: c.bridge}
+	c.filter(n, LeaveMap, c.leave())
+	c.filter(n, EnterMap, c.enter())
+	if c.mode == xml.ForwardNAT {
+		c.nat(n, NAT4Map, c.subnets4)
+		if c.nat6 {
+			c.nat(n, NAT6Map, c.subnets6)
+		}
+	}
+	return n, n.Validate()
+}
+
+// compiler is the part of a definition that the firewall needs, checked.
+type compiler struct {
+	bridge   string
+	dev      string // "": any
+	mode     xml.ForwardMode
+	nat6     bool
+	subnets4 []netip.Prefix // merged
+	subnets6 []netip.Prefix
+
+	addrStart, addrEnd netip.Addr // invalid: masquerade
+	portStart, portEnd uint16
+}
+
+func newCompiler(def *xml.Network) (*compiler, error) {
+	c := &compiler{
+		bridge: def.Bridge.Name,
+		dev:    def.Forward.Dev(),
+		mode:   def.Forward.Mode,
+		nat6:   def.Forward.NAT.IPv6 == xml.Yes,
+	}
+	if err := checkDevice(c.bridge); err != nil {
+		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
+	}
+	if c.mode == xml.ForwardNone {
+		c.dev = ""
+	}
+	if c.dev != "" {
+		if err := checkDevice(c.dev); err != nil {
+			return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
+		}
+	}
+	for i := range def.IPs {
+		p, err := subnet(&def.IPs[i])
+		if err != nil {
+			return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
+		}
+		if p.Addr().Is4() {
+			c.subnets4 = append(c.subnets4, p)
+		} else {
+			c.subnets6 = append(c.subnets6, p)
+		}
+	}
+	c.subnets4, c.subnets6 = merge(c.subnets4), merge(c.subnets6)
+	if c.mode != xml.ForwardNAT {
+		return c, nil
+	}
+	return c, c.takeNAT(def)
+}
+
+// takeNAT checks the <nat> element. Equal ends of the port range are accepted,
+// unlike in libvirt: one port is a range too.
+func (c *compiler) takeNAT(def *xml.Network) error {
+	nat := &def.Forward.NAT
+	start, end := nat.PortStart, nat.PortEnd
+	if start == 0 && end == 0 {
+		start, end = 1024, math.MaxUint16
+	}
+	if start == 0 || start > end || end > math.MaxUint16 {
+		return &xml.Error{Kind: xml.KindInternal, Msg: fmt.Sprintf("Invalid port range '%d-%d'.", start, end)}
+	}
+	c.portStart, c.portEnd = uint16(start), uint16(end)
+	a, b := nat.AddressStart, nat.AddressEnd
+	if a.IsValid() != b.IsValid() || a.IsValid() && (!a.Is4() || !b.Is4() || b.Less(a)) {
+		return fmt.Errorf("compiling the firewall of network %q: %q to %q is not a range of IPv4 addresses", def.Name, a, b)
+	}
+	c.addrStart, c.addrEnd = a, b
+	return nil
+}
+
+// filter adds a chain and the element that leads to it.
+func (c *compiler) filter(n *Network, m string, rules []Rule) {
+	chain := ChainName(m, c.bridge)
+	n.Chains = append(n.Chains, Chain{Name: chain, Rules: rules})
+	n.Elements = append(n.Elements, Element{Map: m, Name: c.bridge, Chain: chain})
+}
+
+// leave returns the rules for what guests send. Traffic within the bridge comes
+// first: it gets here when guests have addresses of two subnets, or with
+// br_netfilter.
+func (c *compiler) leave() []Rule {
+	rules := []Rule{allow(device(OutName, c.bridge))}
+	if c.mode != xml.ForwardNone {
+		for _, p := range c.subnets4 {
+			rules = append(rules, allow(c.only(OutName, Match{Field: Source4, Prefix: p})...))
+		}
+		for _, p := range c.subnets6 {
+			rules = append(rules, allow(c.only(OutName, Match{Field: Source6, Prefix: p})...))
+		}
+	}
+	return append(rules, reject())
+}
+
+// enter returns the rules for what is sent to guests. IPv6 that is not
+// translated is routed, also in mode nat: the outside can open connections.
+func (c *compiler) enter() []Rule {
+	rules := []Rule{allow(device(InName, c.bridge))}
+	if c.mode != xml.ForwardNone {
+		for _, p := range c.subnets4 {
+			m := c.only(InName, Match{Field: Dest4, Prefix: p})
+			if c.mode == xml.ForwardNAT {
+				m = append(m, Match{Field: State, Word: Established})
+			}
+			rules = append(rules, allow(m...))
+		}
+		for _, p := range c.subnets6 {
+			m := c.only(InName, Match{Field: Dest6, Prefix: p})
+			if c.mode == xml.ForwardNAT && c.nat6 {
+				m = append(m, Match{Field: State, Word: Established})
+			}
+			rules = append(rules, allow(m...))
+		}
+	}
+	return append(rules, reject())
+}
+
+// only puts the forward device, if there is one, in front of a condition.
+func (c *compiler) only(f Field, m Match) []Match {
+	if c.dev == "" {
+		return []Match{m}
+	}
+	return []Match{device(f, c.dev), m}
+}
+
+// nat adds a chain that translates sources and the elements that lead to it,
+// one a subnet. Multicast and broadcast that stay on the link, and traffic
+// within the subnet, keep their addresses. Ports matter for tcp and udp only.
+func (c *compiler) nat(n *Network, m string, subnets []netip.Prefix) {
+	if len(subnets) == 0 {
+		return
+	}
+	source, dest, exempt := Source4, Dest4, exempt4()
+	if m == NAT6Map {
+		source, dest, exempt = Source6, Dest6, exempt6()
+	}
+	var rules []Rule
+	if c.dev != "" {
+		rules = append(rules, allow(Match{Field: OutName, Not: true, Word: c.dev}))
+	}
+	for _, p := range exempt {
+		rules = append(rules, allow(Match{Field: dest, Prefix: p}))
+	}
+	chain := ChainName(m, c.bridge)
+	for _, p := range subnets {
+		rules = append(rules, allow(Match{Field: source, Prefix: p}, Match{Field: dest, Prefix: p}))
+		n.Elements = append(n.Elements, Element{Map: m, Prefix: p, Chain: chain})
+	}
+	do := Action{Kind: Masquerade}
+	if m == NAT4Map && c.addrStart.IsValid() {
+		do = Action{Kind: SNAT, AddrStart: c.addrStart, AddrEnd: c.addrEnd}
+	}
+	ported := do
+	ported.PortStart, ported.PortEnd = c.portStart, c.portEnd
+	n.Chains = append(n.Chains, Chain{Name: chain, Rules: append(rules,
+		Rule{Match: []Match{{Field: Protocol, Word: "tcp"}}, Counter: true, Do: ported},
+		Rule{Match: []Match{{Field: Protocol, Word: "udp"}}, Counter: true, Do: ported},
+		Rule{Counter: true, Do: do},
+	)})
+}
+
+// exempt4 lists the IPv4 destinations that are never translated: local network
+// control (RFC 5771) and limited broadcast (RFC 919).
+func exempt4() []netip.Prefix {
+	return []netip.Prefix{
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{224, 0, 0, 0}), 24),
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), 32),
+	}
+}
+
+// exempt6 lists the IPv6 destinations that are never translated: link-local
+// multicast (RFC 4291 section 2.7).
+func exempt6() []netip.Prefix {
+	return []netip.Prefix{netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xff, 1: 0x02}), 16)}
+}
+
+func device(f Field, name string) Match { return Match{Field: f, Word: name} }
+
+func allow(m ...Match) Rule { return Rule{Match: m, Counter: true, Do: Action{Kind: Return}} }
+
+func reject() Rule { return Rule{Counter: true, Do: Action{Kind: Reject}} }

@@ -1,0 +1,143 @@
+package firewall
+
+import (
+	"fmt"
+	"strings"
+)
+
+// String prints the ruleset as a script for nft -f. The script adds to a table
+// that is already there.
+func (r *Ruleset) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "table inet %s {\n", TableName)
+	for i, m := range r.Maps {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		r.writeMap(&b, m)
+	}
+	for _, c := range r.Chains {
+		b.WriteByte('\n')
+		c.write(&b)
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// String prints the whole table with this one network in it, as a script for
+// nft -f. A nil network has no rules and prints nothing.
+func (n *Network) String() string {
+	if n == nil {
+		return ""
+	}
+	return Base().With(n).String()
+}
+
+func (r *Ruleset) writeMap(b *strings.Builder, m Map) {
+	fmt.Fprintf(b, "\tmap %s {\n\t\ttype %s : verdict\n", m.Name, m.Key)
+	if m.Interval() {
+		b.WriteString("\t\tflags interval\n")
+	}
+	var elements []string
+	for _, e := range r.Elements {
+		if e.Map == m.Name {
+			elements = append(elements, e.String())
+		}
+	}
+	if len(elements) > 0 {
+		fmt.Fprintf(b, "\t\telements = { %s }\n", strings.Join(elements, ",\n\t\t\t     "))
+	}
+	b.WriteString("\t}\n")
+}
+
+// Interval reports whether the map's keys are ranges.
+func (m Map) Interval() bool { return m.Key != KeyName }
+
+// String prints the element as in a list of elements:
+// "192.168.122.0/24 : jump nat4_virbr0".
+func (e Element) String() string {
+	key := e.Prefix.String()
+	if !e.Prefix.IsValid() {
+		key = quote(e.Name)
+	}
+	return key + " : jump " + e.Chain
+}
+
+func (c *Chain) write(b *strings.Builder) {
+	fmt.Fprintf(b, "\tchain %s {\n", c.Name)
+	if h := c.Hook; h != nil {
+		fmt.Fprintf(b, "\t\ttype %s hook %s priority %d; policy accept;\n", h.Type, h.Name, h.Priority)
+	}
+	for _, r := range c.Rules {
+		fmt.Fprintf(b, "\t\t%s\n", r)
+	}
+	b.WriteString("\t}\n")
+}
+
+// String prints the rule in nft's language.
+func (r Rule) String() string {
+	var parts []string
+	for _, m := range r.Match {
+		parts = append(parts, m.String())
+	}
+	if r.Counter {
+		parts = append(parts, "counter")
+	}
+	return strings.Join(append(parts, r.Do.String()), " ")
+}
+
+// String prints the condition in nft's language.
+func (m Match) String() string {
+	var value string
+	switch m.Field {
+	case InName, OutName:
+		value = quote(m.Word)
+	case Source4, Dest4, Source6, Dest6:
+		value = m.Prefix.String()
+		if m.Prefix.IsSingleIP() {
+			value = m.Prefix.Addr().String()
+		}
+	case Protocol, State:
+		value = m.Word
+	}
+	if m.Not {
+		return string(m.Field) + " != " + value
+	}
+	return string(m.Field) + " " + value
+}
+
+// String prints the action in nft's language.
+func (a Action) String() string {
+	switch a.Kind {
+	case Return, Reject:
+		return string(a.Kind)
+	case Lookup:
+		return fmt.Sprintf("%s vmap @%s", a.Field, a.Map)
+	case Masquerade:
+		if a.PortStart != 0 {
+			return "masquerade to " + a.ports()
+		}
+		return "masquerade"
+	case SNAT:
+		to := a.AddrStart.String()
+		if a.AddrEnd != a.AddrStart {
+			to += "-" + a.AddrEnd.String()
+		}
+		return "snat ip to " + to + a.ports()
+	}
+	return fmt.Sprintf("unknown action %q", string(a.Kind))
+}
+
+func (a Action) ports() string {
+	switch a.PortStart {
+	case 0:
+		return ""
+	case a.PortEnd:
+		return fmt.Sprintf(":%d", a.PortStart)
+	}
+	return fmt.Sprintf(":%d-%d", a.PortStart, a.PortEnd)
+}
+
+// quote puts a device name between quotes. nft knows no escapes; checkDevice
+// has made sure that the name needs none.
+func quote(name string) string { return `"` + name + `"` }
