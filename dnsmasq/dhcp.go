@@ -67,7 +67,7 @@ func (l *lines) ranges(ip *xml.IP) (uint64, error) {
 // maskText returns what dnsmasq wants behind a range: a netmask for IPv4, a
 // prefix length for IPv6.
 func maskText(ip *xml.IP) (string, error) {
-	subnet, err := subnetOf(ip)
+	subnet, err := Subnet(ip)
 	if err != nil {
 		return "", err
 	}

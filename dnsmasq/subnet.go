@@ -7,9 +7,9 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// subnetOf returns an address with its prefix length: the one given, else the
+// Subnet returns an address with its prefix length: the one given, else the
 // netmask's, else that of the address class (IPv4) or 64 (IPv6).
-func subnetOf(ip *xml.IP) (netip.Prefix, error) {
+func Subnet(ip *xml.IP) (netip.Prefix, error) {
 	n := int(ip.Prefix)
 	if n == 0 {
 		n = defaultBits(ip)

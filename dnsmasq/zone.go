@@ -12,7 +12,7 @@ import (
 // is exactly an <ip>'s subnet. A prefix that ends inside a label has no such
 // zone.
 func reverseZone(ip *xml.IP, bridge string) (string, error) {
-	subnet, err := subnetOf(ip)
+	subnet, err := Subnet(ip)
 	if err != nil {
 		return "", internal("bridge '%s' has an invalid netmask or IP address", bridge)
 	}

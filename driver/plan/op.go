@@ -88,6 +88,7 @@ type UnfillChecksums struct{ Bridge string }
 type SetZone struct {
 	Link, Zone string
 	Routed     bool
+	Network    string // the network's name, for messages
 }
 
 // UnsetZone takes an interface out of its firewalld zone.

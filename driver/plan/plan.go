@@ -1,6 +1,10 @@
 package plan
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/virbr/virbr/xml"
+)
 
 // Step is one op of a plan and how to take it back.
 type Step struct {
@@ -30,7 +34,18 @@ type Facts struct {
 
 	NoIPv6 bool // the kernel has no net/ipv6 below /proc/sys
 
+	// VFs lists the virtual functions of SR-IOV physical functions by the
+	// netdev of the physical function, in the order of sysfs's virtfnN links.
+	// A netdev that is no physical function has no entry.
+	VFs map[string][]VF
+
 	Dnsmasq DnsmasqFacts
+}
+
+// VF is one SR-IOV virtual function.
+type VF struct {
+	Netdev string // "": its driver made none
+	PCI    xml.PCIAddress
 }
 
 // Link is one network interface.

@@ -1,0 +1,255 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"path"
+	"strings"
+
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/xml"
+)
+
+// Compile returns the steps that start a network on a host with the given
+// facts. The definition must be complete: names, MAC address and UUID chosen.
+// Steps and errors come in the order of libvirt's networkStartNetworkVirtual
+// and networkStartNetworkBridge, so what libvirt would report first is
+// reported first. An error is an *[Error], an *[xml.Error] or of package
+// firewall.
+func Compile(def *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
+	c := &compiler{def: def, facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
+	var parts []func() error
+	switch def.Forward.Mode {
+	case xml.ForwardNone, xml.ForwardNAT, xml.ForwardRoute, xml.ForwardOpen:
+		parts = []func() error{
+			c.clashes, c.link, c.ipv6, c.firewall, c.addresses, c.up,
+			c.forwarding, c.dnsmasq, c.register, c.bandwidth,
+		}
+	case xml.ForwardBridge:
+		parts = []func() error{c.pool}
+		if c.bridge != "" {
+			parts = []func() error{c.named, c.bandwidth, c.vlanFiltering}
+		}
+	case xml.ForwardPrivate, xml.ForwardVEPA, xml.ForwardPassthrough, xml.ForwardHostdev:
+		parts = []func() error{c.pool}
+	default:
+		return nil, refuse(KindInternal, "unknown forward mode %d", def.Forward.Mode)
+	}
+	for _, part := range parts {
+		if err := part(); err != nil {
+			return nil, err
+		}
+	}
+	return &Plan{Steps: c.steps}, nil
+}
+
+// compiler collects the steps of one plan.
+type compiler struct {
+	def    *xml.Network
+	facts  Facts
+	dirs   dnsmasq.Dirs
+	bridge string
+	steps  []Step
+}
+
+func (c *compiler) add(steps ...Step) { c.steps = append(c.steps, steps...) }
+
+// do adds a step that has no undo of its own: the bridge's removal is its undo,
+// or it is left behind on purpose. Fail is libvirt's wording.
+func (c *compiler) do(op Op, fail string, args ...any) {
+	c.add(Step{Do: op, Fail: fmt.Sprintf(fail, args...)})
+}
+
+// named refuses a bridge name that the kernel would not take, before it becomes
+// part of a path below /proc/sys or /sys. IFNAMSIZ is 16, with the final zero.
+func (c *compiler) named() error {
+	if c.bridge == "" {
+		return refuse(KindInternal, "network '%s' has no bridge name defined", c.def.Name)
+	}
+	bad := func(r rune) bool { return r <= ' ' || r == '/' || r == ':' || r == 0x7f }
+	if len(c.bridge) > 15 || c.bridge == "." || c.bridge == ".." || strings.ContainsFunc(c.bridge, bad) {
+		return refuse(KindUnsupported, "invalid bridge name %q in network '%s'", c.bridge, c.def.Name)
+	}
+	return nil
+}
+
+// link makes the bridge. The delay is set while STP is still off: the kernel
+// refuses small values with STP on. Libvirt's delay is in seconds, the
+// kernel's in centiseconds.
+func (c *compiler) link() error {
+	if err := c.named(); err != nil {
+		return err
+	}
+	c.add(Step{
+		Do:   AddBridge{Name: c.bridge, MAC: c.def.MAC},
+		Undo: DelLink{Name: c.bridge}, // fails with EEXIST for a bridge of somebody else, so never deletes that
+		Fail: "error creating bridge interface " + c.bridge,
+	})
+	if c.def.MTU > 0 {
+		c.do(SetMTU{Link: c.bridge, MTU: c.def.MTU}, "Cannot set interface MTU on '%s'", c.bridge)
+	}
+	const maxDelay = 1 << 32 // centiseconds; far beyond the kernel's own limit of 30 s
+	stp := uint64(1)
+	if c.def.Bridge.NoSTP {
+		stp = 0
+	}
+	c.do(SetBridge{c.bridge, "forward_delay", min(c.def.Bridge.Delay, maxDelay/100) * 100}, "Unable to set bridge %s forward_delay", c.bridge)
+	c.do(SetBridge{c.bridge, "stp_state", stp}, "Unable to set bridge %s stp_state", c.bridge)
+	return nil
+}
+
+// ipv6 keeps the host from configuring itself by what guests advertise, and
+// IPv6 off the bridge where the network has no IPv6 address.
+func (c *compiler) ipv6() error {
+	if c.facts.NoIPv6 {
+		return nil
+	}
+	disable := "1"
+	if c.has(netip.Addr.Is6) {
+		disable = "0"
+	}
+	for _, s := range []struct{ name, value string }{{"disable_ipv6", disable}, {"accept_ra", "0"}, {"autoconf", "0"}} {
+		key := path.Join("net/ipv6/conf", c.bridge, s.name)
+		c.do(SetSysctl{Key: key, Value: s.value, IfExists: true}, "cannot write to '/proc/sys/%s' on bridge '%s'", key, c.bridge)
+	}
+	return nil
+}
+
+// has reports whether an <ip> of the network is of a family.
+func (c *compiler) has(family func(netip.Addr) bool) bool {
+	for i := range c.def.IPs {
+		if family(c.def.IPs[i].Address) {
+			return true
+		}
+	}
+	return false
+}
+
+// zoned reports whether a network's bridge is put into a firewalld zone.
+func zoned(def *xml.Network) bool {
+	return def.Forward.Mode != xml.ForwardOpen || def.Bridge.Zone != ""
+}
+
+func (c *compiler) firewall() error {
+	if zoned(c.def) {
+		routed := c.def.Forward.Mode == xml.ForwardRoute && c.def.Bridge.Zone == ""
+		c.add(Step{
+			Do:   SetZone{Link: c.bridge, Zone: c.def.Bridge.Zone, Routed: routed, Network: c.def.Name},
+			Undo: UnsetZone{Link: c.bridge},
+		})
+	}
+	rules, err := firewall.Compile(c.def)
+	if err != nil || rules == nil {
+		return err
+	}
+	c.add(Step{Do: AddRules{Rules: rules}, Undo: DelRules{Bridge: c.bridge}})
+	for i := range c.def.IPs {
+		if ip := &c.def.IPs[i]; ip.Address.Is4() && ip.HasDHCP() {
+			c.add(Step{Do: FillChecksums{Bridge: c.bridge}, Undo: UnfillChecksums{Bridge: c.bridge}, Tolerate: true})
+			break
+		}
+	}
+	return nil
+}
+
+func (c *compiler) addresses() error {
+	for i := range c.def.IPs {
+		ip := &c.def.IPs[i]
+		if !ip.Address.IsValid() {
+			continue
+		}
+		subnet, err := c.subnet(ip)
+		if err != nil {
+			return err
+		}
+		op := AddAddress{Link: c.bridge, Address: netip.PrefixFrom(ip.Address, subnet.Bits())}
+		fail := fmt.Sprintf("Failed to add IP address %s", op.Address)
+		if ip.Address.Is4() {
+			op.Broadcast = broadcast(subnet)
+			fail += fmt.Sprintf(" bcast %s", op.Broadcast)
+		}
+		c.do(op, "%s to %s", fail, c.bridge)
+	}
+	return c.vlanFiltering()
+}
+
+// vlanFiltering gives the forwarding table of the bridge into the hands of who
+// plugs guests in.
+func (c *compiler) vlanFiltering() error {
+	if c.def.Bridge.MACTableManager == "libvirt" {
+		c.do(SetBridge{c.bridge, "vlan_filtering", 1}, "Unable to set bridge %s vlan_filtering via ioctl", c.bridge)
+	}
+	return nil
+}
+
+// up brings the bridge up; static routes need that. A route that the kernel
+// refuses does not stop a network.
+func (c *compiler) up() error {
+	c.add(Step{
+		Do:   SetUp{Link: c.bridge},
+		Undo: SetDown{Link: c.bridge},
+		Fail: fmt.Sprintf("Cannot set interface flags on '%s'", c.bridge),
+	})
+	for i := range c.def.Routes {
+		dest, err := destination(&c.def.Routes[i])
+		if err != nil {
+			return err
+		}
+		r := &c.def.Routes[i]
+		c.add(Step{Do: AddRoute{Link: c.bridge, Dest: dest, Gateway: r.Gateway, Metric: max(r.Metric, 1)}, Tolerate: true})
+	}
+	return nil
+}
+
+// forwarding makes the host a router, for good: who else relies on it by the
+// time the network stops is not known.
+func (c *compiler) forwarding() error {
+	if c.def.Forward.Mode == xml.ForwardNone {
+		return nil
+	}
+	const fail = "failed to enable IP forwarding"
+	v4, v6 := c.has(netip.Addr.Is4), c.has(netip.Addr.Is6)
+	if v6 {
+		if err := c.advertised(); err != nil {
+			return err
+		}
+	}
+	if v4 {
+		c.do(SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"}, fail)
+	}
+	if v6 {
+		c.do(SetSysctl{Key: "net/ipv6/conf/all/forwarding", Value: "1"}, fail)
+	}
+	return nil
+}
+
+// register tells systemd-resolved who serves the network's domain.
+func (c *compiler) register() error {
+	if c.def.Domain.Name == "" || c.def.Domain.Register != xml.Yes {
+		return nil
+	}
+	for i := range c.def.IPs {
+		if server := c.def.IPs[i].Address; server.IsValid() {
+			c.add(Step{Do: RegisterDNS{Link: c.bridge, Domain: c.def.Domain.Name, Server: server}})
+			return nil
+		}
+	}
+	return nil
+}
+
+func shaped(def *xml.Network) bool {
+	return def.Bandwidth != nil && (def.Bandwidth.Inbound != nil || def.Bandwidth.Outbound != nil)
+}
+
+func (c *compiler) bandwidth() error {
+	if shaped(c.def) {
+		c.add(Step{Do: ShapeNetwork{Bridge: c.bridge, Bandwidth: *c.def.Bandwidth}, Undo: UnshapeNetwork{Bridge: c.bridge}})
+	}
+	return nil
+}
+
+func (c *compiler) pool() error {
+	_, err := pool(c.def, c.facts)
+	return err
+}

@@ -1,0 +1,81 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/xml"
+)
+
+// Undo returns the ops that take back a plan that was applied in full, in the
+// order in which they are to run: the undo record of a network.
+func (p *Plan) Undo() []Op {
+	var ops []Op
+	for _, s := range slices.Backward(p.Steps) {
+		if s.Undo != nil {
+			ops = append(ops, s.Undo)
+		}
+	}
+	return ops
+}
+
+// Stop returns the ops that stop a running network for which there is no undo
+// record, because another daemon started it. All of them tolerate what is not
+// there.
+func Stop(def *xml.Network, dirs Dirs) []Op {
+	bridge := def.Bridge.Name
+	var ops []Op
+	if shaped(def) {
+		ops = append(ops, UnshapeNetwork{Bridge: bridge})
+	}
+	if !def.Forward.Mode.Routed() {
+		return ops
+	}
+	if dnsmasq.Wanted(def) {
+		ops = append(ops, StopDnsmasq{PidFile: dnsmasq.Dirs(dirs).PidFile(def.Name)})
+	}
+	ops = append(ops, SetDown{Link: bridge})
+	if def.Forward.Mode != xml.ForwardOpen {
+		ops = append(ops, UnfillChecksums{Bridge: bridge}, DelRules{Bridge: bridge})
+	}
+	if zoned(def) {
+		ops = append(ops, UnsetZone{Link: bridge})
+	}
+	return append(ops, DelLink{Name: bridge})
+}
+
+// StopOrder returns undo ops in the order of libvirt's networkShutdownNetwork,
+// each once: limits, dnsmasq, link down, rules, zone, bridge. Records that were
+// put together from several plans, as after live changes, need it.
+func StopOrder(ops []Op) []Op {
+	var out []Op
+	for _, op := range ops {
+		if !slices.Contains(out, op) {
+			out = append(out, op)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Op) int { return cmp.Compare(rank(a), rank(b)) })
+	return out
+}
+
+// rank is an undo op's place in the order of stop. Other ops come first.
+func rank(op Op) int {
+	switch op.(type) {
+	case UnshapeNetwork:
+		return 1
+	case StopDnsmasq:
+		return 2
+	case SetDown:
+		return 3
+	case UnfillChecksums:
+		return 4
+	case DelRules:
+		return 5
+	case UnsetZone:
+		return 6
+	case DelLink:
+		return 7
+	}
+	return 0
+}
