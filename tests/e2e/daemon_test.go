@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/virbr/virbr/tests/netnstest"
+)
+
+// A daemon is a running virbrd or libvirtd that virsh can talk to.
+type daemon struct {
+	t    *testing.T
+	uri  string
+	cmd  *exec.Cmd
+	log  *logBuffer
+	done chan struct{} // closed when the process has ended
+}
+
+// logBuffer collects what a daemon logs; safe for concurrent use.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// startVirbrd starts virbrd in its usual places, which are private to the
+// test, and waits until virsh reaches it.
+func startVirbrd(t *testing.T, args ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, uri: "network:///system?mode=direct"}
+	d.start(bin("virbrd"), args...)
+	return d
+}
+
+// startLibvirtd starts Debian's libvirtd, whose own network driver then serves.
+func startLibvirtd(t *testing.T) *daemon {
+	t.Helper()
+	netnstest.NeedProgram(t, "libvirtd")
+	accountsForQEMU(t)
+	write(t, "/etc/libvirt/libvirtd.conf", "auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nunix_sock_rw_perms = \"0700\"\n")
+	d := &daemon{t: t, uri: "network:///system?mode=legacy"}
+	d.start("libvirtd")
+	return d
+}
+
+// accountsForQEMU gives libvirtd's QEMU driver, which starts with the daemon,
+// the accounts that it wants, in a passwd and group of the test's own.
+func accountsForQEMU(t *testing.T) {
+	t.Helper()
+	for path, line := range map[string]string{
+		"/etc/passwd": "libvirt-qemu:x:64055:64055::/:/bin/false\n",
+		"/etc/group":  "libvirt-qemu:x:64055:\nkvm:x:64056:\n",
+	} {
+		have, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(have), "libvirt-qemu:") {
+			continue
+		}
+		private := filepath.Join(t.TempDir(), "accounts")
+		write(t, private, string(have)+line)
+		if err := syscall.Mount(private, path, "", syscall.MS_BIND, ""); err != nil {
+			t.Fatalf("mounting over %s: %v", path, err)
+		}
+		t.Cleanup(func() { _ = syscall.Unmount(path, syscall.MNT_DETACH) })
+	}
+}
+
+func (d *daemon) start(name string, args ...string) {
+	d.t.Helper()
+	d.log, d.done = &logBuffer{}, make(chan struct{})
+	d.cmd = exec.Command(name, args...)
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	if err := d.cmd.Start(); err != nil {
+		d.t.Fatalf("starting %s: %v", name, err)
+	}
+	go func() { _ = d.cmd.Wait(); close(d.done) }()
+	d.t.Cleanup(d.kill)
+	netnstest.Wait(d.t, name+" answers virsh", func() error {
+		select {
+		case <-d.done:
+			d.t.Fatalf("%s ended at once:\n%s", name, d.log)
+		default:
+		}
+		_, err := d.try("uri")
+		return err
+	})
+}
+
+// stop ends the daemon as systemd would and waits for it.
+func (d *daemon) stop() {
+	d.t.Helper()
+	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	<-d.done
+}
+
+// kill ends the daemon as a crash would.
+func (d *daemon) kill() {
+	_ = d.cmd.Process.Kill()
+	<-d.done
+	if d.t.Failed() {
+		d.t.Logf("log of %s:\n%s", d.cmd.Path, d.log)
+	}
+}
+
+// try runs one virsh command; the error holds what virsh says.
+func (d *daemon) try(args ...string) (string, error) {
+	cmd := exec.CommandContext(d.t.Context(), "virsh", append([]string{"-c", d.uri}, args...)...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("virsh %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+// virsh runs one virsh command that must succeed.
+func (d *daemon) virsh(args ...string) string {
+	d.t.Helper()
+	out, err := d.try(args...)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return out
+}
+
+// up defines and starts a network from its XML.
+func (d *daemon) up(name, xml string) {
+	d.t.Helper()
+	path := filepath.Join(d.t.TempDir(), name+".xml")
+	write(d.t, path, xml)
+	d.virsh("net-define", path)
+	d.virsh("net-start", name)
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
