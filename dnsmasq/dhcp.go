@@ -67,9 +67,9 @@ func (l *lines) ranges(ip *xml.IP) (uint64, error) {
 // maskText returns what dnsmasq wants behind a range: a netmask for IPv4, a
 // prefix length for IPv6.
 func maskText(ip *xml.IP) (string, error) {
-	subnet, err := Subnet(ip)
-	if err != nil {
-		return "", err
+	subnet, ok := ip.Subnet()
+	if !ok {
+		return "", internal("invalid prefix or netmask for '%s'", ip.Address)
 	}
 	if ip.Is6() {
 		return strconv.Itoa(subnet.Bits()), nil

@@ -12,8 +12,8 @@ import (
 // is exactly an <ip>'s subnet. A prefix that ends inside a label has no such
 // zone.
 func reverseZone(ip *xml.IP, bridge string) (string, error) {
-	subnet, err := Subnet(ip)
-	if err != nil {
+	subnet, ok := ip.Subnet()
+	if !ok {
 		return "", internal("bridge '%s' has an invalid netmask or IP address", bridge)
 	}
 	bits := subnet.Bits()

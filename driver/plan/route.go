@@ -3,7 +3,6 @@ package plan
 import (
 	"net/netip"
 
-	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -25,7 +24,7 @@ func (c *compiler) clashes() error {
 			if err != nil {
 				return err
 			}
-			if subnet.Masked() == route.Dest.Masked() {
+			if subnet == route.Dest.Masked() {
 				return refuse(KindInternal, "Network is already in use by interface %s", route.Link)
 			}
 		}
@@ -59,10 +58,10 @@ func (c *compiler) advertised() error {
 	return nil
 }
 
-// subnet returns an <ip>'s address with the length of its prefix.
+// subnet returns the network that an <ip> stands for.
 func (c *compiler) subnet(ip *xml.IP) (netip.Prefix, error) {
-	subnet, err := dnsmasq.Subnet(ip)
-	if err != nil {
+	subnet, ok := ip.Subnet()
+	if !ok {
 		return netip.Prefix{}, refuse(KindInternal, "bridge '%s' has an invalid netmask or IP address", c.bridge)
 	}
 	return subnet, nil
