@@ -1,0 +1,36 @@
+# make demo and make test install what they miss (Debian and Ubuntu); all else needs Go alone.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
+# Goroutines live here; the other rooms are pure and run without the race detector.
+RACE     = $(shell go list ./config ./driver/... ./hooks/... ./rpc/...)
+PLAIN    = $(filter-out $(RACE),$(shell go list ./...))
+
+.PHONY: build test lint fuzz demo bench clean
+build:
+	$(BUILD) -o bin/virbrd ./cmd/virbrd
+	$(BUILD) -o bin/virbr ./cmd/virbr
+
+test: build
+	tests/install-deps
+	$(MAKE) --no-print-directory lint
+	go test -race -timeout 15m $(RACE)
+	go test -timeout 15m $(PLAIN)
+
+lint:
+	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change: $$out"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go tool exhaustive -default-signifies-exhaustive ./...
+	go mod tidy -diff
+
+fuzz: # every fuzz target for a few seconds
+	tests/fuzz 5s
+
+demo: build
+	tests/demo
+
+bench: build
+	tests/bench/run
+
+clean:
+	rm -rf bin
