@@ -28,8 +28,8 @@ func word(text string) string {
 
 func (o AddBridge) String() string {
 	text := "link add " + word(o.Name) + " type bridge"
-	if o.MAC != (xml.MAC{}) {
-		text += fmt.Sprintf(" address %02x:%02x:%02x:%02x:%02x:%02x", o.MAC[0], o.MAC[1], o.MAC[2], o.MAC[3], o.MAC[4], o.MAC[5])
+	if !o.MAC.IsZero() {
+		text += " address " + o.MAC.String()
 	}
 	return text
 }
