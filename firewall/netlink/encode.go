@@ -1,0 +1,228 @@
+package netlink
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/firewall"
+)
+
+// encoding is part of every digest. Raise it when the same rule is encoded in
+// another way, so that an upgrade replaces what the older version installed.
+const encoding = "1 "
+
+// digestType is the type of our record in a rule's user data. nft reads type 0
+// (a comment) and skips those that it does not know.
+const digestType userdata.Type = 0x76
+
+// digest returns the user data of a rule: a record of what it says.
+func digest(r firewall.Rule) []byte {
+	sum := sha256.Sum256([]byte(encoding + r.String()))
+	return userdata.Append(nil, digestType, sum[:16])
+}
+
+// encodeRule returns a rule's expressions, those that nft makes of the same text.
+func encodeRule(r firewall.Rule) ([]expr.Any, error) {
+	var e encoder
+	for _, m := range r.Match {
+		e.match(m)
+	}
+	if r.Counter {
+		e.add(&expr.Counter{})
+	}
+	e.action(r.Do)
+	return e.exprs, e.err
+}
+
+// encoder collects the expressions of one rule.
+type encoder struct {
+	exprs  []expr.Any
+	family byte // the family that the rule is limited to so far
+	err    error
+}
+
+func (e *encoder) add(x ...expr.Any) { e.exprs = append(e.exprs, x...) }
+
+func (e *encoder) match(m firewall.Match) {
+	op := expr.CmpOpEq
+	if m.Not {
+		op = expr.CmpOpNeq
+	}
+	switch m.Field {
+	case firewall.InName, firewall.OutName:
+		e.load(m.Field)
+		e.add(&expr.Cmp{Op: op, Register: 1, Data: deviceKey(m.Word)})
+	case firewall.Source4, firewall.Dest4, firewall.Source6, firewall.Dest6:
+		e.prefix(m.Field, m.Prefix)
+	case firewall.Protocol:
+		proto := byte(unix.IPPROTO_TCP)
+		if m.Word == "udp" {
+			proto = unix.IPPROTO_UDP
+		}
+		e.load(m.Field)
+		e.add(&expr.Cmp{Op: op, Register: 1, Data: []byte{proto}})
+	case firewall.State:
+		e.load(m.Field)
+		bits := binaryutil.NativeEndian.PutUint32(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)
+		e.add(
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: bits, Xor: make([]byte, 4)},
+			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+		)
+	default:
+		e.err = fmt.Errorf("encoding %q: unknown field", m)
+	}
+}
+
+// load puts a field into register 1. The address fields limit the rule to their
+// family first, as the table sees both.
+func (e *encoder) load(f firewall.Field) {
+	switch f {
+	case firewall.InName:
+		e.add(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1})
+	case firewall.OutName:
+		e.add(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1})
+	case firewall.Protocol:
+		e.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1})
+	case firewall.State:
+		e.add(&expr.Ct{Key: expr.CtKeySTATE, Register: 1})
+	case firewall.Source4, firewall.Dest4, firewall.Source6, firewall.Dest6:
+		offset, size := header(f)
+		e.payload(offset, size)
+	default:
+		e.err = fmt.Errorf("encoding %q: unknown field", f)
+	}
+}
+
+// header returns where an address is in the network header, in bytes.
+func header(f firewall.Field) (offset, size uint32) {
+	switch f {
+	case firewall.Source4:
+		return 12, 4
+	case firewall.Dest4:
+		return 16, 4
+	case firewall.Source6:
+		return 8, 16
+	default: // Dest6
+		return 24, 16
+	}
+}
+
+// payload loads bytes of an address. IPv6 addresses start at 8 or 24, IPv4 ones
+// at 12 or 16.
+func (e *encoder) payload(offset, size uint32) {
+	family := byte(unix.NFPROTO_IPV4)
+	if offset == 8 || offset == 24 {
+		family = unix.NFPROTO_IPV6
+	}
+	if e.family != family {
+		e.family = family
+		e.add(
+			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
+		)
+	}
+	e.add(&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: size})
+}
+
+// prefix compares an address with a subnet: whole bytes directly, else masked.
+func (e *encoder) prefix(f firewall.Field, p netip.Prefix) {
+	offset, size := header(f)
+	want := p.Addr().AsSlice()
+	if len(want) != int(size) {
+		e.err = fmt.Errorf("encoding %s %s: wrong family", f, p)
+		return
+	}
+	if p.Bits()%8 == 0 {
+		n := p.Bits() / 8
+		e.payload(offset, uint32(n))
+		e.add(&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: want[:n]})
+		return
+	}
+	mask := make([]byte, size)
+	for i := range p.Bits() {
+		mask[i/8] |= 0x80 >> (i % 8)
+	}
+	e.payload(offset, size)
+	e.add(
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: size, Mask: mask, Xor: make([]byte, size)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: want},
+	)
+}
+
+func (e *encoder) action(a firewall.Action) {
+	switch a.Kind {
+	case firewall.Return:
+		e.add(&expr.Verdict{Kind: expr.VerdictReturn})
+	case firewall.Reject:
+		e.add(&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH})
+	case firewall.Lookup:
+		e.load(a.Field)
+		e.add(&expr.Lookup{SourceRegister: 1, SetName: a.Map, IsDestRegSet: true})
+	case firewall.Masquerade:
+		lo, hi := e.ports(a, 1)
+		e.add(&expr.Masq{ToPorts: lo != 0, RegProtoMin: lo, RegProtoMax: hi})
+	case firewall.SNAT:
+		e.snat(a)
+	default:
+		e.err = fmt.Errorf("encoding %q: unknown action", a.Kind)
+	}
+}
+
+func (e *encoder) snat(a firewall.Action) {
+	nat := &expr.NAT{Type: expr.NATTypeSourceNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1}
+	e.add(&expr.Immediate{Register: 1, Data: a.AddrStart.AsSlice()})
+	next := uint32(2)
+	if a.AddrEnd != a.AddrStart {
+		nat.RegAddrMax = next
+		e.add(&expr.Immediate{Register: next, Data: a.AddrEnd.AsSlice()})
+		next++
+	}
+	nat.RegProtoMin, nat.RegProtoMax = e.ports(a, next)
+	nat.Specified = nat.RegProtoMin != 0
+	e.add(nat)
+}
+
+// ports puts a range of ports into registers from next on; 0: not given.
+func (e *encoder) ports(a firewall.Action, next uint32) (lo, hi uint32) {
+	if a.PortStart == 0 {
+		return 0, 0
+	}
+	e.add(&expr.Immediate{Register: next, Data: binaryutil.BigEndian.PutUint16(a.PortStart)})
+	if a.PortEnd == a.PortStart {
+		return next, 0
+	}
+	e.add(&expr.Immediate{Register: next + 1, Data: binaryutil.BigEndian.PutUint16(a.PortEnd)})
+	return next, next + 1
+}
+
+// encodeHook returns a base chain as the kernel has it.
+func encodeHook(t *nftables.Table, c firewall.Chain) (*nftables.Chain, error) {
+	out := &nftables.Chain{Table: t, Name: c.Name}
+	if c.Hook == nil {
+		return out, nil
+	}
+	switch c.Hook.Name {
+	case "prerouting":
+		out.Hooknum = nftables.ChainHookPrerouting
+	case "forward":
+		out.Hooknum = nftables.ChainHookForward
+	case "output":
+		out.Hooknum = nftables.ChainHookOutput
+	case "postrouting":
+		out.Hooknum = nftables.ChainHookPostrouting
+	default:
+		return nil, fmt.Errorf("encoding chain %q: unknown hook %q", c.Name, c.Hook.Name)
+	}
+	accept := nftables.ChainPolicyAccept
+	out.Policy = &accept
+	out.Priority = nftables.ChainPriorityRef(nftables.ChainPriority(c.Hook.Priority))
+	out.Type = nftables.ChainType(c.Hook.Type)
+	return out, nil
+}

@@ -1,0 +1,188 @@
+package netlink
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// reader asks the kernel about a table. It exists beside nftables.Conn because
+// that decodes all expressions of a rule, which may be any, and loses the errno
+// of a missing chain.
+type reader struct {
+	conn   *netlink.Conn
+	family nftables.TableFamily
+	table  string
+}
+
+// newReader opens a reader in the namespace of conn.
+func newReader(conn *nftables.Conn, family nftables.TableFamily, table string) (*reader, error) {
+	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: conn.NetNS})
+	if err != nil {
+		return nil, fmt.Errorf("opening netfilter netlink: %w", err)
+	}
+	return &reader{conn: c, family: family, table: table}, nil
+}
+
+func (r *reader) close() { _ = r.conn.Close() }
+
+// maxDumps is how often a dump is tried that others' changes interrupt.
+const maxDumps = 8
+
+// get sends one request and returns the replies, none if what it names does not
+// exist. The names are attributes 1, 2, ...: in nf_tables' requests the table
+// comes first and its chain or set next; "" is left out.
+func (r *reader) get(msg uint16, flags netlink.HeaderFlags, names ...string) ([]netlink.Message, error) {
+	var attrs []netlink.Attribute
+	for i, name := range names {
+		if name != "" {
+			attrs = append(attrs, netlink.Attribute{Type: uint16(i + 1), Data: append([]byte(name), 0)})
+		}
+	}
+	b, err := netlink.MarshalAttributes(attrs)
+	if err != nil {
+		return nil, err
+	}
+	req := netlink.Message{
+		Header: netlink.Header{
+			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | msg),
+			Flags: netlink.Request | flags,
+		},
+		Data: append([]byte{byte(r.family), unix.NFNETLINK_V0, 0, 0}, b...),
+	}
+	for range maxDumps {
+		replies, err := r.conn.Execute(req)
+		switch {
+		case errors.Is(err, unix.ENOENT):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case !slices.ContainsFunc(replies, interrupted):
+			return replies, nil
+		}
+	}
+	return nil, fmt.Errorf("dump interrupted %d times: %w", maxDumps, unix.EINTR)
+}
+
+// interrupted reports whether the ruleset changed while it was dumped, so that
+// something may be missing or told twice.
+func interrupted(m netlink.Message) bool {
+	return m.Header.Flags&netlink.DumpInterrupted != 0
+}
+
+// decode calls each with the attributes of a message.
+func decode(m netlink.Message, each func(*netlink.AttributeDecoder)) error {
+	if len(m.Data) < 4 {
+		return fmt.Errorf("netlink message of %d bytes", len(m.Data))
+	}
+	ad, err := netlink.NewAttributeDecoder(m.Data[4:])
+	if err != nil {
+		return err
+	}
+	ad.ByteOrder = binary.BigEndian
+	for ad.Next() {
+		each(ad)
+	}
+	return ad.Err()
+}
+
+// use returns how many chains, maps and other objects the table holds; -1: there
+// is no such table.
+func (r *reader) use() (int, error) {
+	replies, err := r.get(unix.NFT_MSG_GETTABLE, 0, r.table)
+	if err != nil {
+		return 0, fmt.Errorf("reading table %q: %w", r.table, err)
+	}
+	use := -1
+	for _, m := range replies {
+		err := decode(m, func(ad *netlink.AttributeDecoder) {
+			if ad.Type() == unix.NFTA_TABLE_USE {
+				use = int(ad.Uint32())
+			}
+		})
+		if err != nil {
+			return 0, fmt.Errorf("reading table %q: %w", r.table, err)
+		}
+	}
+	return use, nil
+}
+
+// chains returns the names of the table's chains.
+func (r *reader) chains() ([]string, error) {
+	replies, err := r.get(unix.NFT_MSG_GETCHAIN, netlink.Dump)
+	if err != nil {
+		return nil, fmt.Errorf("listing chains: %w", err)
+	}
+	var names []string
+	for _, m := range replies {
+		var table, name string
+		err := decode(m, func(ad *netlink.AttributeDecoder) {
+			switch ad.Type() {
+			case unix.NFTA_CHAIN_TABLE:
+				table = ad.String()
+			case unix.NFTA_CHAIN_NAME:
+				name = ad.String()
+			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("listing chains: %w", err)
+		}
+		if table == r.table {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// kernelRule is what a chain's dump says of a rule.
+type kernelRule struct {
+	handle   uint64
+	userdata []byte
+}
+
+// exists reports whether the table has a chain.
+func (r *reader) exists(chain string) (bool, error) {
+	replies, err := r.get(unix.NFT_MSG_GETCHAIN, 0, r.table, "", chain)
+	return len(replies) > 0, wrap(err, "looking for chain %q", chain)
+}
+
+// rules returns the rules of a chain, and whether there is such a chain.
+func (r *reader) rules(chain string) (rules []kernelRule, ok bool, err error) {
+	ok, err = r.exists(chain)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	replies, err := r.get(unix.NFT_MSG_GETRULE, netlink.Dump, r.table, chain)
+	if err != nil {
+		return nil, false, fmt.Errorf("reading chain %q: %w", chain, err)
+	}
+	for _, m := range replies {
+		var rule kernelRule
+		err := decode(m, func(ad *netlink.AttributeDecoder) {
+			switch ad.Type() {
+			case unix.NFTA_RULE_HANDLE:
+				rule.handle = ad.Uint64()
+			case unix.NFTA_RULE_USERDATA:
+				rule.userdata = ad.Bytes()
+			}
+		})
+		if err != nil {
+			return nil, false, fmt.Errorf("reading chain %q: %w", chain, err)
+		}
+		rules = append(rules, rule)
+	}
+	return rules, true, nil
+}
+
+// wrap adds what was being done to an error that may be nil.
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}
