@@ -1,0 +1,86 @@
+package schemas
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/virbr/virbr/schemas/relaxng"
+	"github.com/virbr/virbr/xml"
+)
+
+// Dir is where packages install the schemas. Error messages name the files
+// there, as libvirt's name its own.
+const Dir = "/usr/share/virbr/schemas"
+
+// The schemas of the three kinds of document, by their names in Dir.
+const (
+	networkFile   = "network.rng"
+	portFile      = "networkport.rng"
+	extensionFile = "virbr.rng"
+)
+
+//go:embed *.rng
+var files embed.FS
+
+// FS returns the schema files, for installation and for other validators.
+func FS() fs.FS { return files }
+
+// Validator checks documents against the schemas. It may be used by several
+// goroutines at a time.
+type Validator struct {
+	network, port, extension *relaxng.Schema
+}
+
+// New compiles the schemas, which takes a few milliseconds: make one Validator
+// and keep it. An error is a defect of this package.
+func New() (*Validator, error) {
+	var v Validator
+	for file, schema := range map[string]**relaxng.Schema{
+		networkFile: &v.network, portFile: &v.port, extensionFile: &v.extension,
+	} {
+		s, err := relaxng.Compile(file, files.ReadFile)
+		if err != nil {
+			return nil, fmt.Errorf("compiling the embedded schemas: %w", err)
+		}
+		*schema = s
+	}
+	return &v, nil
+}
+
+// ValidateNetwork checks a <network> document, as VIR_NETWORK_DEFINE_VALIDATE
+// and VIR_NETWORK_CREATE_VALIDATE ask for. The error is an *xml.Error: of
+// KindSchema if the document does not fit the schema, else that of a document
+// which is no XML.
+func (v *Validator) ValidateNetwork(doc []byte) error { return validate(v.network, networkFile, doc) }
+
+// ValidatePort checks a <networkport> document, as
+// VIR_NETWORK_PORT_CREATE_VALIDATE asks for. Errors are as for ValidateNetwork.
+func (v *Validator) ValidatePort(doc []byte) error { return validate(v.port, portFile, doc) }
+
+// ValidateExtension checks a <network> element in the namespace
+// urn:virbr:network:1, as net-metadata sets it. Errors are as for
+// ValidateNetwork.
+func (v *Validator) ValidateExtension(doc []byte) error {
+	return validate(v.extension, extensionFile, doc)
+}
+
+func validate(s *relaxng.Schema, file string, doc []byte) error {
+	tree, err := xml.ParseTree(doc)
+	if err != nil {
+		return err
+	}
+	err = s.Validate(tree)
+	if err == nil {
+		return nil
+	}
+	e := &xml.Error{
+		Kind: xml.KindSchema, Origin: xml.OriginXML,
+		Msg: fmt.Sprintf("Unable to validate doc against %s/%s\n%v", Dir, file, err),
+	}
+	if bad, ok := errors.AsType[*relaxng.Error](err); ok {
+		e.Line = bad.Line
+	}
+	return e
+}
