@@ -82,6 +82,7 @@ const (
 	KindSystem                           // VIR_ERR_SYSTEM_ERROR; Err holds the errno
 	KindNoMetadata                       // VIR_ERR_NO_NETWORK_METADATA
 	KindNoSupport                        // VIR_ERR_NO_SUPPORT
+	KindOperationTimeout                 // VIR_ERR_OPERATION_TIMEOUT
 )
 
 // Error is a refused or failed operation. Msg is libvirt's wording without the

@@ -1,0 +1,114 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/virbr/virbr/xml"
+)
+
+// DefineXML makes a network persistent, or replaces its persistent definition.
+// A running one goes on as it is; a transient one becomes persistent.
+func (d *Driver) DefineXML(ctx context.Context, doc string, validate bool) (Ref, error) {
+	def, err := d.receive(doc, validate)
+	if err != nil {
+		return Ref{}, err
+	}
+	n, err := d.claim(ctx, def, "defining")
+	if err != nil {
+		return Ref{}, err
+	}
+	defer d.settle(n)
+	if err := d.complete(ctx, n, def); err != nil {
+		return Ref{}, err
+	}
+	if err := d.saveConfig(def); err != nil {
+		return Ref{}, err
+	}
+	next := view{}
+	if v := n.view.Load(); v != nil {
+		next = *v
+	}
+	next.config = def
+	n.view.Store(&next)
+	d.log.Info("network defined", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", def.Bridge.Name)
+	d.tell(EventDefined, n)
+	return n.ref, nil
+}
+
+// CreateXML starts a transient network, or an inactive persistent one with
+// another definition for this time.
+func (d *Driver) CreateXML(ctx context.Context, doc string, validate bool) (Ref, error) {
+	def, err := d.receive(doc, validate)
+	if err != nil {
+		return Ref{}, err
+	}
+	n, err := d.claim(ctx, def, "creating")
+	if err != nil {
+		return Ref{}, err
+	}
+	defer d.settle(n)
+	next := view{}
+	if v := n.view.Load(); v != nil {
+		next = *v
+	}
+	if next.active() {
+		return Ref{}, &Error{Kind: KindOperationInvalid, Msg: fmt.Sprintf("network is already active as '%s'", n.ref.Name)}
+	}
+	if err := d.complete(ctx, n, def); err != nil {
+		return Ref{}, err
+	}
+	if err := d.bringUp(ctx, n, def, &next); err != nil {
+		return Ref{}, err
+	}
+	n.view.Store(&next)
+	d.tell(EventStarted, n)
+	return n.ref, nil
+}
+
+// receive reads a document from a client and gives it a UUID.
+func (d *Driver) receive(doc string, validate bool) (*xml.Network, error) {
+	def, err := d.parse(doc, validate)
+	if err != nil {
+		return nil, err
+	}
+	if def.UUID == (xml.UUID{}) {
+		if def.UUID, err = d.newUUID(); err != nil {
+			return nil, err
+		}
+	}
+	return def, nil
+}
+
+// Undefine removes a network's definition and autostart link. A running
+// network becomes transient, an inactive one is gone, its leases too.
+func (d *Driver) Undefine(ctx context.Context, net Ref) error {
+	n, v, err := d.change(ctx, net, "undefining")
+	if err != nil {
+		return err
+	}
+	defer n.end()
+	if !v.persistent() {
+		return &Error{Kind: KindOperationInvalid, Msg: "can't undefine transient network"}
+	}
+	if err := d.removeAutostart(n); err != nil {
+		return err
+	}
+	next := *v
+	next.autostart = false
+	n.view.Store(&next)
+	if err := remove(d.dirs.config(n.ref.Name)); err != nil {
+		return systemError(err, "cannot remove config file '%s'", d.dirs.config(n.ref.Name))
+	}
+	if v.active() {
+		last := next
+		last.config = nil
+		n.view.Store(&last)
+	} else {
+		d.warn("removing dnsmasq's files", n.ref, d.dirs.clearServed(n.ref.Name, v.config.Bridge.Name))
+		d.forget(n)
+	}
+	d.log.Info("network undefined", "network", n.ref.Name, "uuid", n.ref.UUID.String())
+	d.tell(EventUndefined, n)
+	return nil
+}

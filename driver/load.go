@@ -1,0 +1,216 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/hooks"
+	"github.com/virbr/virbr/xml"
+)
+
+// Load makes the driver the host's only one, reads the networks that there are
+// on disk and looks which of them still run. Those go on untouched, but that
+// their firewall rules are put in again, at once and without a gap, and that a
+// dnsmasq that died is started; what is left of those whose bridge is gone, or
+// of a start or stop that was cut short, is cleaned up.
+//
+// Networks with autostart are then held for StartAll, where this is the first
+// start since boot: whoever wants to change one waits until it is up, whoever
+// reads does not.
+//
+// Files that cannot be read are logged and left out. The error is that another
+// daemon is running, or that the host does not say what it has.
+func (d *Driver) Load(ctx context.Context) (err error) {
+	if err := d.dirs.make(); err != nil {
+		return err
+	}
+	if d.lock, err = lockPID(d.dirs.daemonPID()); err != nil {
+		return err
+	}
+	facts, err := d.sys.Facts(ctx)
+	if err != nil {
+		return errors.Join(fmt.Errorf("loading networks: %w", err), d.lock.release())
+	}
+	d.hooks.Daemon(ctx, hooks.DaemonStart)
+	d.loadAll(d.dirs.State, d.loadStatus)
+	d.loadAll(d.dirs.Config, func(name string) error { return d.loadConfig(ctx, name) })
+	d.buryDead(ctx, facts)
+	d.sweep(ctx)
+	d.refresh(ctx, facts)
+	first, err := d.markStarted()
+	if err != nil {
+		d.log.Error("marking that autostart was done", "err", err)
+	}
+	if first {
+		d.holdAutostart()
+	}
+	return nil
+}
+
+// Close ends the driver's reign. Networks and their dnsmasq go on.
+func (d *Driver) Close(ctx context.Context) error {
+	d.hooks.Daemon(ctx, hooks.DaemonShutdown)
+	if d.lock == nil {
+		return nil
+	}
+	return d.lock.release()
+}
+
+func (d *Driver) loadAll(dir string, load func(name string) error) {
+	names, err := stems(dir, ".xml")
+	if err != nil {
+		d.log.Error("listing networks", "step", dir, "err", err)
+	}
+	for _, name := range names {
+		if err := load(name); err != nil {
+			d.log.Error("leaving out a network's file", "network", name, "step", dir, "err", err)
+		}
+	}
+}
+
+// loadStatus reads a network that ran when the last daemon ended.
+func (d *Driver) loadStatus(name string) error {
+	data, err := readFile(d.dirs.status(name))
+	if err != nil {
+		return err
+	}
+	s, err := xml.ParseStatus(data)
+	if err != nil {
+		return err
+	}
+	if err := d.fits(s.Network, name); err != nil {
+		return err
+	}
+	n, fresh, err := d.identify(s.Network, "loading")
+	if err != nil {
+		return err
+	}
+	if !fresh {
+		return &Error{Kind: KindInternal, Msg: fmt.Sprintf("network '%s' was read already", name)}
+	}
+	defer n.end()
+	n.view.Store(&view{live: s.Network, status: takeStatus(s)})
+	return nil
+}
+
+// loadConfig reads a persistent network, at the start of the daemon or later.
+// What it lacks and must have is generated and written back.
+func (d *Driver) loadConfig(ctx context.Context, name string) error {
+	data, err := readFile(d.dirs.config(name))
+	if err != nil {
+		return err
+	}
+	def, err := xml.ParseNetwork(data)
+	if err != nil {
+		return err
+	}
+	given := *def
+	if err := d.fits(def, name); err != nil {
+		return err
+	}
+	if !def.Forward.Mode.Routed() {
+		def.MAC = xml.MAC{}
+	} else if def.MAC.IsZero() {
+		if def.MAC, err = d.newMAC(); err != nil {
+			return err
+		}
+	}
+	n, err := d.claim(ctx, def, "loading")
+	if err != nil {
+		return err
+	}
+	defer d.settle(n)
+	if given.UUID != def.UUID || given.MAC.IsZero() != def.MAC.IsZero() {
+		if err := d.saveConfig(def); err != nil {
+			return err
+		}
+	}
+	next := view{}
+	if v := n.view.Load(); v != nil {
+		next = *v
+	}
+	next.config, next.autostart = def, d.readAutostart(name)
+	n.view.Store(&next)
+	return nil
+}
+
+// fits checks that a definition belongs into the file where it was found, and
+// gives it a UUID.
+func (d *Driver) fits(def *xml.Network, name string) (err error) {
+	if def.Name != name {
+		return &Error{Kind: KindInternal, Msg: fmt.Sprintf(
+			"Network config filename '%s.xml' does not match network name '%s'", name, def.Name)}
+	}
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if def.UUID.IsZero() {
+		def.UUID, err = d.newUUID()
+	}
+	return err
+}
+
+// buryDead stops the networks whose bridge is gone.
+func (d *Driver) buryDead(ctx context.Context, facts plan.Facts) {
+	for _, n := range d.networks() {
+		v := n.view.Load()
+		if v == nil || !v.active() || alive(v.live, facts) {
+			continue
+		}
+		d.log.Info("the bridge of a running network is gone", "network", n.ref.Name, "bridge", v.live.Bridge.Name)
+		n.take("cleaning up")
+		d.stop(ctx, n, v)
+		n.end()
+	}
+}
+
+// alive reports whether a network runs: its bridge is there, or it has none.
+func alive(live *xml.Network, facts plan.Facts) bool {
+	bridged := live.Forward.Mode.Routed() || live.Forward.Mode == xml.ForwardBridge && live.Bridge.Name != ""
+	_, found := facts.Links[live.Bridge.Name]
+	return found || !bridged
+}
+
+// sweep takes back what a start or stop left that was cut short: an undo
+// record without a running network.
+func (d *Driver) sweep(ctx context.Context) {
+	names, err := stems(d.dirs.undos(), ".json")
+	if err != nil {
+		d.log.Error("listing undo records", "err", err)
+	}
+	for _, name := range names {
+		uuid, ok := xml.ParseUUID(name)
+		if !ok || uuid.String() != name {
+			continue
+		}
+		if _, v, err := d.find(Ref{UUID: uuid}); err == nil && v.active() {
+			continue
+		}
+		r, ok, err := d.readRecord(uuid)
+		if err != nil || !ok {
+			d.log.Error("an undo record cannot be read; what it takes back stays", "uuid", name, "err", err)
+			continue
+		}
+		d.log.Info("taking back an unfinished start or stop", "network", r.network, "uuid", name)
+		ref := Ref{Name: r.network, UUID: uuid}
+		errs := append(d.unwind(ctx, ref, r.ops), remove(r.path))
+		d.warn("taking back an unfinished start or stop", ref, errors.Join(errs...))
+	}
+}
+
+// markStarted reports whether this is the first start of a network daemon,
+// ours or libvirt's, since the host booted.
+func (d *Driver) markStarted() (first bool, err error) {
+	f, err := os.OpenFile(d.dirs.autostarted(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	}
+	if err != nil {
+		return true, err
+	}
+	return true, f.Close()
+}

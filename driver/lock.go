@@ -1,0 +1,92 @@
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// pidLock is the lock that keeps a second network daemon away: byte 0 of
+// driver.pid, as in libvirt's virPidFileAcquirePath, so that libvirt's own
+// daemon and ours exclude each other.
+type pidLock struct {
+	path string
+	file *os.File
+}
+
+// lockPID takes the lock and writes our process id.
+func lockPID(path string) (*pidLock, error) {
+	for {
+		l, err := tryLock(path)
+		if err != nil {
+			return nil, err
+		}
+		if l == nil {
+			continue // its last owner removed the file between our open and our lock
+		}
+		if err := l.write(); err != nil {
+			return nil, errors.Join(err, l.release())
+		}
+		return l, nil
+	}
+}
+
+// tryLock returns nil without an error where the file was removed meanwhile.
+func tryLock(path string) (*pidLock, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("opening the lock file: %w", err)
+	}
+	// An open file description's lock conflicts with the process-wide kind
+	// that libvirt takes, and does not vanish when some other descriptor of
+	// the same file is closed.
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Len: 1}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock); err != nil {
+		defer f.Close()
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+			return nil, &Error{Kind: KindOperationFailed, Err: err, Msg: fmt.Sprintf(
+				"another network daemon is running (%s), stop it first: %q is locked", owner(f), path)}
+		}
+		return nil, fmt.Errorf("locking %q: %w", path, err)
+	}
+	ours, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking %q: %w", path, err)
+	}
+	if now, err := os.Stat(path); err != nil || !os.SameFile(ours, now) {
+		f.Close()
+		return nil, nil
+	}
+	return &pidLock{path: path, file: f}, nil
+}
+
+// owner says who holds the lock, as far as the file tells.
+func owner(f *os.File) string {
+	var buf [16]byte
+	n, _ := f.ReadAt(buf[:], 0)
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(buf[:n]))); err == nil {
+		return fmt.Sprintf("process %d", pid)
+	}
+	return "unknown process"
+}
+
+func (l *pidLock) write() error {
+	if err := l.file.Truncate(0); err != nil {
+		return fmt.Errorf("writing %q: %w", l.path, err)
+	}
+	if _, err := l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+		return fmt.Errorf("writing %q: %w", l.path, err)
+	}
+	return nil
+}
+
+// release removes the file and gives the lock up, in this order: nobody can
+// then lock a file that is about to vanish and not notice.
+func (l *pidLock) release() error {
+	return errors.Join(remove(l.path), l.file.Close())
+}

@@ -1,0 +1,113 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/virbr/virbr/xml"
+)
+
+// network is one network. Its name and UUID never change.
+//
+// Whoever changes it holds its turn, for as long as that takes: hooks and
+// dnsmasq included. Readers need no turn: they look at the view, which is
+// replaced as a whole when a change has succeeded, and so see the network as
+// it was before or as it is after, never halfway.
+type network struct {
+	ref  Ref
+	turn chan struct{}        // one slot; in it: somebody is changing the network
+	job  atomic.Pointer[job]  // who; nil for a moment around begin and end
+	view atomic.Pointer[view] // nil: not yet (define, create) or no longer (gone) a network
+	gone bool                 // no longer in the registry; guarded by turn
+
+	bridge string // bridge name that a definition on its way in has claimed; guarded by Driver.mu
+}
+
+// view is a network at one moment. It and all it points to are never changed.
+type view struct {
+	live   *xml.Network // running definition; nil: inactive
+	config *xml.Network // persistent definition; nil: transient
+
+	autostart bool
+	status    status // of the running network
+}
+
+// def returns the definition that counts: the running one, else the
+// persistent one.
+func (v *view) def() *xml.Network {
+	if v.live != nil {
+		return v.live
+	}
+	return v.config
+}
+
+func (v *view) active() bool     { return v.live != nil }
+func (v *view) persistent() bool { return v.config != nil }
+
+// defs returns the definitions that there are.
+func (v *view) defs() []*xml.Network {
+	var list []*xml.Network
+	for _, def := range []*xml.Network{v.live, v.config} {
+		if def != nil {
+			list = append(list, def)
+		}
+	}
+	return list
+}
+
+// job is one change that is under way.
+type job struct {
+	what  string // "starting"
+	since time.Time
+}
+
+func newNetwork(ref Ref) *network {
+	return &network{ref: ref, turn: make(chan struct{}, 1)}
+}
+
+// begin waits until nobody changes the network, takes the turn, and says what
+// for. The turn is given back by end.
+//
+// A hook script may ask us to change the very network that it runs for. With
+// libvirt that blocks for ever. Here it fails once one job has held the network
+// for patience; so does every other wait of that length, with the job's name,
+// as libvirt's hypervisor drivers do. Many short jobs in a row are no reason to
+// fail.
+func (n *network) begin(ctx context.Context, what string, patience time.Duration) error {
+	for {
+		wait := patience
+		if j := n.job.Load(); j != nil {
+			wait -= time.Since(j.since)
+		}
+		timer := time.NewTimer(max(wait, 0))
+		select {
+		case n.turn <- struct{}{}:
+			timer.Stop()
+			n.job.Store(&job{what: what, since: time.Now()})
+			return nil
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%s network %q: %w", what, n.ref.Name, ctx.Err())
+		case <-timer.C:
+		}
+		if j := n.job.Load(); j != nil && time.Since(j.since) >= patience {
+			return &Error{Kind: KindOperationTimeout, Msg: fmt.Sprintf(
+				"cannot begin %s network '%s': it is held by %s, for %d seconds now",
+				what, n.ref.Name, j.what, int(time.Since(j.since).Seconds()))}
+		}
+	}
+}
+
+// take takes the turn of a network that nobody else knows yet.
+func (n *network) take(what string) {
+	n.turn <- struct{}{}
+	n.job.Store(&job{what: what, since: time.Now()})
+}
+
+// end gives the turn back.
+func (n *network) end() {
+	n.job.Store(nil)
+	<-n.turn
+}

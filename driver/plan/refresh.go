@@ -1,0 +1,29 @@
+package plan
+
+import (
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/xml"
+)
+
+// Firewall returns the steps of a start that concern the firewall, to be done
+// again for a running network. All of them replace what is there.
+func Firewall(def *xml.Network) ([]Step, error) {
+	c := &compiler{def: def, bridge: def.Bridge.Name}
+	if err := c.named(); err != nil {
+		return nil, err
+	}
+	err := c.firewall()
+	return c.steps, err
+}
+
+// Serve returns the steps of a start that write dnsmasq's files and start it;
+// none where the network needs none. For a network whose dnsmasq died, or to
+// see what the files of a living one should hold.
+func Serve(def *xml.Network, facts Facts, dirs Dirs) ([]Step, error) {
+	c := &compiler{def: def, facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
+	if err := c.named(); err != nil {
+		return nil, err
+	}
+	err := c.dnsmasq()
+	return c.steps, err
+}

@@ -1,0 +1,150 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/hooks"
+)
+
+// Reload is for SIGHUP: it looks for hook scripts again, reads new and changed
+// definitions, puts firewall rules in again, starts the dnsmasq of running
+// networks that died, and starts inactive networks with autostart. Running
+// networks keep their definitions and counters. Definitions whose files are
+// gone stay, as with libvirt.
+func (d *Driver) Reload(ctx context.Context) error {
+	d.hooks.Scan()
+	d.hooks.Daemon(ctx, hooks.DaemonReload)
+	d.loadAll(d.dirs.Config, func(name string) error { return d.loadConfig(ctx, name) })
+	facts, err := d.sys.Facts(ctx)
+	if err != nil {
+		return err
+	}
+	d.refresh(ctx, facts)
+	each(d.networks(), func(n *network) {
+		if n.begin(ctx, "starting", d.cfg.Patience) == nil {
+			defer n.end()
+			d.autostart(ctx, n)
+		}
+	})
+	return nil
+}
+
+// StartAll starts the networks with autostart that Load held, several at a
+// time, and returns when all are up or have failed, which is logged. It must be
+// called after Load; requests may be served meanwhile.
+func (d *Driver) StartAll(ctx context.Context) {
+	d.mu.Lock()
+	held := d.held
+	d.held = nil
+	d.mu.Unlock()
+	each(held, func(n *network) {
+		defer n.end()
+		n.job.Store(&job{what: "starting", since: time.Now()})
+		d.autostart(ctx, n)
+	})
+}
+
+// holdAutostart takes the turns of the networks that StartAll is to start.
+func (d *Driver) holdAutostart() {
+	for _, n := range d.networks() {
+		if v := n.view.Load(); v != nil && v.autostart && !v.active() {
+			n.take("waiting for autostart of")
+			d.held = append(d.held, n)
+		}
+	}
+}
+
+// autostart starts a network, whose turn is held, if that is due.
+func (d *Driver) autostart(ctx context.Context, n *network) {
+	v := n.view.Load()
+	if n.gone || v == nil || !v.autostart || v.active() {
+		return
+	}
+	next := *v
+	if err := d.bringUp(ctx, n, v.config, &next); err != nil {
+		d.log.Error("autostart failed", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "err", err)
+		return
+	}
+	n.view.Store(&next)
+}
+
+// refresh sees to the firewall rules and dnsmasq of every running network.
+func (d *Driver) refresh(ctx context.Context, facts plan.Facts) {
+	each(d.networks(), func(n *network) {
+		if v := n.view.Load(); v == nil || !v.active() || !v.live.Forward.Mode.Routed() {
+			return
+		}
+		if err := n.begin(ctx, "refreshing", d.cfg.Patience); err != nil {
+			d.warn("refreshing the network", n.ref, err)
+			return
+		}
+		defer n.end()
+		if v := n.view.Load(); v != nil && v.active() {
+			d.warn("putting firewall rules in again", n.ref, d.refreshFirewall(ctx, n, v))
+			d.warn("refreshing dnsmasq", n.ref, d.refreshDnsmasq(ctx, n, v, facts))
+		}
+	})
+}
+
+// refreshFirewall puts a running network's rules in again, over those that are
+// there: the table may have been flushed, or be of an older version of ours.
+func (d *Driver) refreshFirewall(ctx context.Context, n *network, v *view) error {
+	steps, err := plan.Firewall(v.live)
+	if err != nil {
+		return err
+	}
+	return d.apply(ctx, n, steps, nil)
+}
+
+// refreshDnsmasq starts a dnsmasq that died. A living one is left alone; it
+// reads its hosts files again if they are not what they should be.
+func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts plan.Facts) error {
+	steps, err := plan.Serve(v.live, facts, d.dirs.plan())
+	if err != nil || len(steps) == 0 {
+		return err
+	}
+	dirs := d.dirs.served()
+	pid := dirs.PidFile(n.ref.Name)
+	if !d.sys.DnsmasqAlive(pid) {
+		d.log.Info("starting dnsmasq anew", "network", n.ref.Name)
+		return d.apply(ctx, n, steps, nil)
+	}
+	changed := false
+	for _, s := range steps {
+		w, ok := s.Do.(plan.WriteFile)
+		if !ok || w.Path != dirs.Hosts(n.ref.Name) && w.Path != dirs.AddnHosts(n.ref.Name) {
+			continue
+		}
+		if have, err := readFile(w.Path); err == nil && bytes.Equal(have, []byte(w.Data)) {
+			continue
+		}
+		if err := d.sys.Run(ctx, w); err != nil {
+			return err
+		}
+		changed = true
+	}
+	if !changed {
+		return nil
+	}
+	return d.sys.Reload(pid)
+}
+
+// each calls do for every network, as many at a time as there are processors,
+// and returns when all calls have.
+func each(list []*network, do func(*network)) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, runtime.NumCPU())
+	for _, n := range list {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			do(n)
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,136 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/hooks"
+	"github.com/virbr/virbr/xml"
+)
+
+// Start starts an inactive network. A start that fails leaves the host as it
+// was.
+func (d *Driver) Start(ctx context.Context, net Ref) error {
+	n, v, err := d.change(ctx, net, "starting")
+	if err != nil {
+		return err
+	}
+	defer n.end()
+	if v.active() {
+		return &Error{Kind: KindOperationInvalid, Msg: "network is already active"}
+	}
+	next := *v
+	if err := d.bringUp(ctx, n, v.config, &next); err != nil {
+		return err
+	}
+	n.view.Store(&next)
+	d.tell(EventStarted, n)
+	return nil
+}
+
+// bringUp starts a network with a definition and fills in the running part of
+// next. The frame is libvirt's: hook start, the work, hook started, status
+// file. On an error everything is taken back and the hook stopped runs, as
+// libvirt does it.
+func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next *view) error {
+	next.live, next.status = def, newStatus()
+	d.warn("removing ports of an earlier run", n.ref, d.dirs.clearPorts(n.ref.Name))
+	undo := d.newRecord(n)
+	err := d.attempt(ctx, n, next, undo)
+	if err == nil {
+		d.log.Info("network started", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", next.live.Bridge.Name)
+		return nil
+	}
+	d.log.Debug("taking back a failed start", "network", n.ref.Name, "err", err)
+	ctx, cancel := d.persist(ctx)
+	defer cancel()
+	return errors.Join(err, d.takeDown(ctx, n, next.live, undo.ops))
+}
+
+func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *record) error {
+	if err := d.hook(ctx, n, hooks.OpStart, next); err != nil {
+		return err
+	}
+	earlier, over := d.enter(next.live)
+	defer over()
+	facts, err := d.sys.Facts(ctx)
+	if err != nil {
+		return fmt.Errorf("starting network %q: %w", n.ref.Name, err)
+	}
+	facts.Routes = slices.Concat(facts.Routes, routes(earlier))
+	live, err := plan.Live(next.live, facts)
+	if err != nil {
+		return err
+	}
+	p, err := plan.Compile(live, facts, d.dirs.plan())
+	if err != nil {
+		return err
+	}
+	next.live = live
+	if err := d.apply(ctx, n, p.Steps, undo); err != nil {
+		return err
+	}
+	if err := d.hook(ctx, n, hooks.OpStarted, next); err != nil {
+		return err
+	}
+	return d.saveStatus(next)
+}
+
+// enter says that a start has begun, and returns the definitions of those that
+// began earlier and are not over yet, and what says that this one is. Two
+// networks that clash can be started at the same time, when neither has a route
+// yet: the plan of the later one counts the earlier ones' routes as there.
+func (d *Driver) enter(def *xml.Network) (earlier []*xml.Network, over func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	earlier = slices.Clone(d.starting)
+	d.starting = append(d.starting, def)
+	return earlier, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.starting = slices.DeleteFunc(d.starting, func(o *xml.Network) bool { return o == def })
+	}
+}
+
+// routes returns the routes that networks will have when they are up.
+func routes(defs []*xml.Network) []plan.Route {
+	var list []plan.Route
+	for _, def := range defs {
+		for i := range def.IPs {
+			if subnet, ok := def.IPs[i].Subnet(); ok {
+				list = append(list, plan.Route{Dest: subnet, Link: def.Bridge.Name})
+			}
+		}
+	}
+	return list
+}
+
+// apply runs the steps in order. What each needs to be undone is on disk
+// before the next one begins; a network that runs already has its record, and
+// undo is nil.
+func (d *Driver) apply(ctx context.Context, n *network, steps []plan.Step, undo *record) error {
+	for _, s := range steps {
+		d.log.Debug("step", "network", n.ref.Name, "step", s.Do.String())
+		err := d.sys.Run(ctx, s.Do)
+		if err != nil && s.Tolerate {
+			d.log.Warn("step failed, going on", "network", n.ref.Name, "step", s.Do.String(), "err", err)
+			continue
+		}
+		if err != nil && s.Fail != "" {
+			return systemError(err, "%s", s.Fail)
+		}
+		if err != nil {
+			return fmt.Errorf("starting network %q: %w", n.ref.Name, err)
+		}
+		if s.Undo == nil || undo == nil {
+			continue
+		}
+		if err := undo.push(s.Undo); err != nil {
+			return fmt.Errorf("starting network %q: %w", n.ref.Name, err)
+		}
+	}
+	return nil
+}

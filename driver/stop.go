@@ -1,0 +1,83 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/hooks"
+	"github.com/virbr/virbr/xml"
+)
+
+// Destroy stops a network. A transient one is gone then, its leases too.
+// Nothing that goes wrong on the way keeps the network active; it is logged.
+func (d *Driver) Destroy(ctx context.Context, net Ref) error {
+	n, v, err := d.change(ctx, net, "stopping")
+	if err != nil {
+		return err
+	}
+	defer n.end()
+	if !v.active() {
+		return &Error{Kind: KindOperationInvalid, Msg: fmt.Sprintf("network '%s' is not active", n.ref.Name)}
+	}
+	d.stop(ctx, n, v)
+	d.tell(EventStopped, n)
+	return nil
+}
+
+// stop takes a running network down, whoever started it, and sets what is left
+// of it: the persistent network, or none.
+func (d *Driver) stop(ctx context.Context, n *network, v *view) {
+	ctx, cancel := d.persist(ctx)
+	defer cancel()
+	d.warn("stopping the network", n.ref, d.takeDown(ctx, n, v.live, d.undoOps(n, v.live)))
+	if v.persistent() {
+		n.view.Store(&view{config: v.config, autostart: v.autostart})
+	} else {
+		d.warn("removing dnsmasq's files", n.ref, d.dirs.clearServed(n.ref.Name, v.live.Bridge.Name))
+		d.forget(n)
+	}
+	d.log.Info("network stopped", "network", n.ref.Name, "uuid", n.ref.UUID.String())
+}
+
+// undoOps returns what takes a running network back: the undo record, or, for a network that libvirt's daemon started or whose
+// record cannot be read, what a start with this definition would have needed.
+func (d *Driver) undoOps(n *network, live *xml.Network) []plan.Op {
+	r, ok, err := d.readRecord(n.ref.UUID)
+	d.warn("stopping without the undo record", n.ref, err)
+	if ok {
+		return r.ops
+	}
+	return plan.Stop(live, d.dirs.plan())
+}
+
+// takeDown takes a network back in libvirt's order: status file, host, ports,
+// hook. It goes on after errors and returns them all.
+func (d *Driver) takeDown(ctx context.Context, n *network, live *xml.Network, undo []plan.Op) error {
+	errs := []error{remove(d.dirs.status(n.ref.Name))}
+	errs = append(errs, d.unwind(ctx, n.ref, undo)...)
+	errs = append(errs, remove(d.dirs.undo(n.ref.UUID)), d.dirs.clearPorts(n.ref.Name))
+	if err := d.hook(ctx, n, hooks.OpStopped, &view{live: live}); err != nil {
+		d.warn("the stopped hook failed", n.ref, err) // its result counts for nothing
+	}
+	return errors.Join(errs...)
+}
+
+// unwind runs undo ops, all of them.
+func (d *Driver) unwind(ctx context.Context, ref Ref, undo []plan.Op) []error {
+	var errs []error
+	for _, op := range undo {
+		d.log.Debug("undo", "network", ref.Name, "step", op.String())
+		if err := d.sys.Run(ctx, op); err != nil {
+			errs = append(errs, fmt.Errorf("taking back network %q: %s: %w", ref.Name, op, err))
+		}
+	}
+	return errs
+}
+
+// persist returns a context for work that must be done even though the caller
+// is gone, for a while.
+func (d *Driver) persist(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), d.cfg.Deadline)
+}
