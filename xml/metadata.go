@@ -1,4 +1,8 @@
 package xml
 
 // Metadata is the <metadata> element: one child element a namespace.
-type Metadata struct{}
+type Metadata struct{ root *node }
+
+func (n *Network) parseMetadata(root *node) error { _ = root; return nil }
+
+func (m *Metadata) format(p *printer) { _, _ = m, p }

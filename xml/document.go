@@ -1,0 +1,419 @@
+package xml
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// What a document may cost us. libvirt's RPC caps strings at 4 MiB and libxml2
+// caps the depth at 256; the other two keep a document of empty elements from
+// taking hundreds of megabytes.
+const (
+	maxDocument = 4 << 20
+	maxDepth    = 256
+	maxNodes    = 200_000
+	maxAttrs    = 64 // of one element
+)
+
+const xmlNamespace = "http://www.w3.org/XML/1998/namespace"
+
+// parseDocument reads a document and checks the name of its root element.
+// Errors are worded as libvirt words libxml2's.
+func parseDocument(doc []byte, root string) (*node, error) {
+	n, err := parseAny(doc)
+	if err != nil {
+		return nil, err
+	}
+	if n.name != root {
+		return nil, n.fail(KindXML, OriginXML, "expecting root element of '%s', not '%s'", root, n.name)
+	}
+	return n, nil
+}
+
+// parseAny reads a document with whatever root element.
+func parseAny(doc []byte) (*node, error) {
+	if len(doc) > maxDocument {
+		return nil, &Error{Kind: KindDetail, Origin: OriginXML,
+			Msg: "document is larger than 4194304 bytes"}
+	}
+	text, err := decodeText(doc)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{src: text, line: 1}
+	b.dec = xml.NewDecoder(bytes.NewReader(text))
+	b.dec.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil }
+	return b.run()
+}
+
+// builder makes the tree out of encoding/xml's raw tokens, and checks what
+// RawToken leaves open: nesting, one root, namespaces, unique attributes.
+type builder struct {
+	src    []byte
+	dec    *xml.Decoder
+	offset int // where the current token begins
+	line   int // line of offset
+	nodes  int
+	root   *node
+	stack  []*node
+	scopes []map[string]string // per open element; nil: nothing declared
+}
+
+func (b *builder) run() (*node, error) {
+	for {
+		start := int(b.dec.InputOffset())
+		b.line += bytes.Count(b.src[b.offset:start], []byte("\n"))
+		b.offset = start
+		tok, err := b.dec.RawToken()
+		if errors.Is(err, io.EOF) {
+			return b.finish()
+		}
+		if err != nil {
+			return nil, b.diagnose(err)
+		}
+		if err := b.token(tok); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (b *builder) finish() (*node, error) {
+	switch {
+	case len(b.stack) > 0:
+		open := b.stack[len(b.stack)-1]
+		return nil, syntaxError(b.src, len(b.src), "Premature end of data in tag %s line %d", open.qname(), open.line)
+	case b.root != nil:
+		return b.root, nil
+	case len(b.src) == 0:
+		return nil, syntaxError(b.src, 0, "Document is empty")
+	}
+	return nil, syntaxError(b.src, len(b.src), "Start tag expected, '<' not found")
+}
+
+func (b *builder) token(tok xml.Token) error {
+	if b.nodes++; b.nodes > maxNodes {
+		return syntaxError(b.src, b.offset, "document has more than %d nodes", maxNodes)
+	}
+	switch t := tok.(type) {
+	case xml.StartElement:
+		return b.start(t)
+	case xml.EndElement:
+		return b.end(t)
+	case xml.CharData:
+		return b.chars(string(t))
+	case xml.Comment:
+		b.add(&node{kind: commentNode, text: string(t), line: b.line})
+	case xml.ProcInst:
+		return b.instruction(t)
+	case xml.Directive:
+		return b.directive(t)
+	}
+	return nil
+}
+
+func (b *builder) add(n *node) {
+	if len(b.stack) > 0 {
+		top := b.stack[len(b.stack)-1]
+		top.children = append(top.children, n)
+	}
+}
+
+func (b *builder) start(t xml.StartElement) error {
+	if len(b.stack) == 0 && b.root != nil {
+		return b.extra()
+	}
+	if len(b.stack) >= maxDepth {
+		return syntaxError(b.src, b.offset, "Excessive depth in document: %d use XML_PARSE_HUGE option", maxDepth)
+	}
+	if len(t.Attr) > maxAttrs {
+		return syntaxError(b.src, b.offset, "element %s has more than %d attributes", t.Name.Local, maxAttrs)
+	}
+	n := &node{kind: elementNode, prefix: t.Name.Space, name: t.Name.Local, line: b.line}
+	if err := b.attributes(n, b.normalise(t)); err != nil {
+		return err
+	}
+	b.add(n)
+	if b.root == nil {
+		b.root = n
+	}
+	b.stack = append(b.stack, n)
+	return nil
+}
+
+// attributes sorts declarations from attributes, then resolves the prefixes of
+// the element and of its attributes. A prefix that nobody declared stays part
+// of the name, as in libxml2.
+func (b *builder) attributes(n *node, attrs []xml.Attr) error {
+	var scope map[string]string
+	for _, a := range attrs {
+		prefix, ok := declares(a.Name)
+		if !ok {
+			n.attrs = append(n.attrs, attribute{prefix: a.Name.Space, name: a.Name.Local, value: a.Value})
+			continue
+		}
+		if scope == nil {
+			scope = make(map[string]string)
+		}
+		if _, dup := scope[prefix]; dup {
+			return b.redefined(a.Name)
+		}
+		scope[prefix] = a.Value
+		n.decls = append(n.decls, declaration{prefix: prefix, uri: a.Value})
+	}
+	b.scopes = append(b.scopes, scope)
+	n.prefix, n.name, n.space = b.resolve(n.prefix, n.name, true)
+	for i := range n.attrs {
+		a := &n.attrs[i]
+		raw := xml.Name{Space: a.prefix, Local: a.name}
+		a.prefix, a.name, a.space = b.resolve(a.prefix, a.name, false)
+		for j := range i {
+			if n.attrs[j].name == a.name && n.attrs[j].space == a.space {
+				return b.redefined(raw)
+			}
+		}
+	}
+	return nil
+}
+
+// declares reports whether an attribute is a namespace declaration, and of
+// which prefix.
+func declares(name xml.Name) (prefix string, ok bool) {
+	switch {
+	case name.Space == "xmlns":
+		return name.Local, true
+	case name.Space == "" && name.Local == "xmlns":
+		return "", true
+	}
+	return "", false
+}
+
+// resolve looks a prefix up in the open elements. Attributes without a prefix
+// are in no namespace.
+func (b *builder) resolve(prefix, name string, element bool) (string, string, string) {
+	if prefix == "xml" {
+		return prefix, name, xmlNamespace
+	}
+	if prefix == "" && !element {
+		return "", name, ""
+	}
+	for i := len(b.scopes) - 1; i >= 0; i-- {
+		if uri, ok := b.scopes[i][prefix]; ok {
+			return prefix, name, uri
+		}
+	}
+	if prefix == "" {
+		return "", name, ""
+	}
+	return "", prefix + ":" + name, ""
+}
+
+func (b *builder) redefined(name xml.Name) error {
+	q := name.Local
+	if name.Space != "" {
+		q = name.Space + ":" + q
+	}
+	return syntaxError(b.src, int(b.dec.InputOffset())-1, "Attribute %s redefined", q)
+}
+
+func (b *builder) end(t xml.EndElement) error {
+	if len(b.stack) == 0 {
+		if b.root == nil {
+			return syntaxError(b.src, b.offset+1, "StartTag: invalid element name")
+		}
+		return b.extra()
+	}
+	top := b.stack[len(b.stack)-1]
+	q := t.Name.Local
+	if t.Name.Space != "" {
+		q = t.Name.Space + ":" + q
+	}
+	if q != top.qname() {
+		return syntaxError(b.src, int(b.dec.InputOffset()),
+			"Opening and ending tag mismatch: %s line %d and %s", top.qname(), top.line, q)
+	}
+	b.stack = b.stack[:len(b.stack)-1]
+	b.scopes = b.scopes[:len(b.scopes)-1]
+	return nil
+}
+
+func (n *node) qname() string {
+	if n.prefix == "" {
+		return n.name
+	}
+	return n.prefix + ":" + n.name
+}
+
+// chars adds text. Blank text between elements is dropped by the rules of
+// libxml2's XML_PARSE_NOBLANKS, so that metadata can be indented anew.
+func (b *builder) chars(text string) error {
+	if len(b.stack) == 0 {
+		return b.outside(text)
+	}
+	top := b.stack[len(b.stack)-1]
+	kind := textNode
+	if bytes.HasPrefix(b.src[b.offset:], []byte("<![CDATA[")) {
+		kind = cdataNode
+	}
+	var last *node
+	if len(top.children) > 0 {
+		last = top.children[len(top.children)-1]
+	}
+	if kind == textNode && last != nil && last.kind == textNode {
+		last.text += text
+		return nil
+	}
+	if kind == textNode && b.ignorable(top, last) {
+		return nil
+	}
+	if kind == textNode && text == "" {
+		return nil
+	}
+	b.add(&node{kind: kind, text: text, line: b.line})
+	return nil
+}
+
+// ignorable reports whether the current text token is layout only. It looks at
+// the source: a blank that was written as a character reference counts.
+func (b *builder) ignorable(top, last *node) bool {
+	raw := b.src[b.offset:b.dec.InputOffset()]
+	if len(bytes.Trim(raw, " \t\r\n")) > 0 {
+		return false
+	}
+	next := b.src[b.dec.InputOffset():]
+	if len(next) == 0 || len(top.children) == 0 && bytes.HasPrefix(next, []byte("</")) {
+		return false
+	}
+	return last == nil || !last.isText() && !top.children[0].isText()
+}
+
+func (n *node) isText() bool { return n.kind == textNode || n.kind == cdataNode }
+
+func (b *builder) outside(text string) error {
+	raw := b.src[b.offset:b.dec.InputOffset()]
+	if len(bytes.Trim(raw, " \t\r\n")) == 0 && !bytes.HasPrefix(raw, []byte("<!")) {
+		return nil
+	}
+	if b.root != nil {
+		return b.extra()
+	}
+	blank := len(text) - len(strings.TrimLeft(text, " \t\r\n"))
+	return syntaxError(b.src, b.offset+blank, "Start tag expected, '<' not found")
+}
+
+func (b *builder) extra() error {
+	raw := b.src[b.offset:]
+	blank := len(raw) - len(bytes.TrimLeft(raw, " \t\r\n"))
+	return syntaxError(b.src, b.offset+blank, "Extra content at the end of the document")
+}
+
+func (b *builder) instruction(t xml.ProcInst) error {
+	if t.Target == "xml" {
+		if b.offset > 0 {
+			return syntaxError(b.src, b.offset+len("<?xml"), "XML declaration allowed only at the start of the document")
+		}
+		return nil
+	}
+	b.add(&node{kind: instructionNode, name: t.Target, text: string(t.Inst), line: b.line})
+	return nil
+}
+
+// directive accepts a <!DOCTYPE> without declarations of its own before the
+// root, which means nothing here, and nothing else.
+func (b *builder) directive(t xml.Directive) error {
+	if len(b.stack) > 0 || b.root != nil || !bytes.HasPrefix(t, []byte("DOCTYPE")) {
+		return syntaxError(b.src, b.offset+1, "StartTag: invalid element name")
+	}
+	if bytes.ContainsAny(t, "[]") {
+		return syntaxError(b.src, b.offset, "declarations in a DOCTYPE are not supported")
+	}
+	return nil
+}
+
+// normalise turns line breaks and tabs inside attribute values into spaces
+// (XML 1.0 section 3.3.3), which encoding/xml leaves undone. Character
+// references stay what they are, so this works on the source of the tag.
+func (b *builder) normalise(t xml.StartElement) []xml.Attr {
+	raw := b.src[b.offset:b.dec.InputOffset()]
+	if !bytes.ContainsAny(raw, "\t\n") {
+		return t.Attr
+	}
+	flat := bytes.Clone(raw)
+	var quote byte
+	for i, c := range flat {
+		switch {
+		case quote == 0 && (c == '"' || c == '\''):
+			quote = c
+		case c == quote:
+			quote = 0
+		case quote != 0 && (c == '\t' || c == '\n'):
+			flat[i] = ' '
+		}
+	}
+	tok, err := xml.NewDecoder(bytes.NewReader(flat)).RawToken()
+	if again, ok := tok.(xml.StartElement); ok && err == nil {
+		return again.Attr
+	}
+	return t.Attr
+}
+
+// decodeText brings a document to UTF-8 with plain line feeds.
+func decodeText(doc []byte) ([]byte, error) {
+	doc = bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf"))
+	switch enc := declaredEncoding(doc); enc {
+	case "", "utf-8", "utf8", "us-ascii", "ascii":
+	case "iso-8859-1", "latin1", "iso-latin-1":
+		doc = fromLatin1(doc)
+	default:
+		return nil, syntaxError(doc, 0, "Unsupported encoding %s", enc)
+	}
+	for i := 0; i < len(doc); {
+		if doc[i] < utf8.RuneSelf {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(doc[i:])
+		if r == utf8.RuneError && size == 1 {
+			return nil, syntaxError(doc, i, "Input is not proper UTF-8, indicate encoding !\nBytes:%s", hexBytes(doc[i:]))
+		}
+		i += size
+	}
+	if bytes.IndexByte(doc, '\r') >= 0 {
+		doc = bytes.ReplaceAll(doc, []byte("\r\n"), []byte("\n"))
+		doc = bytes.ReplaceAll(doc, []byte("\r"), []byte("\n"))
+	}
+	return doc, nil
+}
+
+// declaredEncoding returns the encoding of an XML declaration in lower case;
+// "" if there is none.
+func declaredEncoding(doc []byte) string {
+	if !bytes.HasPrefix(doc, []byte("<?xml")) {
+		return ""
+	}
+	decl, _, ok := bytes.Cut(doc, []byte("?>"))
+	if !ok {
+		return ""
+	}
+	_, value, ok := bytes.Cut(decl, []byte("encoding"))
+	value = bytes.TrimLeft(value, " \t\r\n=")
+	if !ok || len(value) == 0 {
+		return ""
+	}
+	name, _, ok := bytes.Cut(value[1:], value[:1])
+	if !ok {
+		return ""
+	}
+	return strings.ToLower(string(name))
+}
+
+func fromLatin1(doc []byte) []byte {
+	out := make([]byte, 0, len(doc)+len(doc)/8)
+	for _, c := range doc {
+		out = utf8.AppendRune(out, rune(c))
+	}
+	return out
+}
