@@ -74,7 +74,7 @@ func FormatGuests(guests Guests) []byte {
 		w.close("}")
 	}
 	w.close("]")
-	return append(w.buf.Bytes(), '\n')
+	return append(w.buf, '\n')
 }
 
 // find returns where a guest is or belongs.

@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // MaxFile is the size of the largest lease file and guest file that is read,
@@ -77,6 +76,11 @@ type rawEntry struct {
 // ParseLeases reads a lease file (<bridge>.status), whose name is for messages
 // only. An empty file has no leases. All errors are of type *[FileError].
 func ParseLeases(file string, data []byte) ([]Entry, error) {
+	if len(data) <= MaxFile {
+		if entries, ok := scanLeases(string(data)); ok {
+			return entries, nil
+		}
+	}
 	var raw []rawEntry
 	if err := decode(file, data, "Malformed lease_entries array", &raw); err != nil {
 		return nil, err
@@ -123,87 +127,22 @@ func decode(file string, data []byte, malformed string, into any) error {
 // FormatLeases writes a lease file in the layout of libvirt's JSON writer
 // (json-c): libvirt's NSS modules and other tools read it.
 func FormatLeases(entries []Entry) []byte {
-	var w writer
+	w := writer{buf: make([]byte, 0, 256*len(entries)+16)}
 	w.open("[")
 	for i := range entries {
 		e := &entries[i]
 		w.item()
 		w.open("{")
-		for _, field := range []struct{ key, value string }{
-			{"iaid", e.IAID}, {"ip-address", e.Address}, {"mac-address", e.MAC},
-			{"hostname", e.Hostname}, {"client-id", e.ClientID}, {"server-duid", e.ServerDUID},
-		} {
-			if field.value != "" {
-				w.key(field.key)
-				w.string(field.value)
-			}
-		}
+		w.field("iaid", e.IAID)
+		w.field("ip-address", e.Address)
+		w.field("mac-address", e.MAC)
+		w.field("hostname", e.Hostname)
+		w.field("client-id", e.ClientID)
+		w.field("server-duid", e.ServerDUID)
 		w.key("expiry-time")
-		fmt.Fprintf(&w.buf, "%d", e.Expiry)
+		w.buf = strconv.AppendInt(w.buf, e.Expiry, 10)
 		w.close("}")
 	}
 	w.close("]")
-	return append(w.buf.Bytes(), '\n')
-}
-
-// writer writes JSON in the layout of json-c: two blanks a level, one item a
-// line.
-type writer struct {
-	buf   bytes.Buffer
-	depth int
-	empty []bool // for each open array and object
-}
-
-func (w *writer) open(bracket string) {
-	w.buf.WriteString(bracket)
-	w.depth++
-	w.empty = append(w.empty, true)
-}
-
-func (w *writer) close(bracket string) {
-	last := len(w.empty) - 1
-	w.depth--
-	if !w.empty[last] {
-		w.newline()
-	}
-	w.empty = w.empty[:last]
-	w.buf.WriteString(bracket)
-}
-
-func (w *writer) newline() {
-	w.buf.WriteByte('\n')
-	for range w.depth {
-		w.buf.WriteString("  ")
-	}
-}
-
-func (w *writer) item() {
-	last := len(w.empty) - 1
-	if !w.empty[last] {
-		w.buf.WriteByte(',')
-	}
-	w.empty[last] = false
-	w.newline()
-}
-
-func (w *writer) key(name string) {
-	w.item()
-	w.string(name)
-	w.buf.WriteString(": ")
-}
-
-// string writes a JSON string (RFC 8259, 7) without escaping slashes.
-func (w *writer) string(s string) {
-	w.buf.WriteByte('"')
-	for _, r := range strings.ToValidUTF8(s, string(utf8.RuneError)) {
-		switch i := slices.Index([]rune("\b\n\r\t\f\"\\"), r); {
-		case i >= 0:
-			w.buf.WriteString(`\` + `bnrtf"\`[i:i+1])
-		case r < ' ':
-			fmt.Fprintf(&w.buf, `\u%04x`, r)
-		default:
-			w.buf.WriteRune(r)
-		}
-	}
-	w.buf.WriteByte('"')
+	return append(w.buf, '\n')
 }
