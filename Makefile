@@ -12,6 +12,7 @@ build:
 
 test: build
 	tests/install-deps
+	tests/install-kernel
 	$(MAKE) --no-print-directory lint
 	go test -race -timeout 15m $(RACE)
 	go test -timeout 15m $(PLAIN)
@@ -30,7 +31,8 @@ demo: build
 	tests/demo
 
 bench: build
-	tests/bench/run
+	tests/install-deps
+	go run -tags libvirt_dlopen ./tests/bench
 
 clean:
 	rm -rf bin
