@@ -8,12 +8,12 @@
 // (which nft does not show), so that [Install] can tell which chains are as they
 // should be and leaves those alone, with their counters.
 //
-// The shared part is not looked at but declared again in every batch: tables,
-// chains and maps that exist are left as they are, and the few rules of the
-// base chains are replaced. So a table that somebody deleted, flushed or edited
-// is whole again after the next Install.
+// The shared part is checked with every change too: what is missing is made, and
+// base chains that are not as they should be get their rules anew. So a table
+// that somebody deleted, flushed or edited is whole again after the next Install
+// (elements and chains of other networks after theirs).
 //
-// Callers serialise: two changes at the same time can make each other fail,
-// though they never leave half a change. A connection must be made with [Open],
-// or have no commands buffered and buffers large enough for the batch.
+// Changes of one [Conn] wait for each other. Two connections that change the same
+// network at the same time can make each other fail, but never leave half a
+// change.
 package netlink

@@ -68,10 +68,9 @@ func after(p netip.Prefix) netip.Addr {
 	return addr.Next()
 }
 
-// ranges returns the elements of an interval map that lead to a chain, as the
-// kernel has them. It reads the whole map, so it is asked only when a chain
-// that such elements may lead to goes or changes.
-func (r *reader) ranges(m, chain string) ([]nftables.SetElement, error) {
+// elements returns the elements of a map that lead to a chain, as the kernel has
+// them. It reads the whole map, which may be large.
+func (r *reader) elements(m, chain string) ([]nftables.SetElement, error) {
 	replies, err := r.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, r.table, m)
 	if err != nil {
 		return nil, wrap(err, "reading map %q", m)

@@ -1,32 +1,16 @@
 package netlink
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"net/netip"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
-	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/firewall"
 )
-
-// encoding is part of every digest. Raise it when the same rule is encoded in
-// another way, so that an upgrade replaces what the older version installed.
-const encoding = "1 "
-
-// digestType is the type of our record in a rule's user data. nft reads type 0
-// (a comment) and skips those that it does not know.
-const digestType userdata.Type = 0x76
-
-// digest returns the user data of a rule: a record of what it says.
-func digest(r firewall.Rule) []byte {
-	sum := sha256.Sum256([]byte(encoding + r.String()))
-	return userdata.Append(nil, digestType, sum[:16])
-}
 
 // encodeRule returns a rule's expressions, those that nft makes of the same text.
 func encodeRule(r firewall.Rule) ([]expr.Any, error) {

@@ -1,52 +1,29 @@
 package netlink
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
 
 	"github.com/virbr/virbr/firewall"
 )
-
-// bufferSize is what the kernel may queue for one batch, in bytes. Every message
-// of a batch is acknowledged before the first acknowledgement is read, with
-// about a kilobyte of the kernel's memory each.
-const bufferSize = 64 << 20
-
-// Open returns a connection for the functions of this package, for the network
-// namespace of the file descriptor netns; 0: the one of the process. There is
-// nothing to close: sockets live as long as one batch.
-func Open(netns int) (*nftables.Conn, error) {
-	buffers := func(c *netlink.Conn) error {
-		if err := c.SetReadBuffer(bufferSize); err != nil {
-			return fmt.Errorf("setting the read buffer of netfilter netlink: %w", err)
-		}
-		if err := c.SetWriteBuffer(bufferSize); err != nil {
-			return fmt.Errorf("setting the write buffer of netfilter netlink: %w", err)
-		}
-		return nil
-	}
-	return nftables.New(nftables.WithNetNSFd(netns), nftables.WithSockOptions(buffers))
-}
 
 // Install makes the kernel's rules of each network's bridge exactly those of the
 // network, in one batch, making the table and its base chains where they are
 // missing. It is for new networks, for changed ones and for repair alike: chains
 // that are as they should be keep their rules and counters. nil networks, which
 // have no rules, are skipped.
-func Install(conn *nftables.Conn, nets ...*firewall.Network) error {
+func Install(conn *Conn, nets ...*firewall.Network) error {
 	nets = slices.DeleteFunc(slices.Clone(nets), func(n *firewall.Network) bool { return n == nil })
 	if len(nets) == 0 {
 		return nil
 	}
-	b, err := newBatch(conn)
-	if err != nil {
-		return err
-	}
-	defer b.reader.close()
+	return conn.attempt(func(exact bool) error { return install(conn, nets, exact) })
+}
+
+func install(conn *Conn, nets []*firewall.Network, exact bool) error {
+	b := newBatch(conn, exact)
 	b.declare()
 	if err := b.base(); err != nil {
 		return err
@@ -67,49 +44,6 @@ func bridges(nets []*firewall.Network) string {
 	return fmt.Sprintf("%q and %d more", nets[0].Bridge, len(nets)-1)
 }
 
-// batch collects the messages of one change. Messages are queued in conn only by
-// send, when nothing can go wrong any more: conn cannot forget them.
-type batch struct {
-	conn   *nftables.Conn
-	reader *reader
-	table  *nftables.Table
-	sets   map[string]*nftables.Set
-	queue  []func() error
-}
-
-// newBatch starts a batch; its reader must be closed.
-func newBatch(conn *nftables.Conn) (*batch, error) {
-	r, err := newReader(conn, nftables.TableFamilyINet, firewall.TableName)
-	if err != nil {
-		return nil, err
-	}
-	b := &batch{
-		conn:   conn,
-		reader: r,
-		table:  &nftables.Table{Family: r.family, Name: r.table},
-		sets:   map[string]*nftables.Set{},
-	}
-	for i, m := range firewall.Base().Maps {
-		b.sets[m.Name] = set(b.table, m, i)
-	}
-	return b, nil
-}
-
-func (b *batch) do(f func()) { b.queue = append(b.queue, func() error { f(); return nil }) }
-
-// send queues the messages and has the kernel apply them.
-func (b *batch) send(doing string) error {
-	for _, f := range b.queue {
-		if err := f(); err != nil {
-			return fmt.Errorf("%s: %w", doing, err)
-		}
-	}
-	if err := b.conn.Flush(); err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
-}
-
 // declare makes the table and its maps where they are missing.
 func (b *batch) declare() {
 	b.do(func() { b.conn.AddTable(b.table) })
@@ -118,10 +52,20 @@ func (b *batch) declare() {
 	}
 }
 
-// base makes the base chains, and their rules anew.
+// base makes the base chains, and their rules anew where they are not as they
+// should be. They are not replaced unasked: the kernel frees rules after an RCU
+// grace period, and whoever closes the socket waits for it.
 func (b *batch) base() error {
 	for _, c := range firewall.Base().Chains {
-		if err := b.chain(c, true); err != nil {
+		rules, exists, err := b.reader.rules(c.Name)
+		if err != nil {
+			return err
+		}
+		userdata := records(c, nil)
+		if exists && same(userdata, rules) {
+			continue
+		}
+		if err := b.chain(c, userdata, exists); err != nil {
 			return err
 		}
 	}
@@ -129,7 +73,7 @@ func (b *batch) base() error {
 }
 
 // chain makes a chain with exactly its rules; flush where it may have others.
-func (b *batch) chain(c firewall.Chain, flush bool) error {
+func (b *batch) chain(c firewall.Chain, userdata [][]byte, flush bool) error {
 	kernel, err := encodeHook(b.table, c)
 	if err != nil {
 		return err
@@ -138,12 +82,12 @@ func (b *batch) chain(c firewall.Chain, flush bool) error {
 	if flush {
 		b.do(func() { b.conn.FlushChain(kernel) })
 	}
-	for _, r := range c.Rules {
+	for i, r := range c.Rules {
 		exprs, err := encodeRule(r)
 		if err != nil {
 			return err
 		}
-		rule := &nftables.Rule{Table: b.table, Chain: kernel, Exprs: exprs, UserData: digest(r)}
+		rule := &nftables.Rule{Table: b.table, Chain: kernel, Exprs: exprs, UserData: userdata[i]}
 		b.do(func() { b.conn.AddRule(rule) })
 	}
 	return nil
@@ -158,27 +102,22 @@ func (b *batch) install(n *firewall.Network) error {
 	var gone []string
 	for _, m := range firewall.Base().Maps {
 		name := firewall.ChainName(m.Name, n.Bridge)
+		i := slices.IndexFunc(n.Chains, func(c firewall.Chain) bool { return c.Name == name })
+		if i >= 0 {
+			if err := b.installChain(m, n.Chains[i], n.Elements); err != nil {
+				return err
+			}
+			continue
+		}
 		rules, exists, err := b.reader.rules(name)
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(n.Chains, func(c firewall.Chain) bool { return c.Name == name })
-		if i >= 0 && exists && same(n.Chains[i].Rules, rules) {
-			continue
-		}
-		if exists && m.Interval() {
-			if err := b.delRanges(m.Name, name); err != nil {
+		if exists {
+			if err := b.delElements(m, name, n.Bridge, rules); err != nil {
 				return err
 			}
-		}
-		if i < 0 {
-			if exists {
-				gone = append(gone, name)
-			}
-			continue
-		}
-		if err := b.chain(n.Chains[i], exists); err != nil {
-			return err
+			gone = append(gone, name)
 		}
 	}
 	for _, e := range n.Elements {
@@ -190,20 +129,45 @@ func (b *batch) install(n *firewall.Network) error {
 	return nil
 }
 
-// same reports whether a chain's rules are those wanted, by their digests.
-func same(want []firewall.Rule, have []kernelRule) bool {
-	return slices.EqualFunc(want, have, func(w firewall.Rule, h kernelRule) bool {
-		return bytes.Equal(digest(w), h.userdata)
-	})
-}
-
-// delRanges deletes the elements of an interval map that lead to a chain.
-func (b *batch) delRanges(m, chain string) error {
-	elements, err := b.reader.ranges(m, chain)
-	if err != nil || len(elements) == 0 {
+// installChain makes a chain of a network unless it is there, and deletes the
+// ranges that led to what was there instead.
+func (b *batch) installChain(m firewall.Map, c firewall.Chain, elements []firewall.Element) error {
+	rules, exists, err := b.reader.rules(c.Name)
+	if err != nil {
 		return err
 	}
-	b.queue = append(b.queue, func() error { return b.conn.SetDeleteElements(b.sets[m], elements) })
+	userdata := records(c, elements)
+	if exists && same(userdata, rules) {
+		return nil
+	}
+	if exists && m.Interval() {
+		if err := b.delElements(m, c.Name, "", rules); err != nil {
+			return err
+		}
+	}
+	return b.chain(c, userdata, exists)
+}
+
+// delElements deletes the elements of a map that lead to a chain: those that are
+// certainly there, or, in a first attempt, those that should be.
+func (b *batch) delElements(m firewall.Map, chain, bridge string, rules []kernelRule) error {
+	var elements []nftables.SetElement
+	switch {
+	case b.exact:
+		var err error
+		if elements, err = b.reader.elements(m.Name, chain); err != nil {
+			return err
+		}
+	case m.Interval():
+		for _, p := range recorded(rules) {
+			elements = append(elements, encodeElement(firewall.Element{Map: m.Name, Prefix: p, Chain: chain})...)
+		}
+	default:
+		elements = encodeElement(firewall.Element{Map: m.Name, Name: bridge, Chain: chain})
+	}
+	if len(elements) > 0 {
+		b.queue = append(b.queue, func() error { return b.conn.SetDeleteElements(b.sets[m.Name], elements) })
+	}
 	return nil
 }
 

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/nftables"
 
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/firewall/netlink"
@@ -43,12 +42,17 @@ func compile(t *testing.T, def *xml.Network) *firewall.Network {
 	return n
 }
 
-func open(t *testing.T) *nftables.Conn {
+func open(t *testing.T) *netlink.Conn {
 	t.Helper()
 	conn, err := netlink.Open(0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	})
 	return conn
 }
 

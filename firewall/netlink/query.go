@@ -20,17 +20,6 @@ type reader struct {
 	table  string
 }
 
-// newReader opens a reader in the namespace of conn.
-func newReader(conn *nftables.Conn, family nftables.TableFamily, table string) (*reader, error) {
-	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: conn.NetNS})
-	if err != nil {
-		return nil, fmt.Errorf("opening netfilter netlink: %w", err)
-	}
-	return &reader{conn: c, family: family, table: table}, nil
-}
-
-func (r *reader) close() { _ = r.conn.Close() }
-
 // maxDumps is how often a dump is tried that others' changes interrupt.
 const maxDumps = 8
 

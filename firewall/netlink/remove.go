@@ -11,12 +11,12 @@ import (
 
 // Remove deletes the rules of a bridge, and with the last bridge's the table.
 // Rules that are not there are no error.
-func Remove(conn *nftables.Conn, bridge string) error {
-	b, err := newBatch(conn)
-	if err != nil {
-		return err
-	}
-	defer b.reader.close()
+func Remove(conn *Conn, bridge string) error {
+	return conn.attempt(func(exact bool) error { return remove(conn, bridge, exact) })
+}
+
+func remove(conn *Conn, bridge string, exact bool) error {
+	b := newBatch(conn, exact)
 	use, err := b.reader.use()
 	if err != nil || use < 0 {
 		return err
@@ -26,7 +26,7 @@ func Remove(conn *nftables.Conn, bridge string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	last, err := b.last(use, own)
+	last, err := b.last(bridge, use, len(own))
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
@@ -37,95 +37,68 @@ func Remove(conn *nftables.Conn, bridge string) error {
 	if len(own) == 0 {
 		return nil
 	}
-	b.declare()
-	if err := b.remove(bridge, own); err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+	for _, m := range firewall.Base().Maps {
+		rules, ok := own[m.Name]
+		if !ok {
+			continue
+		}
+		chain := firewall.ChainName(m.Name, bridge)
+		if err := b.delElements(m, chain, bridge, rules); err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		b.delChain(chain)
 	}
 	return b.send(doing)
 }
 
-// own returns those of a bridge's chains that exist, by map.
-func (b *batch) own(bridge string) (map[string]string, error) {
-	own := map[string]string{}
+// own returns the rules of those of a bridge's chains that exist, by map.
+func (b *batch) own(bridge string) (map[string][]kernelRule, error) {
+	own := map[string][]kernelRule{}
 	for _, m := range firewall.Base().Maps {
-		name := firewall.ChainName(m.Name, bridge)
-		exists, err := b.reader.exists(name)
+		rules, exists, err := b.reader.rules(firewall.ChainName(m.Name, bridge))
 		if err != nil {
 			return nil, err
 		}
 		if exists {
-			own[m.Name] = name
+			own[m.Name] = rules
 		}
 	}
 	return own, nil
 }
 
-// last reports whether the table holds nothing but the shared part and the
-// chains given. The number of its objects tells that there is more; only where
-// there may be no more, the few chains are listed.
-func (b *batch) last(use int, own map[string]string) (bool, error) {
+// last reports whether the table holds nothing but the shared part and a
+// bridge's chains, given how many of its objects there are in all and how many
+// of these are the bridge's. Only where there may be no others are the chains
+// listed, which are few then.
+func (b *batch) last(bridge string, use, own int) (bool, error) {
 	base := firewall.Base()
-	if use > len(base.Maps)+len(base.Chains)+len(own) {
+	if use > len(base.Maps)+len(base.Chains)+own {
 		return false, nil
 	}
 	names, err := b.reader.chains()
 	if err != nil {
 		return false, err
 	}
-	for _, name := range names {
-		shared := slices.ContainsFunc(base.Chains, func(c firewall.Chain) bool { return c.Name == name })
-		mine := false
-		for _, c := range own {
-			mine = mine || c == name
-		}
-		if !shared && !mine {
-			return false, nil
-		}
+	known := map[string]bool{}
+	for _, c := range base.Chains {
+		known[c.Name] = true
 	}
-	return true, nil
-}
-
-// remove deletes a bridge's elements, then its chains, which the kernel keeps
-// while elements lead to them. Elements keyed by name are added before they are
-// deleted, which does nothing to those that exist, so that missing ones are no
-// error.
-func (b *batch) remove(bridge string, own map[string]string) error {
-	for _, m := range firewall.Base().Maps {
-		chain, ok := own[m.Name]
-		if !ok {
-			continue
-		}
-		if m.Interval() {
-			if err := b.delRanges(m.Name, chain); err != nil {
-				return err
-			}
-		} else {
-			e := encodeElement(firewall.Element{Map: m.Name, Name: bridge, Chain: chain})
-			b.queue = append(b.queue,
-				func() error { return b.conn.SetAddElements(b.sets[m.Name], e) },
-				func() error { return b.conn.SetDeleteElements(b.sets[m.Name], e) })
-		}
-		b.delChain(chain)
+	for _, m := range base.Maps {
+		known[firewall.ChainName(m.Name, bridge)] = true
 	}
-	return nil
+	return !slices.ContainsFunc(names, func(name string) bool { return !known[name] }), nil
 }
 
 // List returns the bridges that have rules in the table, in no order.
-func List(conn *nftables.Conn) ([]string, error) {
-	r, err := newReader(conn, nftables.TableFamilyINet, firewall.TableName)
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	names, err := r.chains()
-	if err != nil {
-		return nil, err
-	}
-	var bridges []string
-	for _, name := range names {
-		if bridge, ok := firewall.ChainBridge(firewall.LeaveMap, name); ok {
-			bridges = append(bridges, bridge)
+func List(conn *Conn) (bridges []string, err error) {
+	err = conn.use(func() error {
+		names, err := conn.reader(nftables.TableFamilyINet, firewall.TableName).chains()
+		for _, name := range names {
+			if bridge, ok := firewall.ChainBridge(firewall.LeaveMap, name); ok {
+				bridges = append(bridges, bridge)
+			}
 		}
-	}
-	return bridges, nil
+		return err
+	})
+	return bridges, err
 }
