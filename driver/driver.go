@@ -20,10 +20,9 @@ type Config struct {
 	System System // required
 	Dirs   Dirs   // required, all of them; see SystemDirs
 
-	// Validate holds a document against the schema of networks, for the calls
-	// that ask for it; its error is returned as it is. nil: every document is
-	// valid.
-	Validate func(doc string) error
+	// Schema checks documents for the calls that ask for it. nil: every
+	// document is valid.
+	Schema Schema
 
 	// Events is told of every change, one call at a time for one network, in
 	// the order in which things happened. It must not block and must not call
@@ -41,6 +40,13 @@ type Config struct {
 	// Deadline bounds the taking back of a failed start and the work of a
 	// stop, which go on when the caller is gone. Zero: 60 seconds.
 	Deadline time.Duration
+}
+
+// Schema holds documents against the schemas of networks and of their ports. An
+// error is returned to the client as it is. Package schemas satisfies it.
+type Schema interface {
+	ValidateNetwork(doc []byte) error
+	ValidatePort(doc []byte) error
 }
 
 // Driver is the networks of one host. Its methods may be called by several
@@ -203,8 +209,8 @@ func (d *Driver) tell(kind EventKind, n *network) {
 
 // parse reads a document from a client.
 func (d *Driver) parse(doc string, validate bool) (*xml.Network, error) {
-	if validate && d.cfg.Validate != nil {
-		if err := d.cfg.Validate(doc); err != nil {
+	if validate && d.cfg.Schema != nil {
+		if err := d.cfg.Schema.ValidateNetwork([]byte(doc)); err != nil {
 			return nil, err
 		}
 	}

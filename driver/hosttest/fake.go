@@ -1,0 +1,249 @@
+package hosttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/plan"
+)
+
+var _ driver.System = (*Fake)(nil)
+
+// Fake is a host in memory. It may be used by several goroutines at once.
+type Fake struct {
+	// Before, if set, is called with the line of each op before it is done,
+	// without a lock held. An error is the op's; blocking delays the op. Set it
+	// before the first use.
+	Before func(ctx context.Context, line string) error
+
+	mu      sync.Mutex // guards what follows
+	lines   []string
+	links   map[string]*link
+	routes  []plan.Route
+	rules   map[string]bool
+	zones   map[string]string
+	shaped  map[string]bool
+	serving map[string]string // pid file to bridge
+	sysctls map[string]string
+}
+
+type link struct {
+	kind  string
+	up    bool
+	addrs []netip.Prefix
+}
+
+// New returns a host with a loopback device and one network card.
+func New() *Fake {
+	return &Fake{
+		links:   map[string]*link{"lo": {up: true}, "eth0": {up: true}},
+		routes:  []plan.Route{{Dest: netip.MustParsePrefix("0.0.0.0/0"), Link: "eth0"}, {Dest: netip.MustParsePrefix("10.0.0.0/24"), Link: "eth0"}},
+		rules:   make(map[string]bool),
+		zones:   make(map[string]string),
+		shaped:  make(map[string]bool),
+		serving: make(map[string]string),
+		sysctls: make(map[string]string),
+	}
+}
+
+// Facts returns the state as a plan sees it.
+func (f *Fake) Facts(ctx context.Context) (plan.Facts, error) {
+	if err := f.before(ctx, "facts"); err != nil {
+		return plan.Facts{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	facts := plan.Facts{
+		Links:   make(map[string]plan.Link),
+		Routes:  slices.Clone(f.routes),
+		Dnsmasq: plan.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
+	}
+	for name, l := range f.links {
+		facts.Links[name] = plan.Link{Kind: l.kind}
+		for _, a := range l.addrs {
+			if l.up {
+				facts.Routes = append(facts.Routes, plan.Route{Dest: a.Masked(), Link: name})
+			}
+		}
+	}
+	return facts, nil
+}
+
+// Run prints and does one op.
+func (f *Fake) Run(ctx context.Context, op plan.Op) error {
+	line := op.String()
+	if err := f.before(ctx, line); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lines = append(f.lines, line)
+	return f.do(op)
+}
+
+func (f *Fake) before(ctx context.Context, line string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if f.Before == nil {
+		return nil
+	}
+	return f.Before(ctx, line)
+}
+
+func (f *Fake) do(op plan.Op) error {
+	switch o := op.(type) {
+	case plan.AddBridge:
+		if f.links[o.Name] != nil {
+			return syscall.EEXIST
+		}
+		f.links[o.Name] = &link{kind: "bridge"}
+	case plan.DelLink:
+		delete(f.links, o.Name)
+	case plan.SetUp:
+		return f.onLink(o.Link, func(l *link) { l.up = true })
+	case plan.SetDown:
+		if l := f.links[o.Link]; l != nil {
+			l.up = false
+		}
+	case plan.AddAddress:
+		return f.onLink(o.Link, func(l *link) { l.addrs = append(l.addrs, o.Address) })
+	case plan.SetMTU:
+		return f.onLink(o.Link, func(*link) {})
+	case plan.SetBridge:
+		return f.onLink(o.Bridge, func(*link) {})
+	case plan.AddRoute:
+		return f.onLink(o.Link, func(*link) {})
+	case plan.SetSysctl:
+		f.sysctls[o.Key] = o.Value
+	default:
+		return f.serve(op)
+	}
+	return nil
+}
+
+func (f *Fake) serve(op plan.Op) error {
+	switch o := op.(type) {
+	case plan.AddRules:
+		f.rules[o.Rules.Bridge] = true
+	case plan.DelRules:
+		delete(f.rules, o.Bridge)
+	case plan.SetZone:
+		f.zones[o.Link] = o.Zone
+	case plan.UnsetZone:
+		delete(f.zones, o.Link)
+	case plan.ShapeNetwork:
+		f.shaped[o.Bridge] = true
+	case plan.UnshapeNetwork:
+		delete(f.shaped, o.Bridge)
+	case plan.FillChecksums, plan.UnfillChecksums, plan.RegisterDNS:
+	case plan.WriteFile:
+		if err := os.MkdirAll(filepath.Dir(o.Path), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(o.Path, []byte(o.Data), os.FileMode(o.Mode))
+	case plan.StartDnsmasq:
+		if bridge, ok := f.serving[o.PidFile]; ok {
+			return fmt.Errorf("a second dnsmasq on %q, beside the one on %q", o.Bridge, bridge)
+		}
+		f.serving[o.PidFile] = o.Bridge
+	case plan.StopDnsmasq:
+		delete(f.serving, o.PidFile)
+	default:
+		return fmt.Errorf("hosttest knows no %T", op)
+	}
+	return nil
+}
+
+func (f *Fake) onLink(name string, do func(*link)) error {
+	l := f.links[name]
+	if l == nil {
+		return syscall.ENODEV
+	}
+	do(l)
+	return nil
+}
+
+// DnsmasqAlive reports whether an op started the dnsmasq and none ended it.
+func (f *Fake) DnsmasqAlive(pidFile string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.serving[pidFile]
+	return ok
+}
+
+// Reload prints a line.
+func (f *Fake) Reload(pidFile string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.serving[pidFile]; !ok {
+		return errors.New("no such process")
+	}
+	f.lines = append(f.lines, "dnsmasq reload "+pidFile)
+	return nil
+}
+
+// AddLink gives the host a link that nobody asked the driver for.
+func (f *Fake) AddLink(name, kind string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.links[name] = &link{kind: kind}
+}
+
+// DelLink takes a link away behind the driver's back.
+func (f *Fake) DelLink(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.links, name)
+}
+
+// Kill ends a dnsmasq behind the driver's back.
+func (f *Fake) Kill(pidFile string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.serving, pidFile)
+}
+
+// Lines returns what was printed since the last call.
+func (f *Fake) Lines() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	lines := f.lines
+	f.lines = nil
+	return lines
+}
+
+// State prints all that the host has, sorted: equal texts are equal hosts.
+// Sysctls are left out: forwarding stays enabled on purpose.
+func (f *Fake) State() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var lines []string
+	for name, l := range f.links {
+		lines = append(lines, fmt.Sprintf("link %s kind %q up %v addresses %v", name, l.kind, l.up, l.addrs))
+	}
+	for bridge := range f.rules {
+		lines = append(lines, "rules "+bridge)
+	}
+	for l, zone := range f.zones {
+		lines = append(lines, "zone "+l+" "+zone)
+	}
+	for bridge := range f.shaped {
+		lines = append(lines, "limits "+bridge)
+	}
+	for _, bridge := range slices.Sorted(maps.Values(f.serving)) {
+		lines = append(lines, "dnsmasq "+bridge)
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n") + "\n"
+}
