@@ -69,16 +69,26 @@ func (r *Reader) Header() (Header, int, error) {
 
 // Payload reads the rest of the current frame, but at most its first limit
 // bytes; more is thrown away. Memory is claimed as bytes arrive, not as they
-// are promised.
-func (r *Reader) Payload(limit int) ([]byte, error) {
+// are promised, and before there is more than small of it, large is called,
+// whose error ends the reading.
+func (r *Reader) Payload(limit, small int, large func() error) ([]byte, error) {
 	want := min(r.left, limit)
 	if want == 0 {
 		return nil, r.skip(r.left)
 	}
-	buf := make([]byte, 0, min(want, firstPiece))
+	buf := make([]byte, 0, min(want, small, firstPiece))
 	for len(buf) < want {
 		if len(buf) == cap(buf) {
-			grown := make([]byte, len(buf), min(want, 2*cap(buf)))
+			room := 2 * cap(buf)
+			switch {
+			case cap(buf) < small:
+				room = min(room, small)
+			case cap(buf) == small:
+				if err := large(); err != nil {
+					return nil, err
+				}
+			}
+			grown := make([]byte, len(buf), min(want, room))
 			copy(grown, buf)
 			buf = grown
 		}
