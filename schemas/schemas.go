@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 
 	"github.com/virbr/virbr/schemas/relaxng"
 	"github.com/virbr/virbr/xml"
@@ -30,23 +31,22 @@ func FS() fs.FS { return files }
 // Validator checks documents against the schemas. It may be used by several
 // goroutines at a time.
 type Validator struct {
-	network, port, extension *relaxng.Schema
+	network, port, extension compiled
 }
 
-// New compiles the schemas, which takes a few milliseconds: make one Validator
-// and keep it. An error is a defect of this package.
-func New() (*Validator, error) {
-	var v Validator
-	for file, schema := range map[string]**relaxng.Schema{
-		networkFile: &v.network, portFile: &v.port, extensionFile: &v.extension,
-	} {
-		s, err := relaxng.Compile(file, files.ReadFile)
-		if err != nil {
-			return nil, fmt.Errorf("compiling the embedded schemas: %w", err)
-		}
-		*schema = s
-	}
-	return &v, nil
+// compiled returns a schema, which its first call compiles.
+type compiled func() (*relaxng.Schema, error)
+
+// New returns a Validator. Schemas are compiled when they are first needed,
+// which takes a few milliseconds: make one Validator and keep it.
+func New() *Validator {
+	return &Validator{network: lazy(networkFile), port: lazy(portFile), extension: lazy(extensionFile)}
+}
+
+func lazy(file string) compiled {
+	return sync.OnceValues(func() (*relaxng.Schema, error) {
+		return relaxng.Compile(file, files.ReadFile)
+	})
 }
 
 // ValidateNetwork checks a <network> document, as VIR_NETWORK_DEFINE_VALIDATE
@@ -66,10 +66,14 @@ func (v *Validator) ValidateExtension(doc []byte) error {
 	return validate(v.extension, extensionFile, doc)
 }
 
-func validate(s *relaxng.Schema, file string, doc []byte) error {
+func validate(schema compiled, file string, doc []byte) error {
 	tree, err := xml.ParseTree(doc)
 	if err != nil {
 		return err
+	}
+	s, err := schema()
+	if err != nil { // the embedded schemas are broken
+		return &xml.Error{Kind: xml.KindInternal, Origin: xml.OriginXML, Msg: err.Error()}
 	}
 	err = s.Validate(tree)
 	if err == nil {
