@@ -30,6 +30,9 @@ var names = map[string]Op{
 	"register-dns":     RegisterDNS{},
 	"shape-network":    ShapeNetwork{},
 	"unshape-network":  UnshapeNetwork{},
+	"shape-port":       ShapePort{},
+	"unshape-port":     UnshapePort{},
+	"set-default-rate": SetDefaultRate{},
 }
 
 type tagged struct {

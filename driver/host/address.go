@@ -1,0 +1,48 @@
+package host
+
+import (
+	"fmt"
+	"net/netip"
+	"syscall"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
+)
+
+// addAddress adds an address to a link; one that it has already is renewed.
+func (h *Host) addAddress(op plan.AddAddress) error {
+	doing := fmt.Sprintf("adding address %s to", op.Address)
+	if !op.Address.IsValid() || op.Broadcast.IsValid() && op.Broadcast.BitLen() != op.Address.Addr().BitLen() {
+		return opError(doing, op.Link, syscall.EINVAL)
+	}
+	index, err := h.index(op.Link)
+	if err != nil {
+		return opError(doing, op.Link, err)
+	}
+	msg := nl.NewIfAddrmsg(family(op.Address.Addr()))
+	msg.Index = uint32(index)
+	msg.Prefixlen = uint8(op.Address.Bits())
+	if op.Address.Addr().Is6() {
+		msg.IfAddrmsg.Flags = unix.IFA_F_NODAD
+	}
+	ip := op.Address.Addr().AsSlice()
+	req := h.nl.request(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip))
+	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, ip))
+	if op.Broadcast.IsValid() {
+		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, op.Broadcast.AsSlice()))
+	}
+	_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+	return opError(doing, op.Link, err)
+}
+
+// family returns an address's family for netlink.
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}

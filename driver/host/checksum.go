@@ -1,0 +1,99 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
+	fwnetlink "github.com/virbr/virbr/firewall/netlink"
+)
+
+// checksum remembers what the kernel cannot do: asking again makes it look for
+// a module each time, which takes longer than the whole rest of a start.
+type checksum struct {
+	noAction atomic.Bool // no act_csum
+	noTarget atomic.Bool // no CHECKSUM target for nftables
+}
+
+// fillChecksums has the kernel compute the UDP checksums of DHCP replies, by
+// tc's csum action or else by iptables' CHECKSUM target. A kernel that has
+// neither is no reason not to start: most guests do not care.
+func (h *Host) fillChecksums(ctx context.Context, op plan.FillChecksums) error {
+	const doing = "filling in DHCP checksums on"
+	index, err := h.index(op.Bridge)
+	if err != nil {
+		return opError(doing, op.Bridge, err)
+	}
+	if !h.checksum.noAction.Load() {
+		err := h.addChecksumFilter(index)
+		if !missing(err) {
+			return opError(doing, op.Bridge, err)
+		}
+		h.checksum.noAction.Store(true)
+	}
+	if h.checksum.noTarget.Load() {
+		return nil
+	}
+	ok, err := fwnetlink.ProbeChecksums(h.fw)
+	if ok && err == nil {
+		err = fwnetlink.FillChecksums(h.fw, op.Bridge)
+	}
+	if ok || err != nil {
+		return opError(doing, op.Bridge, err)
+	}
+	if !h.checksum.noTarget.Swap(true) {
+		h.log.WarnContext(ctx, "kernel has neither act_csum (CONFIG_NET_ACT_CSUM) nor the CHECKSUM target for nftables "+
+			"(CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_TARGET_CHECKSUM): DHCP clients that read raw packets may ignore replies",
+			"bridge", op.Bridge)
+	}
+	return nil
+}
+
+// addChecksumFilter computes checksums as packets leave the bridge.
+func (h *Host) addChecksumFilter(index int) error {
+	made, err := h.addClsact(index)
+	if err != nil {
+		return err
+	}
+	csum := netlink.NewCsumAction()
+	csum.UpdateFlags = netlink.TCA_CSUM_UPDATE_FLAG_IPV4HDR | netlink.TCA_CSUM_UPDATE_FLAG_UDP
+	err = h.tc.FilterReplace(&netlink.U32{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: index, Parent: netlink.HANDLE_MIN_EGRESS, Handle: nodeBase | 0x800, Priority: clsactPriority, Protocol: unix.ETH_P_IP,
+		},
+		// UDP to port 68. Offsets count from the network header; dnsmasq's
+		// replies have no IP options.
+		Sel: &netlink.TcU32Sel{Flags: nl.TC_U32_TERMINAL, Keys: []netlink.TcU32Key{
+			{Val: unix.IPPROTO_UDP << 16, Mask: 0x00ff0000, Off: 8},
+			{Val: 68, Mask: 0x0000ffff, Off: 20},
+		}},
+		Actions: []netlink.Action{csum},
+	})
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("adding the checksum filter: %w", err)
+	if made {
+		err = errors.Join(err, h.delClsact(index))
+	}
+	return err
+}
+
+// unfillChecksums takes both ways back: which one was gone at the start may
+// not be known any more.
+func (h *Host) unfillChecksums(_ context.Context, op plan.UnfillChecksums) error {
+	var filter error
+	if index, err := h.index(op.Bridge); err != nil {
+		filter = ignore(err, gone)
+	} else if filter = h.delFilter(index, netlink.HANDLE_MIN_EGRESS, unix.ETH_P_IP); filter == nil {
+		filter = h.delClsact(index)
+	}
+	rule := fwnetlink.UnfillChecksums(h.fw, op.Bridge)
+	return opError("leaving DHCP checksums alone on", op.Bridge, errors.Join(filter, rule))
+}

@@ -1,0 +1,241 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
+)
+
+const (
+	// termPatience is how long dnsmasq may take to leave after SIGTERM.
+	termPatience = 15 * time.Second
+	// killPatience is how long the kernel may take to end it.
+	killPatience = 5 * time.Second
+	// maxConf is how much of a dnsmasq configuration is read, in bytes.
+	maxConf = 16 << 20
+)
+
+// errStopped says that no dnsmasq of ours runs; the text tells why.
+var errStopped = errors.New("no dnsmasq runs")
+
+// DnsmasqAlive reports whether the pid file names a running dnsmasq that was
+// started with the configuration which names that pid file.
+func (h *Host) DnsmasqAlive(pidFile string) bool {
+	p, err := h.openDnsmasq(pidFile)
+	if err != nil {
+		return false
+	}
+	p.close()
+	return true
+}
+
+// Reload has a running dnsmasq read its hosts files again.
+func (h *Host) Reload(pidFile string) error {
+	p, err := h.openDnsmasq(pidFile)
+	if err != nil {
+		return opError("reloading dnsmasq", pidFile, err)
+	}
+	defer p.close()
+	return opError("reloading dnsmasq", pidFile, p.signal(syscall.SIGHUP))
+}
+
+// openDnsmasq opens the process of a pid file; errStopped: there is none, or
+// the number is somebody else's by now.
+func (h *Host) openDnsmasq(pidFile string) (*process, error) {
+	pid, err := readPID(pidFile)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errStopped, err)
+	}
+	p, err := openProcess(pid)
+	if errors.Is(err, syscall.ESRCH) {
+		return nil, fmt.Errorf("%w: %w", errStopped, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := h.checkDnsmasq(p, pidFile); err != nil {
+		p.close()
+		return nil, fmt.Errorf("%w: %w", errStopped, err)
+	}
+	return p, nil
+}
+
+// checkDnsmasq refuses a process that is no dnsmasq, or another network's. That
+// it still runs is asked last: then all that was read is its own.
+func (h *Host) checkDnsmasq(p *process, pidFile string) error {
+	name, err := p.executable()
+	if err != nil {
+		return err
+	}
+	if name != "dnsmasq" && !h.sameProgram(p) {
+		return fmt.Errorf("process %d runs %q", p.pid, name)
+	}
+	args, err := p.arguments()
+	if err != nil {
+		return err
+	}
+	if !servesPIDFile(args, pidFile) {
+		return fmt.Errorf("process %d is another dnsmasq", p.pid)
+	}
+	if !p.running() {
+		return fmt.Errorf("process %d has ended", p.pid)
+	}
+	return nil
+}
+
+// sameProgram reports whether the process runs the installed dnsmasq, whatever
+// the file's name.
+func (h *Host) sameProgram(p *process) bool {
+	_, want := findDnsmasq()
+	have, err := os.Stat(fmt.Sprintf("/proc/%d/exe", p.pid))
+	return err == nil && want != nil && os.SameFile(want, have)
+}
+
+// servesPIDFile reports whether a dnsmasq's command line leads to the pid file:
+// by what its configuration says, or, when that is gone, by its name.
+func servesPIDFile(args []string, pidFile string) bool {
+	for _, arg := range args {
+		conf, ok := strings.CutPrefix(arg, "--conf-file=")
+		if !ok || !filepath.IsAbs(conf) {
+			continue
+		}
+		data, err := readCapped(conf, maxConf)
+		if err != nil {
+			return xmlName.Replace(strings.TrimSuffix(filepath.Base(conf), ".conf")) == strings.TrimSuffix(filepath.Base(pidFile), ".pid")
+		}
+		for line := range strings.Lines(string(data)) {
+			if path, ok := strings.CutPrefix(strings.TrimSpace(line), "pid-file="); ok {
+				return path == pidFile || samePath(path, pidFile)
+			}
+		}
+		return false
+	}
+	return false
+}
+
+// xmlName writes a network's name as libvirt has it in pid files but not in the
+// configuration's name.
+var xmlName = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;")
+
+// samePath reports whether two paths lead to one file (/var/run is /run).
+func samePath(a, b string) bool {
+	fa, errA := os.Stat(a)
+	fb, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(fa, fb)
+}
+
+// startDnsmasq starts dnsmasq, which becomes a daemon of its own: its first
+// process leaves when the daemon serves, or with the reason why not. What an
+// earlier run left is ended first.
+func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
+	const doing = "starting dnsmasq for"
+	err := checkLink(op.Bridge)
+	for _, path := range []string{op.Conf, op.PidFile, h.cfg.LeaseHelper} {
+		if err == nil && (!filepath.IsAbs(path) || filepath.Clean(path) != path || strings.ContainsRune(path, 0)) {
+			err = fmt.Errorf("checking the path %q: %w", path, syscall.EINVAL)
+		}
+	}
+	if err != nil {
+		return opError(doing, op.Bridge, err)
+	}
+	path, _ := findDnsmasq()
+	if path == "" {
+		return opError(doing, op.Bridge, fmt.Errorf("looking for dnsmasq in PATH: %w", syscall.ENOENT))
+	}
+	if err := h.stopDnsmasq(ctx, plan.StopDnsmasq{PidFile: op.PidFile}); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(op.PidFile), 0o755); err != nil {
+		return opError(doing, op.Bridge, err)
+	}
+	if err := h.launch(ctx, path, op); err != nil {
+		return err
+	}
+	if !h.DnsmasqAlive(op.PidFile) {
+		return opError(doing, op.Bridge, fmt.Errorf("%w after its start: no process by the pid file %q", errStopped, op.PidFile))
+	}
+	return nil
+}
+
+// launch runs dnsmasq until it has become a daemon. An *[ExitError] is not
+// wrapped: its text is libvirt's.
+func (h *Host) launch(ctx context.Context, path string, op plan.StartDnsmasq) error {
+	cmd := exec.CommandContext(ctx, path, "--conf-file="+op.Conf, "--leasefile-ro", "--dhcp-script="+h.cfg.LeaseHelper)
+	cmd.Env = []string{"VIR_BRIDGE_NAME=" + op.Bridge}
+	killGroup(cmd)
+	stderr, err := capture(cmd, &cmd.Stderr)
+	if err == nil {
+		return nil
+	}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		// The daemon may have come to life just before.
+		cleanup := context.WithoutCancel(ctx)
+		return opError("starting dnsmasq for", op.Bridge, errors.Join(ctx.Err(), h.stopDnsmasq(cleanup, plan.StopDnsmasq{PidFile: op.PidFile})))
+	case errors.As(err, &exit):
+		status := exit.Sys().(syscall.WaitStatus)
+		e := &ExitError{Command: strings.Join(append(cmd.Env, cmd.Args...), " "), Status: status.ExitStatus(), Stderr: stderr}
+		if status.Signaled() {
+			e.Signal = int(status.Signal())
+		}
+		return e
+	}
+	return opError("starting dnsmasq for", op.Bridge, err)
+}
+
+// stopDnsmasq ends the dnsmasq of a pid file and removes the file. It waits for
+// the process's end itself, so that the next start finds its sockets free.
+func (h *Host) stopDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {
+	const doing = "stopping dnsmasq"
+	if !filepath.IsAbs(op.PidFile) || filepath.Clean(op.PidFile) != op.PidFile {
+		return opError(doing, op.PidFile, syscall.EINVAL)
+	}
+	p, err := h.openDnsmasq(op.PidFile)
+	switch {
+	case errors.Is(err, errStopped):
+	case err != nil:
+		return opError(doing, op.PidFile, err)
+	default:
+		defer p.close()
+		if err := h.terminate(ctx, p); err != nil {
+			return opError(doing, op.PidFile, err)
+		}
+	}
+	if err := os.Remove(op.PidFile); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		return opError(doing, op.PidFile, err)
+	}
+	return nil
+}
+
+// terminate asks a process to leave, and ends it when it does not, or when
+// there is no time left to wait.
+func (h *Host) terminate(ctx context.Context, p *process) error {
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	gone, err := p.ended(ctx, termPatience)
+	if gone || err != nil {
+		return err
+	}
+	h.log.WarnContext(ctx, "dnsmasq does not leave; killing it", "pid", p.pid)
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	gone, err = p.ended(context.WithoutCancel(ctx), killPatience)
+	if err == nil && !gone {
+		err = fmt.Errorf("process %d is still there after SIGKILL: %w", p.pid, syscall.ETIMEDOUT)
+	}
+	return err
+}

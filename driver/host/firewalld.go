@@ -1,0 +1,94 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+
+	"github.com/virbr/virbr/driver/plan"
+)
+
+const (
+	firewalldName = "org.fedoraproject.FirewallD1"
+	firewalldPath = dbus.ObjectPath("/org/fedoraproject/FirewallD1")
+)
+
+// The zones and the policy that libvirt installs for its networks.
+const (
+	zoneLibvirt  = "libvirt"
+	zoneRouted   = "libvirt-routed"
+	policyRouted = "libvirt-routed-out"
+)
+
+// setZone puts an interface into its firewalld zone. Where firewalld does not
+// run only an explicit zone is an error, a *[ZoneError]. Source: libvirt's
+// networkSetBridgeZone.
+func (h *Host) setZone(ctx context.Context, op plan.SetZone) error {
+	const doing = "setting the firewalld zone of"
+	firewalld, err := h.bus.service(ctx, firewalldName, firewalldPath)
+	switch {
+	case errors.Is(err, errNoService) && op.Zone != "":
+		network := op.Network
+		if network == "" {
+			network = op.Link
+		}
+		return &ZoneError{Msg: fmt.Sprintf("zone %s requested for network %s but firewalld is not active", op.Zone, network), Err: err}
+	case errors.Is(err, errNoService):
+		return nil
+	case err != nil:
+		return opError(doing, op.Link, err)
+	}
+	zone := op.Zone
+	if zone == "" {
+		if zone, err = defaultZone(ctx, firewalld, op.Routed); err != nil {
+			var missing *ZoneError
+			if errors.As(err, &missing) {
+				return missing
+			}
+			return opError(doing, op.Link, err)
+		}
+	}
+	err = call(ctx, firewalld, firewalldName+".zone.changeZoneOfInterface", []any{zone, op.Link}, new(string))
+	return opError(doing, op.Link, err)
+}
+
+// defaultZone chooses the zone of a network that names none.
+func defaultZone(ctx context.Context, firewalld dbus.BusObject, routed bool) (string, error) {
+	var zones []string
+	if err := call(ctx, firewalld, firewalldName+".zone.getZones", nil, &zones); err != nil {
+		return "", err
+	}
+	if routed && slices.Contains(zones, zoneRouted) {
+		// A firewalld that knows no policies (before 0.9) has no such method.
+		var policies []string
+		err := call(ctx, firewalld, firewalldName+".policy.getPolicies", nil, &policies)
+		if err == nil && slices.Contains(policies, policyRouted) {
+			return zoneRouted, nil
+		}
+	}
+	if !slices.Contains(zones, zoneLibvirt) {
+		return "", &ZoneError{Msg: "firewalld can't find the 'libvirt' zone that should have been installed with libvirt"}
+	}
+	return zoneLibvirt, nil
+}
+
+// unsetZone takes an interface out of its zone, if it is in one.
+func (h *Host) unsetZone(ctx context.Context, op plan.UnsetZone) error {
+	const doing = "unsetting the firewalld zone of"
+	firewalld, err := h.bus.service(ctx, firewalldName, firewalldPath)
+	if errors.Is(err, errNoService) {
+		return nil
+	}
+	if err == nil {
+		err = call(ctx, firewalld, firewalldName+".zone.removeInterface", []any{"", op.Link}, new(string))
+	}
+	var answer dbus.Error
+	if errors.As(err, &answer) && strings.Contains(answer.Error(), "UNKNOWN_INTERFACE") {
+		return nil // firewalld tells its errors apart by the text's first word only
+	}
+	return opError(doing, op.Link, err)
+}

@@ -1,0 +1,213 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
+	fwnetlink "github.com/virbr/virbr/firewall/netlink"
+)
+
+// netlinkPatience is how long the kernel may take for one request. It answers
+// within milliseconds; the limit keeps a broken kernel from holding us for ever.
+const netlinkPatience = 30 * time.Second
+
+// Config is what a Host needs.
+type Config struct {
+	Log *slog.Logger // nil: discard
+
+	// LeaseHelper is the path of the program that dnsmasq calls for each
+	// lease (--dhcp-script). dnsmasq passes it to a shell at times, so only
+	// letters, digits and /._+- may be in it. Required for StartDnsmasq.
+	LeaseHelper string
+
+	// SystemBus is the D-Bus address of firewalld and systemd-resolved.
+	// "": the system's own bus, and none where its socket is missing.
+	SystemBus string
+}
+
+// Host is this machine, in the network namespace of the thread that called New.
+// Its methods may be called by several goroutines at once.
+type Host struct {
+	cfg   Config
+	log   *slog.Logger
+	nl    *socket         // changes
+	dumps *socket         // lists; strict, so that filters work in the kernel
+	tc    *netlink.Handle // queues and filters
+	fw    *fwnetlink.Conn
+	fd    int // a socket to ask for indexes
+
+	bus     bus
+	dnsmasq dnsmasqProbe
+
+	rules    *fwnetlink.Conn // kept open: closing it after a deletion costs 20 ms
+	checksum checksum
+}
+
+// New opens what the host is reached by. Close gives it back.
+func New(cfg Config) (*Host, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := checkHelper(cfg.LeaseHelper); err != nil {
+		return nil, err
+	}
+	h := &Host{cfg: cfg, log: cfg.Log, fd: -1}
+	h.bus.address = cfg.SystemBus
+	if err := h.open(); err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *Host) open() (err error) {
+	if h.nl, err = openSocket(false); err != nil {
+		return err
+	}
+	if h.dumps, err = openSocket(true); err != nil {
+		return err
+	}
+	if h.tc, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return fmt.Errorf("opening netlink: %w", err)
+	}
+	if err = h.tc.SetSocketTimeout(netlinkPatience); err != nil {
+		return fmt.Errorf("setting the timeout of netlink: %w", err)
+	}
+	if h.rules, err = fwnetlink.Open(0); err != nil {
+		return err
+	}
+	if h.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("opening a socket: %w", err)
+	}
+	if h.fw, err = fwnetlink.Open(0); err != nil {
+		return fmt.Errorf("opening nftables: %w", err)
+	}
+	return nil
+}
+
+// Close gives back what New opened. What ops did to the host stays.
+func (h *Host) Close() {
+	h.nl.close()
+	h.dumps.close()
+	if h.tc != nil {
+		h.tc.Close()
+	}
+	if h.fd >= 0 {
+		_ = unix.Close(h.fd)
+	}
+	if h.rules != nil {
+		_ = h.rules.Close()
+	}
+	if h.fw != nil {
+		_ = h.fw.Close()
+	}
+	h.bus.close()
+}
+
+// checkHelper refuses a path that a shell would read as more than a path.
+func checkHelper(path string) error {
+	odd := func(r rune) bool {
+		return !strings.ContainsRune("/._+-", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}
+	if path != "" && (!filepath.IsAbs(path) || filepath.Clean(path) != path || strings.ContainsFunc(path, odd)) {
+		return fmt.Errorf("checking the lease helper %q: not a plain absolute path", path)
+	}
+	return nil
+}
+
+// Run applies one op. It returns nil where an op asks for what is already so.
+// A context that ends stops what waits for others, processes and D-Bus; calls
+// into the kernel are not interrupted.
+func (h *Host) Run(ctx context.Context, op plan.Op) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	h.log.DebugContext(ctx, "running step", "step", op.String())
+	switch op := op.(type) {
+	case plan.AddBridge:
+		return h.addBridge(op)
+	case plan.DelLink:
+		return h.delLink(op)
+	case plan.SetMTU:
+		return h.setMTU(op)
+	case plan.SetBridge:
+		return h.setBridge(op)
+	case plan.SetUp:
+		return h.setUp(op)
+	case plan.SetDown:
+		return h.setDown(op)
+	case plan.AddAddress:
+		return h.addAddress(op)
+	case plan.AddRoute:
+		return h.addRoute(ctx, op)
+	case plan.SetSysctl:
+		return setSysctl(op)
+	case plan.WriteFile:
+		return writeFile(op)
+	}
+	return h.runService(ctx, op)
+}
+
+// runService applies the ops that need more than one call into the kernel.
+func (h *Host) runService(ctx context.Context, op plan.Op) error {
+	switch op := op.(type) {
+	case plan.AddRules:
+		return h.addRules(op)
+	case plan.DelRules:
+		return h.delRules(op)
+	case plan.FillChecksums:
+		return h.fillChecksums(ctx, op)
+	case plan.UnfillChecksums:
+		return h.unfillChecksums(ctx, op)
+	case plan.SetZone:
+		return h.setZone(ctx, op)
+	case plan.UnsetZone:
+		return h.unsetZone(ctx, op)
+	case plan.StartDnsmasq:
+		return h.startDnsmasq(ctx, op)
+	case plan.StopDnsmasq:
+		return h.stopDnsmasq(ctx, op)
+	case plan.RegisterDNS:
+		return h.registerDNS(ctx, op)
+	case plan.ShapeNetwork:
+		return h.shapeNetwork(ctx, op)
+	case plan.UnshapeNetwork:
+		return h.unshapeNetwork(ctx, op)
+	case plan.ShapePort:
+		return h.shapePort(ctx, op)
+	case plan.UnshapePort:
+		return h.unshapePort(ctx, op)
+	case plan.SetDefaultRate:
+		return h.setDefaultRate(op)
+	}
+	return fmt.Errorf("running %T: this version does not know how", op)
+}
+
+// retries is how often an interrupted dump is started again. On a host where
+// links come and go all the time no dump may be quiet, and what the last one
+// saw is as true as any.
+const retries = 10
+
+// whole calls dump until the kernel says that nothing changed while it ran.
+func (h *Host) whole(ctx context.Context, what string, dump func() error) error {
+	for range retries {
+		err := dump()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	h.log.WarnContext(ctx, "host changes faster than it can be read; going on with what was seen", "what", what)
+	return nil
+}

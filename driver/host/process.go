@@ -1,0 +1,156 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPIDFile is how many bytes of a pid file are read. Numbers are shorter.
+const maxPIDFile = 32
+
+// process is a running process. Its descriptor keeps the number from being
+// given to another one behind our back.
+type process struct {
+	pid  int
+	file *os.File // a pidfd: readable when the process has ended
+}
+
+// openProcess opens a process by number; ESRCH: there is none.
+func openProcess(pid int) (*process, error) {
+	if pid <= 1 {
+		return nil, fmt.Errorf("opening process %d: %w", pid, syscall.ESRCH)
+	}
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("opening process %d: %w", pid, err)
+	}
+	return &process{pid: pid, file: os.NewFile(uintptr(fd), "pidfd")}, nil
+}
+
+func (p *process) close() { _ = p.file.Close() }
+
+// signal sends a signal; a process that ended meanwhile is no error.
+func (p *process) signal(s syscall.Signal) error {
+	err := p.control(func(fd int) error { return unix.PidfdSendSignal(fd, s, nil, 0) })
+	if err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("sending %v to process %d: %w", s, p.pid, err)
+	}
+	return nil
+}
+
+// control calls fn with the descriptor.
+func (p *process) control(fn func(fd int) error) error {
+	raw, err := p.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	if err := raw.Control(func(fd uintptr) { inner = fn(int(fd)) }); err != nil {
+		return err
+	}
+	return inner
+}
+
+// ended waits until the process has ended, the time is over or the context
+// ends, and reports whether it has. A process of others that waits to be reaped
+// has ended.
+func (p *process) ended(ctx context.Context, patience time.Duration) (bool, error) {
+	raw, err := p.file.SyscallConn()
+	if err == nil {
+		err = p.file.SetReadDeadline(time.Now().Add(patience))
+	}
+	if err != nil {
+		return false, fmt.Errorf("waiting for process %d: %w", p.pid, err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err = raw.Read(func(fd uintptr) bool { return readable(int(fd)) })
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("waiting for process %d: %w", p.pid, err)
+	}
+	return true, nil
+}
+
+// running reports whether the process has not ended; one that waits to be
+// reaped has.
+func (p *process) running() bool {
+	over := true
+	err := p.control(func(fd int) error { over = readable(fd); return nil })
+	return err == nil && !over
+}
+
+// readable asks without waiting.
+func readable(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, 0)
+		if !errors.Is(err, syscall.EINTR) {
+			return err != nil || n > 0
+		}
+	}
+}
+
+// executable returns the base name of the program that the process runs, also
+// when the file was deleted since, as an upgrade does.
+func (p *process) executable() (string, error) {
+	target, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.pid))
+	if err != nil {
+		return "", fmt.Errorf("reading the program of process %d: %w", p.pid, err)
+	}
+	target = strings.TrimSuffix(target, " (deleted)")
+	return target[strings.LastIndexByte(target, '/')+1:], nil
+}
+
+// maxCommandLine is how many bytes of a command line are read. Ours are short.
+const maxCommandLine = 64 << 10
+
+// arguments returns the process's command line.
+func (p *process) arguments() ([]string, error) {
+	data, err := readCapped(fmt.Sprintf("/proc/%d/cmdline", p.pid), maxCommandLine)
+	if err != nil {
+		return nil, fmt.Errorf("reading the command line of process %d: %w", p.pid, err)
+	}
+	return strings.Split(strings.TrimRight(string(data), "\x00"), "\x00"), nil
+}
+
+// readPID reads a pid file; fs.ErrNotExist: there is none.
+func readPID(path string) (int, error) {
+	data, err := readCapped(path, maxPIDFile)
+	if err != nil {
+		return 0, err
+	}
+	pid, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("reading pid file %q: %w", path, err)
+	}
+	return int(pid), nil
+}
+
+// readCapped reads at most limit bytes of a file; more is an error.
+func readCapped(path string, limit int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not hold us
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("reading %q: more than %d bytes", path, limit)
+	}
+	return data, nil
+}

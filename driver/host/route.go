@@ -1,0 +1,174 @@
+package host
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
+)
+
+// addRoute adds a route to the main table. One that is there already in the
+// same form is no error; one that leads elsewhere is never replaced.
+func (h *Host) addRoute(ctx context.Context, op plan.AddRoute) error {
+	doing := fmt.Sprintf("adding route %s via %s to", op.Dest, op.Gateway)
+	if !op.Dest.IsValid() || !op.Gateway.IsValid() || op.Dest.Addr().Is4() != op.Gateway.Is4() {
+		return opError(doing, op.Link, syscall.EINVAL)
+	}
+	op.Dest = op.Dest.Masked()
+	index, err := h.index(op.Link)
+	if err != nil {
+		return opError(doing, op.Link, err)
+	}
+	msg := nl.NewRtMsg() // main table, protocol boot, scope universe, unicast
+	msg.Family = uint8(family(op.Dest.Addr()))
+	msg.Dst_len = uint8(op.Dest.Bits())
+	req := h.nl.request(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	req.AddData(msg)
+	if op.Dest.Bits() > 0 {
+		req.AddData(nl.NewRtAttr(unix.RTA_DST, op.Dest.Addr().AsSlice()))
+	}
+	req.AddData(nl.NewRtAttr(unix.RTA_GATEWAY, op.Gateway.AsSlice()))
+	req.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index))))
+	req.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(max(op.Metric, 1))))
+	_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+	if errors.Is(err, syscall.EEXIST) && h.hasRoute(ctx, op, index) {
+		return nil
+	}
+	return opError(doing, op.Link, err)
+}
+
+// hasRoute reports whether the main table has the route.
+func (h *Host) hasRoute(ctx context.Context, op plan.AddRoute, index int) bool {
+	routes, err := h.dumpRoutes(ctx, family(op.Dest.Addr()))
+	return err == nil && slices.ContainsFunc(routes, func(r route) bool {
+		return r.dest == op.Dest && r.link == index && r.gateway == op.Gateway
+	})
+}
+
+// route is one way of a route of the main table; a route with several next hops
+// counts as several.
+type route struct {
+	dest     netip.Prefix
+	link     int
+	gateway  netip.Addr
+	protocol uint8
+	expires  bool
+}
+
+// dumpRoutes reads the main table of a family. The kernel picks the table, so
+// the many routes of the local table cost nothing.
+func (h *Host) dumpRoutes(ctx context.Context, family int) ([]route, error) {
+	var routes []route
+	err := h.whole(ctx, "routes", func() error {
+		routes = nil
+		msg := &nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family), Table: unix.RT_TABLE_MAIN}}
+		req := h.dumps.request(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
+		req.AddData(msg)
+		req.AddData(nl.NewRtAttr(unix.RTA_TABLE, nl.Uint32Attr(unix.RT_TABLE_MAIN)))
+		var bad error
+		err := req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE, func(m []byte) bool {
+			var more []route
+			more, bad = parseRoute(m)
+			routes = append(routes, more...)
+			return bad == nil
+		})
+		if bad != nil {
+			return bad
+		}
+		return err
+	})
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EAFNOSUPPORT) {
+		return nil, nil // the table is made with its first route
+	}
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return nil, fmt.Errorf("listing routes: %w", err)
+	}
+	return routes, nil
+}
+
+// parseRoute reads a RTM_NEWROUTE message; routes that no packet is sent along
+// (blackholes, local addresses) give none.
+func parseRoute(m []byte) ([]route, error) {
+	if len(m) < unix.SizeofRtMsg {
+		return nil, fmt.Errorf("reading a route: %d bytes", len(m))
+	}
+	msg := nl.DeserializeRtMsg(m)
+	attrs, err := nl.ParseRouteAttr(m[unix.SizeofRtMsg:])
+	if err != nil {
+		return nil, fmt.Errorf("reading a route: %w", err)
+	}
+	if msg.Type != unix.RTN_UNICAST || msg.Flags&unix.RTM_F_CLONED != 0 {
+		return nil, nil
+	}
+	r := route{protocol: msg.Protocol}
+	dst := netip.IPv4Unspecified()
+	if msg.Family == unix.AF_INET6 {
+		dst = netip.IPv6Unspecified()
+	}
+	var hops []route
+	for _, a := range attrs {
+		switch a.Attr.Type {
+		case unix.RTA_DST:
+			dst, _ = netip.AddrFromSlice(a.Value)
+		case unix.RTA_GATEWAY:
+			r.gateway, _ = netip.AddrFromSlice(a.Value)
+		case unix.RTA_OIF:
+			r.link = number(a.Value)
+		case unix.RTA_CACHEINFO: // struct rta_cacheinfo: rta_expires is the third word
+			r.expires = len(a.Value) >= 12 && number(a.Value[8:]) != 0
+		case unix.RTA_MULTIPATH:
+			hops = parseHops(a.Value)
+		}
+	}
+	r.dest = netip.PrefixFrom(dst, int(msg.Dst_len))
+	if hops == nil {
+		return []route{r}, nil
+	}
+	for i := range hops {
+		hops[i].dest, hops[i].protocol, hops[i].expires = r.dest, r.protocol, r.expires
+	}
+	return hops, nil
+}
+
+// parseHops reads the next hops of a route: struct rtnexthop, each with
+// attributes.
+func parseHops(b []byte) []route {
+	var hops []route
+	for len(b) >= unix.SizeofRtNexthop {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < unix.SizeofRtNexthop || size > len(b) {
+			break
+		}
+		hop := route{link: number(b[4:])}
+		attrs, err := nl.ParseRouteAttr(b[unix.SizeofRtNexthop:size])
+		if err != nil {
+			break
+		}
+		for _, a := range attrs {
+			if a.Attr.Type == unix.RTA_GATEWAY {
+				hop.gateway, _ = netip.AddrFromSlice(a.Value)
+			}
+		}
+		hops = append(hops, hop)
+		b = b[min((size+3)&^3, len(b)):]
+	}
+	return hops
+}
+
+// number reads the first 32 bits of an attribute, in the machine's order; 0 of
+// a short one.
+func number(b []byte) int {
+	if len(b) < 4 {
+		return 0
+	}
+	return int(binary.NativeEndian.Uint32(b))
+}

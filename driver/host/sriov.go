@@ -1,0 +1,76 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// netClass is where sysfs lists netdevs.
+const netClass = "/sys/class/net"
+
+// maxVFs is more than PCI allows (TotalVFs is 16 bits), so a loop ends.
+const maxVFs = 1 << 16
+
+// virtualFunctions returns the virtual functions of each physical function. Only
+// hardware can be one.
+func virtualFunctions(links map[string]plan.Link) map[string][]plan.VF {
+	vfs := map[string][]plan.VF{}
+	for name, link := range links {
+		if link.Kind != "" || name == "lo" || checkLink(name) != nil {
+			continue
+		}
+		if list := functionsOf(filepath.Join(netClass, name, "device")); list != nil {
+			vfs[name] = list
+		}
+	}
+	return vfs
+}
+
+// functionsOf returns the virtual functions of a PCI device, in the order of
+// its virtfnN links; nil where it has no such thing (no sriov_totalvfs).
+func functionsOf(device string) []plan.VF {
+	if _, err := os.Stat(filepath.Join(device, "sriov_totalvfs")); err != nil {
+		return nil
+	}
+	list := []plan.VF{}
+	for i := range maxVFs {
+		virtfn := filepath.Join(device, "virtfn"+strconv.Itoa(i))
+		target, err := os.Readlink(virtfn)
+		if err != nil {
+			break
+		}
+		pci, ok := parsePCI(filepath.Base(target))
+		if !ok {
+			continue
+		}
+		vf := plan.VF{PCI: pci}
+		if entries, err := os.ReadDir(filepath.Join(virtfn, "net")); err == nil && len(entries) > 0 {
+			vf.Netdev = entries[0].Name()
+		}
+		list = append(list, vf)
+	}
+	return list
+}
+
+// parsePCI reads sysfs's form of a PCI address, 0000:00:00.0 in hexadecimal.
+func parsePCI(s string) (xml.PCIAddress, bool) {
+	domain, rest, ok1 := strings.Cut(s, ":")
+	bus, rest, ok2 := strings.Cut(rest, ":")
+	slot, function, ok3 := strings.Cut(rest, ".")
+	if !ok1 || !ok2 || !ok3 {
+		return xml.PCIAddress{}, false
+	}
+	d, err1 := strconv.ParseUint(domain, 16, 32)
+	b, err2 := strconv.ParseUint(bus, 16, 8)
+	sl, err3 := strconv.ParseUint(slot, 16, 5)
+	f, err4 := strconv.ParseUint(function, 16, 3)
+	if err1 != nil || err2 != nil || err3 != nil || err4 != nil {
+		return xml.PCIAddress{}, false
+	}
+	return xml.PCIAddress{Domain: uint32(d), Bus: uint8(b), Slot: uint8(sl), Function: uint8(f)}, true
+}
