@@ -136,6 +136,7 @@ func (b *builder) start(t xml.StartElement) error {
 	if err := b.attributes(n, b.normalise(t)); err != nil {
 		return err
 	}
+	n.preserve = b.preserves(n)
 	b.add(n)
 	if b.root == nil {
 		b.root = n
@@ -177,6 +178,17 @@ func (b *builder) attributes(n *node, attrs []xml.Attr) error {
 		}
 	}
 	return nil
+}
+
+// preserves reports whether blank text in an element counts (XML 1.0 section
+// 2.10).
+func (b *builder) preserves(n *node) bool {
+	for _, a := range n.attrs {
+		if a.space == xmlNamespace && a.name == "space" {
+			return a.value == "preserve"
+		}
+	}
+	return len(b.stack) > 0 && b.stack[len(b.stack)-1].preserve
 }
 
 // declares reports whether an attribute is a namespace declaration, and of
@@ -280,7 +292,7 @@ func (b *builder) chars(text string) error {
 // the source: a blank that was written as a character reference counts.
 func (b *builder) ignorable(top, last *node) bool {
 	raw := b.src[b.offset:b.dec.InputOffset()]
-	if len(bytes.Trim(raw, " \t\r\n")) > 0 {
+	if top.preserve || len(bytes.Trim(raw, " \t\r\n")) > 0 {
 		return false
 	}
 	next := b.src[b.dec.InputOffset():]

@@ -37,6 +37,7 @@ type node struct {
 	children            []*node
 	text                string
 	line                int
+	preserve            bool // xml:space='preserve' is in force
 }
 
 // attr returns a "direct" attribute: the namespace is ignored and an empty
