@@ -30,40 +30,47 @@ func TestReadDaemon(t *testing.T) {
 		change(d)
 		return d
 	}
+	asked := with(func(d *Daemon) {
+		d.ReadWrite, d.ReadOnly = Socket{0o777, AuthPolkit, false}, Socket{0o777, AuthPolkit, false}
+	})
 	tests := []struct {
 		name, in string
+		polkit   bool
 		want     *Daemon
 	}{
-		{"nothing configured: root alone", "", defaultDaemon()},
-		{"keys without a meaning here", "listen_tls = 0\ntls_port = \"16514\"\nprio_workers = 5\nadmin_max_clients = 5\nhost_uuid = \"x\"", defaultDaemon()},
-		{"polkit opens the socket", `auth_unix_rw = "polkit"`, with(func(d *Daemon) { d.ReadWrite = Socket{0o777, AuthPolkit} })},
-		{"polkit with permissions", "auth_unix_ro = \"polkit\"\nunix_sock_ro_perms = \"0750\"",
-			with(func(d *Daemon) { d.ReadOnly = Socket{0o750, AuthPolkit} })},
-		{"none stays closed", `auth_unix_rw = "none"`, defaultDaemon()},
-		{"group", "unix_sock_group = \"libvirt\"\nunix_sock_rw_perms = \"0770\"\nunix_sock_ro_perms = \"0770\"", with(func(d *Daemon) {
+		{"nothing configured on a host with polkit", "", true, asked},
+		{"polkit switched off", "auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"", true,
+			with(func(d *Daemon) { d.ReadWrite.Chosen, d.ReadOnly.Chosen = true, true })},
+		{"nothing configured: root alone", "", false, defaultDaemon()},
+		{"keys without a meaning here", "listen_tls = 0\ntls_port = \"16514\"\nprio_workers = 5\nadmin_max_clients = 5\nhost_uuid = \"x\"", false, defaultDaemon()},
+		{"polkit opens the socket", `auth_unix_rw = "polkit"`, false, with(func(d *Daemon) { d.ReadWrite = Socket{0o777, AuthPolkit, true} })},
+		{"polkit with permissions", "auth_unix_ro = \"polkit\"\nunix_sock_ro_perms = \"0750\"", false,
+			with(func(d *Daemon) { d.ReadOnly = Socket{0o750, AuthPolkit, true} })},
+		{"none stays closed", `auth_unix_rw = "none"`, false, with(func(d *Daemon) { d.ReadWrite.Chosen = true })},
+		{"group", "unix_sock_group = \"libvirt\"\nunix_sock_rw_perms = \"0770\"\nunix_sock_ro_perms = \"0770\"", false, with(func(d *Daemon) {
 			d.Group, d.ReadWrite.Perms, d.ReadOnly.Perms = "libvirt", 0o770, 0o770
 		})},
-		{"group without permissions", "unix_sock_group = \"libvirt\"\nunix_sock_ro_perms = \"0777\"", with(func(d *Daemon) {
+		{"group without permissions", "unix_sock_group = \"libvirt\"\nunix_sock_ro_perms = \"0777\"", false, with(func(d *Daemon) {
 			d.Group, d.ReadOnly.Perms = "libvirt", 0o777
 			d.Warnings = []string{`unix_sock_group has no effect on a socket of mode 0700: set unix_sock_rw_perms to "0770"`}
 		})},
-		{"open to all", `unix_sock_rw_perms = "0777"`, with(func(d *Daemon) {
+		{"open to all", `unix_sock_rw_perms = "0777"`, false, with(func(d *Daemon) {
 			d.ReadWrite.Perms = 0o777
 			d.Warnings = []string{"every local user may change networks: unix_sock_rw_perms is open to all and auth_unix_rw is none"}
 		})},
-		{"limits", "max_clients = 7\nmax_queued_clients = 8\nmax_anonymous_clients = 0\nmax_client_requests = 9\nkeepalive_interval = -1\nkeepalive_count = 3",
+		{"limits", "max_clients = 7\nmax_queued_clients = 8\nmax_anonymous_clients = 0\nmax_client_requests = 9\nkeepalive_interval = -1\nkeepalive_count = 3", false,
 			with(func(d *Daemon) {
 				d.MaxClients, d.Backlog, d.MaxAnonymous, d.MaxRequests = 7, 8, 0, 9
 				d.KeepaliveInterval, d.KeepaliveCount = -time.Second, 3
 			})},
-		{"the rest", "unix_sock_dir = \"/run/x\"\naccess_drivers = [ \"polkit\" ]\nlog_level = 1", with(func(d *Daemon) {
+		{"the rest", "unix_sock_dir = \"/run/x\"\naccess_drivers = [ \"polkit\" ]\nlog_level = 1", false, with(func(d *Daemon) {
 			d.SocketDir, d.AccessDrivers, d.LogLevel = "/run/x", []string{"polkit"}, slog.LevelDebug
 		})},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := ReadDaemon(write(t, tt.in), false)
+			got, err := ReadDaemon(write(t, tt.in), false, tt.polkit)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,7 +83,7 @@ func TestReadDaemon(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	t.Parallel()
-	daemon := func(path string) error { _, err := ReadDaemon(path, false); return err }
+	daemon := func(path string) error { _, err := ReadDaemon(path, false, false); return err }
 	network := func(path string) error { _, err := ReadNetwork(path, false); return err }
 	virbrd := func(path string) error { _, err := ReadVirbrd(path, false); return err }
 	tests := []struct {
@@ -161,13 +168,13 @@ func TestReadVirbrd(t *testing.T) {
 func TestMissingFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "none.conf")
-	if d, err := ReadDaemon(path, true); err != nil || d.MaxClients != 5000 {
+	if d, err := ReadDaemon(path, true, false); err != nil || d.MaxClients != 5000 {
 		t.Errorf("optional: %+v, %v", d, err)
 	}
-	if _, err := ReadDaemon(path, false); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := ReadDaemon(path, false, false); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("required: %v, want fs.ErrNotExist", err)
 	}
-	if _, err := ReadDaemon(t.TempDir(), true); err == nil {
+	if _, err := ReadDaemon(t.TempDir(), true, false); err == nil {
 		t.Error("a directory was accepted")
 	}
 }

@@ -31,8 +31,9 @@ func (a Auth) String() string {
 
 // Socket is one of the daemon's two sockets.
 type Socket struct {
-	Perms fs.FileMode // of a socket that virbrd binds itself
-	Auth  Auth
+	Perms  fs.FileMode // of a socket that virbrd binds itself
+	Auth   Auth
+	Chosen bool // Auth stands in the file, it is not a default
 }
 
 // Daemon is virtnetworkd.conf: sockets, limits and logging. Keys, meanings and
@@ -61,11 +62,18 @@ type Daemon struct {
 	Warnings []string
 }
 
+// Defaults of a socket: closed to all but root, or open with polkit asked about
+// everybody but root.
+var (
+	rootSocket   = Socket{Perms: 0o700, Auth: AuthNone}
+	polkitSocket = Socket{Perms: 0o777, Auth: AuthPolkit}
+)
+
 // defaultDaemon holds the defaults of libvirt 11.3.0.
 func defaultDaemon() *Daemon {
 	return &Daemon{
-		ReadWrite:         Socket{Perms: 0o700},
-		ReadOnly:          Socket{Perms: 0o700},
+		ReadWrite:         rootSocket,
+		ReadOnly:          rootSocket,
 		MaxClients:        5000,
 		Backlog:           1000,
 		MaxAnonymous:      20,
@@ -77,18 +85,21 @@ func defaultDaemon() *Daemon {
 }
 
 // ReadDaemon reads virtnetworkd.conf. With optional a missing file means
-// defaults.
+// defaults. polkit says whether the host has polkit with libvirt's actions; a
+// socket's authentication then defaults to it, and to none elsewhere.
 //
-// Authentication defaults to none and a socket without authentication is open
-// to root alone (0700) unless the file says otherwise. That is stricter than
-// libvirt, whose sockets default to polkit and 0777, and stay at 0777 when only
-// the authentication is switched off.
-func ReadDaemon(path string, optional bool) (*Daemon, error) {
+// A socket without authentication is open to root alone (0700) unless the file
+// says otherwise. That is stricter than libvirt, whose sockets stay at 0777
+// when only the authentication is switched off.
+func ReadDaemon(path string, optional, polkit bool) (*Daemon, error) {
 	k, err := open(path, optional)
 	if err != nil {
 		return nil, err
 	}
 	d := defaultDaemon()
+	if polkit {
+		d.ReadWrite, d.ReadOnly = polkitSocket, polkitSocket
+	}
 	k.text("unix_sock_group", &d.Group)
 	k.path("unix_sock_dir", &d.SocketDir)
 	d.socket(k, "rw", &d.ReadWrite)
@@ -114,8 +125,9 @@ func (d *Daemon) socket(k *keys, name string, s *Socket) {
 	line, configured := k.text(key, &word)
 	switch word {
 	case "polkit":
-		s.Auth, s.Perms = AuthPolkit, 0o777
+		*s = polkitSocket
 	case "none":
+		*s = rootSocket
 	case "sasl":
 		k.refuse(line, key, `virbrd has no SASL; use "polkit" or "none"`)
 	default:
@@ -123,6 +135,7 @@ func (d *Daemon) socket(k *keys, name string, s *Socket) {
 			k.refuse(line, key, `%q is neither "polkit" nor "none"`, word)
 		}
 	}
+	s.Chosen = configured
 	set := k.perms("unix_sock_"+name+"_perms", &s.Perms)
 	if set && name == "rw" && s.Auth == AuthNone && s.Perms&0o002 != 0 {
 		d.Warnings = append(d.Warnings, "every local user may change networks: unix_sock_rw_perms is open to all and auth_unix_rw is none")

@@ -48,13 +48,14 @@ var rooms = []room{
 		why: "the printing stand-in for driver/host, for tests"},
 	{path: "rpc/wire", why: "frames and XDR know no procedure"},
 	{path: "rpc/proto", ours: []string{"rpc/wire"}, why: "messages as plain structs"},
-	{path: "rpc", ours: []string{"rpc/wire", "rpc/proto", "driver", "xml", "hooks", "schemas", "dnsmasq", "firewall"}, theirs: []string{"golang.org/x/sys", "golang.org/x/sync"},
+	{path: "rpc/polkit", theirs: []string{"github.com/godbus/dbus/v5"}, why: "asks polkit over D-Bus; what is asked is up to rpc"},
+	{path: "rpc", ours: []string{"rpc/wire", "rpc/proto", "rpc/polkit", "driver", "xml", "hooks", "schemas", "dnsmasq", "firewall"}, theirs: []string{"golang.org/x/sys", "golang.org/x/sync"},
 		why: "sees the driver, and other rooms' error types for the one table of codes; never the host"},
 	{path: "config", why: "text in, typed settings out; what they mean is up to cmd"},
 	{path: "cli", ours: []string{"xml", "schemas", "dnsmasq", "firewall", "driver/plan"}, theirs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 		why: "virbr's commands work on files alone: without the driver and the host"},
 	{path: "cmd/virbr", ours: []string{"cli"}, why: "wiring"},
-	{path: "cmd/virbrd", ours: []string{"config", "driver", "driver/host", "hooks", "rpc", "xml"},
+	{path: "cmd/virbrd", ours: []string{"config", "dnsmasq", "driver", "driver/host", "driver/plan", "rpc", "rpc/polkit", "schemas"},
 		theirs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/coreos/go-systemd/v22", "golang.org/x/sync", "golang.org/x/sys"}, why: "wiring"},
 }
 

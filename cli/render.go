@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/xml"
+)
+
+// Where libvirt keeps the files that rendered text names.
+const (
+	runDir     = "/run/libvirt/network"
+	dnsmasqDir = "/var/lib/libvirt/dnsmasq"
+)
+
+// rendering is one thing that a definition can be printed as.
+type rendering struct {
+	name, short, long string
+	print             func(*xml.Network) (string, error)
+}
+
+var renderings = []rendering{
+	{"conf", "Print the configuration of the network's dnsmasq", `Print the configuration file that the network's dnsmasq is started with.`, renderConf},
+	{"hosts", "Print dnsmasq's static DHCP hosts", `Print the dhcp-hostsfile of the network's dnsmasq: one line for each <host> of
+<dhcp>. Nothing is printed where there is none.`, renderHosts},
+	{"addnhosts", "Print dnsmasq's additional DNS names", `Print the addn-hosts file of the network's dnsmasq: what <dns> says of <host>s.`, renderAddnHosts},
+	{"nft", "Print the network's firewall rules", `Print the network's firewall rules as a script for nft -f: the table that all
+networks share, with this one network in it. Networks of mode open, and those
+whose bridge is not virbr's own, have no rules; nothing is printed for them.`, renderNFT},
+	{"plan", "Print the steps that start the network", `Print what starting the network does, one step a line, on a host where nothing
+is in the way: no other network, no clash of routes, IPv6 and dnsmasq there.`, renderPlan},
+}
+
+func newRender(io IO) *cobra.Command {
+	render := &cobra.Command{
+		Use:   "render WHAT FILE",
+		Short: "Print what a definition becomes: XML, dnsmasq's files, rules, steps",
+		Long: `Print what a network definition becomes, exactly as virbrd would write, load or
+do it. Nothing is started or changed. Where a definition leaves the bridge's
+name open, virbr0 is shown; the daemon takes the first free one.`,
+		Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	render.AddCommand(newRenderXML(io), newRenderUpdate(io), newRenderPort(io))
+	for _, r := range renderings {
+		render.AddCommand(&cobra.Command{
+			Use:     r.name + " FILE",
+			Short:   r.short,
+			Long:    r.long,
+			Example: fmt.Sprintf("  virbr render %s net.xml\n  virsh net-dumpxml default | virbr render %s -", r.name, r.name),
+			Args:    exactly("FILE"),
+			RunE: func(_ *cobra.Command, args []string) error {
+				doc, err := readDocument(args[0], io.In)
+				if err != nil {
+					return err
+				}
+				def, err := doc.network()
+				if err != nil {
+					return err
+				}
+				text, err := r.print(def)
+				if err != nil {
+					return doc.at(err)
+				}
+				return write(io.Out, text)
+			},
+		})
+	}
+	return render
+}
+
+func write(w io.Writer, text string) error {
+	if _, err := io.WriteString(w, text); err != nil {
+		return fmt.Errorf("writing the output: %w", err)
+	}
+	return nil
+}
+
+// complete fills in what the daemon would generate and a compiler needs.
+func complete(def *xml.Network) *xml.Network {
+	if !def.Forward.Mode.Routed() {
+		return def
+	}
+	filled := *def
+	switch template, ok := xml.BridgeTemplate(def.Bridge.Name); {
+	case def.Bridge.Name == "":
+		filled.Bridge.Name = "virbr0"
+	case ok:
+		filled.Bridge.Name = strings.Replace(template, "%d", "0", 1)
+	}
+	return &filled
+}
+
+func compileDnsmasq(def *xml.Network) (dnsmasq.Files, error) {
+	if !def.Forward.Mode.Routed() {
+		return dnsmasq.Files{}, nil
+	}
+	return dnsmasq.Compile(complete(def), dnsmasq.Dirs{Run: runDir, Dnsmasq: dnsmasqDir})
+}
+
+func renderConf(def *xml.Network) (string, error) {
+	files, err := compileDnsmasq(def)
+	return files.Conf, err
+}
+
+func renderHosts(def *xml.Network) (string, error) {
+	files, err := compileDnsmasq(def)
+	return files.Hosts, err
+}
+
+func renderAddnHosts(def *xml.Network) (string, error) {
+	files, err := compileDnsmasq(def)
+	return files.AddnHosts, err
+}
+
+func renderNFT(def *xml.Network) (string, error) {
+	rules, err := firewall.Compile(complete(def))
+	if err != nil {
+		return "", err
+	}
+	return rules.String(), nil
+}
+
+func renderPlan(def *xml.Network) (string, error) {
+	facts := plan.Facts{Dnsmasq: plan.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90}}
+	p, err := plan.Compile(complete(def), facts, plan.Dirs{Run: runDir, Dnsmasq: dnsmasqDir})
+	if err != nil {
+		return "", err
+	}
+	return p.String(), nil
+}
+
+func newRenderXML(io IO) *cobra.Command {
+	var inactive bool
+	cmd := &cobra.Command{
+		Use:   "xml FILE",
+		Short: "Print the canonical XML of a network",
+		Long: `Print a network definition as libvirt would print it. Values that the daemon
+generates (uuid, MAC address, bridge name) are left out where they are missing.`,
+		Example: "  virbr render xml net.xml\n  virbr render xml --inactive net.xml",
+		Args:    exactly("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			doc, err := readDocument(args[0], io.In)
+			if err != nil {
+				return err
+			}
+			def, err := doc.network()
+			if err != nil {
+				return err
+			}
+			return write(io.Out, def.Format(formatFlags(inactive)))
+		},
+	}
+	cmd.Flags().BoolVar(&inactive, "inactive", false, "print the stored form, as virsh net-dumpxml --inactive")
+	return cmd
+}
+
+func newRenderPort(io IO) *cobra.Command {
+	return &cobra.Command{
+		Use:     "port FILE",
+		Short:   "Print the canonical XML of a network port",
+		Example: "  virbr render port port.xml",
+		Args:    exactly("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			doc, err := readDocument(args[0], io.In)
+			if err != nil {
+				return err
+			}
+			port, err := xml.ParsePort(doc.text)
+			if err != nil {
+				return doc.at(err)
+			}
+			return write(io.Out, port.Format())
+		},
+	}
+}

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses of virbr.
+const (
+	exitOK    = 0
+	exitError = 1 // the work could not be done, or a checked file is wrong
+	exitUsage = 2 // the command line makes no sense
+)
+
+// IO is where commands read and write.
+type IO struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// errReported ends a command whose complaints are already on the output.
+var errReported = errors.New("already reported")
+
+// Run executes one command line and returns the exit status.
+func Run(ctx context.Context, version string, args []string, io IO) int {
+	root := newRoot(version, io)
+	root.SetArgs(args)
+	root.SetIn(io.In)
+	root.SetOut(io.Out)
+	root.SetErr(io.Err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	if errors.Is(err, errReported) {
+		return exitError
+	}
+	p := painterFor(io.Err)
+	fmt.Fprintf(io.Err, "%s %v\n", p.red("virbr:"), err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		fmt.Fprintln(io.Err, "Try 'virbr --help'.")
+		return exitUsage
+	}
+	return exitError
+}
+
+func newRoot(version string, io IO) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "virbr COMMAND",
+		Short: "Look at libvirt networks without starting them",
+		Long: `virbr shows what a libvirt network definition means: the canonical XML, the
+files of its dnsmasq, its firewall rules and the steps that start it. It also
+checks definitions before a daemon sees them.
+
+All commands work on files, or on standard input where the file is "-". They
+need no daemon and no root.`,
+		Example: `  virbr check net.xml                    is this a valid definition?
+  virbr render plan net.xml              what would starting it do to the host?
+  virbr render nft net.xml               which firewall rules would it get?
+  virsh net-dumpxml default | virbr render conf -`,
+		Version:       version,
+		Args:          noSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetVersionTemplate("virbr {{.Version}}\n")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newRender(io), newCheck(io))
+	return root
+}
+
+// noSuchCommand refuses the arguments of a command that has sub-commands only.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("there is no command %q in %q", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		err = fmt.Errorf("%w; did you mean %q?", err, near[0])
+	}
+	return usageError{err}
+}
+
+// exactly wants the named arguments.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return usageError{fmt.Errorf("%s: %s is missing", cmd.CommandPath(), names[len(args)])}
+		case len(args) > len(names):
+			return usageError{fmt.Errorf("%s: unexpected argument %q", cmd.CommandPath(), args[len(names)])}
+		}
+		return nil
+	}
+}

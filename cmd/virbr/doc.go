@@ -1,0 +1,2 @@
+// Command virbr shows what libvirt networks mean and checks them.
+package main

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/config"
+	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/host"
+	"github.com/virbr/virbr/rpc"
+	"github.com/virbr/virbr/rpc/polkit"
+	"github.com/virbr/virbr/schemas"
+)
+
+// polkitActions is where libvirt's packages declare what polkit may be asked.
+const polkitActions = "/usr/share/polkit-1/actions/org.libvirt.unix.policy"
+
+// run is the daemon's life, until ctx ends or nobody needs it.
+func (o *options) run(ctx context.Context) (err error) {
+	if os.Geteuid() != 0 {
+		return errors.New("needs root: it changes the host's network")
+	}
+	_, noPolkit := os.Stat(polkitActions)
+	cfg, err := o.settings(noPolkit == nil)
+	if err != nil {
+		return err
+	}
+	unix.Umask(0o022)
+	log := newLog(os.Stderr, cfg.daemon.LogLevel)
+	for _, w := range append(cfg.daemon.Warnings, cfg.network.Warnings...) {
+		log.Warn(w)
+	}
+	pid, err := lockPID(o.pidFile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pid.release()) }()
+	helper, err := installHelper(o.dirs)
+	if err != nil {
+		return err
+	}
+	h, err := host.New(host.Config{Log: log, LeaseHelper: helper})
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return o.serve(ctx, cfg, system(h, cfg.network.Backend), log)
+}
+
+// serve puts driver and server together and runs them.
+func (o *options) serve(ctx context.Context, cfg *settings, sys driver.System, log *slog.Logger) (err error) {
+	var server *rpc.Server
+	networks := driver.New(driver.Config{
+		System: sys,
+		Dirs:   o.dirs,
+		Schema: schemas.New(),
+		Events: func(e driver.Event) { server.Publish(e) },
+		Log:    log,
+	})
+	authority := polkit.New("", 0)
+	defer func() { err = errors.Join(err, authority.Close()) }()
+	var access rpc.AccessControl
+	if len(cfg.daemon.AccessDrivers) > 0 {
+		access = rpc.PolkitAccess{Authorizer: authority}
+	}
+	server, err = rpc.New(rpc.Config{
+		Networks:    networks,
+		Access:      access,
+		Log:         log,
+		AuthRW:      auth(cfg.daemon.ReadWrite),
+		AuthRO:      auth(cfg.daemon.ReadOnly),
+		Authorizer:  authority,
+		Limits:      limits(cfg.daemon),
+		IdleTimeout: cfg.timeout,
+		Active:      func() bool { return active(ctx, networks) },
+	})
+	if err != nil {
+		return err
+	}
+	socks, err := listeners(cfg.daemon, log)
+	if err != nil {
+		return err
+	}
+	if err := networks.Load(ctx); err != nil {
+		return errors.Join(err, closeListeners(socks))
+	}
+	log.Info("ready", "version", version)
+	notify(log, systemd.SdNotifyReady)
+	err = runAll(ctx, serve{server, socks}, idle{server, log}, upkeep{networks, log})
+	notify(log, systemd.SdNotifyStopping)
+	log.Info("stopped, networks go on")
+	return errors.Join(err, networks.Close(context.WithoutCancel(ctx)))
+}
+
+func closeListeners(list []rpc.Listener) error {
+	var errs []error
+	for _, l := range list {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// active reports whether some network runs and so needs the daemon.
+func active(ctx context.Context, networks *driver.Driver) bool {
+	list, err := networks.List(ctx, driver.ListActive)
+	return err != nil || len(list) > 0
+}
+
+func auth(s config.Socket) rpc.Auth {
+	if s.Auth == config.AuthPolkit {
+		return rpc.AuthPolkit
+	}
+	return rpc.AuthNone
+}
+
+func limits(cfg *config.Daemon) rpc.Limits {
+	l := rpc.DefaultLimits()
+	l.MaxClients = cfg.MaxClients
+	l.MaxAnonymousClients = cfg.MaxAnonymous
+	l.MaxClientRequests = cfg.MaxRequests
+	l.KeepaliveInterval = cfg.KeepaliveInterval
+	l.KeepaliveCount = cfg.KeepaliveCount
+	return l
+}
+
+// newLog writes text lines. Under systemd the journal knows the time.
+func newLog(f *os.File, level slog.Level) *slog.Logger {
+	journal := os.Getenv("JOURNAL_STREAM") != ""
+	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{
+		Level: level,
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if journal && len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
+
+// installHelper makes the path that dnsmasq calls for each lease: a symbolic
+// link to this program, since dnsmasq passes no arguments of ours, and beside
+// it one to the directory where leases are kept.
+func installHelper(dirs driver.Dirs) (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("finding our own program: %w", err)
+	}
+	if err := os.MkdirAll(dirs.Own, 0o755); err != nil {
+		return "", fmt.Errorf("making the run directory: %w", err)
+	}
+	helper := filepath.Join(dirs.Own, leaseHelper)
+	for link, target := range map[string]string{helper: exe, filepath.Join(dirs.Own, leaseLink): dirs.Dnsmasq} {
+		if err := relink(target, link); err != nil {
+			return "", err
+		}
+	}
+	return helper, nil
+}
+
+// relink makes or replaces a symbolic link, without a moment when there is none.
+func relink(target, link string) error {
+	if now, err := os.Readlink(link); err == nil && now == target {
+		return nil
+	}
+	temporary := link + ".new"
+	_ = os.Remove(temporary) // of a daemon that died half way; a true obstacle shows in the next line
+	if err := os.Symlink(target, temporary); err != nil {
+		return fmt.Errorf("making a link: %w", err)
+	}
+	if err := os.Rename(temporary, link); err != nil {
+		return fmt.Errorf("making a link: %w", err)
+	}
+	return nil
+}

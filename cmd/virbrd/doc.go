@@ -1,0 +1,3 @@
+// Command virbrd serves libvirt's virtual networks in the place of
+// virtnetworkd.
+package main

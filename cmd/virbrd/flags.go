@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/virbr/virbr/config"
+	"github.com/virbr/virbr/driver"
+)
+
+// options are the flags of the daemon.
+type options struct {
+	daemonConf  string // virtnetworkd.conf
+	networkConf string // network.conf
+	ownConf     string // virbrd.conf
+
+	dirs      driver.Dirs
+	socketDir string
+	pidFile   string
+
+	timeout  int // seconds; negative: not given
+	logLevel string
+	verbose  bool
+
+	given func(flag string) bool // whether a person gave a flag
+}
+
+// Usual places, libvirt's but for our own file.
+const (
+	daemonConf  = "/etc/libvirt/virtnetworkd.conf"
+	networkConf = "/etc/libvirt/network.conf"
+	ownConf     = "/etc/virbr/virbrd.conf"
+	socketDir   = "/run/libvirt"
+	pidFile     = "/run/virtnetworkd.pid"
+)
+
+func newRoot() *cobra.Command {
+	o := options{dirs: driver.SystemDirs()}
+	root := &cobra.Command{
+		Use:   "virbrd",
+		Short: "Serve libvirt's virtual networks in the place of virtnetworkd",
+		Long: `virbrd serves libvirt's virtual networks. It takes virtnetworkd's place: it
+listens on the same sockets, speaks the same protocol and keeps the same files,
+so that virsh, virt-manager and libvirt's QEMU driver work with it unchanged.
+
+It runs as root and in the foreground. Under systemd it takes the sockets of
+virtnetworkd.socket, virtnetworkd-ro.socket and virtnetworkd-admin.socket (or
+virbrd.socket and so on) and reports when it is ready.
+
+Networks do not depend on it: they go on when virbrd stops, and virbrd finds
+them again when it starts.
+
+  SIGTERM, SIGINT   stop; networks go on
+  SIGHUP            read changed definitions, repair firewall rules and dnsmasq`,
+		Example: `  virbrd                                    serve this host
+  virbrd --verbose                          and say each step
+  virbrd --timeout 120                      end after two idle minutes
+  virsh -c network:///system net-list       what a client then sees`,
+		Version:       version,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context())
+		},
+	}
+	root.SetVersionTemplate("virbrd {{.Version}}\n")
+	root.CompletionOptions.DisableDefaultCmd = true
+	f := root.Flags()
+	o.given = f.Changed
+	f.SortFlags = false
+	f.StringVarP(&o.daemonConf, "config", "f", daemonConf, "sockets, authentication and limits, as libvirt's virtnetworkd")
+	f.StringVar(&o.networkConf, "network-config", networkConf, "the network driver's settings, as libvirt's")
+	f.StringVar(&o.ownConf, "virbrd-config", ownConf, "virbrd's own settings")
+	f.IntVarP(&o.timeout, "timeout", "t", -1, "end after so many `seconds` without clients and active networks; 0: never")
+	f.StringVarP(&o.pidFile, "pid-file", "p", pidFile, "where to keep the process id")
+	f.StringVar(&o.socketDir, "socket-dir", socketDir, "where to make the sockets, unless systemd gives them")
+	f.StringVar(&o.dirs.Config, "config-dir", o.dirs.Config, "definitions and autostart links")
+	f.StringVar(&o.dirs.State, "state-dir", o.dirs.State, "what is known of active networks")
+	f.StringVar(&o.dirs.Dnsmasq, "dnsmasq-dir", o.dirs.Dnsmasq, "dnsmasq's files and leases")
+	f.StringVar(&o.dirs.Hooks, "hooks-dir", o.dirs.Hooks, "hook scripts")
+	f.StringVar(&o.dirs.Own, "run-dir", o.dirs.Own, "virbrd's own files: how to take back what it did")
+	f.StringVar(&o.logLevel, "log-level", "", "debug, info, warn or error (default info)")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "say each step: the same as --log-level debug")
+	f.BoolP("version", "V", false, "print the version")
+	root.AddCommand(newLeases())
+	return root
+}
+
+// settings are all configuration files together, with flags applied.
+type settings struct {
+	daemon  *config.Daemon
+	network *config.Network
+	timeout time.Duration
+}
+
+// settings reads the configuration. A file may be missing unless its flag was
+// given. polkit says whether clients are asked about by default.
+func (o *options) settings(polkit bool) (*settings, error) {
+	daemon, err := config.ReadDaemon(o.daemonConf, !o.given("config"), polkit)
+	if err != nil {
+		return nil, err
+	}
+	network, err := config.ReadNetwork(o.networkConf, !o.given("network-config"))
+	if err != nil {
+		return nil, err
+	}
+	own, err := config.ReadVirbrd(o.ownConf, !o.given("virbrd-config"))
+	if err != nil {
+		return nil, err
+	}
+	s := &settings{daemon: daemon, network: network, timeout: own.Timeout}
+	if own.LogLevel != nil {
+		daemon.LogLevel = *own.LogLevel
+	}
+	if daemon.SocketDir == "" || o.given("socket-dir") {
+		daemon.SocketDir = o.socketDir
+	}
+	if o.timeout >= 0 {
+		s.timeout = time.Duration(o.timeout) * time.Second
+	}
+	if o.verbose {
+		o.logLevel = "debug"
+	}
+	if o.logLevel != "" {
+		if daemon.LogLevel, err = config.ParseLevel(o.logLevel); err != nil {
+			return nil, fmt.Errorf("--log-level: %w", err)
+		}
+	}
+	return s, nil
+}

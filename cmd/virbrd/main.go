@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+// version is set by the Makefile.
+var version = "dev"
+
+// programs are what virbrd is under another name: for programs that call it
+// and take a path without arguments.
+var programs = map[string]string{
+	leaseHelper: "leases", // dnsmasq --dhcp-script
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	args := os.Args[1:]
+	if name, ok := programs[filepath.Base(os.Args[0])]; ok {
+		args = append([]string{name, "--dir", filepath.Dir(os.Args[0]), "--"}, args...)
+	}
+	root := newRoot()
+	root.SetArgs(args)
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "virbrd:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/rpc"
+)
+
+// task is one of the things that the daemon does all the time. Run returns when
+// ctx ends, or earlier when the daemon should.
+type task interface {
+	Run(ctx context.Context) error
+	String() string
+}
+
+// runAll runs tasks until ctx ends or one of them returns.
+func runAll(ctx context.Context, tasks ...task) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	group, ctx := errgroup.WithContext(ctx)
+	for _, t := range tasks {
+		group.Go(func() error {
+			defer stop()
+			if err := t.Run(ctx); err != nil {
+				return fmt.Errorf("%v: %w", t, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// serve answers clients.
+type serve struct {
+	server    *rpc.Server
+	listeners []rpc.Listener
+}
+
+func (s serve) Run(ctx context.Context) error { return s.server.Serve(ctx, s.listeners) }
+func (s serve) String() string                { return "serving clients" }
+
+// idle ends the daemon when nobody needs it.
+type idle struct {
+	server *rpc.Server
+	log    *slog.Logger
+}
+
+func (i idle) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case <-i.server.Idle():
+		i.log.Info("nobody needs the daemon, stopping")
+	}
+	return nil
+}
+func (i idle) String() string { return "waiting for idleness" }
+
+// upkeep starts networks with autostart, then reloads on SIGHUP. One task does
+// both, one after the other: a reload in the middle of the first start would
+// meet networks that are half way.
+type upkeep struct {
+	driver *driver.Driver
+	log    *slog.Logger
+}
+
+func (u upkeep) Run(ctx context.Context) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	u.driver.StartAll(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangup:
+			u.reload(ctx)
+		}
+	}
+}
+
+func (u upkeep) reload(ctx context.Context) {
+	u.log.Info("reloading")
+	notify(u.log, systemd.SdNotifyReloading+"\n"+systemd.SdNotifyMonotonicUsec())
+	if err := u.driver.Reload(ctx); err != nil {
+		u.log.Error("reloading", "err", err)
+	}
+	notify(u.log, systemd.SdNotifyReady)
+}
+func (u upkeep) String() string { return "looking after networks" }
+
+// notify tells systemd how the daemon is, where there is a systemd.
+func notify(log *slog.Logger, state string) {
+	if _, err := systemd.SdNotify(false, state); err != nil {
+		log.Warn("telling systemd", "err", err)
+	}
+}

@@ -1,0 +1,232 @@
+package tests
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/virbr/virbr/cli"
+)
+
+var update = flag.Bool("update", false, "rewrite the sections of the corpus that exist")
+
+// views are the sections that a definition can have, with the test's name and
+// the command that prints them.
+var views = []struct {
+	section, name string
+	command       []string
+}{
+	{"out.xml", "xml2xml", []string{"render", "xml"}},
+	{"inactive.xml", "xml2inactive", []string{"render", "xml", "--inactive"}},
+	{"dnsmasq.conf", "xml2conf", []string{"render", "conf"}},
+	{"hosts", "xml2hosts", []string{"render", "hosts"}},
+	{"addnhosts", "xml2addnhosts", []string{"render", "addnhosts"}},
+	{"ruleset.nft", "xml2nft", []string{"render", "nft"}},
+	{"plan", "plan", []string{"render", "plan"}},
+}
+
+// inputs are the sections that are not expectations.
+var inputs = []string{"in.xml", "net.xml", "update.xml", "port.xml"}
+
+// golden is one case.
+type golden struct {
+	path    string
+	archive *txtar.Archive
+	dir     string // where its inputs are, as files
+}
+
+// section returns a section's file in the archive, nil if there is none.
+func (g *golden) section(name string) *txtar.File {
+	for i := range g.archive.Files {
+		if g.archive.Files[i].Name == name {
+			return &g.archive.Files[i]
+		}
+	}
+	return nil
+}
+
+func (g *golden) input(name string) string { return filepath.Join(g.dir, name) }
+
+// corpus reads all cases.
+func corpus(t *testing.T) map[string]*golden {
+	t.Helper()
+	paths, err := filepath.Glob("corpus/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(paths) == 0 {
+		t.Fatal("the corpus is empty")
+	}
+	all := map[string]*golden{}
+	for _, path := range paths {
+		archive, err := txtar.ParseFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := &golden{path: path, archive: archive, dir: t.TempDir()}
+		for _, name := range inputs {
+			if f := g.section(name); f != nil {
+				if err := os.WriteFile(g.input(name), f.Data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		all[strings.TrimSuffix(filepath.Base(path), ".txtar")] = g
+	}
+	return all
+}
+
+func TestCorpus(t *testing.T) {
+	if !*update {
+		t.Parallel()
+	}
+	for name, g := range corpus(t) {
+		t.Run(name, func(t *testing.T) {
+			if !*update {
+				t.Parallel()
+			}
+			g.check(t)
+			if *update && !t.Failed() {
+				if err := os.WriteFile(g.path, txtar.Format(g.archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// check holds every section against what the command prints.
+func (g *golden) check(t *testing.T) {
+	t.Helper()
+	if len(bytes.TrimSpace(g.archive.Comment)) == 0 {
+		t.Errorf("%s has no comment that says why it is there", g.path)
+	}
+	known := 0
+	if g.section("error") != nil {
+		t.Run("error", g.checkError)
+		known++
+	}
+	for _, v := range views {
+		f := g.section(v.section)
+		if f == nil {
+			continue
+		}
+		known++
+		t.Run(v.name, func(t *testing.T) {
+			out, complaint := run(g.command(t, v.command)...)
+			if complaint != "" {
+				t.Fatal(complaint)
+			}
+			g.compare(t, f, out)
+			if strings.HasSuffix(v.section, ".xml") {
+				g.again(t, v.command, out)
+			}
+		})
+	}
+	for _, f := range g.archive.Files {
+		for _, name := range inputs {
+			if f.Name == name {
+				known++
+			}
+		}
+	}
+	if known != len(g.archive.Files) {
+		t.Errorf("%s has sections that no test reads", g.path)
+	}
+}
+
+func (g *golden) checkError(t *testing.T) {
+	out, complaint := run(g.command(t, []string{"render", "xml"})...)
+	if complaint == "" {
+		// Some values are refused by those that would write them only.
+		for _, what := range []string{"conf", "nft", "plan"} {
+			if out, complaint = run("render", what, g.input("in.xml")); complaint != "" {
+				break
+			}
+		}
+	}
+	if complaint == "" {
+		t.Fatal("accepted")
+	}
+	if out != "" {
+		t.Errorf("refused, but %d bytes were printed", len(out))
+	}
+	g.compare(t, g.section("error"), place.ReplaceAllString(complaint, "")+"\n")
+}
+
+// place is what stands in front of a message.
+var place = regexp.MustCompile(`^virbr: [^ ]*:(\d+:)? `)
+
+func (g *golden) compare(t *testing.T, f *txtar.File, got string) {
+	t.Helper()
+	if *update {
+		f.Data = []byte(got)
+		return
+	}
+	if diff := cmp.Diff(string(f.Data), got); diff != "" {
+		t.Errorf("%s (-want +got)\n%s", f.Name, diff)
+	}
+}
+
+// again renders canonical XML once more: it must stay as it is.
+func (g *golden) again(t *testing.T, command []string, text string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "again.xml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if g.section("port.xml") != nil {
+		command = []string{"render", "port"}
+	}
+	out, complaint := run(append(append([]string{}, command...), path)...)
+	if complaint != "" {
+		t.Fatalf("the canonical form is refused: %s", complaint)
+	}
+	if diff := cmp.Diff(text, out); diff != "" {
+		t.Errorf("the canonical form is not stable (-first +second)\n%s", diff)
+	}
+}
+
+// updateLine is the line of a comment that says what a case of net-update does.
+var updateLine = regexp.MustCompile(`(?m)^update: (\S+) (\S+)(?: (-?\d+))?$`)
+
+// command puts a case's inputs behind the command.
+func (g *golden) command(t *testing.T, command []string) []string {
+	t.Helper()
+	args := append([]string{}, command...)
+	switch {
+	case g.section("port.xml") != nil:
+		return []string{"render", "port", g.input("port.xml")}
+	case g.section("net.xml") != nil:
+		m := updateLine.FindStringSubmatch(string(g.archive.Comment))
+		if m == nil {
+			t.Fatalf("%s: the comment has no line \"update: COMMAND SECTION\"", g.path)
+		}
+		args[1] = "update"
+		if m[3] != "" {
+			args = append(args, "--parent-index", m[3])
+		}
+		return append(args, g.input("net.xml"), m[1], m[2], g.input("update.xml"))
+	}
+	return append(args, g.input("in.xml"))
+}
+
+// run executes virbr, in this process, and returns what it prints and its
+// complaint.
+func run(args ...string) (out, complaint string) {
+	var stdout, stderr bytes.Buffer
+	code := cli.Run(context.Background(), "test", args, cli.IO{In: strings.NewReader(""), Out: &stdout, Err: &stderr})
+	complaint = strings.TrimSuffix(stderr.String(), "\n")
+	if code != 0 && complaint == "" {
+		complaint = "virbr: exit status without a message"
+	}
+	return stdout.String(), complaint
+}
