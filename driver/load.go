@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -98,35 +99,40 @@ func (d *Driver) loadStatus(name string) error {
 }
 
 // loadConfig reads a persistent network, at the start of the daemon or later.
-// What it lacks and must have is generated and written back.
 func (d *Driver) loadConfig(ctx context.Context, name string) error {
-	data, err := readFile(d.dirs.config(name))
-	if err != nil {
-		return err
-	}
-	def, err := xml.ParseNetwork(data)
-	if err != nil {
-		return err
-	}
-	given := *def
-	if err := d.fits(def, name); err != nil {
-		return err
-	}
-	if !def.Forward.Mode.Routed() {
-		def.MAC = xml.MAC{}
-	} else if def.MAC.IsZero() {
-		if def.MAC, err = d.newMAC(); err != nil {
+	for {
+		settled, err := d.tryConfig(ctx, name)
+		if settled || err != nil {
 			return err
 		}
 	}
+}
+
+// tryConfig is one attempt of loadConfig. It has not settled the matter where
+// somebody redefined the network between our reading and our turn.
+func (d *Driver) tryConfig(ctx context.Context, name string) (settled bool, err error) {
+	path := d.dirs.config(name)
+	data, err := readFile(path)
+	if err != nil {
+		return false, err
+	}
+	def, changed, err := d.readConfig(data, name)
+	if err != nil {
+		return false, err
+	}
 	n, err := d.claim(ctx, def, "loading")
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer d.settle(n)
-	if given.UUID != def.UUID || given.MAC.IsZero() != def.MAC.IsZero() {
+	if now, err := readFile(path); errors.Is(err, fs.ErrNotExist) {
+		return true, nil // undefined meanwhile
+	} else if err != nil || !bytes.Equal(now, data) {
+		return false, err
+	}
+	if changed {
 		if err := d.saveConfig(def); err != nil {
-			return err
+			return false, err
 		}
 	}
 	next := view{}
@@ -135,7 +141,27 @@ func (d *Driver) loadConfig(ctx context.Context, name string) error {
 	}
 	next.config, next.autostart = def, d.readAutostart(name)
 	n.view.Store(&next)
-	return nil
+	return true, nil
+}
+
+// readConfig parses a definition and generates what it lacks and must have;
+// the file is to be written again then. As libvirt does, it drops the MAC
+// address of a network that makes no bridge.
+func (d *Driver) readConfig(data []byte, name string) (def *xml.Network, changed bool, err error) {
+	if def, err = xml.ParseNetwork(data); err != nil {
+		return nil, false, err
+	}
+	changed = def.UUID.IsZero()
+	if err := d.fits(def, name); err != nil {
+		return nil, false, err
+	}
+	if !def.Forward.Mode.Routed() {
+		def.MAC = xml.MAC{}
+	} else if def.MAC.IsZero() {
+		changed = true
+		def.MAC, err = d.newMAC()
+	}
+	return def, changed, err
 }
 
 // fits checks that a definition belongs into the file where it was found, and
