@@ -37,6 +37,7 @@ var rules = []rule{
 	{driverKind(driver.KindSystem), codeSystem, domainNetwork},
 	{driverKind(driver.KindNoMetadata), codeNoMetadata, domainNetwork},
 	{driverKind(driver.KindNoSupport), codeNoSupport, domainNetwork},
+	{driverKind(driver.KindOperationTimeout), codeTimeout, domainNetwork},
 
 	{xmlKind(xml.KindInternal), codeInternal, domainOfOrigin},
 	{xmlKind(xml.KindXML), codeXML, domainOfOrigin},
