@@ -218,10 +218,8 @@ func (d *Driver) parse(doc string, validate bool) (*xml.Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v, ok := any(def).(interface{ Validate() error }); ok {
-		if err := v.Validate(); err != nil {
-			return nil, err
-		}
+	if err := def.Validate(); err != nil {
+		return nil, err
 	}
 	return def, checkName(def.Name)
 }

@@ -53,7 +53,7 @@ func (d Dirs) served() dnsmasq.Dirs         { return dnsmasq.Dirs(d.plan()) }
 
 // make makes the directories that the driver writes to.
 func (d Dirs) make() error {
-	for _, dir := range []string{d.Config, d.State, d.Dnsmasq} {
+	for _, dir := range []string{d.Config, d.State, d.Dnsmasq, d.Own} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making the driver's directories: %w", err)
 		}
