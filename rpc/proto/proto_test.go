@@ -1,0 +1,137 @@
+package proto
+
+import (
+	"bytes"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/virbr/virbr/rpc/wire"
+)
+
+// decodable is a message that can be read.
+type decodable interface {
+	wire.Message
+	Decode(*wire.Decoder)
+}
+
+func ptr(s string) *string { return &s }
+
+// samples holds every message with every field filled.
+func samples() []decodable {
+	net := Network{"net", [16]byte{1, 15: 2}}
+	port := Port{net, [16]byte{3, 15: 4}}
+	params := []wire.Param{{Field: "f", Type: wire.ParamUint, Number: 7}}
+	return []decodable{
+		&Void{}, &Int{-1}, &Hyper{1 << 40}, &String{"text"}, &UUID{net.UUID}, &Names{[]string{"a", "bcde"}},
+		&OpenArgs{ptr("network:///system"), 1}, &AuthTypes{[]int32{AuthTypePolkit}},
+		&IdentityArgs{params, 1}, &EventArgs{1, &net}, &StatsArgs{net, 1, 2, 3},
+		&net, &ListArgs{1, 3}, &Networks{[]Network{net, net}, 2}, &XMLArgs{"<network/>", 1},
+		&NetworkFlags{net, 1}, &AutostartArgs{net, 1}, &UpdateArgs{net, 1, 4, -1, "<host/>", 3},
+		&SetMetadataArgs{net, 2, ptr("<x/>"), ptr("k"), ptr("urn:x"), 1}, &MetadataArgs{net, 2, ptr("urn:x"), 1},
+		&LeasesArgs{net, ptr("52:54:00:00:00:01"), 1, 0},
+		&Leases{[]Lease{{"virbr0", 1 << 33, 1, ptr("mac"), ptr("iaid"), "::1", 64, ptr("host"), ptr("id")}}, 1},
+		&port, &PortsArgs{net, 1, 2}, &Ports{[]Port{port}, 1}, &PortXMLArgs{net, "<networkport/>", 2},
+		&PortFlags{port, 1}, &GetParamsArgs{port, 1, 2}, &PortParams{params, 0}, &SetParamsArgs{port, params, 1},
+		&Lifecycle{1, net, 2, 3}, &MetadataChange{1, net, 2, ptr("urn:x")},
+		&Error{1, 2, ptr("m"), LevelError, ptr("1"), ptr("2"), ptr("3"), 4, 5},
+	}
+}
+
+func encode(t *testing.T, m wire.Message) []byte {
+	t.Helper()
+	b, err := wire.Frame(wire.Header{}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[wire.HeaderSize:]
+}
+
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	for _, m := range samples() {
+		t.Run(reflect.TypeOf(m).Elem().Name(), func(t *testing.T) {
+			t.Parallel()
+			b := encode(t, m)
+			got := reflect.New(reflect.TypeOf(m).Elem()).Interface().(decodable)
+			d := wire.NewDecoder(b)
+			got.Decode(d)
+			if d.Err() != nil || d.Rest() != 0 {
+				t.Fatalf("err %v, %d bytes left", d.Err(), d.Rest())
+			}
+			if diff := cmp.Diff(m, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			for n := range len(b) {
+				d := wire.NewDecoder(b[:n])
+				reflect.New(reflect.TypeOf(m).Elem()).Interface().(decodable).Decode(d)
+				if d.Err() == nil {
+					t.Errorf("decoded from %d of %d bytes", n, len(b))
+				}
+			}
+		})
+	}
+}
+
+// TestErrorForeign: an error from another libvirt daemon may name a domain and
+// a network.
+func TestErrorForeign(t *testing.T) {
+	t.Parallel()
+	var e wire.Encoder
+	e.Int32(1)
+	e.Int32(2)
+	e.OptString(nil)
+	e.Int32(LevelError)
+	e.Bool(true)
+	Network{"dom", [16]byte{1}}.Encode(&e)
+	e.Int32(5)
+	for range 3 {
+		e.OptString(nil)
+	}
+	e.Int32(7)
+	e.Int32(8)
+	e.Bool(true)
+	Network{"net", [16]byte{1}}.Encode(&e)
+	b, err := e.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Error
+	d := wire.NewDecoder(b)
+	got.Decode(d)
+	want := Error{Code: 1, Domain: 2, Level: LevelError, Int1: 7, Int2: 8}
+	if diff := cmp.Diff(want, got); diff != "" || d.Err() != nil || d.Rest() != 0 {
+		t.Errorf("err %v, %d bytes left (-want +got):\n%s", d.Err(), d.Rest(), diff)
+	}
+}
+
+func FuzzMessages(f *testing.F) {
+	for i, m := range samples() {
+		b, err := wire.Frame(wire.Header{}, m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(uint8(i), b[wire.HeaderSize:])
+	}
+	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
+		all := samples()
+		kind := reflect.TypeOf(all[int(which)%len(all)]).Elem()
+		first := reflect.New(kind).Interface().(decodable)
+		d := wire.NewDecoder(data)
+		first.Decode(d)
+		if d.Err() != nil {
+			return
+		}
+		b := encode(t, first)
+		second := reflect.New(kind).Interface().(decodable)
+		d = wire.NewDecoder(b)
+		second.Decode(d)
+		if d.Err() != nil || d.Rest() != 0 {
+			t.Fatalf("%s: err %v, %d bytes left", kind.Name(), d.Err(), d.Rest())
+		}
+		if !bytes.Equal(b, encode(t, second)) {
+			t.Errorf("%s: another encoding after another decoding", kind.Name())
+		}
+	})
+}
