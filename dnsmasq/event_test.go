@@ -1,0 +1,196 @@
+package dnsmasq_test
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/tests/netnstest"
+)
+
+// call is one call of the helper.
+type call struct {
+	args []string
+	env  map[string]string
+}
+
+func (c call) parse() (dnsmasq.Event, error) {
+	return dnsmasq.ParseEvent(c.args, func(key string) string { return c.env[key] })
+}
+
+const serverDUID = "00:01:00:01:2c:00:00:00:52:54:00:0a:00:01"
+
+func TestParseEvent(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		call call
+		want dnsmasq.Event
+	}{
+		{"IPv4", call{[]string{"add", "52:54:00:0b:00:01", "10.0.0.2", "anna"}, map[string]string{
+			"DNSMASQ_INTERFACE": "virbr1", "VIR_BRIDGE_NAME": "virbr0", "DNSMASQ_CLIENT_ID": "01:52:54", "DNSMASQ_LEASE_EXPIRES": "1700000000 ",
+		}}, dnsmasq.Event{Action: dnsmasq.ActionAdd, Interface: "virbr1",
+			Entry: dnsmasq.Entry{Address: "10.0.0.2", MAC: "52:54:00:0b:00:01", Hostname: "anna", ClientID: "01:52:54", Expiry: 1700000000}}},
+		{"IPv6", call{[]string{"old", "00:03:00:01:52:54", "fd00::2"}, map[string]string{
+			"VIR_BRIDGE_NAME": "virbr0", "DNSMASQ_IAID": "11", "DNSMASQ_MAC": "52:54:00:0b:00:01", "DNSMASQ_SERVER_DUID": serverDUID,
+			"DNSMASQ_SUPPLIED_HOSTNAME": "given", "DNSMASQ_OLD_HOSTNAME": "older",
+		}}, dnsmasq.Event{Action: dnsmasq.ActionOld, Interface: "virbr0",
+			Entry: dnsmasq.Entry{IAID: "11", Address: "fd00::2", MAC: "52:54:00:0b:00:01", Hostname: "given", ClientID: "00:03:00:01:52:54", ServerDUID: serverDUID}}},
+		{"the old name", call{[]string{"del", "52:54:00:0b:00:01", "10.0.0.2"}, map[string]string{"VIR_BRIDGE_NAME": "virbr0", "DNSMASQ_OLD_HOSTNAME": "older"}},
+			dnsmasq.Event{Action: dnsmasq.ActionDel, Interface: "virbr0", Entry: dnsmasq.Entry{Address: "10.0.0.2", MAC: "52:54:00:0b:00:01", Hostname: "older"}}},
+		{"init", call{[]string{"init"}, map[string]string{"VIR_BRIDGE_NAME": "virbr0"}}, dnsmasq.Event{Action: dnsmasq.ActionInit, Interface: "virbr0"}},
+		{"a guest's name with a line break", call{[]string{"add", "52:54:00:0b:00:01", "10.0.0.2"}, map[string]string{
+			"VIR_BRIDGE_NAME": "virbr0", "DNSMASQ_SUPPLIED_HOSTNAME": "a\n0 52:54:00:00:00:02 10.0.0.1 b *",
+		}}, dnsmasq.Event{Action: dnsmasq.ActionAdd, Interface: "virbr0", Entry: dnsmasq.Entry{Address: "10.0.0.2", MAC: "52:54:00:0b:00:01"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := tt.call.parse()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParseEventRefuses(t *testing.T) {
+	t.Parallel()
+	bridge := map[string]string{"VIR_BRIDGE_NAME": "virbr0"}
+	for _, tt := range []struct {
+		name string
+		call call
+	}{
+		{"no arguments", call{nil, bridge}},
+		{"two arguments", call{[]string{"add", "52:54:00:0b:00:01"}, bridge}},
+		{"five arguments", call{[]string{"add", "52:54:00:0b:00:01", "10.0.0.2", "a", "b"}, bridge}},
+		{"add alone", call{[]string{"add"}, bridge}},
+		{"other action", call{[]string{"tftp", "1", "10.0.0.2", "/f"}, bridge}},
+		{"no interface", call{[]string{"init"}, nil}},
+		{"interface is a path", call{[]string{"init"}, map[string]string{"VIR_BRIDGE_NAME": "../a"}}},
+		{"interface is long", call{[]string{"init"}, map[string]string{"VIR_BRIDGE_NAME": "abcdefghijklmnop"}}},
+		{"expiry is a word", call{[]string{"add", "52:54:00:0b:00:01", "10.0.0.2"}, map[string]string{"VIR_BRIDGE_NAME": "virbr0", "DNSMASQ_LEASE_EXPIRES": "soon"}}},
+		{"address has a blank", call{[]string{"add", "52:54:00:0b:00:01", "10.0.0.2 x"}, bridge}},
+	} {
+		if ev, err := tt.call.parse(); err == nil {
+			t.Errorf("%s: accepted as %+v", tt.name, ev)
+		}
+	}
+}
+
+func TestApplyKeepsItsInput(t *testing.T) {
+	t.Parallel()
+	list := leases()
+	list[1].ServerDUID = ""
+	before := slices.Clone(list)
+	got := dnsmasq.Apply(list, dnsmasq.Event{Action: dnsmasq.ActionDel, Entry: dnsmasq.Entry{Address: "192.168.150.10", ServerDUID: serverDUID}})
+	if diff := cmp.Diff(before, list); diff != "" {
+		t.Errorf("input changed (-before +after)\n%s", diff)
+	}
+	want := leases()[1:]
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestInitText(t *testing.T) {
+	t.Parallel()
+	list := append(leases(), dnsmasq.Entry{Address: "10.0.0.3", MAC: "52:54:00:0b:00:03"},
+		dnsmasq.Entry{Address: "10.0.0.4", MAC: "52:54:00:0b:00:04", Hostname: "a b\n0 c"})
+	want := `1700000000 52:54:00:0b:00:01 192.168.150.10 anna 01:52:54:00:0b:00:01
+0 52:54:00:0b:00:03 10.0.0.3 * *
+duid ` + serverDUID + `
+0 11 2001:db8:33::50 * 00:03:00:01:52:54:00:0b:00:01
+`
+	if diff := cmp.Diff(want, dnsmasq.InitText(list, "")); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestSameAsLibvirtsHelper runs events through libvirt's own helper and through
+// ours, and compares files and what is printed after each.
+func TestSameAsLibvirtsHelper(t *testing.T) {
+	t.Parallel()
+	const helper = "/usr/lib/libvirt/libvirt_leaseshelper"
+	netnstest.NeedProgram(t, helper)
+	netnstest.Run(t, func(t *testing.T) {
+		if err := os.MkdirAll("/var/lib/libvirt/dnsmasq", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var ours []dnsmasq.Entry
+		for _, c := range helperCalls() {
+			cmd := exec.CommandContext(t.Context(), helper, c.args...)
+			for key, value := range maps.All(c.env) {
+				cmd.Env = append(cmd.Env, key+"="+value)
+			}
+			printed, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%v: %v", c.args, err)
+			}
+			ev, err := c.parse()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ev.Action == dnsmasq.ActionInit {
+				if diff := cmp.Diff(string(printed), dnsmasq.InitText(ours, ev.Entry.ServerDUID)); diff != "" {
+					t.Errorf("init (-libvirt +virbr)\n%s", diff)
+				}
+				continue
+			}
+			ours = dnsmasq.Apply(ours, ev)
+			compareFile(t, strings.Join(c.args, " "), ours)
+		}
+	})
+}
+
+func helperCalls() []call {
+	v4 := func(expires, client string) map[string]string {
+		return map[string]string{"VIR_BRIDGE_NAME": "virbr0", "DNSMASQ_INTERFACE": "virbr0", "DNSMASQ_LEASE_EXPIRES": expires, "DNSMASQ_CLIENT_ID": client}
+	}
+	v6 := func(mac string) map[string]string {
+		env := map[string]string{"VIR_BRIDGE_NAME": "virbr0", "DNSMASQ_INTERFACE": "virbr0", "DNSMASQ_LEASE_EXPIRES": "1700000300", "DNSMASQ_IAID": "11", "DNSMASQ_SERVER_DUID": serverDUID}
+		if mac != "" {
+			env["DNSMASQ_MAC"] = mac
+		}
+		return env
+	}
+	return []call{
+		{[]string{"init"}, map[string]string{"VIR_BRIDGE_NAME": "virbr0"}},
+		{[]string{"add", "52:54:00:0b:00:01", "10.0.0.2", "anna"}, v4("1700000000", "01:52:54:00:0b:00:01")},
+		{[]string{"add", "52:54:00:0b:00:02", "10.0.0.3"}, v4("1700000100 ", "ff:1")},
+		{[]string{"add", "00:03:00:01:52:54:00:0b:00:01", "fd00::2", "anna"}, v6("52:54:00:0b:00:01")},
+		{[]string{"add", "00:03:00:01:52:54:00:0b:00:02", "fd00::3"}, v6("")},
+		{[]string{"init"}, map[string]string{"VIR_BRIDGE_NAME": "virbr0"}},
+		{[]string{"old", "52:54:00:0b:00:01", "10.0.0.2", "anna2"}, v4("1700000200", "01:52:54:00:0b:00:01")},
+		{[]string{"add", "52:54:00:0b:00:04", "10.0.0.3", "dora"}, v4("0", "01:52:54:00:0b:00:04")},
+		{[]string{"del", "52:54:00:0b:00:01", "10.0.0.2"}, v4("1700000200", "01:52:54:00:0b:00:01")},
+		{[]string{"del", "52:54:00:0b:00:01", "10.0.0.77"}, v4("1700000200", "01:52:54:00:0b:00:01")},
+		{[]string{"init"}, map[string]string{"VIR_BRIDGE_NAME": "virbr0"}},
+	}
+}
+
+func compareFile(t *testing.T, what string, ours []dnsmasq.Entry) {
+	t.Helper()
+	data, err := os.ReadFile("/var/lib/libvirt/dnsmasq/virbr0.status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := dnsmasq.ParseLeases("f", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(theirs, ours); diff != "" {
+		t.Errorf("%s (-libvirt +virbr)\n%s", what, diff)
+	}
+	if diff := cmp.Diff(string(data), string(dnsmasq.FormatLeases(ours))); diff != "" {
+		t.Errorf("%s: file (-libvirt +virbr)\n%s", what, diff)
+	}
+}
