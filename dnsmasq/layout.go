@@ -54,8 +54,8 @@ func (s *layout) entry(e *Entry) (more, ok bool) {
 		}
 		if key == "expiry-time" {
 			n, err := strconv.ParseInt(value, 10, 64)
-			if err != nil || strconv.FormatInt(n, 10) != value {
-				return false, false
+			if err != nil || value != "0" && (value[0] < '1' || value[0] > '9') {
+				return false, false // negative, or no number in JSON's eyes
 			}
 			e.Expiry, timed = n, true
 			continue
