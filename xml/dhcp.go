@@ -130,14 +130,15 @@ func (ip *IP) checkHostComplete(el *node, h *DHCPHost, network string) error {
 	return nil
 }
 
-// parseLease reads the <lease> below a range or host, if there is one.
+// parseLease reads the <lease> below a range or host. One without expiry says
+// nothing.
 func parseLease(parent *node) (*Lease, error) {
 	el := parent.anyNS("lease")
 	if el == nil {
 		return nil, nil
 	}
-	expiry, err := el.needUint("expiry", 10, 64)
-	if err != nil {
+	expiry, given, err := el.uintAttr("expiry", 10, 64)
+	if err != nil || !given {
 		return nil, err
 	}
 	unit, err := el.enum("unit", "seconds", "minutes", "hours")

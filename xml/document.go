@@ -132,8 +132,15 @@ func (b *builder) start(t xml.StartElement) error {
 	if len(t.Attr) > maxAttrs {
 		return syntaxError(b.src, b.offset, "element %s has more than %d attributes", t.Name.Local, maxAttrs)
 	}
+	if err := b.checkRefs(); err != nil {
+		return err
+	}
 	n := &node{kind: elementNode, prefix: t.Name.Space, name: t.Name.Local, line: b.line}
-	if err := b.attributes(n, b.normalise(t)); err != nil {
+	list, err := b.tidy(t)
+	if err != nil {
+		return err
+	}
+	if err := b.attributes(n, list); err != nil {
 		return err
 	}
 	n.preserve = b.preserves(n)
@@ -228,7 +235,11 @@ func (b *builder) redefined(name xml.Name) error {
 	if name.Space != "" {
 		q = name.Space + ":" + q
 	}
-	return syntaxError(b.src, int(b.dec.InputOffset())-1, "Attribute %s redefined", q)
+	at := int(b.dec.InputOffset()) - 1
+	if b.src[at-1] == '/' {
+		at--
+	}
+	return syntaxError(b.src, at, "Attribute %s redefined", q)
 }
 
 func (b *builder) end(t xml.EndElement) error {
@@ -269,6 +280,8 @@ func (b *builder) chars(text string) error {
 	kind := textNode
 	if bytes.HasPrefix(b.src[b.offset:], []byte("<![CDATA[")) {
 		kind = cdataNode
+	} else if err := b.checkRefs(); err != nil {
+		return err
 	}
 	var last *node
 	if len(top.children) > 0 {
@@ -299,7 +312,7 @@ func (b *builder) ignorable(top, last *node) bool {
 	if len(next) == 0 || len(top.children) == 0 && bytes.HasPrefix(next, []byte("</")) {
 		return false
 	}
-	return last == nil || !last.isText() && !top.children[0].isText()
+	return last == nil || last.kind != textNode && top.children[0].kind != textNode
 }
 
 func (n *node) isText() bool { return n.kind == textNode || n.kind == cdataNode }
@@ -345,31 +358,56 @@ func (b *builder) directive(t xml.Directive) error {
 	return nil
 }
 
-// normalise turns line breaks and tabs inside attribute values into spaces
-// (XML 1.0 section 3.3.3), which encoding/xml leaves undone. Character
-// references stay what they are, so this works on the source of the tag.
-func (b *builder) normalise(t xml.StartElement) []xml.Attr {
+// tidy looks at the source of a start tag for what encoding/xml leaves undone:
+// attributes need a blank between them, and line breaks and tabs in values are
+// spaces (XML 1.0 section 3.3.3) unless they were written as references.
+func (b *builder) tidy(t xml.StartElement) ([]xml.Attr, error) {
 	raw := b.src[b.offset:b.dec.InputOffset()]
-	if !bytes.ContainsAny(raw, "\t\n") {
-		return t.Attr
-	}
-	flat := bytes.Clone(raw)
+	var flat []byte
 	var quote byte
-	for i, c := range flat {
+	for i, c := range raw {
 		switch {
 		case quote == 0 && (c == '"' || c == '\''):
 			quote = c
 		case c == quote:
 			quote = 0
+			if next := raw[i+1]; next != '/' && next != '>' && skipBlanks(raw, i+1) == i+1 {
+				return nil, syntaxError(b.src, b.offset+i+1, "attributes construct error")
+			}
 		case quote != 0 && (c == '\t' || c == '\n'):
+			if flat == nil {
+				flat = bytes.Clone(raw)
+			}
 			flat[i] = ' '
 		}
 	}
-	tok, err := xml.NewDecoder(bytes.NewReader(flat)).RawToken()
-	if again, ok := tok.(xml.StartElement); ok && err == nil {
-		return again.Attr
+	if flat == nil {
+		return t.Attr, nil
 	}
-	return t.Attr
+	tok, err := xml.NewDecoder(bytes.NewReader(flat)).RawToken()
+	again, ok := tok.(xml.StartElement)
+	if !ok || err != nil {
+		return nil, syntaxError(b.src, b.offset, "attributes construct error")
+	}
+	return again.Attr, nil
+}
+
+// checkRefs refuses references to characters that XML does not have, which
+// encoding/xml replaces.
+func (b *builder) checkRefs() error {
+	end := int(b.dec.InputOffset())
+	for i := b.offset; i < end; {
+		next := bytes.Index(b.src[i:end], []byte("&#"))
+		if next < 0 {
+			return nil
+		}
+		i += next
+		if err := b.diagnoseCharRef(i, b.src[i:end]); err != nil {
+			return err
+		}
+		i += len("&#")
+	}
+	return nil
 }
 
 // decodeText brings a document to UTF-8 with plain line feeds.

@@ -23,7 +23,7 @@ const maxFileName = 240
 
 func invalidChar(el *node, what string, r rune) error {
 	shown := string(r)
-	if unicode.IsControl(r) && r != '\n' {
+	if r == ' ' || unicode.IsControl(r) && (r != '\n' || what != "name") {
 		shown = fmt.Sprintf("0x%02x", r)
 	}
 	return el.fail(KindDetail, OriginXML, "invalid char in %s: %s", what, shown)

@@ -68,9 +68,7 @@ func (n *node) invalidAttr(name, value, more string) error {
 }
 
 func (n *node) zeroAttr(name string) error {
-	v, _ := n.attr(name)
-	return n.fail(KindXML, OriginXML, "Invalid value for attribute '%s' in element '%s': '%s': Zero is not permitted",
-		name, n.name, v)
+	return n.fail(KindXML, OriginXML, "Invalid value for attribute '%s' in element '%s': Zero is not permitted", name, n.name)
 }
 
 func (n *node) missingAttr(name string) error {

@@ -104,7 +104,7 @@ func parsePCI(el *node) (*PCIAddress, error) {
 		max  uint64
 		text string
 	}{
-		{1<<32 - 1, ""}, {0xff, "bus='0x%x', must be <= 0xff"}, {0x1f, "slot='0x%x', must be <= 0x1f"},
+		{1<<32 - 1, ""}, {0xff, "bus='0x%x', must be <= 0xFF"}, {0x1f, "slot='0x%x', must be <= 0x1F"},
 		{7, "function=0x%x, must be <= 7"},
 	} {
 		if v[i] > limit.max {

@@ -85,7 +85,7 @@ func (r *Route) parseAddresses(el *node, network string) error {
 	default:
 		return refuse("Unrecognized family '%s' in route definition", r.Family)
 	}
-	return r.checkHostBits(refuse, address, netmask)
+	return r.checkHostBits(refuse, address)
 }
 
 func (r *Route) check4(refuse func(string, ...any) error, address, netmask string) error {
@@ -122,16 +122,14 @@ func (r *Route) check6(refuse func(string, ...any) error, address, gateway strin
 	return nil
 }
 
-// checkHostBits refuses an address with bits outside its mask. Without prefix
-// and netmask libvirt takes the mask to be empty.
-func (r *Route) checkHostBits(refuse func(string, ...any) error, address, netmask string) error {
+// checkHostBits refuses an address with bits outside its mask, and a mask with
+// holes. Without prefix and netmask libvirt takes the mask to be empty.
+func (r *Route) checkHostBits(refuse func(string, ...any) error, address string) error {
 	bits := int(r.Prefix)
 	if r.Netmask.IsValid() {
-		if bits = maskLen(r.Netmask); bits < 0 {
-			return refuse("Bad netmask address '%s' in route definition", netmask)
-		}
+		bits = maskLen(r.Netmask)
 	}
-	if netip.PrefixFrom(r.Address, bits).Masked().Addr() != r.Address {
+	if bits < 0 || netip.PrefixFrom(r.Address, bits).Masked().Addr() != r.Address {
 		return refuse("Address '%s' in route definition is not a network address", address)
 	}
 	return nil

@@ -66,6 +66,8 @@ func (b *builder) diagnose(cause error) error {
 		err = b.diagnoseComment(rest)
 	case has("<![CDATA["):
 		err = syntaxError(b.src, len(b.src), "CData section not finished\n%.50s", rest[len("<![CDATA["):])
+	case has("<?") && nameAt(rest[2:]) == "":
+		err = syntaxError(b.src, b.offset+2, "xmlParsePI : no target name")
 	case has("<?"):
 		err = syntaxError(b.src, len(b.src), "ParsePI: PI %s never end ...", nameAt(rest[2:]))
 	case has("</"):
@@ -73,7 +75,7 @@ func (b *builder) diagnose(cause error) error {
 	case has("<"):
 		err = b.diagnoseStart(rest)
 	default:
-		err = b.diagnoseText(b.offset, len(b.src))
+		err = b.diagnoseText(b.offset, len(b.src), "")
 	}
 	if err != nil {
 		return err
@@ -108,13 +110,17 @@ func (b *builder) diagnoseStart(rest []byte) error {
 	}
 	i := 1 + len(name)
 	for {
+		before := i
 		i = skipBlanks(rest, i)
 		if i >= len(rest) {
 			return syntaxError(b.src, len(b.src), "Couldn't find end of Start Tag %s line %d", name, b.line)
 		}
 		attr := nameAt(rest[i:])
-		if attr == "" {
+		switch {
+		case i == before:
 			return syntaxError(b.src, b.offset+i, "attributes construct error")
+		case attr == "":
+			return syntaxError(b.src, b.offset+i, "error parsing attribute name")
 		}
 		i = skipBlanks(rest, i+len(attr))
 		if i >= len(rest) || rest[i] != '=' {
@@ -131,15 +137,16 @@ func (b *builder) diagnoseStart(rest []byte) error {
 		if length < 0 {
 			return syntaxError(b.src, len(b.src), "AttValue: ' expected")
 		}
-		if err := b.diagnoseText(b.offset+i+1, b.offset+i+1+length); err != nil {
+		if err := b.diagnoseText(b.offset+i+1, b.offset+i+1+length, "invalid character in attribute value"); err != nil {
 			return err
 		}
 		i += length + 2
 	}
 }
 
-// diagnoseText looks for what may not stand in text or in an attribute value.
-func (b *builder) diagnoseText(from, to int) error {
+// diagnoseText looks for what may not stand in text or in an attribute value,
+// where a forbidden character has a message of its own.
+func (b *builder) diagnoseText(from, to int, forbidden string) error {
 	for i := from; i < to; {
 		rest := b.src[i:to]
 		switch {
@@ -149,11 +156,15 @@ func (b *builder) diagnoseText(from, to int) error {
 			if err := b.diagnoseReference(i, rest); err != nil {
 				return err
 			}
-		case bytes.HasPrefix(rest, []byte("]]>")):
+		case forbidden == "" && bytes.HasPrefix(rest, []byte("]]>")):
 			return syntaxError(b.src, i, "Sequence ']]>' not allowed in content")
 		}
 		r, size := utf8.DecodeRune(rest)
-		if !isChar(r) {
+		switch {
+		case isChar(r):
+		case forbidden != "":
+			return syntaxError(b.src, i, "%s", forbidden)
+		default:
 			return syntaxError(b.src, i, "PCDATA invalid Char value %d", r)
 		}
 		i += size
@@ -177,7 +188,7 @@ func (b *builder) diagnoseReference(at int, rest []byte) error {
 	case "amp", "lt", "gt", "quot", "apos":
 		return nil
 	}
-	return syntaxError(b.src, at+end, "Entity '%s' not defined", name)
+	return syntaxError(b.src, at+end+1, "Entity '%s' not defined", name)
 }
 
 func (b *builder) diagnoseCharRef(at int, rest []byte) error {
@@ -196,7 +207,10 @@ func (b *builder) diagnoseCharRef(at int, rest []byte) error {
 	if i >= len(rest) {
 		return syntaxError(b.src, at+i, "CharRef: invalid %s value", word)
 	}
-	if !isChar(value) {
+	switch {
+	case value > utf8.MaxRune:
+		return syntaxError(b.src, at+i+1, "xmlParseCharRef: character reference out of bounds")
+	case !isChar(value):
 		return syntaxError(b.src, at+i+1, "xmlParseCharRef: invalid xmlChar value %d", value)
 	}
 	return nil
