@@ -8,7 +8,7 @@ import (
 // MaxPatterns is how many patterns one document may give rise to. Schemas
 // without ambiguity stay below a few for each different element; the bound is
 // for documents that are made to be expensive.
-const MaxPatterns = 1 << 18
+const MaxPatterns = 1 << 16
 
 type kind uint8
 
