@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
@@ -131,13 +130,15 @@ func reexec(t *testing.T) ([]byte, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	ns, nsErr := os.Stat(fmt.Sprintf("/proc/%d/ns/mnt", cmd.Process.Pid))
+	// Held open, so that its inode is not given to another namespace.
+	ns, nsErr := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", cmd.Process.Pid))
 	err = cmd.Wait()
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil
 	}
 	if nsErr == nil {
 		killAll(ns)
+		_ = ns.Close()
 	}
 	return []byte(out.String()), err
 }
@@ -165,7 +166,11 @@ func quoteMeta(s string) string {
 
 // killAll ends every process of a mount namespace. The namespace belonged to
 // one finished test, so these are its children.
-func killAll(ns fs.FileInfo) {
+func killAll(ns *os.File) {
+	own, err := ns.Stat()
+	if err != nil {
+		return
+	}
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return
@@ -180,7 +185,7 @@ func killAll(ns fs.FileInfo) {
 			continue
 		}
 		info, err := os.Stat("/proc/" + e.Name() + "/ns/mnt")
-		if err == nil && os.SameFile(info, ns) {
+		if err == nil && os.SameFile(info, own) {
 			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 		}
 		_ = unix.Close(fd)
