@@ -142,8 +142,8 @@ func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
 	const doing = "starting dnsmasq for"
 	err := checkLink(op.Bridge)
 	for _, path := range []string{op.Conf, op.PidFile, h.cfg.LeaseHelper} {
-		if err == nil && (!filepath.IsAbs(path) || filepath.Clean(path) != path || strings.ContainsRune(path, 0)) {
-			err = fmt.Errorf("checking the path %q: %w", path, syscall.EINVAL)
+		if err == nil {
+			err = checkPath(path)
 		}
 	}
 	if err != nil {
@@ -199,8 +199,8 @@ func (h *Host) launch(ctx context.Context, path string, op plan.StartDnsmasq) er
 // the process's end itself, so that the next start finds its sockets free.
 func (h *Host) stopDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {
 	const doing = "stopping dnsmasq"
-	if !filepath.IsAbs(op.PidFile) || filepath.Clean(op.PidFile) != op.PidFile {
-		return opError(doing, op.PidFile, syscall.EINVAL)
+	if err := checkPath(op.PidFile); err != nil {
+		return opError(doing, op.PidFile, err)
 	}
 	p, err := h.openDnsmasq(op.PidFile)
 	switch {

@@ -3,6 +3,7 @@ package host
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,15 +12,26 @@ import (
 	"github.com/virbr/virbr/driver/plan"
 )
 
+// checkPath refuses what is not the plain absolute path of a file.
+func checkPath(path string) error {
+	if !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/" || strings.ContainsRune(path, 0) {
+		return fmt.Errorf("checking the path %q: %w", path, syscall.EINVAL)
+	}
+	return nil
+}
+
 // writeFile replaces a file whole, or not at all: readers and crashes see the
 // old or the new one. The directory is made where it is missing.
 func writeFile(op plan.WriteFile) error {
 	const doing = "writing"
-	if !filepath.IsAbs(op.Path) || filepath.Clean(op.Path) != op.Path || op.Path == "/" ||
-		strings.ContainsRune(op.Path, 0) || op.Mode&^0o777 != 0 {
-		return opError(doing, op.Path, syscall.EINVAL)
+	err := checkPath(op.Path)
+	if err == nil && op.Mode&^0o777 != 0 {
+		err = fmt.Errorf("checking the mode %04o: %w", op.Mode, syscall.EINVAL)
 	}
-	dir, base := filepath.Split(op.Path)
+	if err != nil {
+		return opError(doing, op.Path, err)
+	}
+	dir, base := filepath.Dir(op.Path), filepath.Base(op.Path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return opError(doing, op.Path, err)
 	}

@@ -131,7 +131,6 @@ func (h *Host) Run(ctx context.Context, op plan.Op) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	h.log.DebugContext(ctx, "running step", "step", op.String())
 	switch op := op.(type) {
 	case plan.AddBridge:
 		return h.addBridge(op)
