@@ -23,7 +23,7 @@ func Compile(def *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
 	switch def.Forward.Mode {
 	case xml.ForwardNone, xml.ForwardNAT, xml.ForwardRoute, xml.ForwardOpen:
 		parts = []func() error{
-			c.clashes, c.link, c.ipv6, c.firewall, c.addresses, c.up,
+			c.subnets, c.clashes, c.link, c.ipv6, c.firewall, c.addresses, c.up,
 			c.forwarding, c.dnsmasq, c.register, c.bandwidth,
 		}
 	case xml.ForwardBridge:

@@ -58,6 +58,19 @@ func (c *compiler) advertised() error {
 	return nil
 }
 
+// subnets refuses addresses that have no subnet, before anything is made of
+// them.
+func (c *compiler) subnets() error {
+	for i := range c.def.IPs {
+		if ip := &c.def.IPs[i]; ip.Address.IsValid() {
+			if _, err := c.subnet(ip); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // subnet returns the network that an <ip> stands for.
 func (c *compiler) subnet(ip *xml.IP) (netip.Prefix, error) {
 	subnet, ok := ip.Subnet()
