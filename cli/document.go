@@ -57,13 +57,24 @@ func fileError(path string, err error) error {
 func (d document) at(err error) *problem {
 	p := &problem{File: d.name, Message: err.Error()}
 	if e, ok := errors.AsType[*xml.Error](err); ok {
-		p.Line = e.Line
-		if e.Kind == xml.KindSchema { // the first line names libvirt's file for the schema
-			p.Message = e.Msg[strings.LastIndexByte(e.Msg, '\n')+1:]
-			p.Message = strings.TrimPrefix(p.Message, fmt.Sprintf("line %d: ", e.Line))
-		}
+		p.Line, p.Message = e.Line, oneLine(e)
 	}
 	return p
+}
+
+// oneLine is the line of a message that says what is wrong. Messages of syntax
+// errors go on with the place and a picture of it, those of the schema begin
+// with the schema's file; the place stands in front already.
+func oneLine(e *xml.Error) string {
+	text := e.Error()
+	if e.Kind == xml.KindSchema {
+		text = e.Msg[strings.LastIndexByte(e.Msg, '\n')+1:]
+	}
+	text, _, _ = strings.Cut(text, "\n")
+	for _, place := range []string{"at line %d: ", "line %d: "} {
+		text = strings.TrimPrefix(text, fmt.Sprintf(place, e.Line))
+	}
+	return text
 }
 
 // network parses the document.
