@@ -43,6 +43,11 @@ func jing(t *testing.T, schema string, files []string) map[string]string {
 	if err != nil && !exited(err, 1) {
 		t.Fatalf("jing: %v\n%s", err, out)
 	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, ": fatal: ") { // jing stops there
+			t.Fatalf("jing cannot read a document: %s", line)
+		}
+	}
 	refused := lines(out, files)
 	if (err != nil) != (len(refused) > 0) {
 		t.Fatalf("jing: %v, but it says\n%s", err, out)
