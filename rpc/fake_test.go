@@ -249,7 +249,7 @@ func (f *fake) IsPersistent(_ context.Context, net driver.Ref) (bool, error) {
 }
 
 func (f *fake) Update(_ context.Context, net driver.Ref, req driver.UpdateRequest) error {
-	defer f.enter(fmt.Sprintf("Update %+v", req))()
+	defer f.enter(fmt.Sprintf("Update %d %d %d %s %d", req.Command, req.Section, req.ParentIndex, req.Document, req.Affect))()
 	_, err := f.find(net)
 	return err
 }
