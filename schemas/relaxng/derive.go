@@ -27,6 +27,7 @@ func (b *builder) open(p *pattern, n name) *pattern {
 		return b.follow(b.open(p.left, n), func(x *pattern) *pattern { return b.group(x, more) })
 	case after:
 		return b.follow(b.open(p.left, n), func(x *pattern) *pattern { return b.after(x, p.right) })
+	case notAllowed, empty, text, list, attribute, data:
 	}
 	return b.notAllowed
 }
@@ -39,6 +40,7 @@ func (b *builder) follow(p *pattern, f func(*pattern) *pattern) *pattern {
 		return b.after(p.left, f(p.right))
 	case choice:
 		return b.choice(b.follow(p.left, f), b.follow(p.right, f))
+	case notAllowed, empty, text, interleave, group, oneOrMore, list, element, attribute, data:
 	}
 	return b.notAllowed
 }
@@ -63,6 +65,7 @@ func (b *builder) attr(p *pattern, a xml.TreeAttr) *pattern {
 		if p.names.has(name{a.Space, a.Name}) && b.value(p.content, a.Value) {
 			return b.empty
 		}
+	case notAllowed, empty, text, list, element, data:
 	}
 	return b.notAllowed
 }
@@ -89,6 +92,7 @@ func (b *builder) close(p *pattern) *pattern {
 		return b.interleave(b.close(p.left), b.close(p.right))
 	case oneOrMore:
 		return b.oneOrMore(b.close(p.left))
+	case notAllowed, empty, text, list, element, attribute, data:
 	}
 	return b.notAllowed
 }
@@ -124,6 +128,7 @@ func (b *builder) chars(p *pattern, s string) *pattern {
 		if rest.nullable {
 			return b.empty
 		}
+	case notAllowed, empty, element, attribute:
 	}
 	return b.notAllowed
 }

@@ -99,6 +99,7 @@ func visit(p *pattern, f func(*pattern)) {
 		visit(p.left, f)
 	case attribute, element, data, text:
 		f(p)
+	case notAllowed, empty:
 	}
 }
 
