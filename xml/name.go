@@ -102,11 +102,14 @@ func checkDevice(el *node, what, value string) error {
 // checkBridge is checkDevice for a bridge, whose name may be a template with
 // one %d in it; ids have up to three digits.
 func checkBridge(el *node, value string) error {
-	plain := value
-	if before, after, ok := strings.Cut(value, "%d"); ok {
-		plain = before + "256" + after
+	before, after, template := strings.Cut(value, "%d")
+	if !template {
+		return checkDevice(el, "bridge name", value)
 	}
-	return checkDevice(el, "bridge name", plain)
+	if len(before)+len("256")+len(after) > maxDevice {
+		return el.fail(KindDetail, OriginXML, "bridge name '%s' is too long, limit is %d bytes with the number in it", value, maxDevice)
+	}
+	return checkDevice(el, "bridge name", before+"0"+after)
 }
 
 // BridgeTemplate says whether a bridge name is to be allocated, and from which

@@ -88,9 +88,19 @@ func (h *DHCPHost) overlaps(o *DHCPHost) bool {
 	return sameMAC(h.MAC, o.MAC) || h.IP.IsValid() && h.IP == o.IP || h.Name != "" && h.Name == o.Name
 }
 
+func sameFamily(h *DHCPHost, ip *IP) error {
+	if h.IP.Is4() != ip.Address.Is4() {
+		return misfit("the address family of a host entry IP must match the address family of the dhcp element's parent")
+	}
+	return nil
+}
+
 func (n *Network) modifyDHCPHost(ip *IP, el *node) error {
 	h, err := ip.parseHost(el, n.Name, false)
 	if err != nil {
+		return err
+	}
+	if err := sameFamily(h, ip); err != nil {
 		return err
 	}
 	at := slices.IndexFunc(ip.Hosts, func(o DHCPHost) bool { return h.overlaps(&o) })
@@ -107,8 +117,8 @@ func (n *Network) addDHCPHost(cmd UpdateCommand, parent int, ip *IP, el *node) e
 	if err != nil {
 		return err
 	}
-	if h.IP.Is4() != ip.Address.Is4() {
-		return misfit("the address family of a host entry IP must match the address family of the dhcp element's parent")
+	if err := sameFamily(h, ip); err != nil {
+		return err
 	}
 	if err := n.oneDHCP(parent); err != nil {
 		return err
