@@ -47,6 +47,7 @@ name open, virbr0 is shown; the daemon takes the first free one.`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	render.SuggestionsMinimumDistance = 2
 	render.AddCommand(newRenderXML(io), newRenderUpdate(io), newRenderPort(io))
 	for _, r := range renderings {
 		render.AddCommand(&cobra.Command{

@@ -14,13 +14,6 @@ import (
 	"github.com/virbr/virbr/dnsmasq"
 )
 
-const (
-	// leaseHelper is the name under which virbrd is dnsmasq's lease helper.
-	leaseHelper = "virbr_leaseshelper"
-	// leaseLink is the link beside it to the directory of lease files.
-	leaseLink = "dnsmasq"
-)
-
 // newLeases is what dnsmasq calls whenever a lease changes, and once when it
 // starts. It needs no daemon: leases are right while virbrd is down.
 func newLeases() *cobra.Command {

@@ -23,12 +23,20 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	args := os.Args[1:]
 	if name, ok := programs[filepath.Base(os.Args[0])]; ok {
-		args = append([]string{name, "--dir", filepath.Dir(os.Args[0]), "--"}, args...)
+		dir, err := startedFrom()
+		if err != nil {
+			fail(err)
+		}
+		args = append([]string{name, "--dir", dir, "--"}, args...)
 	}
 	root := newRoot()
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "virbrd:", err)
-		os.Exit(1)
+		fail(err)
 	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "virbrd:", err)
+	os.Exit(1)
 }
