@@ -123,7 +123,7 @@ func (d *Driver) apply(ctx context.Context, n *network, steps []plan.Step, undo 
 			return systemError(err, "%s", s.Fail)
 		}
 		if err != nil {
-			return fmt.Errorf("starting network %q: %w", n.ref.Name, err)
+			return err // says what failed; some are in libvirt's words, as dnsmasq's end
 		}
 		if s.Undo == nil || undo == nil {
 			continue

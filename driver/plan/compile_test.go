@@ -161,7 +161,7 @@ func TestStartIsRefused(t *testing.T) {
 		{"oldest dnsmasq", nat + dhcp, func(f *plan.Facts) { f.Dnsmasq.Minor = 67 }, 0, ""},
 		{"dnsmasq of another age", nat + dhcp, func(f *plan.Facts) { f.Dnsmasq.Major, f.Dnsmasq.Minor = 3, 0 }, 0, ""},
 		{"netmask with holes", bridge + "<ip address='10.1.0.1' netmask='255.0.255.0'/>", nil, plan.KindInternal, "bridge 'virbr0' has an invalid netmask or IP address"},
-		{"no such physical function", "<forward mode='hostdev'><pf dev='eth9'/></forward>", nil, plan.KindInternal, "Could not get Virtual functions on eth9"},
+		{"no such physical function", "<forward mode='hostdev'><pf dev='eth9'/></forward>", nil, plan.KindInternal, "No usable Vf's present on SRIOV PF eth9"},
 		{"physical function without functions", "<forward mode='passthrough'><pf dev='eth9'/></forward>", func(f *plan.Facts) {
 			f.VFs = map[string][]plan.VF{"eth9": {{PCI: xml.PCIAddress{Bus: 1}}}}
 		}, plan.KindInternal, "No usable Vf's present on SRIOV PF eth9"},

@@ -47,12 +47,8 @@ func pool(def *xml.Network, facts Facts) ([]xml.ForwardInterface, error) {
 	if f.PF == "" || len(f.Interfaces) > 0 || f.Mode.Routed() || f.Mode == xml.ForwardBridge && def.Bridge.Name != "" {
 		return slices.Clone(f.Interfaces), nil
 	}
-	vfs, known := facts.VFs[f.PF]
-	if !known {
-		return nil, refuse(KindInternal, "Could not get Virtual functions on %s", f.PF)
-	}
 	var list []xml.ForwardInterface
-	for _, vf := range vfs {
+	for _, vf := range facts.VFs[f.PF] {
 		switch {
 		case f.Mode == xml.ForwardHostdev:
 			list = append(list, xml.ForwardInterface{PCI: &vf.PCI})

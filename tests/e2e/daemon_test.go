@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/virbr/virbr/tests/netnstest"
 )
@@ -122,9 +124,14 @@ func (d *daemon) kill() {
 	}
 }
 
+// patience bounds a call that never ends; it measures nothing.
+const patience = time.Minute
+
 // try runs one virsh command; the error holds what virsh says.
 func (d *daemon) try(args ...string) (string, error) {
-	cmd := exec.CommandContext(d.t.Context(), "virsh", append([]string{"-c", d.uri}, args...)...)
+	ctx, cancel := context.WithTimeout(d.t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "virsh", append([]string{"-c", d.uri}, args...)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -132,9 +132,9 @@ func TestRestart(t *testing.T) {
 		g.DHCP(t)
 		pid := read(t, "/run/libvirt/network/default.pid")
 		live := d.virsh("net-dumpxml", "default")
-		for _, end := range []func(){d.stop, d.kill} {
+		for _, end := range []func(*daemon){(*daemon).stop, (*daemon).kill} {
 			before := netnstest.Snapshot(t)
-			end()
+			end(d)
 			same(t, before, netnstest.Snapshot(t), "the daemon ended")
 			if err := pings(g, t, outside4); err != nil {
 				t.Errorf("while no daemon runs: %v", err)

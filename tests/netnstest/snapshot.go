@@ -58,7 +58,7 @@ func sysctls() string {
 	var b strings.Builder
 	for _, root := range []string{"/proc/sys/net/ipv4", "/proc/sys/net/ipv6"} {
 		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || strings.Contains(path, "/neigh/") || strings.HasSuffix(path, "/stable_secret") {
+			if err != nil || d.IsDir() || strings.Contains(path, "/neigh/") || strings.HasSuffix(path, "/stable_secret") || strings.HasSuffix(path, "/tcp_fastopen_key") {
 				return nil //nolint:nilerr // a link may go while we walk
 			}
 			if data, err := os.ReadFile(path); err == nil {
