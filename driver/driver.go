@@ -61,7 +61,7 @@ type Driver struct {
 	dirs   Dirs
 	log    *slog.Logger
 	hooks  *hooks.Runner
-	lock   *pidLock // set by Load
+	lock   *PIDLock // set by Load
 	random sync.Mutex
 
 	mu       sync.RWMutex // guards what follows; held for moments only

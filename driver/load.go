@@ -29,12 +29,12 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 	if err := d.dirs.make(); err != nil {
 		return err
 	}
-	if d.lock, err = lockPID(d.dirs.daemonPID()); err != nil {
+	if d.lock, err = LockPID(d.dirs.daemonPID()); err != nil {
 		return err
 	}
 	facts, err := d.sys.Facts(ctx)
 	if err != nil {
-		return errors.Join(fmt.Errorf("loading networks: %w", err), d.lock.release())
+		return errors.Join(fmt.Errorf("loading networks: %w", err), d.lock.Release())
 	}
 	d.hooks.Daemon(ctx, hooks.DaemonStart)
 	d.loadAll(d.dirs.State, d.loadStatus)
@@ -58,7 +58,7 @@ func (d *Driver) Close(ctx context.Context) error {
 	if d.lock == nil {
 		return nil
 	}
-	return d.lock.release()
+	return d.lock.Release()
 }
 
 func (d *Driver) loadAll(dir string, load func(name string) error) {

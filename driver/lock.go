@@ -10,16 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pidLock is the lock that keeps a second network daemon away: byte 0 of
-// driver.pid, as in libvirt's virPidFileAcquirePath, so that libvirt's own
-// daemon and ours exclude each other.
-type pidLock struct {
+// PIDLock is the lock that keeps a second network daemon away: byte 0 of a file
+// with the process id, as in libvirt's virPidFileAcquirePath, so that libvirt's
+// own daemon and ours exclude each other.
+type PIDLock struct {
 	path string
 	file *os.File
 }
 
-// lockPID takes the lock and writes our process id.
-func lockPID(path string) (*pidLock, error) {
+// LockPID takes the lock of a file and writes our process id. If another daemon
+// has it the error is an *[Error] of KindOperationFailed.
+func LockPID(path string) (*PIDLock, error) {
 	for {
 		l, err := tryLock(path)
 		if err != nil {
@@ -29,14 +30,14 @@ func lockPID(path string) (*pidLock, error) {
 			continue // its last owner removed the file between our open and our lock
 		}
 		if err := l.write(); err != nil {
-			return nil, errors.Join(err, l.release())
+			return nil, errors.Join(err, l.Release())
 		}
 		return l, nil
 	}
 }
 
 // tryLock returns nil without an error where the file was removed meanwhile.
-func tryLock(path string) (*pidLock, error) {
+func tryLock(path string) (*PIDLock, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock file: %w", err)
@@ -62,7 +63,7 @@ func tryLock(path string) (*pidLock, error) {
 		f.Close()
 		return nil, nil
 	}
-	return &pidLock{path: path, file: f}, nil
+	return &PIDLock{path: path, file: f}, nil
 }
 
 // owner says who holds the lock, as far as the file tells.
@@ -75,7 +76,7 @@ func owner(f *os.File) string {
 	return "unknown process"
 }
 
-func (l *pidLock) write() error {
+func (l *PIDLock) write() error {
 	if err := l.file.Truncate(0); err != nil {
 		return fmt.Errorf("writing %q: %w", l.path, err)
 	}
@@ -85,8 +86,8 @@ func (l *pidLock) write() error {
 	return nil
 }
 
-// release removes the file and gives the lock up, in this order: nobody can
+// Release removes the file and gives the lock up, in this order: nobody can
 // then lock a file that is about to vanish and not notice.
-func (l *pidLock) release() error {
+func (l *PIDLock) Release() error {
 	return errors.Join(remove(l.path), l.file.Close())
 }

@@ -35,11 +35,11 @@ func (o *options) run(ctx context.Context) (err error) {
 	for _, w := range append(cfg.daemon.Warnings, cfg.network.Warnings...) {
 		log.Warn(w)
 	}
-	pid, err := lockPID(o.pidFile)
+	pid, err := driver.LockPID(o.pidFile)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, pid.release()) }()
+	defer func() { err = errors.Join(err, pid.Release()) }()
 	helper, err := installHelper(o.dirs)
 	if err != nil {
 		return err
@@ -82,12 +82,12 @@ func (o *options) serve(ctx context.Context, cfg *settings, sys driver.System, l
 	if err != nil {
 		return err
 	}
-	socks, err := listeners(cfg.daemon, log)
+	socks, err := listeners(cfg.daemon)
 	if err != nil {
 		return err
 	}
 	if err := networks.Load(ctx); err != nil {
-		return errors.Join(err, closeListeners(socks))
+		return errors.Join(err, closeAll(socks))
 	}
 	log.Info("ready", "version", version)
 	notify(log, systemd.SdNotifyReady)
@@ -95,14 +95,6 @@ func (o *options) serve(ctx context.Context, cfg *settings, sys driver.System, l
 	notify(log, systemd.SdNotifyStopping)
 	log.Info("stopped, networks go on")
 	return errors.Join(err, networks.Close(context.WithoutCancel(ctx)))
-}
-
-func closeListeners(list []rpc.Listener) error {
-	var errs []error
-	for _, l := range list {
-		errs = append(errs, l.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // active reports whether some network runs and so needs the daemon.

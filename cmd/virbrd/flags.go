@@ -46,8 +46,8 @@ listens on the same sockets, speaks the same protocol and keeps the same files,
 so that virsh, virt-manager and libvirt's QEMU driver work with it unchanged.
 
 It runs as root and in the foreground. Under systemd it takes the sockets of
-virtnetworkd.socket, virtnetworkd-ro.socket and virtnetworkd-admin.socket (or
-virbrd.socket and so on) and reports when it is ready.
+virtnetworkd.socket, virtnetworkd-ro.socket and virtnetworkd-admin.socket and
+reports when it is ready.
 
 Networks do not depend on it: they go on when virbrd stops, and virbrd finds
 them again when it starts.

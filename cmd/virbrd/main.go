@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"github.com/virbr/virbr/rpc"
 )
 
 // version is set by the Makefile.
@@ -38,5 +41,8 @@ func main() {
 
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "virbrd:", err)
+	if errors.Is(err, rpc.ErrUnclaimed) {
+		os.Exit(6) // as libvirt's daemons
+	}
 	os.Exit(1)
 }

@@ -7,6 +7,8 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -32,6 +34,11 @@ func (s source) at(n ast.Node) string {
 // span is the number of lines of a node.
 func (s source) span(n ast.Node) int {
 	return s.fset.Position(n.End()).Line - s.fset.Position(n.Pos()).Line + 1
+}
+
+// imports reports whether the file imports a package.
+func (s source) imports(path string) bool {
+	return slices.ContainsFunc(s.ast.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == strconv.Quote(path) })
 }
 
 // sources parses every Go file of the module.
