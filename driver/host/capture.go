@@ -27,5 +27,5 @@ func capture(cmd *exec.Cmd, output *io.Writer) (string, error) {
 	err = cmd.Run()
 	text := make([]byte, maxOutput)
 	n, _ := f.ReadAt(text, 0)
-	return strings.TrimRight(strings.ToValidUTF8(string(text[:n]), "?"), "\n"), err
+	return strings.ToValidUTF8(string(text[:n]), "?"), err
 }

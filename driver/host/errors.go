@@ -32,7 +32,7 @@ type ExitError struct {
 	Command string // environment, path and arguments, separated by blanks
 	Status  int    // exit status; -1: killed by Signal
 	Signal  int
-	Stderr  string // capped, without the final newline
+	Stderr  string // capped; with its final newline, as libvirt passes it on
 }
 
 func (e *ExitError) Error() string {

@@ -116,7 +116,11 @@ func reexec(t *testing.T) ([]byte, error) {
 		return nil, err
 	}
 	args := []string{"-test.run=" + pattern(t.Name()), "-test.v", "-test.count=1"}
-	for _, name := range []string{"test.short", "test.timeout", "test.gocoverdir"} {
+	if deadline, ok := t.Deadline(); ok {
+		// The inner process is the first to give up, and says where it hangs.
+		args = append(args, "-test.timeout="+max(time.Until(deadline)*9/10, time.Second).String())
+	}
+	for _, name := range []string{"test.short", "test.gocoverdir"} {
 		if f := flag.Lookup(name); f != nil && f.Value.String() != f.DefValue {
 			args = append(args, "-"+name+"="+f.Value.String())
 		}

@@ -10,21 +10,26 @@ import (
 	"testing"
 )
 
-// timer matches what a bridge counts down.
-var timer = regexp.MustCompile(`(\w+)_timer +[0-9.]+`)
+// passing matches what the kernel changes by itself while a link settles:
+// a bridge's timers, the carrier, duplicate address detection, and the
+// routes of a link-local address that has passed it.
+var passing = regexp.MustCompile(`(?m) *\w+_timer +[0-9.]+|NO-CARRIER,|,LOWER_UP| state (UNKNOWN|DOWN|UP)\b| linkdown| tentative|^(local|anycast) fe80:.*\n`)
+
+// settled leaves out what matches passing.
+func settled(s string) string { return passing.ReplaceAllString(s, "") }
 
 // Snapshot returns the state of the test's network namespace by topic: links,
 // addresses, routes, nftables ruleset, qdiscs, filters and sysctls (those of
-// /proc/sys/net). Two of them can be compared with go-cmp. Counters, timers and
-// indexes are left out. A topic whose program is missing fails the test.
+// /proc/sys/net). Two of them can be compared with go-cmp. Counters and what
+// settles by itself are left out. A topic whose program is missing fails the test.
 func Snapshot(t testing.TB) map[string]string {
 	t.Helper()
 	NeedProgram(t, "ip", "tc", "nft", "sysctl")
 	state := map[string]string{
-		"links":     timer.ReplaceAllString(output(t, "ip", "-o", "-d", "link", "show"), "${1}_timer 0"),
-		"addresses": output(t, "ip", "-o", "addr", "show"),
-		"routes":    output(t, "ip", "route", "show", "table", "all"),
-		"routes6":   output(t, "ip", "-6", "route", "show", "table", "all"),
+		"links":     settled(output(t, "ip", "-o", "-d", "link", "show")),
+		"addresses": settled(output(t, "ip", "-o", "addr", "show")),
+		"routes":    settled(output(t, "ip", "route", "show", "table", "all")),
+		"routes6":   settled(output(t, "ip", "-6", "route", "show", "table", "all")),
 		"rules":     output(t, "nft", "-s", "list", "ruleset"),
 		"qdiscs":    output(t, "tc", "qdisc", "show"),
 		"sysctls":   sysctls(),
