@@ -186,6 +186,7 @@ func (c *client) slot() error {
 	defer c.blocked.Store(false)
 	select {
 	case c.slots <- struct{}{}:
+		c.pulse.touch() // what it sent meanwhile was not looked at
 		return nil
 	case <-c.gone:
 		return errGone

@@ -23,7 +23,6 @@ type fake struct {
 	err    error                // what changing calls and lookups of "broken" fail with
 	before func(op string)      // runs in front of each call, without the lock
 	tell   func(e driver.Event) // receives events
-	meta   []driver.MetadataRequest
 	leases []driver.Lease
 }
 

@@ -2,6 +2,7 @@ package polkit
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -35,8 +36,9 @@ type Authority struct {
 	address string
 	timeout time.Duration
 
-	mu   sync.Mutex // guards conn
-	conn *dbus.Conn
+	mu     sync.Mutex // guards the fields below
+	conn   *dbus.Conn
+	hangUp context.CancelFunc // of conn
 }
 
 // New returns the authority on the bus at a D-Bus address; an empty one is the
@@ -56,6 +58,7 @@ func (a *Authority) Close() error {
 		return nil
 	}
 	err := a.conn.Close()
+	a.hangUp()
 	a.conn = nil
 	return err
 }
@@ -113,17 +116,27 @@ func (a *Authority) dial() (*dbus.Conn, error) {
 	if a.conn != nil && a.conn.Connected() {
 		return a.conn, nil
 	}
-	a.conn = nil
+	if a.conn != nil {
+		a.hangUp()
+		a.conn = nil
+	}
+	// The connection outlives the check, so only the hello is bounded.
+	ctx, cancel := context.WithCancel(context.Background())
+	impatient := time.AfterFunc(a.timeout, cancel)
 	var conn *dbus.Conn
 	var err error
 	if a.address == "" {
-		conn, err = dbus.ConnectSystemBus()
+		conn, err = dbus.ConnectSystemBus(dbus.WithContext(ctx))
 	} else {
-		conn, err = dbus.Connect(a.address)
+		conn, err = dbus.Connect(a.address, dbus.WithContext(ctx))
+	}
+	if !impatient.Stop() && err == nil {
+		err = errors.Join(context.DeadlineExceeded, conn.Close())
 	}
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	a.conn = conn
+	a.conn, a.hangUp = conn, cancel
 	return conn, nil
 }
