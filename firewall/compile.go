@@ -61,14 +61,14 @@ func newCompiler(def *xml.Network) (*compiler, error) {
 		mode:   def.Forward.Mode,
 		nat6:   def.Forward.NAT.IPv6 == xml.Yes,
 	}
-	if err := checkDevice(c.bridge); err != nil {
+	if err := CheckDevice(c.bridge); err != nil {
 		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
 	}
 	if c.mode == xml.ForwardNone {
 		c.dev = ""
 	}
 	if c.dev != "" {
-		if err := checkDevice(c.dev); err != nil {
+		if err := CheckDevice(c.dev); err != nil {
 			return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
 		}
 	}

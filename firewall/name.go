@@ -48,13 +48,13 @@ func ChainBridge(m, chain string) (bridge string, ok bool) {
 		i += 2
 	}
 	bridge = b.String()
-	return bridge, checkDevice(bridge) == nil && ChainName(m, bridge) == chain
+	return bridge, CheckDevice(bridge) == nil && ChainName(m, bridge) == chain
 }
 
-// checkDevice refuses the names that cannot be written as a device in a rule.
+// CheckDevice refuses the names of devices that cannot be written into a rule.
 // The kernel allows more, but "*" is a pattern in nft, and quotes and control
 // characters have no place in a rule.
-func checkDevice(name string) error {
+func CheckDevice(name string) error {
 	switch {
 	case name == "" || len(name) > maxDevice || name == "." || name == "..":
 		return fmt.Errorf("%q is not the name of a network device", name)

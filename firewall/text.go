@@ -138,6 +138,6 @@ func (a Action) ports() string {
 	return fmt.Sprintf(":%d-%d", a.PortStart, a.PortEnd)
 }
 
-// quote puts a device name between quotes. nft knows no escapes; checkDevice
+// quote puts a device name between quotes. nft knows no escapes; CheckDevice
 // has made sure that the name needs none.
 func quote(name string) string { return `"` + name + `"` }

@@ -9,7 +9,7 @@ import (
 // or with chains and elements that are not its bridge's own. Compile's results
 // are valid; values that were read from a file need not be.
 func (n *Network) Validate() error {
-	if err := checkDevice(n.Bridge); err != nil {
+	if err := CheckDevice(n.Bridge); err != nil {
 		return err
 	}
 	own := map[string]bool{}
@@ -67,7 +67,7 @@ func (r Rule) validate() error {
 func (m Match) valid() bool {
 	switch m.Field {
 	case InName, OutName:
-		return checkDevice(m.Word) == nil
+		return CheckDevice(m.Word) == nil
 	case Source4, Dest4:
 		return !m.Not && plain(m.Prefix, true)
 	case Source6, Dest6:

@@ -5,28 +5,25 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// bufferSize is what the kernel may queue for one batch, in bytes. Every message
-// of a batch is acknowledged before the first acknowledgement is read, with
-// about a kilobyte of the kernel's memory each.
+// bufferSize is what the kernel may queue in either direction, in bytes: a batch
+// is sent in one piece.
 const bufferSize = 64 << 20
 
 // Conn is a connection to the kernel's nf_tables. It is safe for concurrent use:
 // one change waits for the other.
 //
-// It keeps its sockets from one change to the next. Whoever closes a netfilter
+// It keeps its socket from one change to the next. Whoever closes a netfilter
 // socket waits until the kernel has freed what was deleted before, some 20
-// milliseconds; with the sockets kept nobody waits.
+// milliseconds; with the socket kept nobody waits.
 type Conn struct {
 	netns int
 
-	mu      sync.Mutex // guards what follows
-	changes *nftables.Conn
-	queries *netlink.Conn // nil: to be opened
+	mu     sync.Mutex    // guards socket, and is held during a change
+	socket *netlink.Conn // nil: to be opened
 }
 
 // Open returns a connection for the network namespace of the file descriptor
@@ -36,59 +33,48 @@ func Open(netns int) (*Conn, error) {
 	return c, c.dial()
 }
 
-// Close closes the sockets. A connection that is used again opens new ones.
+// Close closes the socket. A connection that is used again opens a new one.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.drop()
 }
 
-// dial opens the sockets if they are not.
+// dial opens the socket if it is not.
 func (c *Conn) dial() error {
-	if c.queries != nil {
+	if c.socket != nil {
 		return nil
 	}
-	queries, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: c.netns})
+	s, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: c.netns})
 	if err != nil {
 		return fmt.Errorf("opening netfilter netlink: %w", err)
 	}
-	changes, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(c.netns), nftables.WithSockOptions(buffers))
-	if err != nil {
-		return errors.Join(fmt.Errorf("opening netfilter netlink: %w", err), queries.Close())
+	if err := errors.Join(s.SetReadBuffer(bufferSize), s.SetWriteBuffer(bufferSize)); err != nil {
+		_ = s.Close()
+		return fmt.Errorf("making the buffers of netfilter netlink larger: %w", err)
 	}
-	c.queries, c.changes = queries, changes
-	return nil
-}
-
-// buffers makes room for large batches.
-func buffers(c *netlink.Conn) error {
-	if err := c.SetReadBuffer(bufferSize); err != nil {
-		return fmt.Errorf("setting the read buffer: %w", err)
-	}
-	if err := c.SetWriteBuffer(bufferSize); err != nil {
-		return fmt.Errorf("setting the write buffer: %w", err)
-	}
+	c.socket = s
 	return nil
 }
 
 func (c *Conn) drop() error {
-	if c.queries == nil {
+	if c.socket == nil {
 		return nil
 	}
-	err := errors.Join(c.queries.Close(), c.changes.CloseLasting())
-	c.queries, c.changes = nil, nil
+	err := c.socket.Close()
+	c.socket = nil
 	return err
 }
 
-// use runs fn with open sockets. After an error they may hold replies that
-// nobody read, so they are not used again.
-func (c *Conn) use(fn func() error) error {
+// use runs fn with an open socket. After an error it may hold replies that
+// nobody read, so it is not used again.
+func (c *Conn) use(fn func(*netlink.Conn) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.dial(); err != nil {
 		return err
 	}
-	err := fn()
+	err := fn(c.socket)
 	if err != nil {
 		_ = c.drop() // the first error counts
 	}
@@ -97,15 +83,10 @@ func (c *Conn) use(fn func() error) error {
 
 // attempt runs fn, and again with exact set if the kernel refuses what it does:
 // somebody else has changed our table, so nothing may be taken for granted.
-func (c *Conn) attempt(fn func(exact bool) error) error {
-	err := c.use(func() error { return fn(false) })
+func (c *Conn) attempt(fn func(socket *netlink.Conn, exact bool) error) error {
+	err := c.use(func(s *netlink.Conn) error { return fn(s, false) })
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
-		err = c.use(func() error { return fn(true) })
+		err = c.use(func(s *netlink.Conn) error { return fn(s, true) })
 	}
 	return err
-}
-
-// reader returns what asks about one table.
-func (c *Conn) reader(family nftables.TableFamily, table string) *reader {
-	return &reader{conn: c.queries, family: family, table: table}
 }

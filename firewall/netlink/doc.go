@@ -13,6 +13,10 @@
 // that somebody deleted, flushed or edited is whole again after the next Install
 // (elements and chains of other networks after theirs).
 //
+// Expressions are those of github.com/google/nftables; the messages around them
+// are made here, because that library cannot write "masquerade to :PORTS" so
+// that the kernel heeds it, and waits for an acknowledgement of every message.
+//
 // Changes of one [Conn] wait for each other. Two connections that change the same
 // network at the same time can make each other fail, but never leave half a
 // change.

@@ -2,51 +2,36 @@ package netlink
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/firewall"
 )
 
-// set returns the kernel's description of a map. The set ID ties the messages of
-// one batch together; each map has its own.
-func set(t *nftables.Table, m firewall.Map, id int) *nftables.Set {
-	s := &nftables.Set{
-		Table:    t,
-		ID:       uint32(id + 1),
-		Name:     m.Name,
-		IsMap:    true,
-		Interval: m.Interval(),
-		DataType: nftables.TypeVerdict,
-	}
-	switch m.Key {
-	case firewall.KeyName:
-		s.KeyType = nftables.TypeIFName
-		s.KeyByteOrder = binaryutil.NativeEndian // nft prints no keys without it
-	case firewall.KeyIPv4:
-		s.KeyType = nftables.TypeIPAddr
-	case firewall.KeyIPv6:
-		s.KeyType = nftables.TypeIP6Addr
-	}
-	return s
+// element is one element of a verdict map as the kernel has it: a range is two,
+// its first key and the first one after it, which is an end and leads nowhere.
+type element struct {
+	key   []byte
+	end   bool
+	chain string // to jump to
 }
 
-// encodeElement returns an element as the kernel has it: a range is two, its
-// first key and the first one after it, unless it reaches to the last key.
-func encodeElement(e firewall.Element) []nftables.SetElement {
-	do := &expr.Verdict{Kind: expr.VerdictJump, Chain: e.Chain}
+// encodeElement returns what an element is to the kernel. A range that reaches to
+// the last key has no end.
+func encodeElement(e firewall.Element) []element {
 	if !e.Prefix.IsValid() {
-		return []nftables.SetElement{{Key: deviceKey(e.Name), VerdictData: do}}
+		return []element{{key: deviceKey(e.Name), chain: e.Chain}}
 	}
-	out := []nftables.SetElement{{Key: e.Prefix.Addr().AsSlice(), VerdictData: do}}
+	out := []element{{key: e.Prefix.Addr().AsSlice(), chain: e.Chain}}
 	if end := after(e.Prefix); end.IsValid() {
-		out = append(out, nftables.SetElement{Key: end.AsSlice(), IntervalEnd: true})
+		out = append(out, element{key: end.AsSlice(), end: true})
 	}
 	return out
 }
@@ -68,26 +53,95 @@ func after(p netip.Prefix) netip.Addr {
 	return addr.Next()
 }
 
-// elements returns the elements of a map that lead to a chain, as the kernel has
-// them. It reads the whole map, which may be large.
-func (r *reader) elements(m, chain string) ([]nftables.SetElement, error) {
+// addMap makes a verdict map; one that exists stays, with its elements. id is
+// the map's number within the batch. nft needs to be told the byte order of the
+// keys, or it prints them empty.
+func (b *batch) addMap(m firewall.Map, id int) {
+	const hostOrder, bigEndian = 1, 2
+	key, order, flags := nftables.TypeIFName, uint32(hostOrder), uint32(unix.NFT_SET_MAP)
+	switch m.Key {
+	case firewall.KeyName:
+	case firewall.KeyIPv4:
+		key = nftables.TypeIPAddr
+	case firewall.KeyIPv6:
+		key = nftables.TypeIP6Addr
+	}
+	if m.Interval() {
+		order, flags = bigEndian, flags|unix.NFT_SET_INTERVAL
+	}
+	b.add(unix.NFT_MSG_NEWSET, netlink.Create, func(ae *netlink.AttributeEncoder) {
+		ae.String(unix.NFTA_SET_TABLE, b.table)
+		ae.String(unix.NFTA_SET_NAME, m.Name)
+		ae.Uint32(unix.NFTA_SET_FLAGS, flags)
+		ae.Uint32(unix.NFTA_SET_KEY_TYPE, key.GetNFTMagic())
+		ae.Uint32(unix.NFTA_SET_KEY_LEN, key.Bytes)
+		ae.Uint32(unix.NFTA_SET_DATA_TYPE, unix.NFT_DATA_VERDICT)
+		ae.Uint32(unix.NFTA_SET_DATA_LEN, 0)
+		ae.Uint32(unix.NFTA_SET_ID, uint32(id)+1)
+		ae.Bytes(unix.NFTA_SET_USERDATA, userdata.AppendUint32(nil, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, order))
+	})
+}
+
+// addElements adds elements to a map; those that are there already stay.
+func (b *batch) addElements(m string, elements []element) {
+	b.elements(unix.NFT_MSG_NEWSETELEM, netlink.Create, m, elements)
+}
+
+// delElements deletes elements of a map, which must be there.
+func (b *batch) delElements(m string, elements []element) {
+	b.elements(unix.NFT_MSG_DELSETELEM, 0, m, elements)
+}
+
+func (b *batch) elements(msg uint16, flags netlink.HeaderFlags, m string, elements []element) {
+	if len(elements) == 0 {
+		return
+	}
+	b.add(msg, flags, func(ae *netlink.AttributeEncoder) {
+		ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
+		ae.String(unix.NFTA_SET_ELEM_LIST_SET, m)
+		ae.Nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(ae *netlink.AttributeEncoder) error {
+			for _, e := range elements {
+				ae.Nested(unix.NFTA_LIST_ELEM, e.encode)
+			}
+			return nil
+		})
+	})
+}
+
+func (e element) encode(ae *netlink.AttributeEncoder) error {
+	if e.end {
+		ae.Uint32(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END)
+	}
+	ae.Nested(unix.NFTA_SET_ELEM_KEY, func(ae *netlink.AttributeEncoder) error {
+		ae.Bytes(unix.NFTA_DATA_VALUE, e.key)
+		return nil
+	})
+	if e.end {
+		return nil
+	}
+	ae.Nested(unix.NFTA_SET_ELEM_DATA, func(ae *netlink.AttributeEncoder) error {
+		ae.Nested(unix.NFTA_DATA_VERDICT, func(ae *netlink.AttributeEncoder) error {
+			ae.Int32(unix.NFTA_VERDICT_CODE, int32(expr.VerdictJump))
+			ae.String(unix.NFTA_VERDICT_CHAIN, e.chain)
+			return nil
+		})
+		return nil
+	})
+	return nil
+}
+
+// elements returns the elements of a map that lead to a chain. It reads the
+// whole map, which may be large.
+func (r *reader) elements(m, chain string) ([]element, error) {
 	replies, err := r.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, r.table, m)
 	if err != nil {
 		return nil, wrap(err, "reading map %q", m)
 	}
-	var all []nftables.SetElement
+	var all []element
 	for _, msg := range replies {
 		err := decode(msg, func(ad *netlink.AttributeDecoder) {
 			if ad.Type() == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
-				ad.Nested(func(list *netlink.AttributeDecoder) error {
-					for list.Next() {
-						list.Nested(func(el *netlink.AttributeDecoder) error {
-							all = append(all, decodeElement(el))
-							return nil
-						})
-					}
-					return nil
-				})
+				each(ad, func(ad *netlink.AttributeDecoder) { all = append(all, decodeElement(ad)) })
 			}
 		})
 		if err != nil {
@@ -100,23 +154,23 @@ func (r *reader) elements(m, chain string) ([]nftables.SetElement, error) {
 // pick returns the elements that lead to a chain, each with the one that ends it.
 // The kernel tells ends apart from beginnings, but not what they end: ranges do
 // not overlap, so an end belongs to the beginning before it.
-func pick(all []nftables.SetElement, chain string) []nftables.SetElement {
-	slices.SortFunc(all, func(a, b nftables.SetElement) int {
-		switch c := bytes.Compare(a.Key, b.Key); {
-		case c != 0 || a.IntervalEnd == b.IntervalEnd:
+func pick(all []element, chain string) []element {
+	slices.SortFunc(all, func(a, b element) int {
+		switch c := bytes.Compare(a.key, b.key); {
+		case c != 0 || a.end == b.end:
 			return c
-		case a.IntervalEnd:
+		case a.end:
 			return -1
 		}
 		return 1
 	})
-	var out []nftables.SetElement
+	var out []element
 	for i, e := range all {
-		if e.IntervalEnd || e.VerdictData == nil || e.VerdictData.Chain != chain {
+		if e.end || e.chain != chain {
 			continue
 		}
 		out = append(out, e)
-		if i+1 < len(all) && all[i+1].IntervalEnd {
+		if i+1 < len(all) && all[i+1].end {
 			out = append(out, all[i+1])
 		}
 	}
@@ -124,50 +178,40 @@ func pick(all []nftables.SetElement, chain string) []nftables.SetElement {
 }
 
 // decodeElement reads one element of a verdict map.
-func decodeElement(ad *netlink.AttributeDecoder) nftables.SetElement {
-	var e nftables.SetElement
-	for ad.Next() {
+func decodeElement(list *netlink.AttributeDecoder) element {
+	var e element
+	each(list, func(ad *netlink.AttributeDecoder) {
 		switch ad.Type() {
 		case unix.NFTA_SET_ELEM_FLAGS:
-			e.IntervalEnd = ad.Uint32()&unix.NFT_SET_ELEM_INTERVAL_END != 0
+			e.end = ad.Uint32()&unix.NFT_SET_ELEM_INTERVAL_END != 0
 		case unix.NFTA_SET_ELEM_KEY:
-			ad.Nested(func(key *netlink.AttributeDecoder) error {
-				for key.Next() {
-					if key.Type() == unix.NFTA_DATA_VALUE {
-						e.Key = key.Bytes()
-					}
+			each(ad, func(ad *netlink.AttributeDecoder) {
+				if ad.Type() == unix.NFTA_DATA_VALUE {
+					e.key = ad.Bytes()
 				}
-				return nil
 			})
 		case unix.NFTA_SET_ELEM_DATA:
-			ad.Nested(func(data *netlink.AttributeDecoder) error {
-				e.VerdictData = decodeVerdict(data)
-				return nil
+			each(ad, func(ad *netlink.AttributeDecoder) {
+				if ad.Type() == unix.NFTA_DATA_VERDICT {
+					each(ad, func(ad *netlink.AttributeDecoder) {
+						if ad.Type() == unix.NFTA_VERDICT_CHAIN {
+							e.chain = ad.String()
+						}
+					})
+				}
 			})
 		}
-	}
+	})
 	return e
 }
 
-// decodeVerdict reads the verdict of a map's element; nil: it has none.
-func decodeVerdict(ad *netlink.AttributeDecoder) *expr.Verdict {
-	var v *expr.Verdict
-	for ad.Next() {
-		if ad.Type() != unix.NFTA_DATA_VERDICT {
-			continue
+// each calls f with the attributes nested in the current one.
+func each(ad *netlink.AttributeDecoder, f func(*netlink.AttributeDecoder)) {
+	ad.Nested(func(nested *netlink.AttributeDecoder) error {
+		nested.ByteOrder = binary.BigEndian
+		for nested.Next() {
+			f(nested)
 		}
-		v = &expr.Verdict{}
-		ad.Nested(func(in *netlink.AttributeDecoder) error {
-			for in.Next() {
-				switch in.Type() {
-				case unix.NFTA_VERDICT_CODE:
-					v.Kind = expr.VerdictKind(in.Int32())
-				case unix.NFTA_VERDICT_CHAIN:
-					v.Chain = in.String()
-				}
-			}
-			return nil
-		})
-	}
-	return v
+		return nested.Err()
+	})
 }

@@ -1,20 +1,21 @@
 package netlink
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 
-	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/firewall"
 )
 
-// encodeRule returns a rule's expressions, those that nft makes of the same text.
-func encodeRule(r firewall.Rule) ([]expr.Any, error) {
-	var e encoder
+// encodeRule encodes a rule to the expressions that nft makes of the same text.
+func (b *batch) encodeRule(r firewall.Rule) [][]byte {
+	e := encoder{batch: b}
 	for _, m := range r.Match {
 		e.match(m)
 	}
@@ -22,17 +23,23 @@ func encodeRule(r firewall.Rule) ([]expr.Any, error) {
 		e.add(&expr.Counter{})
 	}
 	e.action(r.Do)
-	return e.exprs, e.err
+	return e.exprs
 }
 
 // encoder collects the expressions of one rule.
 type encoder struct {
-	exprs  []expr.Any
+	batch  *batch
+	exprs  [][]byte
 	family byte // the family that the rule is limited to so far
-	err    error
 }
 
-func (e *encoder) add(x ...expr.Any) { e.exprs = append(e.exprs, x...) }
+func (e *encoder) add(x ...expr.Any) { e.exprs = append(e.exprs, e.batch.marshal(x...)...) }
+
+func (e *encoder) fail(format string, args ...any) {
+	if e.batch.err == nil {
+		e.batch.err = fmt.Errorf(format, args...)
+	}
+}
 
 func (e *encoder) match(m firewall.Match) {
 	op := expr.CmpOpEq
@@ -60,7 +67,7 @@ func (e *encoder) match(m firewall.Match) {
 			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
 		)
 	default:
-		e.err = fmt.Errorf("encoding %q: unknown field", m)
+		e.fail("encoding %q: unknown field", m)
 	}
 }
 
@@ -80,7 +87,7 @@ func (e *encoder) load(f firewall.Field) {
 		offset, size := header(f)
 		e.payload(offset, size)
 	default:
-		e.err = fmt.Errorf("encoding %q: unknown field", f)
+		e.fail("encoding %q: unknown field", f)
 	}
 }
 
@@ -120,7 +127,7 @@ func (e *encoder) prefix(f firewall.Field, p netip.Prefix) {
 	offset, size := header(f)
 	want := p.Addr().AsSlice()
 	if len(want) != int(size) {
-		e.err = fmt.Errorf("encoding %s %s: wrong family", f, p)
+		e.fail("encoding %s %s: wrong family", f, p)
 		return
 	}
 	if p.Bits()%8 == 0 {
@@ -150,13 +157,38 @@ func (e *encoder) action(a firewall.Action) {
 		e.load(a.Field)
 		e.add(&expr.Lookup{SourceRegister: 1, SetName: a.Map, IsDestRegSet: true})
 	case firewall.Masquerade:
-		lo, hi := e.ports(a, 1)
-		e.add(&expr.Masq{ToPorts: lo != 0, RegProtoMin: lo, RegProtoMax: hi})
+		e.masquerade(a)
 	case firewall.SNAT:
 		e.snat(a)
 	default:
-		e.err = fmt.Errorf("encoding %q: unknown action", a.Kind)
+		e.fail("encoding %q: unknown action", a.Kind)
 	}
+}
+
+// masquerade is encoded here because expr.Masq leaves out the flag without which
+// the kernel ignores the ports.
+func (e *encoder) masquerade(a firewall.Action) {
+	lo, hi := e.ports(a, 1)
+	if lo == 0 {
+		e.add(&expr.Masq{})
+		return
+	}
+	ae := netlink.NewAttributeEncoder()
+	ae.ByteOrder = binary.BigEndian
+	ae.String(unix.NFTA_EXPR_NAME, "masq")
+	ae.Nested(unix.NFTA_EXPR_DATA, func(ae *netlink.AttributeEncoder) error {
+		ae.Uint32(unix.NFTA_MASQ_FLAGS, unix.NF_NAT_RANGE_PROTO_SPECIFIED)
+		ae.Uint32(unix.NFTA_MASQ_REG_PROTO_MIN, lo)
+		if hi != 0 {
+			ae.Uint32(unix.NFTA_MASQ_REG_PROTO_MAX, hi)
+		}
+		return nil
+	})
+	data, err := ae.Encode()
+	if err != nil {
+		e.fail("encoding masquerade: %w", err)
+	}
+	e.exprs = append(e.exprs, data)
 }
 
 func (e *encoder) snat(a firewall.Action) {
@@ -184,29 +216,4 @@ func (e *encoder) ports(a firewall.Action, next uint32) (lo, hi uint32) {
 	}
 	e.add(&expr.Immediate{Register: next + 1, Data: binaryutil.BigEndian.PutUint16(a.PortEnd)})
 	return next, next + 1
-}
-
-// encodeHook returns a base chain as the kernel has it.
-func encodeHook(t *nftables.Table, c firewall.Chain) (*nftables.Chain, error) {
-	out := &nftables.Chain{Table: t, Name: c.Name}
-	if c.Hook == nil {
-		return out, nil
-	}
-	switch c.Hook.Name {
-	case "prerouting":
-		out.Hooknum = nftables.ChainHookPrerouting
-	case "forward":
-		out.Hooknum = nftables.ChainHookForward
-	case "output":
-		out.Hooknum = nftables.ChainHookOutput
-	case "postrouting":
-		out.Hooknum = nftables.ChainHookPostrouting
-	default:
-		return nil, fmt.Errorf("encoding chain %q: unknown hook %q", c.Name, c.Hook.Name)
-	}
-	accept := nftables.ChainPolicyAccept
-	out.Policy = &accept
-	out.Priority = nftables.ChainPriorityRef(nftables.ChainPriority(c.Hook.Priority))
-	out.Type = nftables.ChainType(c.Hook.Type)
-	return out, nil
 }

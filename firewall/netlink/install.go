@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
 
 	"github.com/virbr/virbr/firewall"
 )
@@ -19,21 +19,14 @@ func Install(conn *Conn, nets ...*firewall.Network) error {
 	if len(nets) == 0 {
 		return nil
 	}
-	return conn.attempt(func(exact bool) error { return install(conn, nets, exact) })
-}
-
-func install(conn *Conn, nets []*firewall.Network, exact bool) error {
-	b := newBatch(conn, exact)
-	b.declare()
-	if err := b.base(); err != nil {
-		return err
-	}
 	for _, n := range nets {
-		if err := b.install(n); err != nil {
-			return fmt.Errorf("preparing the rules of %q: %w", n.Bridge, err)
+		if err := n.Validate(); err != nil {
+			return fmt.Errorf("installing the rules of %q: %w", n.Bridge, err)
 		}
 	}
-	return b.send("installing the rules of " + bridges(nets))
+	return conn.attempt(func(socket *netlink.Conn, exact bool) error {
+		return newChange(socket, exact).install(nets)
+	})
 }
 
 // bridges names the networks in a message.
@@ -44,134 +37,103 @@ func bridges(nets []*firewall.Network) string {
 	return fmt.Sprintf("%q and %d more", nets[0].Bridge, len(nets)-1)
 }
 
-// declare makes the table and its maps where they are missing.
-func (b *batch) declare() {
-	b.do(func() { b.conn.AddTable(b.table) })
-	for _, m := range firewall.Base().Maps {
-		b.queue = append(b.queue, func() error { return b.conn.AddSet(b.sets[m.Name], nil) })
+func (c *change) install(nets []*firewall.Network) error {
+	doing := "installing the rules of " + bridges(nets)
+	if err := c.base(); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
 	}
+	for _, n := range nets {
+		if err := c.network(n); err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+	}
+	return c.apply(doing)
 }
 
-// base makes the base chains, and their rules anew where they are not as they
-// should be. They are not replaced unasked: the kernel frees rules after an RCU
-// grace period, and whoever closes the socket waits for it.
-func (b *batch) base() error {
-	for _, c := range firewall.Base().Chains {
-		rules, exists, err := b.reader.rules(c.Name)
+// base makes what all networks share where it is missing. Base chains whose
+// rules are not as they should be get them anew. They are not replaced unasked:
+// freeing rules takes the kernel a while.
+func (c *change) base() error {
+	c.addTable()
+	for i, m := range firewall.Base().Maps {
+		c.addMap(m, i)
+	}
+	for _, chain := range firewall.Base().Chains {
+		rules, exists, err := c.reader.rules(chain.Name)
 		if err != nil {
 			return err
 		}
-		userdata := records(c, nil)
-		if exists && same(userdata, rules) {
-			continue
-		}
-		if err := b.chain(c, userdata, exists); err != nil {
-			return err
+		userdata := records(chain, nil)
+		if !exists || !same(userdata, rules) {
+			c.chain(chain, userdata, exists)
 		}
 	}
 	return nil
 }
 
 // chain makes a chain with exactly its rules; flush where it may have others.
-func (b *batch) chain(c firewall.Chain, userdata [][]byte, flush bool) error {
-	kernel, err := encodeHook(b.table, c)
-	if err != nil {
-		return err
-	}
-	b.do(func() { b.conn.AddChain(kernel) })
+func (c *change) chain(chain firewall.Chain, userdata [][]byte, flush bool) {
+	c.addChain(chain)
 	if flush {
-		b.do(func() { b.conn.FlushChain(kernel) })
+		c.delRule(chain.Name, 0)
 	}
-	for i, r := range c.Rules {
-		exprs, err := encodeRule(r)
-		if err != nil {
-			return err
-		}
-		rule := &nftables.Rule{Table: b.table, Chain: kernel, Exprs: exprs, UserData: userdata[i]}
-		b.do(func() { b.conn.AddRule(rule) })
+	for i, r := range chain.Rules {
+		c.addRule(chain.Name, rule{exprs: c.encodeRule(r), userdata: userdata[i]})
 	}
-	return nil
 }
 
-// install adds one network. Elements that are there already may be added again;
+// network adds one network. Elements that are there already may be added again;
 // ranges that are not wanted go first, as the new ones may overlap them.
-func (b *batch) install(n *firewall.Network) error {
-	if err := n.Validate(); err != nil {
-		return err
-	}
+func (c *change) network(n *firewall.Network) error {
 	var gone []string
 	for _, m := range firewall.Base().Maps {
 		name := firewall.ChainName(m.Name, n.Bridge)
-		i := slices.IndexFunc(n.Chains, func(c firewall.Chain) bool { return c.Name == name })
-		if i >= 0 {
-			if err := b.installChain(m, n.Chains[i], n.Elements); err != nil {
-				return err
-			}
-			continue
-		}
-		rules, exists, err := b.reader.rules(name)
+		rules, exists, err := c.reader.rules(name)
 		if err != nil {
 			return err
 		}
-		if exists {
-			if err := b.delElements(m, name, n.Bridge, rules); err != nil {
+		i := slices.IndexFunc(n.Chains, func(chain firewall.Chain) bool { return chain.Name == name })
+		var userdata [][]byte
+		if i >= 0 {
+			userdata = records(n.Chains[i], n.Elements)
+			if exists && same(userdata, rules) {
+				continue
+			}
+		}
+		if exists && (i < 0 || m.Interval()) {
+			if err := c.forget(m, name, n.Bridge, rules); err != nil {
 				return err
 			}
+		}
+		if i >= 0 {
+			c.chain(n.Chains[i], userdata, exists)
+		} else if exists {
 			gone = append(gone, name)
 		}
 	}
 	for _, e := range n.Elements {
-		b.queue = append(b.queue, func() error { return b.conn.SetAddElements(b.sets[e.Map], encodeElement(e)) })
+		c.addElements(e.Map, encodeElement(e))
 	}
 	for _, name := range gone {
-		b.delChain(name)
+		c.delChain(name)
 	}
 	return nil
 }
 
-// installChain makes a chain of a network unless it is there, and deletes the
-// ranges that led to what was there instead.
-func (b *batch) installChain(m firewall.Map, c firewall.Chain, elements []firewall.Element) error {
-	rules, exists, err := b.reader.rules(c.Name)
-	if err != nil {
+// forget deletes the elements of a map that lead to a bridge's chain: those that
+// are certainly there, or, in a first attempt, those that should be.
+func (c *change) forget(m firewall.Map, chain, bridge string, rules []kernelRule) error {
+	if c.exact {
+		elements, err := c.reader.elements(m.Name, chain)
+		c.delElements(m.Name, elements)
 		return err
 	}
-	userdata := records(c, elements)
-	if exists && same(userdata, rules) {
+	if !m.Interval() {
+		c.delElements(m.Name, encodeElement(firewall.Element{Map: m.Name, Name: bridge, Chain: chain}))
 		return nil
 	}
-	if exists && m.Interval() {
-		if err := b.delElements(m, c.Name, "", rules); err != nil {
-			return err
-		}
-	}
-	return b.chain(c, userdata, exists)
-}
-
-// delElements deletes the elements of a map that lead to a chain: those that are
-// certainly there, or, in a first attempt, those that should be.
-func (b *batch) delElements(m firewall.Map, chain, bridge string, rules []kernelRule) error {
-	var elements []nftables.SetElement
-	switch {
-	case b.exact:
-		var err error
-		if elements, err = b.reader.elements(m.Name, chain); err != nil {
-			return err
-		}
-	case m.Interval():
-		for _, p := range recorded(rules) {
-			elements = append(elements, encodeElement(firewall.Element{Map: m.Name, Prefix: p, Chain: chain})...)
-		}
-	default:
-		elements = encodeElement(firewall.Element{Map: m.Name, Name: bridge, Chain: chain})
-	}
-	if len(elements) > 0 {
-		b.queue = append(b.queue, func() error { return b.conn.SetDeleteElements(b.sets[m.Name], elements) })
+	for _, p := range recorded(rules) {
+		c.delElements(m.Name, encodeElement(firewall.Element{Map: m.Name, Prefix: p, Chain: chain}))
 	}
 	return nil
-}
-
-// delChain deletes a chain and its rules.
-func (b *batch) delChain(name string) {
-	b.do(func() { b.conn.DelChain(&nftables.Chain{Table: b.table, Name: name}) })
 }

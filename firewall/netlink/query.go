@@ -6,17 +6,14 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// reader asks the kernel about a table. It exists beside nftables.Conn because
-// that decodes all expressions of a rule, which may be any, and loses the errno
-// of a missing chain.
+// reader asks the kernel about a table.
 type reader struct {
 	conn   *netlink.Conn
-	family nftables.TableFamily
+	family byte
 	table  string
 }
 
@@ -42,7 +39,7 @@ func (r *reader) get(msg uint16, flags netlink.HeaderFlags, names ...string) ([]
 			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | msg),
 			Flags: netlink.Request | flags,
 		},
-		Data: append([]byte{byte(r.family), unix.NFNETLINK_V0, 0, 0}, b...),
+		Data: append([]byte{r.family, unix.NFNETLINK_V0, 0, 0}, b...),
 	}
 	for range maxDumps {
 		replies, err := r.conn.Execute(req)
@@ -64,8 +61,8 @@ func interrupted(m netlink.Message) bool {
 	return m.Header.Flags&netlink.DumpInterrupted != 0
 }
 
-// decode calls each with the attributes of a message.
-func decode(m netlink.Message, each func(*netlink.AttributeDecoder)) error {
+// decode calls f with the attributes of a message.
+func decode(m netlink.Message, f func(*netlink.AttributeDecoder)) error {
 	if len(m.Data) < 4 {
 		return fmt.Errorf("netlink message of %d bytes", len(m.Data))
 	}
@@ -75,7 +72,7 @@ func decode(m netlink.Message, each func(*netlink.AttributeDecoder)) error {
 	}
 	ad.ByteOrder = binary.BigEndian
 	for ad.Next() {
-		each(ad)
+		f(ad)
 	}
 	return ad.Err()
 }

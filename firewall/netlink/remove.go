@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
 
 	"github.com/virbr/virbr/firewall"
 )
@@ -12,30 +12,31 @@ import (
 // Remove deletes the rules of a bridge, and with the last bridge's the table.
 // Rules that are not there are no error.
 func Remove(conn *Conn, bridge string) error {
-	return conn.attempt(func(exact bool) error { return remove(conn, bridge, exact) })
+	if err := firewall.CheckDevice(bridge); err != nil {
+		return fmt.Errorf("removing rules: %w", err)
+	}
+	return conn.attempt(func(socket *netlink.Conn, exact bool) error {
+		return newChange(socket, exact).remove(bridge)
+	})
 }
 
-func remove(conn *Conn, bridge string, exact bool) error {
-	b := newBatch(conn, exact)
-	use, err := b.reader.use()
-	if err != nil || use < 0 {
-		return err
-	}
+func (c *change) remove(bridge string) error {
 	doing := fmt.Sprintf("removing the rules of %q", bridge)
-	own, err := b.own(bridge)
+	use, err := c.reader.use()
+	if err != nil || use < 0 {
+		return wrap(err, "%s", doing)
+	}
+	own, err := c.own(bridge)
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	last, err := b.last(bridge, use, len(own))
+	last, err := c.last(bridge, use, len(own))
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	if last {
-		b.do(func() { b.conn.DelTable(b.table) })
-		return b.send(doing)
-	}
-	if len(own) == 0 {
-		return nil
+		c.delTable()
+		return c.apply(doing)
 	}
 	for _, m := range firewall.Base().Maps {
 		rules, ok := own[m.Name]
@@ -43,19 +44,19 @@ func remove(conn *Conn, bridge string, exact bool) error {
 			continue
 		}
 		chain := firewall.ChainName(m.Name, bridge)
-		if err := b.delElements(m, chain, bridge, rules); err != nil {
+		if err := c.forget(m, chain, bridge, rules); err != nil {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
-		b.delChain(chain)
+		c.delChain(chain)
 	}
-	return b.send(doing)
+	return c.apply(doing)
 }
 
 // own returns the rules of those of a bridge's chains that exist, by map.
-func (b *batch) own(bridge string) (map[string][]kernelRule, error) {
+func (c *change) own(bridge string) (map[string][]kernelRule, error) {
 	own := map[string][]kernelRule{}
 	for _, m := range firewall.Base().Maps {
-		rules, exists, err := b.reader.rules(firewall.ChainName(m.Name, bridge))
+		rules, exists, err := c.reader.rules(firewall.ChainName(m.Name, bridge))
 		if err != nil {
 			return nil, err
 		}
@@ -70,12 +71,12 @@ func (b *batch) own(bridge string) (map[string][]kernelRule, error) {
 // bridge's chains, given how many of its objects there are in all and how many
 // of these are the bridge's. Only where there may be no others are the chains
 // listed, which are few then.
-func (b *batch) last(bridge string, use, own int) (bool, error) {
+func (c *change) last(bridge string, use, own int) (bool, error) {
 	base := firewall.Base()
 	if use > len(base.Maps)+len(base.Chains)+own {
 		return false, nil
 	}
-	names, err := b.reader.chains()
+	names, err := c.reader.chains()
 	if err != nil {
 		return false, err
 	}
@@ -91,8 +92,8 @@ func (b *batch) last(bridge string, use, own int) (bool, error) {
 
 // List returns the bridges that have rules in the table, in no order.
 func List(conn *Conn) (bridges []string, err error) {
-	err = conn.use(func() error {
-		names, err := conn.reader(nftables.TableFamilyINet, firewall.TableName).chains()
+	err = conn.use(func(socket *netlink.Conn) error {
+		names, err := newChange(socket, false).reader.chains()
 		for _, name := range names {
 			if bridge, ok := firewall.ChainBridge(firewall.LeaveMap, name); ok {
 				bridges = append(bridges, bridge)
