@@ -57,9 +57,10 @@ func linkOf(index int) netlink.Link {
 
 // qdisc returns the kind and handle of the qdisc at a parent (TC_H_ROOT,
 // TC_H_INGRESS); "": there is none of those that one can see. One qdisc is asked
-// for, as a list would be of the whole host.
+// for, as a list would be of the whole host. Without NLM_F_ECHO the kernel tells
+// its listeners only.
 func (h *Host) qdisc(index int, parent uint32) (kind string, handle uint32, err error) {
-	req := h.nl.request(unix.RTM_GETQDISC, unix.NLM_F_ACK)
+	req := h.nl.request(unix.RTM_GETQDISC, unix.NLM_F_ECHO|unix.NLM_F_ACK)
 	req.AddData(&nl.TcMsg{Family: unix.AF_UNSPEC, Ifindex: int32(index), Parent: parent})
 	err = req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWQDISC, func(m []byte) bool {
 		if len(m) < nl.SizeofTcMsg {
