@@ -21,7 +21,7 @@ import (
 const polkitActions = "/usr/share/polkit-1/actions/org.libvirt.unix.policy"
 
 // run is the daemon's life, until ctx ends or nobody needs it.
-func (o *options) run(ctx context.Context) (err error) {
+func run(ctx context.Context, o *options) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root: it changes the host's network")
 	}
@@ -49,11 +49,11 @@ func (o *options) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer h.Close()
-	return o.serve(ctx, cfg, system(h, cfg.network.Backend), log)
+	return runWith(ctx, o, cfg, system(h, cfg.network.Backend), log)
 }
 
-// serve puts driver and server together and runs them.
-func (o *options) serve(ctx context.Context, cfg *settings, sys driver.System, log *slog.Logger) (err error) {
+// runWith puts driver and server together and runs them.
+func runWith(ctx context.Context, o *options, cfg *settings, sys driver.System, log *slog.Logger) (err error) {
 	var server *rpc.Server
 	networks := driver.New(driver.Config{
 		System: sys,

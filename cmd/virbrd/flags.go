@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -36,8 +37,9 @@ const (
 	pidFile     = "/run/virtnetworkd.pid"
 )
 
-func newRoot() *cobra.Command {
-	o := options{dirs: driver.SystemDirs()}
+// newRoot returns the command line, which ends in run.
+func newRoot(run func(context.Context, *options) error) *cobra.Command {
+	o := &options{dirs: driver.SystemDirs()}
 	root := &cobra.Command{
 		Use:   "virbrd",
 		Short: "Serve libvirt's virtual networks in the place of virtnetworkd",
@@ -63,7 +65,7 @@ them again when it starts.
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context())
+			return run(cmd.Context(), o)
 		},
 	}
 	root.SetVersionTemplate("virbrd {{.Version}}\n")

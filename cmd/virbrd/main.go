@@ -32,7 +32,7 @@ func main() {
 		}
 		args = append([]string{name, "--dir", dir, "--"}, args...)
 	}
-	root := newRoot()
+	root := newRoot(run)
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
 		fail(err)

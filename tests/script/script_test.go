@@ -50,13 +50,6 @@ func TestScript(t *testing.T) {
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Condition: func(cond string) (bool, error) {
-			if cond != "root" {
-				return false, fmt.Errorf("there is no condition %q", cond)
-			}
-			// Continuous integration runs as root: nothing may be left out.
-			return os.Geteuid() == 0 || os.Getenv("REQUIRE_NETNS") == "1", nil
-		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", os.Getenv(binEnv)+string(filepath.ListSeparator)+os.Getenv("PATH"))
 			return nil
