@@ -87,6 +87,18 @@ func (k *kernel) snapshot() map[string]string {
 	return netnstest.Snapshot(k.t)
 }
 
+// same holds the host to what it was. The kernel tells of some changes a moment
+// later, such as of a carrier that is gone.
+func same(t *testing.T, before map[string]string, what string) {
+	t.Helper()
+	netnstest.Wait(t, what+": the host is as it was", func() error {
+		if diff := cmp.Diff(before, netnstest.Snapshot(t)); diff != "" {
+			return fmt.Errorf("(-before +after):\n%s", diff)
+		}
+		return nil
+	})
+}
+
 // unlimited is natNet without limits of bandwidth, for kernels without HTB.
 func unlimited(name string, n int) string {
 	doc := natNet(name, n)
@@ -114,17 +126,13 @@ func TestKernelStartRestartStop(t *testing.T) {
 			t.Fatal(err)
 		}
 		k.boot()
-		if diff := cmp.Diff(running, netnstest.Snapshot(t)); diff != "" {
-			t.Errorf("a restart changed the host (-before +after):\n%s", diff)
-		}
+		same(t, running, "after a restart")
 		if got := k.pid("default"); got != pid || !k.active(ref) {
 			t.Errorf("after the restart: active %v, dnsmasq %s, was %s", k.active(ref), got, pid)
 		}
 
 		k.destroy(ref)
-		if diff := cmp.Diff(before, netnstest.Snapshot(t)); diff != "" {
-			t.Errorf("what is left on the host (-before +after):\n%s", diff)
-		}
+		same(t, before, "after the stop")
 	})
 }
 
@@ -154,9 +162,7 @@ func TestKernelFailedStart(t *testing.T) {
 			if err := k.d.Start(t.Context(), ref); !errors.Is(err, syscall.EIO) {
 				t.Errorf("%q failed, but start gave %v", step, err)
 			}
-			if diff := cmp.Diff(before, netnstest.Snapshot(t)); diff != "" {
-				t.Errorf("%q failed; host (-before +after):\n%s", step, diff)
-			}
+			same(t, before, step+" failed")
 		}
 	})
 }
@@ -171,9 +177,7 @@ func TestKernelForeignBridge(t *testing.T) {
 		before := netnstest.Snapshot(t)
 		err := k.d.Start(t.Context(), k.define(unlimited("default", 7)))
 		wantKind(t, err, driver.KindSystem, "error creating bridge interface virbr7")
-		if diff := cmp.Diff(before, netnstest.Snapshot(t)); diff != "" {
-			t.Errorf("host (-before +after):\n%s", diff)
-		}
+		same(t, before, "in the end")
 	})
 }
 
@@ -218,8 +222,6 @@ func TestKernelFindsTheDead(t *testing.T) {
 			t.Errorf("dnsmasq was not started anew: pid %s, was %d", got, pid)
 		}
 		k.destroy(dead)
-		if diff := cmp.Diff(before, netnstest.Snapshot(t)); diff != "" {
-			t.Errorf("host (-before +after):\n%s", diff)
-		}
+		same(t, before, "in the end")
 	})
 }
