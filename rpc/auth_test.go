@@ -227,6 +227,7 @@ func TestAccess(t *testing.T) {
 	net := testArgs("another name", 1)
 	port := proto.Port{Network: net, UUID: [16]byte{0xbb, 15: 1}}
 	doc := "<network><name>net</name></network>"
+	portDoc := "<networkport><uuid>bb000000-0000-0000-0000-000000000001</uuid><owner><name>vm</name><uuid>bb000000-0000-0000-0000-000000000009</uuid></owner><mac address='52:54:00:00:00:01'/></networkport>"
 	tests := []struct {
 		name      string
 		procedure int32
@@ -257,7 +258,7 @@ func TestAccess(t *testing.T) {
 		{"leases", proto.NetworkGetDHCPLeases, proto.LeasesArgs{Network: net}, []string{"network.read" + onNet}},
 		{"ports", proto.NetworkListAllPorts, proto.PortsArgs{Network: net}, []string{"network.search-ports" + onNet, "network-port.getattr" + onPort}},
 		{"port", proto.NetworkPortLookupByUUID, port, []string{"network-port.getattr" + onPort}},
-		{"create port", proto.NetworkPortCreateXML, proto.PortXMLArgs{Network: net}, []string{"network-port.create" + onNet}},
+		{"create port", proto.NetworkPortCreateXML, proto.PortXMLArgs{Network: net, XML: portDoc}, []string{"network-port.create" + onPort}},
 		{"port XML", proto.NetworkPortGetXMLDesc, proto.PortFlags{Port: port}, []string{"network-port.read" + onPort}},
 		{"port parameters", proto.NetworkPortGetParameters, proto.GetParamsArgs{Port: port}, []string{"network-port.read" + onPort}},
 		{"set port parameters", proto.NetworkPortSetParameters, proto.SetParamsArgs{Port: port}, []string{"network-port.write" + onPort}},
@@ -337,6 +338,7 @@ func TestAccessMissing(t *testing.T) {
 	c.refused(proto.NetworkDestroy, testArgs("gone", 7), 43, 19, missing)
 	c.refused(proto.NetworkPortDelete, proto.PortFlags{Port: proto.Port{Network: testArgs("gone", 7)}}, 43, 19, missing)
 	c.refused(proto.NetworkDefineXML, proto.String{Value: "<network/>"}, 21, 19, "missing name information")
+	c.refused(proto.NetworkDefineXML, proto.String{Value: "<networkport/>"}, 27, 5, "XML error: expecting root element of 'network', not 'networkport'")
 }
 
 // TestAccessEvents: events go to those who may see the network.

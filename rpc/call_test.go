@@ -94,7 +94,7 @@ func TestConnection(t *testing.T) {
 		c.must(procedure, nil, nil)
 	}
 	c.refused(proto.ConnectDomainEventDeregister, proto.Int{Value: 5}, 1, 7, "internal error: domain event 5 not registered")
-	c.refused(proto.ConnectDomainEventCallbackDreg, proto.Int{Value: 5}, 1, 7, "internal error: domain event callback 5 not registered")
+	c.refused(proto.ConnectDomainEventCallbackDeregister, proto.Int{Value: 5}, 1, 7, "internal error: domain event callback 5 not registered")
 	c.refused(proto.DomainOpenGraphics, nil, 1, 7, "internal error: No FD available at slot 0")
 	c.refused(proto.DomainMemoryStats, proto.StatsArgs{Max: 1}, 3, 20, "this function is not supported by the connection driver: virDomainMemoryStats")
 	var stats proto.Int

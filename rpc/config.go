@@ -90,7 +90,7 @@ func DefaultLimits() Limits {
 		PrioWorkers:         5,
 		KeepaliveInterval:   5 * time.Second,
 		KeepaliveCount:      5,
-		AuthTimeout:         time.Minute,
+		AuthTimeout:         30 * time.Second,
 		WriteTimeout:        30 * time.Second,
 		QueueBytes:          32 << 20,
 		QueueFrames:         8192,

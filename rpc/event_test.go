@@ -2,6 +2,8 @@ package rpc_test
 
 import (
 	"fmt"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -104,6 +106,38 @@ func TestEventRegistration(t *testing.T) {
 	if id := listen(a, 0, nil); id != 3 {
 		t.Errorf("an id was used again: %d", id)
 	}
+}
+
+// TestEventAfterReply: no event comes before the reply that tells its
+// callback's id.
+func TestEventAfterReply(t *testing.T) {
+	t.Parallel()
+	s, socket := serveServer(t, rpc.Config{Networks: newFake()})
+	stop := make(chan struct{})
+	var flood sync.WaitGroup
+	flood.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				s.Publish(driver.Event{Kind: driver.EventStarted})
+				runtime.Gosched()
+			}
+		}
+	})
+	for range 100 {
+		c := login(t, socket)
+		id := listen(c, 0, nil) // which wants the reply to be the next frame
+		_, payload := c.next()
+		var got proto.Lifecycle
+		if decode(t, payload, &got); got.CallbackID != id {
+			t.Errorf("callback %d is told as %d", id, got.CallbackID)
+		}
+		_ = c.Close()
+	}
+	close(stop)
+	flood.Wait()
 }
 
 // TestEventListeners: a thousand listeners, of which one does not read and one

@@ -91,16 +91,27 @@ func (s *Server) createPort(ctx context.Context, rq *call, a proto.PortXMLArgs) 
 		return nil, err
 	}
 	ref := refOf(a.Network)
-	if s.cfg.Access != nil {
-		stored, err := s.stored(ctx, ref)
-		if err != nil {
-			return nil, err
-		}
-		if err := s.allowed(ctx, rq, objectPort, "create", &stored, nil); err != nil {
-			return nil, err
-		}
+	if err := s.allowedNewPort(ctx, rq, ref, a.XML); err != nil {
+		return nil, err
 	}
 	return port(s.cfg.Networks.CreatePort(ctx, ref, a.XML, a.Flags&flagReclaim != 0, a.Flags&flagPortValidate != 0))
+}
+
+// allowedNewPort checks the permission to make the port that a document
+// describes.
+func (s *Server) allowedNewPort(ctx context.Context, rq *call, net driver.Ref, doc string) error {
+	if s.cfg.Access == nil {
+		return nil
+	}
+	stored, err := s.stored(ctx, net)
+	if err != nil {
+		return err
+	}
+	def, err := xml.ParsePort([]byte(doc))
+	if err != nil {
+		return err
+	}
+	return s.allowed(ctx, rq, objectPort, "create", &stored, &def.UUID)
 }
 
 func (s *Server) portXML(ctx context.Context, rq *call, a proto.PortFlags) (wire.Message, error) {

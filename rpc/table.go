@@ -89,11 +89,11 @@ var procedures = map[int32]procedure{
 	proto.NetworkPortDelete:        {serve: bind((*Server).deletePort), stage: stageNetwork, forbid: "virNetworkPortDelete", slow: true},
 
 	// Domain procedures that fail in ways of their own.
-	proto.ConnectDomainEventDeregister:   {serve: bind((*Server).noDomainEvent), stage: stageHypervisor, inline: true},
-	proto.ConnectDomainEventDeregAny:     {serve: bind((*Server).noDomainEvent), stage: stageHypervisor, inline: true},
-	proto.ConnectDomainEventCallbackDreg: {serve: bind((*Server).noDomainCallback), stage: stageHypervisor, inline: true},
-	proto.DomainMemoryStats:              {serve: bind((*Server).memoryStats), stage: stageHypervisor, inline: true},
-	proto.DomainOpenGraphics:             {serve: bind((*Server).openGraphics), stage: stageHypervisor, inline: true},
+	proto.ConnectDomainEventDeregister:         {serve: bind((*Server).noDomainEvent), stage: stageHypervisor, inline: true},
+	proto.ConnectDomainEventDeregisterAny:      {serve: bind((*Server).noDomainEvent), stage: stageHypervisor, inline: true},
+	proto.ConnectDomainEventCallbackDeregister: {serve: bind((*Server).noDomainCallback), stage: stageHypervisor, inline: true},
+	proto.DomainMemoryStats:                    {serve: bind((*Server).memoryStats), stage: stageHypervisor, inline: true},
+	proto.DomainOpenGraphics:                   {serve: bind((*Server).openGraphics), stage: stageHypervisor, inline: true},
 }
 
 // lookupProcedure finds how a procedure is served. It is false for events and
