@@ -96,14 +96,15 @@ func (c *change) network(n *firewall.Network) error {
 		var userdata [][]byte
 		if i >= 0 {
 			userdata = records(n.Chains[i], n.Elements)
-			if exists && same(userdata, rules) {
-				continue
-			}
 		}
-		if exists && (i < 0 || m.Interval()) {
+		right := i >= 0 && exists && same(userdata, rules)
+		if c.exact || exists && (i < 0 || !right && m.Interval()) {
 			if err := c.forget(m, name, n.Bridge, rules); err != nil {
 				return err
 			}
+		}
+		if right {
+			continue
 		}
 		if i >= 0 {
 			c.chain(n.Chains[i], userdata, exists)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/firewall/netlink"
@@ -137,46 +137,90 @@ func listing(t *testing.T, handles bool) []string {
 	return lines
 }
 
-// corpus returns the networks that both forms are compared with: by name.
+// bytecode returns the rules that the kernel was given, as libnftnl prints them:
+// nft's own listing does not tell all, the flags of masquerade for one.
+func bytecode(t *testing.T) string {
+	t.Helper()
+	text := nft(t, "", "--debug=netlink", "list", "table", "inet", firewall.TableName)
+	text, _, _ = strings.Cut(text, "\ntable ")
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "inet virbr ") && !strings.Contains(line, "@") {
+			b.WriteString(strings.Join(strings.Fields(line)[:3], " ") + "\n") // handles follow
+		}
+		if strings.HasPrefix(line, "  [ ") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+// corpus returns the networks that both forms are compared with: odd ones, and
+// all goldens with rules.
 func corpus(t *testing.T) map[string]*xml.Network {
 	t.Helper()
 	route := natDef("br-route", "10.1.2.1/9", "2001:db8:7::1/61")
 	route.Forward = xml.Forward{Mode: xml.ForwardRoute, Interfaces: []xml.ForwardInterface{{Dev: "eth0.100"}}}
-	none := natDef("virbr9")
-	none.Forward = xml.Forward{}
 	snat := natDef("a+b@c=d", "172.16.0.1/12", "172.17.0.1/16", "10.0.0.1/8", "fd00::1/128")
 	snat.Forward.NAT.AddressStart = netip.MustParseAddr("203.0.113.1")
 	snat.Forward.NAT.AddressEnd = netip.MustParseAddr("203.0.113.9")
-	single := natDef("virbr.1-2_", "192.168.7.1/32", "255.0.0.1/8")
+	single := natDef("virbr.1-2_", "192.168.7.1/32", "255.0.0.1/8", "128.0.0.1/1", "8000::1/1")
 	single.Forward.NAT.AddressStart = netip.MustParseAddr("203.0.113.1")
 	single.Forward.NAT.AddressEnd = netip.MustParseAddr("203.0.113.1")
 	single.Forward.NAT.PortStart, single.Forward.NAT.PortEnd = 5000, 5000
 	single.Forward.Interfaces = []xml.ForwardInterface{{Dev: "wlan0"}}
-	return map[string]*xml.Network{
-		"nat": natDef("virbr0", "192.168.122.1/24", "2001:db8::1/64"), "route": route,
-		"none": none, "snat": snat, "single": single,
+	masq := natDef("fifteen-letters", "192.168.7.1/24")
+	masq.Forward.NAT.PortStart, masq.Forward.NAT.PortEnd = 65535, 65535
+	all := map[string]*xml.Network{"route": route, "snat": snat, "single": single, "masquerade": masq}
+	paths, err := filepath.Glob("../../tests/corpus/*.txtar")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no corpus: %v", err)
 	}
+	for _, path := range paths {
+		archive, err := txtar.ParseFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(archive.Files, func(f txtar.File) bool { return f.Name == "ruleset.nft" && len(f.Data) > 0 }) {
+			continue
+		}
+		for _, f := range archive.Files {
+			if f.Name != "in.xml" {
+				continue
+			}
+			if all[path], err = xml.ParseNetwork(f.Data); err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+		}
+	}
+	return all
 }
 
 // TestFormsAgree loads each network as text and as values; nft must list the
-// same table. The text comes with the base chains, so both start from nothing.
+// same table, down to the bytecode. The text comes with the base chains, so
+// both start from nothing.
 func TestFormsAgree(t *testing.T) {
 	t.Parallel()
+	defs := corpus(t)
+	netnstest.NeedProgram(t, "nft")
 	netnstest.Run(t, func(t *testing.T) {
-		netnstest.NeedProgram(t, "nft")
-		for name, def := range corpus(t) {
+		for name, def := range defs {
 			n := compile(t, def)
 			nft(t, n.String(), "-c", "-f", "-")
 			nft(t, n.String(), "-f", "-")
-			want := table(t)
-			nft(t, "", "flush", "ruleset")
-			install(t, n)
-			if diff := cmp.Diff(want, table(t)); diff != "" {
-				t.Errorf("%s: values differ from text (-text +values):\n%s", name, diff)
+			want, code := table(t), bytecode(t)
+			if !strings.Contains(code, "[ reject ") {
+				t.Fatalf("%s: no rules in the bytecode:\n%s", name, code)
 			}
-			install(t, n)
-			if diff := cmp.Diff(want, table(t)); diff != "" {
-				t.Errorf("%s: installed twice (-text +values):\n%s", name, diff)
+			nft(t, "", "flush", "ruleset")
+			for _, what := range []string{"installed", "installed twice"} {
+				install(t, n)
+				if diff := cmp.Diff(want, table(t)); diff != "" {
+					t.Errorf("%s: %s (-text +values):\n%s", name, what, diff)
+				}
+				if diff := cmp.Diff(code, bytecode(t)); diff != "" {
+					t.Errorf("%s: %s (-text +values):\n%s", name, what, diff)
+				}
 			}
 			remove(t, n.Bridge)
 			if got := table(t); got != nil {
@@ -190,6 +234,3 @@ func TestFormsAgree(t *testing.T) {
 		}
 	})
 }
-
-var _ = os.Stat
-var _ = filepath.Join
