@@ -32,6 +32,8 @@ func parseBandwidth(el *node, port bool) (*Bandwidth, error) {
 	return b, nil
 }
 
+// parseRate reads one direction. One without average and floor limits nothing
+// and is nil: it would not be printed, so it could not be read again.
 func parseRate(el *node, floor bool) (*Rate, error) {
 	r := &Rate{}
 	given := make(map[string]bool)
@@ -52,6 +54,9 @@ func parseRate(el *node, floor bool) (*Rate, error) {
 		return nil, el.fail(KindUnsupported, OriginHelper, "'peak' and 'burst' require 'average' attribute")
 	case given["floor"] && !floor:
 		return nil, el.fail(KindUnsupported, OriginHelper, "floor attribute is not supported for this config")
+	}
+	if r.Average == 0 && r.Floor == 0 {
+		return nil, nil
 	}
 	return r, nil
 }

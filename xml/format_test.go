@@ -129,9 +129,9 @@ func TestFormatForms(t *testing.T) {
 		{"lease without expiry", "<ip address='10.0.0.1'><dhcp><range start='10.0.0.2' end='10.0.0.3'><lease unit='hours'/></range></dhcp></ip>", "  <bridge stp='on' delay='0'/>\n  <ip address='10.0.0.1'>\n    <dhcp>\n      <range start='10.0.0.2' end='10.0.0.3'/>\n    </dhcp>\n  </ip>\n"},
 		{"default unit", "<ip address='10.0.0.1'><dhcp><range start='10.0.0.2' end='10.0.0.3'><lease expiry='5'/></range></dhcp></ip>", "  <bridge stp='on' delay='0'/>\n  <ip address='10.0.0.1'>\n    <dhcp>\n      <range start='10.0.0.2' end='10.0.0.3'>\n        <lease expiry='5' unit='minutes'/>\n      </range>\n    </dhcp>\n  </ip>\n"},
 		{"typeless empty virtualport", "<portgroup name='a'><virtualport/></portgroup>", "  <bridge stp='on' delay='0'/>\n  <portgroup name='a'>\n  </portgroup>\n"},
-		{"midonet keeps interfaceid only", "<virtualport type='midonet'><parameters profileid='x'/></virtualport>", "  <bridge stp='on' delay='0'/>\n  <virtualport type='midonet'>\n    <parameters/>\n  </virtualport>\n"},
+		{"midonet keeps interfaceid only", "<virtualport type='midonet'><parameters profileid='x'/></virtualport>", "  <bridge stp='on' delay='0'/>\n  <virtualport type='midonet'/>\n"},
 		{"empty bandwidth", "<bandwidth/>", "  <bridge stp='on' delay='0'/>\n"},
-		{"zero bandwidth", "<bandwidth><inbound average='0' peak='5'/></bandwidth>", "  <bridge stp='on' delay='0'/>\n  <bandwidth>\n  </bandwidth>\n"},
+		{"zero bandwidth", "<bandwidth><inbound average='0' peak='5'/></bandwidth>", "  <bridge stp='on' delay='0'/>\n"},
 		{"escaped port group", "<portgroup name=\"it's &lt;\"/>", "  <bridge stp='on' delay='0'/>\n  <portgroup name='it&apos;s &lt;'>\n  </portgroup>\n"},
 		{"carriage return", "<description>a&#13;b</description>", "  <description>a&#13;b</description>\n  <bridge stp='on' delay='0'/>\n"},
 	} {

@@ -2,6 +2,7 @@ package xml
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -40,6 +41,8 @@ func FuzzParseNetwork(f *testing.F) {
 			if err != nil {
 				t.Fatalf("our own form is refused: %v\n%s", err, once)
 			}
+			// libvirt prints metadata that lost all its elements once more.
+			once = strings.Replace(once, "  <metadata/>\n", "", 1)
 			if twice := again.Format(flags); twice != once {
 				t.Fatalf("unstable form:\n%s\n%s", once, twice)
 			}

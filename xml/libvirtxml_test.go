@@ -15,7 +15,7 @@ func TestLibvirtXMLReads(t *testing.T) {
 	n := mustParse(t, full)
 	n.Advertise = nil
 	n.IPs = n.IPs[:2]
-	n.Metadata = nil // the binding keeps it as text; compared below
+	n.Metadata = nil                                                // the binding keeps it as text; compared below
 	n.Title, n.Description, n.PortGroups[0].Bandwidth = "", "", nil // which the binding does not know
 	var def libvirtxml.Network
 	if err := def.Unmarshal(n.Format(0)); err != nil {

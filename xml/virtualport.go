@@ -26,9 +26,6 @@ var profileFields = map[string][]string{
 	vportMidonet:     {"interfaceid"},
 }
 
-// unprinted fields are accepted by the parser, and dropped on output.
-var unprinted = map[string][]string{vportMidonet: {"managerid", "typeid", "typeidversion", "instanceid", "profileid"}}
-
 func parseVirtualPort(el *node, needType bool) (*VirtualPort, error) {
 	v := &VirtualPort{}
 	kind, given := el.attr("type")
@@ -126,9 +123,14 @@ func (v *VirtualPort) fields() []struct{ name, value string } {
 	return list
 }
 
+// checkExtras refuses parameters that the type does not have. With midonet
+// libvirt takes and forgets them.
 func (v *VirtualPort) checkExtras(params *node) error {
+	if v.Type == vportMidonet {
+		*v = VirtualPort{Type: v.Type, InterfaceID: v.InterfaceID}
+	}
 	for _, f := range v.fields() {
-		if !slices.Contains(profileFields[v.Type], f.name) && !slices.Contains(unprinted[v.Type], f.name) {
+		if !slices.Contains(profileFields[v.Type], f.name) {
 			return params.fail(KindXML, OriginHelper, "extra %s unsupported in <virtualport type='%s'>", f.name, v.Type)
 		}
 	}
