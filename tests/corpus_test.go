@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,6 +15,9 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/virbr/virbr/cli"
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/xml"
 )
 
 var update = flag.Bool("update", false, "rewrite the sections of the corpus that exist")
@@ -143,27 +147,55 @@ func (g *golden) check(t *testing.T) {
 	}
 }
 
+// checkError holds the error that clients get against the case, and that the
+// command refuses the same and prints nothing.
 func (g *golden) checkError(t *testing.T) {
-	out, complaint := run(g.command(t, []string{"render", "xml"})...)
-	if complaint == "" {
-		// Some values are refused by those that would write them only.
-		for _, what := range []string{"conf", "nft", "plan"} {
-			if out, complaint = run("render", what, g.input("in.xml")); complaint != "" {
-				break
-			}
-		}
-	}
-	if complaint == "" {
+	err := g.refusal(t)
+	if err == nil {
 		t.Fatal("accepted")
 	}
-	if out != "" {
-		t.Errorf("refused, but %d bytes were printed", len(out))
+	g.compare(t, g.section("error"), err.Error()+"\n")
+	for _, what := range []string{"xml", "conf", "nft", "plan"} {
+		out, complaint := run(g.command(t, []string{"render", what})...)
+		if complaint == "" {
+			continue // refused by those that would write the value only
+		}
+		if out != "" {
+			t.Errorf("render %s refused, but printed %d bytes", what, len(out))
+		}
+		return
 	}
-	g.compare(t, g.section("error"), place.ReplaceAllString(complaint, "")+"\n")
+	t.Error("virbr render refuses nothing")
 }
 
-// place is what stands in front of a message.
-var place = regexp.MustCompile(`^virbr: [^ ]*:(\d+:)? `)
+// refusal is why a case's input is refused, by whoever refuses it first.
+func (g *golden) refusal(t *testing.T) error {
+	t.Helper()
+	if f := g.section("port.xml"); f != nil {
+		_, err := xml.ParsePort(f.Data)
+		return err
+	}
+	if f := g.section("net.xml"); f != nil {
+		def, err := xml.ParseNetwork(f.Data)
+		if err != nil {
+			t.Fatalf("net.xml: %v", err)
+		}
+		command, section, parent := g.edit(t)
+		return def.Update(command, section, parent, g.section("update.xml").Data)
+	}
+	def, err := xml.ParseNetwork(g.section("in.xml").Data)
+	if err != nil {
+		return err
+	}
+	if err := def.Validate(); err != nil {
+		return err
+	}
+	if _, err := dnsmasq.Compile(def, dnsmasq.Dirs{Dnsmasq: "/var/lib/libvirt/dnsmasq"}); err != nil {
+		return err
+	}
+	_, err = firewall.Compile(def)
+	return err
+}
 
 func (g *golden) compare(t *testing.T, f *txtar.File, got string) {
 	t.Helper()
@@ -198,6 +230,25 @@ func (g *golden) again(t *testing.T, command []string, text string) {
 // updateLine is the line of a comment that says what a case of net-update does.
 var updateLine = regexp.MustCompile(`(?m)^update: (\S+) (\S+)(?: (-?\d+))?$`)
 
+// edit is what a case of net-update does.
+func (g *golden) edit(t *testing.T) (command xml.UpdateCommand, section xml.UpdateSection, parent int) {
+	t.Helper()
+	m := updateLine.FindStringSubmatch(string(g.archive.Comment))
+	if m == nil {
+		t.Fatalf("%s: the comment has no line \"update: COMMAND SECTION\"", g.path)
+	}
+	command, ok := xml.ParseUpdateCommand(m[1])
+	section, known := xml.ParseUpdateSection(m[2])
+	if !ok || !known {
+		t.Fatalf("%s: there is no update %s %s", g.path, m[1], m[2])
+	}
+	parent = -1
+	if m[3] != "" {
+		parent, _ = strconv.Atoi(m[3]) // digits
+	}
+	return command, section, parent
+}
+
 // command puts a case's inputs behind the command.
 func (g *golden) command(t *testing.T, command []string) []string {
 	t.Helper()
@@ -206,15 +257,9 @@ func (g *golden) command(t *testing.T, command []string) []string {
 	case g.section("port.xml") != nil:
 		return []string{"render", "port", g.input("port.xml")}
 	case g.section("net.xml") != nil:
-		m := updateLine.FindStringSubmatch(string(g.archive.Comment))
-		if m == nil {
-			t.Fatalf("%s: the comment has no line \"update: COMMAND SECTION\"", g.path)
-		}
+		command, section, parent := g.edit(t)
 		args[1] = "update"
-		if m[3] != "" {
-			args = append(args, "--parent-index", m[3])
-		}
-		return append(args, g.input("net.xml"), m[1], m[2], g.input("update.xml"))
+		return append(args, "--parent-index", strconv.Itoa(parent), g.input("net.xml"), command.String(), section.String(), g.input("update.xml"))
 	}
 	return append(args, g.input("in.xml"))
 }

@@ -15,6 +15,9 @@
 //	plan          the steps that start it
 //	error         why it is refused, and nothing else then
 //
+// Definitions fit the schema, unless a line "outside the schema: in.xml ..." in
+// the comment names those that do not: parsers take more than schemas describe.
+//
 // A case of net-update has net.xml and update.xml in the place of in.xml, and a
 // line "update: COMMAND SECTION [PARENT-INDEX]" in its comment. A case of a
 // network port has port.xml.
