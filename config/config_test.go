@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -176,5 +177,23 @@ func TestMissingFile(t *testing.T) {
 	}
 	if _, err := ReadDaemon(t.TempDir(), true, false); err == nil {
 		t.Error("a directory was accepted")
+	}
+}
+
+// TestPackagedFile: every key of the file that packages install is known, and
+// its default is what the file says.
+func TestPackagedFile(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../packaging/virbrd.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadVirbrd(write(t, regexp.MustCompile(`(?m)^#([a-z_]+ =)`).ReplaceAllString(string(text), "$1")), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := slog.LevelInfo
+	if diff := cmp.Diff(&Virbrd{LogLevel: &info}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

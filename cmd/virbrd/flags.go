@@ -45,7 +45,7 @@ func newRoot(run func(context.Context, *options) error) *cobra.Command {
 		Short: "Serve libvirt's virtual networks in the place of virtnetworkd",
 		Long: `virbrd serves libvirt's virtual networks. It takes virtnetworkd's place: it
 listens on the same sockets, speaks the same protocol and keeps the same files,
-so that virsh, virt-manager and libvirt's QEMU driver work with it unchanged.
+so that virsh and other clients of libvirt work with it unchanged.
 
 It runs as root and in the foreground. Under systemd it takes the sockets of
 virtnetworkd.socket, virtnetworkd-ro.socket and virtnetworkd-admin.socket and
