@@ -37,7 +37,7 @@ type Config struct {
 	// drivers wait.
 	Patience time.Duration
 
-	// Deadline bounds the taking back of a failed start and the work of a
+	// Deadline bounds each step of the taking back of a failed start and of a
 	// stop, which go on when the caller is gone. Zero: 60 seconds.
 	Deadline time.Duration
 }

@@ -402,3 +402,34 @@ func TestReload(t *testing.T) {
 		t.Errorf("a script that came later ran for %q", got)
 	}
 }
+
+// A daemon that is told to end in the middle of the first autostart leaves the
+// rest to the next one.
+func TestAutostartThatIsCutShort(t *testing.T) {
+	t.Parallel()
+	r := started(t)
+	ref := r.define(natNet("default", 0))
+	if err := r.d.SetAutostart(t.Context(), ref, true); err != nil {
+		t.Fatal(err)
+	}
+	r.close()
+	if err := os.Remove(filepath.Join(r.dirs.State, "autostarted")); err != nil {
+		t.Fatal(err)
+	}
+	r.d = driver.New(r.config())
+	if err := r.d.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	g := newGate(r, "dnsmasq start")
+	go func() { <-g.reached; cancel() }()
+	r.d.StartAll(ctx)
+	if r.active(ref) {
+		t.Fatal("active though its start was cut short")
+	}
+	r.host.Before = nil
+	r.reopen()
+	if !r.active(ref) {
+		t.Error("the next daemon did not start it")
+	}
+}

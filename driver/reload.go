@@ -47,6 +47,9 @@ func (d *Driver) StartAll(ctx context.Context) {
 		n.job.Store(&job{what: "starting", since: time.Now()})
 		d.autostart(ctx, n)
 	})
+	if ctx.Err() != nil && len(held) > 0 { // cut short: the next start goes on
+		d.warn("removing the autostart marker", Ref{}, remove(d.dirs.autostarted()))
+	}
 }
 
 // holdAutostart takes the turns of the networks that StartAll is to start.

@@ -45,9 +45,7 @@ func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next
 		return nil
 	}
 	d.log.Debug("taking back a failed start", "network", n.ref.Name, "err", err)
-	ctx, cancel := d.persist(ctx)
-	defer cancel()
-	return errors.Join(err, d.takeDown(ctx, n, next.live, undo.ops))
+	return errors.Join(err, d.takeDown(context.WithoutCancel(ctx), n, next.live, undo.ops))
 }
 
 func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *record) error {

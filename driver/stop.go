@@ -29,8 +29,7 @@ func (d *Driver) Destroy(ctx context.Context, net Ref) error {
 // stop takes a running network down, whoever started it, and sets what is left
 // of it: the persistent network, or none.
 func (d *Driver) stop(ctx context.Context, n *network, v *view) {
-	ctx, cancel := d.persist(ctx)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	d.warn("stopping the network", n.ref, d.takeDown(ctx, n, v.live, d.undoOps(n, v.live)))
 	if v.persistent() {
 		n.view.Store(&view{config: v.config, autostart: v.autostart})
@@ -53,7 +52,8 @@ func (d *Driver) undoOps(n *network, live *xml.Network) []plan.Op {
 }
 
 // takeDown takes a network back in libvirt's order: status file, host, ports,
-// hook. It goes on after errors and returns them all.
+// hook. It goes on after errors and returns them all. Scripts may take as long
+// as they like.
 func (d *Driver) takeDown(ctx context.Context, n *network, live *xml.Network, undo []plan.Op) error {
 	errs := []error{remove(d.dirs.status(n.ref.Name))}
 	errs = append(errs, d.unwind(ctx, n.ref, undo)...)
@@ -64,16 +64,23 @@ func (d *Driver) takeDown(ctx context.Context, n *network, live *xml.Network, un
 	return errors.Join(errs...)
 }
 
-// unwind runs undo ops, all of them.
+// unwind runs undo ops, all of them, even where ctx has ended. Each has its own
+// deadline, so that one that hangs does not keep the others from their work.
 func (d *Driver) unwind(ctx context.Context, ref Ref, undo []plan.Op) []error {
 	var errs []error
 	for _, op := range undo {
 		d.log.Debug("undo", "network", ref.Name, "step", op.String())
-		if err := d.sys.Run(ctx, op); err != nil {
+		if err := d.undo(ctx, op); err != nil {
 			errs = append(errs, fmt.Errorf("taking back network %q: %s: %w", ref.Name, op, err))
 		}
 	}
 	return errs
+}
+
+func (d *Driver) undo(ctx context.Context, op plan.Op) error {
+	ctx, cancel := d.persist(ctx)
+	defer cancel()
+	return d.sys.Run(ctx, op)
 }
 
 // persist returns a context for work that must be done even though the caller
