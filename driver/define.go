@@ -72,6 +72,9 @@ func (d *Driver) receive(doc string, validate bool) (*xml.Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.checkPool(def); err != nil {
+		return nil, err
+	}
 	if def.UUID == (xml.UUID{}) {
 		if def.UUID, err = d.newUUID(); err != nil {
 			return nil, err

@@ -4,15 +4,38 @@ import (
 	"context"
 
 	"github.com/virbr/virbr/hooks"
+	"github.com/virbr/virbr/xml"
 )
 
-// hook runs people's scripts for a network whose running definition is in v,
-// and marks v when they did.
+// hook runs people's scripts for a network as it is in v: its running
+// definition, or else the persistent one. It marks v when they did.
 func (d *Driver) hook(ctx context.Context, n *network, op hooks.Op, v *view) error {
+	return d.script(ctx, n, op, v, nil)
+}
+
+// portHook runs people's scripts for a port of a running network. The first that
+// ran marks the network, also on disk.
+func (d *Driver) portHook(ctx context.Context, n *network, op hooks.Op, v *view, p *xml.Port) error {
+	tainted := v.status.tainted
+	if err := d.script(ctx, n, op, v, p); err != nil {
+		return err
+	}
+	if v.status.tainted != tainted {
+		d.warn("marking that a hook ran", n.ref, d.saveStatus(v))
+	}
+	return nil
+}
+
+// script runs people's scripts; port is nil if it is not about one.
+func (d *Driver) script(ctx context.Context, n *network, op hooks.Op, v *view, port *xml.Port) error {
 	if !d.hooks.Present() {
 		return nil
 	}
-	ran, err := d.hooks.Network(ctx, n.ref.Name, op, hooks.Document(v.live.FormatIndent(1, 0), ""))
+	about := ""
+	if port != nil {
+		about = port.FormatIndent(1)
+	}
+	ran, err := d.hooks.Network(ctx, n.ref.Name, op, hooks.Document(v.def().FormatIndent(1, 0), about))
 	if err != nil {
 		return &Error{Kind: KindHook, Msg: err.Error(), Err: err}
 	}

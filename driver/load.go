@@ -41,6 +41,7 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 	d.loadAll(d.dirs.Config, func(name string) error { return d.loadConfig(ctx, name) })
 	d.buryDead(ctx, facts)
 	d.sweep(ctx)
+	d.reclaimPorts(ctx)
 	d.refresh(ctx, facts)
 	first, err := d.markStarted()
 	if err != nil {
@@ -94,7 +95,9 @@ func (d *Driver) loadStatus(name string) error {
 		return &Error{Kind: KindInternal, Msg: fmt.Sprintf("network '%s' was read already", name)}
 	}
 	defer n.end()
-	n.view.Store(&view{live: s.Network, status: takeStatus(s)})
+	v := &view{live: s.Network, status: takeStatus(s)}
+	d.loadPorts(name, v)
+	n.view.Store(v)
 	return nil
 }
 

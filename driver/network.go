@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -32,6 +33,9 @@ type view struct {
 
 	autostart bool
 	status    status // of the running network
+
+	ports  ports          // of the running network
+	guests dnsmasq.Guests // what the running network's guest file holds; nil: not read yet, or none
 }
 
 // def returns the definition that counts: the running one, else the

@@ -16,6 +16,9 @@ type System interface {
 	Run(ctx context.Context, op plan.Op) error
 	// DnsmasqAlive reports whether the pid file names a running dnsmasq.
 	DnsmasqAlive(pidFile string) bool
+	// VirtualFunction reports whether a PCI device is an SR-IOV virtual
+	// function.
+	VirtualFunction(addr xml.PCIAddress) bool
 	// Reload has a running dnsmasq read its hosts files again (SIGHUP).
 	Reload(pidFile string) error
 }

@@ -164,8 +164,12 @@ func (g *Plug) parseHostdev(el *node) (err error) {
 }
 
 // Format writes the port in libvirt's canonical form, ending in a newline.
-func (p *Port) Format() string {
-	out := &printer{}
+func (p *Port) Format() string { return p.FormatIndent(0) }
+
+// FormatIndent is Format for a port inside another document: every line is
+// indented by level times two spaces.
+func (p *Port) FormatIndent(level int) string {
+	out := &printer{level: level}
 	out.open("networkport", &attrs{})
 	out.leaf("uuid", p.UUID.String())
 	out.open("owner", &attrs{})

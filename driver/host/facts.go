@@ -27,7 +27,7 @@ func (h *Host) Facts(ctx context.Context) (plan.Facts, error) {
 	if err != nil {
 		return plan.Facts{}, err
 	}
-	facts := plan.Facts{Links: links, AcceptRA: map[string]int{}, VFs: virtualFunctions(links)}
+	facts := plan.Facts{Links: links, AcceptRA: map[string]int{}, VFs: h.sysfs.virtualFunctions(links)}
 	if _, err := os.Stat(path.Join(sysctlRoot, "net/ipv6")); errors.Is(err, fs.ErrNotExist) {
 		facts.NoIPv6 = true
 	}

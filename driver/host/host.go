@@ -32,6 +32,10 @@ type Config struct {
 	// SystemBus is the D-Bus address of firewalld and systemd-resolved.
 	// "": the system's own bus, and none where its socket is missing.
 	SystemBus string
+
+	// Sysfs is where SR-IOV devices are looked up. "": /sys. In a tree of a
+	// test's own any link may be a physical function.
+	Sysfs string
 }
 
 // Host is this machine, in the network namespace of the thread that called New.
@@ -44,6 +48,7 @@ type Host struct {
 	tc    *netlink.Handle // queues and filters
 	fw    *fwnetlink.Conn
 	fd    int // a socket to ask for indexes
+	sysfs sysfs
 
 	bus     bus
 	dnsmasq dnsmasqProbe
@@ -60,7 +65,7 @@ func New(cfg Config) (*Host, error) {
 	if err := checkHelper(cfg.LeaseHelper); err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, log: cfg.Log, fd: -1}
+	h := &Host{cfg: cfg, log: cfg.Log, sysfs: sysfs{root: cfg.Sysfs}, fd: -1}
 	h.bus.address = cfg.SystemBus
 	if err := h.open(); err != nil {
 		h.Close()

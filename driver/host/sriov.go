@@ -10,25 +10,39 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// netClass is where sysfs lists netdevs.
-const netClass = "/sys/class/net"
+// sysfs is where the kernel lists devices; root is "" for /sys.
+type sysfs struct{ root string }
+
+func (s sysfs) path(elem ...string) string {
+	if s.root == "" {
+		return filepath.Join(append([]string{"/sys"}, elem...)...)
+	}
+	return filepath.Join(append([]string{s.root}, elem...)...)
+}
 
 // maxVFs is more than PCI allows (TotalVFs is 16 bits), so a loop ends.
 const maxVFs = 1 << 16
 
 // virtualFunctions returns the virtual functions of each physical function. Only
-// hardware can be one.
-func virtualFunctions(links map[string]plan.Link) map[string][]plan.VF {
+// hardware can be one, but in a test's own tree.
+func (s sysfs) virtualFunctions(links map[string]plan.Link) map[string][]plan.VF {
 	vfs := map[string][]plan.VF{}
 	for name, link := range links {
-		if link.Kind != "" || name == "lo" || checkLink(name) != nil {
+		if link.Kind != "" && s.root == "" || name == "lo" || checkLink(name) != nil {
 			continue
 		}
-		if list := functionsOf(filepath.Join(netClass, name, "device")); list != nil {
+		if list := functionsOf(s.path("class/net", name, "device")); list != nil {
 			vfs[name] = list
 		}
 	}
 	return vfs
+}
+
+// VirtualFunction reports whether a PCI device is an SR-IOV virtual function: it
+// has a link to its physical function.
+func (h *Host) VirtualFunction(addr xml.PCIAddress) bool {
+	_, err := os.Lstat(h.sysfs.path("bus/pci/devices", addr.String(), "physfn"))
+	return err == nil
 }
 
 // functionsOf returns the virtual functions of a PCI device, in the order of

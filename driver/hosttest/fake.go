@@ -15,6 +15,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
 )
 
 var _ driver.System = (*Fake)(nil)
@@ -26,6 +27,10 @@ type Fake struct {
 	// before the first use.
 	Before func(ctx context.Context, line string) error
 
+	// VFs are the virtual functions of physical functions, as in plan.Facts. Set
+	// it before the first use.
+	VFs map[string][]plan.VF
+
 	mu      sync.Mutex // guards what follows
 	lines   []string
 	links   map[string]*link
@@ -33,6 +38,7 @@ type Fake struct {
 	rules   map[string]bool
 	zones   map[string]string
 	shaped  map[string]bool
+	classes map[string]string // bridge and class to what the class is
 	serving map[string]string // pid file to bridge
 	sysctls map[string]string
 }
@@ -51,6 +57,7 @@ func New() *Fake {
 		rules:   make(map[string]bool),
 		zones:   make(map[string]string),
 		shaped:  make(map[string]bool),
+		classes: make(map[string]string),
 		serving: make(map[string]string),
 		sysctls: make(map[string]string),
 	}
@@ -66,6 +73,7 @@ func (f *Fake) Facts(ctx context.Context) (plan.Facts, error) {
 	facts := plan.Facts{
 		Links:   make(map[string]plan.Link),
 		Routes:  slices.Clone(f.routes),
+		VFs:     f.VFs,
 		Dnsmasq: plan.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
 	}
 	for name, l := range f.links {
@@ -146,6 +154,9 @@ func (f *Fake) serve(op plan.Op) error {
 		f.shaped[o.Bridge] = true
 	case plan.UnshapeNetwork:
 		delete(f.shaped, o.Bridge)
+		maps.DeleteFunc(f.classes, func(class, _ string) bool { return strings.HasPrefix(class, o.Bridge+" ") })
+	case plan.ShapePort, plan.UnshapePort, plan.SetDefaultRate:
+		return f.shape(o)
 	case plan.FillChecksums, plan.UnfillChecksums, plan.RegisterDNS:
 	case plan.WriteFile:
 		if err := os.MkdirAll(filepath.Dir(o.Path), 0o755); err != nil {
@@ -165,6 +176,25 @@ func (f *Fake) serve(op plan.Op) error {
 	return nil
 }
 
+// shape keeps the classes of shaped bridges.
+func (f *Fake) shape(op plan.Op) error {
+	switch o := op.(type) {
+	case plan.ShapePort:
+		if !f.shaped[o.Bridge] {
+			return syscall.ENOENT
+		}
+		f.classes[fmt.Sprintf("%s %d", o.Bridge, o.Class)] = fmt.Sprintf("%s floor %d ceil %d average %d", o.MAC, o.Floor, o.Ceil, o.Average)
+	case plan.UnshapePort:
+		delete(f.classes, fmt.Sprintf("%s %d", o.Bridge, o.Class))
+	case plan.SetDefaultRate:
+		if !f.shaped[o.Bridge] {
+			return syscall.ENOENT
+		}
+		f.classes[o.Bridge+" 2"] = fmt.Sprintf("rate %d", o.Rate)
+	}
+	return nil
+}
+
 func (f *Fake) onLink(name string, do func(*link)) error {
 	l := f.links[name]
 	if l == nil {
@@ -172,6 +202,18 @@ func (f *Fake) onLink(name string, do func(*link)) error {
 	}
 	do(l)
 	return nil
+}
+
+// VirtualFunction reports whether a device is one of VFs.
+func (f *Fake) VirtualFunction(addr xml.PCIAddress) bool {
+	for _, list := range f.VFs {
+		for _, vf := range list {
+			if vf.PCI == addr {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // DnsmasqAlive reports whether an op started the dnsmasq and none ended it.
@@ -240,6 +282,9 @@ func (f *Fake) State() string {
 	}
 	for bridge := range f.shaped {
 		lines = append(lines, "limits "+bridge)
+	}
+	for class, what := range f.classes {
+		lines = append(lines, "class "+class+" "+what)
 	}
 	for _, bridge := range slices.Sorted(maps.Values(f.serving)) {
 		lines = append(lines, "dnsmasq "+bridge)
