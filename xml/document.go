@@ -5,8 +5,8 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // What a document may cost us. libvirt's RPC caps strings at 4 MiB and libxml2
@@ -44,7 +44,7 @@ func parseAny(doc []byte) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{src: text, line: 1}
+	b := &builder{src: text, line: 1, bound: make(map[string][]string)}
 	b.dec = xml.NewDecoder(bytes.NewReader(text))
 	b.dec.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil }
 	return b.run()
@@ -60,7 +60,7 @@ type builder struct {
 	nodes  int
 	root   *node
 	stack  []*node
-	scopes []map[string]string // per open element; nil: nothing declared
+	bound  map[string][]string // prefix to URIs, the innermost last
 }
 
 func (b *builder) run() (*node, error) {
@@ -156,23 +156,18 @@ func (b *builder) start(t xml.StartElement) error {
 // the element and of its attributes. A prefix that nobody declared stays part
 // of the name, as in libxml2.
 func (b *builder) attributes(n *node, attrs []xml.Attr) error {
-	var scope map[string]string
 	for _, a := range attrs {
 		prefix, ok := declares(a.Name)
 		if !ok {
 			n.attrs = append(n.attrs, attribute{prefix: a.Name.Space, name: a.Name.Local, value: a.Value})
 			continue
 		}
-		if scope == nil {
-			scope = make(map[string]string)
-		}
-		if _, dup := scope[prefix]; dup {
+		if slices.ContainsFunc(n.decls, func(d declaration) bool { return d.prefix == prefix }) {
 			return b.redefined(a.Name)
 		}
-		scope[prefix] = a.Value
 		n.decls = append(n.decls, declaration{prefix: prefix, uri: a.Value})
+		b.bound[prefix] = append(b.bound[prefix], a.Value)
 	}
-	b.scopes = append(b.scopes, scope)
 	n.prefix, n.name, n.space = b.resolve(n.prefix, n.name, true)
 	for i := range n.attrs {
 		a := &n.attrs[i]
@@ -219,10 +214,8 @@ func (b *builder) resolve(prefix, name string, element bool) (string, string, st
 	if prefix == "" && !element {
 		return "", name, ""
 	}
-	for i := len(b.scopes) - 1; i >= 0; i-- {
-		if uri, ok := b.scopes[i][prefix]; ok {
-			return prefix, name, uri
-		}
+	if uris := b.bound[prefix]; len(uris) > 0 {
+		return prefix, name, uris[len(uris)-1]
 	}
 	if prefix == "" {
 		return "", name, ""
@@ -259,7 +252,9 @@ func (b *builder) end(t xml.EndElement) error {
 			"Opening and ending tag mismatch: %s line %d and %s", top.qname(), top.line, q)
 	}
 	b.stack = b.stack[:len(b.stack)-1]
-	b.scopes = b.scopes[:len(b.scopes)-1]
+	for _, d := range top.decls {
+		b.bound[d.prefix] = b.bound[d.prefix][:len(b.bound[d.prefix])-1]
+	}
 	return nil
 }
 
@@ -408,62 +403,4 @@ func (b *builder) checkRefs() error {
 		i += len("&#")
 	}
 	return nil
-}
-
-// decodeText brings a document to UTF-8 with plain line feeds.
-func decodeText(doc []byte) ([]byte, error) {
-	doc = bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf"))
-	switch enc := declaredEncoding(doc); enc {
-	case "", "utf-8", "utf8", "us-ascii", "ascii":
-	case "iso-8859-1", "latin1", "iso-latin-1":
-		doc = fromLatin1(doc)
-	default:
-		return nil, syntaxError(doc, 0, "Unsupported encoding %s", enc)
-	}
-	for i := 0; i < len(doc); {
-		if doc[i] < utf8.RuneSelf {
-			i++
-			continue
-		}
-		r, size := utf8.DecodeRune(doc[i:])
-		if r == utf8.RuneError && size == 1 {
-			return nil, syntaxError(doc, i, "Input is not proper UTF-8, indicate encoding !\nBytes:%s", hexBytes(doc[i:]))
-		}
-		i += size
-	}
-	if bytes.IndexByte(doc, '\r') >= 0 {
-		doc = bytes.ReplaceAll(doc, []byte("\r\n"), []byte("\n"))
-		doc = bytes.ReplaceAll(doc, []byte("\r"), []byte("\n"))
-	}
-	return doc, nil
-}
-
-// declaredEncoding returns the encoding of an XML declaration in lower case;
-// "" if there is none.
-func declaredEncoding(doc []byte) string {
-	if !bytes.HasPrefix(doc, []byte("<?xml")) {
-		return ""
-	}
-	decl, _, ok := bytes.Cut(doc, []byte("?>"))
-	if !ok {
-		return ""
-	}
-	_, value, ok := bytes.Cut(decl, []byte("encoding"))
-	value = bytes.TrimLeft(value, " \t\r\n=")
-	if !ok || len(value) == 0 {
-		return ""
-	}
-	name, _, ok := bytes.Cut(value[1:], value[:1])
-	if !ok {
-		return ""
-	}
-	return strings.ToLower(string(name))
-}
-
-func fromLatin1(doc []byte) []byte {
-	out := make([]byte, 0, len(doc)+len(doc)/8)
-	for _, c := range doc {
-		out = utf8.AppendRune(out, rune(c))
-	}
-	return out
 }

@@ -137,3 +137,20 @@ func TestAttributeSpace(t *testing.T) {
 		t.Errorf("value is %q, want %q", got, want)
 	}
 }
+
+// TestManyNamespaces has deep nesting and many declarations at once, which must
+// not cost time by their product.
+func TestManyNamespaces(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString("<network><name>n</name><metadata><m:m xmlns:m='urn:m'>")
+	for range 200 {
+		b.WriteString("<d" + strings.ReplaceAll(manyAttributes(60), " a", " xmlns:a") + ">")
+	}
+	b.WriteString(strings.Repeat("<e xmlns:a1='2' xmlns:x='y'/>", 8_000) + strings.Repeat("</d>", 200))
+	b.WriteString("</m:m></metadata></network>")
+	n := mustParse(t, b.String())
+	if !n.Clone().Metadata.Equal(n.Metadata) {
+		t.Error("the clone differs")
+	}
+}

@@ -10,7 +10,7 @@ import (
 
 // maxMetadata bounds what <metadata> may grow to, in bytes: a definition must
 // stay readable, and documents have a limit.
-const maxMetadata = maxDocument / 2
+const maxMetadata = maxDocument / 4
 
 // Metadata is the <metadata> element: one child element a namespace. It is kept
 // as it was written. A nil Metadata is an absent one.
@@ -24,51 +24,55 @@ func (n *Network) parseMetadata(root *node) error {
 		return nil
 	}
 	kept := el.clone()
+	redeclare(kept)
 	seen := make(map[string]bool)
 	kept.children = slices.DeleteFunc(kept.children, func(c *node) bool {
 		drop := c.kind != elementNode || c.space == "" || seen[c.space]
 		seen[c.space] = true
 		return drop
 	})
-	redeclare(kept)
 	n.Metadata = &Metadata{root: kept}
+	if len(n.Metadata.String()) > maxMetadata {
+		return tooLarge(el, n.Name)
+	}
 	return nil
+}
+
+func tooLarge(el *node, network string) error {
+	return el.fail(KindInvalidArg, OriginNetwork, "metadata of network '%s' is larger than %d bytes", network, maxMetadata)
 }
 
 // redeclare declares on the root what the tree uses and only elements outside
 // of it declared.
-func redeclare(root *node) { root.bind(root, make(map[string]string)) }
+func redeclare(root *node) { root.bind(root, make(map[string][]string)) }
 
-func (n *node) bind(root *node, outer map[string]string) {
+// bind walks over a tree with what is declared: prefix to URIs, the innermost
+// last.
+func (n *node) bind(root *node, bound map[string][]string) {
 	if n.kind != elementNode {
 		return
 	}
-	scope := outer
-	if len(n.decls) > 0 {
-		scope = make(map[string]string, len(outer)+len(n.decls))
-		for prefix, uri := range outer {
-			scope[prefix] = uri
-		}
-		for _, d := range n.decls {
-			scope[d.prefix] = d.uri
-		}
+	own := n.decls
+	for _, d := range own {
+		bound[d.prefix] = append(bound[d.prefix], d.uri)
 	}
 	need := func(prefix, uri string) {
-		if uri == "" || uri == xmlNamespace || scope[prefix] == uri {
+		uris := bound[prefix]
+		if uri == "" || uri == xmlNamespace || len(uris) > 0 {
 			return
 		}
-		scope[prefix] = uri
-		declared := func(d declaration) bool { return d.prefix == prefix }
-		if !slices.ContainsFunc(root.decls, declared) {
-			root.decls = append(root.decls, declaration{prefix: prefix, uri: uri})
-		}
+		bound[prefix] = append(uris, uri)
+		root.decls = append(root.decls, declaration{prefix: prefix, uri: uri})
 	}
 	need(n.prefix, n.space)
 	for _, a := range n.attrs {
 		need(a.prefix, a.space)
 	}
 	for _, c := range n.children {
-		c.bind(root, scope)
+		c.bind(root, bound)
+	}
+	for _, d := range own {
+		bound[d.prefix] = bound[d.prefix][:len(bound[d.prefix])-1]
 	}
 }
 
@@ -161,7 +165,7 @@ func (n *Network) SetMetadata(uri, key, text string) error {
 		m = nil
 	}
 	if len(m.String()) > maxMetadata {
-		return el.fail(KindInvalidArg, OriginNetwork, "metadata of network '%s' is larger than %d bytes", n.Name, maxMetadata)
+		return tooLarge(el, n.Name)
 	}
 	n.Metadata = m
 	return nil
@@ -178,12 +182,19 @@ func newElement(uri, key, text string) (*node, error) {
 	if slices.ContainsFunc([]rune(uri), func(r rune) bool { return !isChar(r) || unicode.IsControl(r) }) {
 		return nil, el.fail(KindInvalidArg, OriginXML, "metadata namespace holds a control character")
 	}
-	if slices.ContainsFunc(el.decls, func(d declaration) bool { return d.prefix == key }) || key == "xml" || key == "xmlns" {
+	if el.declares(key) || key == "xml" || key == "xmlns" {
 		return nil, el.fail(KindInternal, OriginXML, "failed to create a new XML namespace")
 	}
 	el.decls = append(el.decls, declaration{prefix: key, uri: uri})
 	el.adopt(key, uri)
 	return el, nil
+}
+
+// declares reports whether an element of the tree declares a prefix: what is
+// put into a namespace by that prefix would end up in another.
+func (n *node) declares(prefix string) bool {
+	return slices.ContainsFunc(n.decls, func(d declaration) bool { return d.prefix == prefix }) ||
+		slices.ContainsFunc(n.children, func(c *node) bool { return c.declares(prefix) })
 }
 
 // adopt puts the elements that are in no namespace into one.
@@ -194,7 +205,6 @@ func (n *node) adopt(prefix, uri string) {
 	if n.space == "" && !strings.Contains(n.name, ":") {
 		n.prefix, n.space = prefix, uri
 	}
-	n.decls = slices.DeleteFunc(n.decls, func(d declaration) bool { return d.prefix == prefix && d.uri != uri })
 	for _, c := range n.children {
 		c.adopt(prefix, uri)
 	}

@@ -2,7 +2,6 @@ package xml
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 )
 
@@ -130,13 +129,4 @@ func (f *Forward) formatPool(p *printer, flags FormatFlags) {
 func (a *PCIAddress) attrs(list *attrs) *attrs {
 	return list.put("domain", fmt.Sprintf("0x%04x", a.Domain)).put("bus", fmt.Sprintf("0x%02x", a.Bus)).
 		put("slot", fmt.Sprintf("0x%02x", a.Slot)).put("function", fmt.Sprintf("0x%d", a.Function))
-}
-
-// hasNetdev returns the first netdev of the pool, "" if there is none.
-func (f *Forward) hasNetdev() string {
-	i := slices.IndexFunc(f.Interfaces, func(in ForwardInterface) bool { return in.PCI == nil })
-	if i < 0 {
-		return ""
-	}
-	return f.Interfaces[i].Dev
 }

@@ -17,7 +17,7 @@ const (
 func (n *Network) Validate() error {
 	for _, check := range []func() error{
 		n.validateElements, n.validateBandwidth, n.validatePool, n.validateDHCP,
-		n.validateGroups, n.validateCreate, n.validateAdvertise,
+		n.validateGroups, n.validateCreate, n.validateAdvertise, n.validateSize,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -169,6 +169,18 @@ func (n *Network) validateAdvertise() error {
 	})
 	if clash >= 0 {
 		return unfit("advprefix '%s' in network '%s' overlaps with <ip address='%s'>", a.Prefix, n.Name, formatAddr(n.IPs[clash].Address))
+	}
+	return nil
+}
+
+// maxDefinition bounds the canonical form, in bytes. It can be longer than the
+// document, and must be readable from a file, where metadata may have grown,
+// too.
+const maxDefinition = maxDocument / 2
+
+func (n *Network) validateSize() error {
+	if len(n.FormatIndent(1, 0)) > maxDefinition {
+		return (*node)(nil).fail(KindInvalidArg, OriginNetwork, "definition of network '%s' is larger than %d bytes", n.Name, maxDefinition)
 	}
 	return nil
 }

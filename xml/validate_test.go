@@ -1,6 +1,9 @@
 package xml
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func mustParse(t *testing.T, doc string) *Network {
 	t.Helper()
@@ -84,5 +87,17 @@ func TestBridgeTemplate(t *testing.T) {
 		if template != tt.template || ok != tt.ok {
 			t.Errorf("BridgeTemplate(%q) = %q, %v, want %q, %v", tt.name, template, ok, tt.template, tt.ok)
 		}
+	}
+}
+
+// TestValidateSize: a definition whose canonical form would be too long to be
+// read again is refused when it is defined.
+func TestValidateSize(t *testing.T) {
+	t.Parallel()
+	n := mustParse(t, inside("<description>"+strings.Repeat("'", 400_000)+"</description>"))
+	wantRefusal(t, n.Validate(), KindInvalidArg, "definition of network 'n' is larger than 2097152 bytes")
+	n.Description = n.Description[:300_000]
+	if err := n.Validate(); err != nil {
+		t.Errorf("refused: %v", err)
 	}
 }
