@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds what a test waits for. Nothing is expected to take so long.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // conn is a client that does what it is told, right or wrong.
 type conn struct {

@@ -2,7 +2,6 @@ package rpc_test
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
 	"testing"
 
@@ -113,22 +112,17 @@ func TestEventRegistration(t *testing.T) {
 func TestEventAfterReply(t *testing.T) {
 	t.Parallel()
 	s, socket := serveServer(t, rpc.Config{Networks: newFake()})
-	stop := make(chan struct{})
-	var flood sync.WaitGroup
-	flood.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				s.Publish(driver.Event{Kind: driver.EventStarted})
-				runtime.Gosched()
-			}
-		}
-	})
-	for range 100 {
+	for range 50 {
 		c := login(t, socket)
+		var flood sync.WaitGroup
+		flood.Go(func() {
+			for range 1000 { // fewer than a client's queue holds
+				s.Publish(driver.Event{Kind: driver.EventStarted})
+			}
+		})
 		id := listen(c, 0, nil) // which wants the reply to be the next frame
+		flood.Wait()
+		s.Publish(driver.Event{Kind: driver.EventStarted})
 		_, payload := c.next()
 		var got proto.Lifecycle
 		if decode(t, payload, &got); got.CallbackID != id {
@@ -136,8 +130,6 @@ func TestEventAfterReply(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	close(stop)
-	flood.Wait()
 }
 
 // TestEventListeners: a thousand listeners, of which one does not read and one

@@ -77,13 +77,8 @@ func (f *fake) List(_ context.Context, filter driver.ListFilter) ([]driver.Ref, 
 	defer f.enter("List")()
 	refs := []driver.Ref{}
 	either := func(yes, no driver.ListFilter, is bool) bool {
-		switch filter & (yes | no) {
-		case yes:
-			return is
-		case no:
-			return !is
-		}
-		return true
+		wanted := filter & (yes | no)
+		return wanted != yes && wanted != no || wanted == yes && is || wanted == no && !is
 	}
 	for _, n := range f.nets {
 		if either(driver.ListActive, driver.ListInactive, n.active) &&
