@@ -71,8 +71,7 @@ func (e *encoder) match(m firewall.Match) {
 	}
 }
 
-// load puts a field into register 1. The address fields limit the rule to their
-// family first, as the table sees both.
+// load puts a field into register 1.
 func (e *encoder) load(f firewall.Field) {
 	switch f {
 	case firewall.InName:
@@ -84,65 +83,61 @@ func (e *encoder) load(f firewall.Field) {
 	case firewall.State:
 		e.add(&expr.Ct{Key: expr.CtKeySTATE, Register: 1})
 	case firewall.Source4, firewall.Dest4, firewall.Source6, firewall.Dest6:
-		offset, size := header(f)
-		e.payload(offset, size)
+		at := addresses[f]
+		e.address(at, at.size)
 	default:
 		e.fail("encoding %q: unknown field", f)
 	}
 }
 
-// header returns where an address is in the network header, in bytes.
-func header(f firewall.Field) (offset, size uint32) {
-	switch f {
-	case firewall.Source4:
-		return 12, 4
-	case firewall.Dest4:
-		return 16, 4
-	case firewall.Source6:
-		return 8, 16
-	default: // Dest6
-		return 24, 16
-	}
+// place is where an address is in the network header, in bytes.
+type place struct {
+	family       byte
+	offset, size uint32
 }
 
-// payload loads bytes of an address. IPv6 addresses start at 8 or 24, IPv4 ones
-// at 12 or 16.
-func (e *encoder) payload(offset, size uint32) {
-	family := byte(unix.NFPROTO_IPV4)
-	if offset == 8 || offset == 24 {
-		family = unix.NFPROTO_IPV6
-	}
-	if e.family != family {
-		e.family = family
+// addresses are the places of the addresses (RFC 791, RFC 8200).
+var addresses = map[firewall.Field]place{
+	firewall.Source4: {unix.NFPROTO_IPV4, 12, 4},
+	firewall.Dest4:   {unix.NFPROTO_IPV4, 16, 4},
+	firewall.Source6: {unix.NFPROTO_IPV6, 8, 16},
+	firewall.Dest6:   {unix.NFPROTO_IPV6, 24, 16},
+}
+
+// address loads the first bytes of an address, and limits the rule to its family
+// first, as the table sees both.
+func (e *encoder) address(at place, size uint32) {
+	if e.family != at.family {
+		e.family = at.family
 		e.add(
 			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{at.family}},
 		)
 	}
-	e.add(&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: size})
+	e.add(&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: at.offset, Len: size})
 }
 
 // prefix compares an address with a subnet: whole bytes directly, else masked.
 func (e *encoder) prefix(f firewall.Field, p netip.Prefix) {
-	offset, size := header(f)
+	at := addresses[f]
 	want := p.Addr().AsSlice()
-	if len(want) != int(size) {
+	if len(want) != int(at.size) {
 		e.fail("encoding %s %s: wrong family", f, p)
 		return
 	}
 	if p.Bits()%8 == 0 {
 		n := p.Bits() / 8
-		e.payload(offset, uint32(n))
+		e.address(at, uint32(n))
 		e.add(&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: want[:n]})
 		return
 	}
-	mask := make([]byte, size)
+	mask := make([]byte, at.size)
 	for i := range p.Bits() {
 		mask[i/8] |= 0x80 >> (i % 8)
 	}
-	e.payload(offset, size)
+	e.address(at, at.size)
 	e.add(
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: size, Mask: mask, Xor: make([]byte, size)},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: at.size, Mask: mask, Xor: make([]byte, at.size)},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: want},
 	)
 }
