@@ -30,7 +30,8 @@ type bus struct {
 	conn *dbus.Conn
 }
 
-// connect returns the connection; errNoService: there is no bus.
+// connect returns the connection; errNoService: there is no bus, or none that
+// takes us. One that does not answer is another error.
 func (b *bus) connect(ctx context.Context) (*dbus.Conn, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -44,12 +45,32 @@ func (b *bus) connect(ctx context.Context) (*dbus.Conn, error) {
 		}
 		address = "unix:path=" + busSocket
 	}
-	// The connection outlives the call that needs it first.
-	conn, err := dbus.Connect(address, dbus.WithContext(context.WithoutCancel(ctx)))
+	conn, err := dial(ctx, address)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoService, err)
+		return nil, err
 	}
 	b.conn = conn
+	return conn, nil
+}
+
+// dial connects to a bus. The connection outlives the call that needs it first,
+// but a bus that does not answer does not hold that call for ever.
+func dial(ctx context.Context, address string) (*dbus.Conn, error) {
+	patience, over := context.WithTimeout(ctx, busPatience)
+	defer over()
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(patience, end)
+	conn, err := dbus.Connect(address, dbus.WithContext(life))
+	switch {
+	case !stop(): // in vain, or cut off at once
+		if err == nil {
+			_ = conn.Close()
+		}
+		return nil, fmt.Errorf("connecting to the system bus: %w", patience.Err())
+	case err != nil:
+		end()
+		return nil, fmt.Errorf("%w: %w", errNoService, err)
+	}
 	return conn, nil
 }
 

@@ -195,6 +195,22 @@ func (h *Host) launch(ctx context.Context, path string, op plan.StartDnsmasq) er
 	return opError("starting dnsmasq for", op.Bridge, err)
 }
 
+// signalDnsmasq asks the dnsmasq of a pid file to leave.
+func (h *Host) signalDnsmasq(op plan.SignalDnsmasq) error {
+	const doing = "ending dnsmasq"
+	if err := checkPath(op.PidFile); err != nil {
+		return opError(doing, op.PidFile, err)
+	}
+	p, err := h.openDnsmasq(op.PidFile)
+	if errors.Is(err, errStopped) {
+		return nil
+	} else if err != nil {
+		return opError(doing, op.PidFile, err)
+	}
+	defer p.close()
+	return opError(doing, op.PidFile, p.signal(syscall.SIGTERM))
+}
+
 // stopDnsmasq ends the dnsmasq of a pid file and removes the file. It waits for
 // the process's end itself, so that the next start finds its sockets free.
 func (h *Host) stopDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -49,6 +50,8 @@ type Host struct {
 	fw    *fwnetlink.Conn
 	fd    int // a socket to ask for indexes
 	sysfs sysfs
+
+	unlinks sync.WaitGroup // removals that the kernel has not finished
 
 	bus     bus
 	dnsmasq dnsmasqProbe
@@ -101,6 +104,7 @@ func (h *Host) open() (err error) {
 
 // Close gives back what New opened. What ops did to the host stays.
 func (h *Host) Close() {
+	h.unlinks.Wait()
 	h.nl.close()
 	h.dumps.close()
 	if h.tc != nil {
@@ -140,7 +144,7 @@ func (h *Host) Run(ctx context.Context, op plan.Op) error {
 	case plan.AddBridge:
 		return h.addBridge(op)
 	case plan.DelLink:
-		return h.delLink(op)
+		return h.delLink(ctx, op)
 	case plan.SetMTU:
 		return h.setMTU(op)
 	case plan.SetBridge:
@@ -178,6 +182,8 @@ func (h *Host) runService(ctx context.Context, op plan.Op) error {
 		return h.unsetZone(ctx, op)
 	case plan.StartDnsmasq:
 		return h.startDnsmasq(ctx, op)
+	case plan.SignalDnsmasq:
+		return h.signalDnsmasq(op)
 	case plan.StopDnsmasq:
 		return h.stopDnsmasq(ctx, op)
 	case plan.RegisterDNS:

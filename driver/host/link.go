@@ -77,18 +77,6 @@ func (h *Host) addBridge(op plan.AddBridge) error {
 	return opError("creating bridge", op.Name, err)
 }
 
-func (h *Host) delLink(op plan.DelLink) error {
-	err := checkLink(op.Name)
-	if err == nil {
-		req := h.linkRequest(unix.RTM_DELLINK, 0, nl.NewIfInfomsg(unix.AF_UNSPEC), op.Name)
-		_, err = req.Execute(unix.NETLINK_ROUTE, 0)
-	}
-	if errors.Is(err, syscall.ENODEV) {
-		return nil
-	}
-	return opError("removing link", op.Name, err)
-}
-
 func (h *Host) setMTU(op plan.SetMTU) error {
 	err := h.modify(op.Link, 0, 0, func(req *nl.NetlinkRequest) {
 		req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(op.MTU)))

@@ -1,0 +1,93 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
+)
+
+// delLink removes a link, and returns when it is out of the namespace. The
+// kernel's own work goes on after that, while it waits for its readers
+// (netdev_run_todo): its answer comes tens of milliseconds later, when the name
+// has long been free. That wait is left to a goroutine; Close waits for it.
+func (h *Host) delLink(ctx context.Context, op plan.DelLink) error {
+	const doing = "removing link"
+	if err := checkLink(op.Name); err != nil {
+		return opError(doing, op.Name, err)
+	}
+	index, err := h.index(op.Name)
+	if errors.Is(err, syscall.ENODEV) {
+		return nil
+	} else if err != nil {
+		return opError(doing, op.Name, err)
+	}
+	watch, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{Groups: unix.RTMGRP_LINK})
+	if err != nil {
+		return opError(doing, op.Name, err)
+	}
+	s, err := openSocket(false)
+	if err != nil {
+		return opError(doing, op.Name, errors.Join(err, watch.Close()))
+	}
+	answer := make(chan error, 1)
+	h.unlinks.Go(func() {
+		defer s.close()
+		answer <- unlink(s, index)
+		_ = watch.SetReadDeadline(time.Unix(1, 0)) // the watch is over
+	})
+	gone := make(chan struct{}, 1)
+	h.unlinks.Go(func() {
+		defer func() { _ = watch.Close() }()
+		if sees(watch, index) {
+			gone <- struct{}{}
+		}
+	})
+	select {
+	case <-gone:
+		return nil
+	case err := <-answer:
+		if errors.Is(err, syscall.ENODEV) {
+			return nil
+		}
+		return opError(doing, op.Name, err)
+	case <-ctx.Done():
+		return opError(doing, op.Name, ctx.Err())
+	}
+}
+
+// unlink asks the kernel to remove a link by its index.
+func unlink(s *socket, index int) error {
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(index)
+	req := s.request(unix.RTM_DELLINK, unix.NLM_F_ACK)
+	req.AddData(msg)
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
+
+// sees reports whether the kernel tells that a link has gone, before the watch
+// ends. One that missed messages ends too.
+func sees(watch *netlink.Conn, index int) bool {
+	for {
+		messages, err := watch.Receive()
+		if err != nil {
+			return false
+		}
+		for _, m := range messages {
+			if m.Header.Type != unix.RTM_DELLINK || len(m.Data) < unix.SizeofIfInfomsg {
+				continue
+			}
+			info := nl.DeserializeIfInfomsg(m.Data)
+			if info.Family == unix.AF_UNSPEC && int(info.Index) == index {
+				return true
+			}
+		}
+	}
+}
