@@ -4,7 +4,8 @@
 // Every change is one batch, which the kernel applies as a whole or not at all;
 // no packet sees a state in between. What a change costs does not depend on how
 // many networks there are: only the chains of the networks at hand are read,
-// never the table. Each rule carries a digest of its text in its user data
+// never the table. (The kernel itself looks for loops in the whole table with
+// every change, which takes some two microseconds a network.) Each rule carries a digest of its text in its user data
 // (which nft does not show), so that [Install] can tell which chains are as they
 // should be and leaves those alone, with their counters.
 //
