@@ -5,9 +5,10 @@
 // no packet sees a state in between. What a change costs does not depend on how
 // many networks there are: only the chains of the networks at hand are read,
 // never the table. (The kernel itself looks for loops in the whole table with
-// every change, which takes some two microseconds a network.) Each rule carries a digest of its text in its user data
-// (which nft does not show), so that [Install] can tell which chains are as they
-// should be and leaves those alone, with their counters.
+// every change, which takes some two microseconds a network.) Each rule carries
+// a digest of its text in its user data (which nft does not show), so that
+// [Install] can tell which chains are as they should be and leaves those alone,
+// with their counters.
 //
 // The shared part is checked with every change too: what is missing is made, and
 // base chains that are not as they should be get their rules anew. So a table
