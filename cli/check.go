@@ -78,6 +78,7 @@ func checkFile(path string, schema *schemas.Validator, io IO) []*problem {
 	if err != nil {
 		return complaints(doc, err)
 	}
+	doc.line = root.Line
 	switch root.Name {
 	case "network":
 		return complaints(doc, schema.ValidateNetwork(doc.text), checkNetwork(doc))
@@ -85,8 +86,7 @@ func checkFile(path string, schema *schemas.Validator, io IO) []*problem {
 		_, err := xml.ParsePort(doc.text)
 		return complaints(doc, schema.ValidatePort(doc.text), err)
 	}
-	return complaints(doc, &xml.Error{Kind: xml.KindDetail, Line: root.Line, Msg: fmt.Sprintf(
-		"unexpected root element <%s>, expecting <network> or <networkport>", root.Name)})
+	return complaints(doc, fmt.Errorf("unexpected root element <%s>, expecting <network> or <networkport>", root.Name))
 }
 
 // checkNetwork is everything that is asked of a network beyond the schema.
@@ -104,8 +104,8 @@ func checkNetwork(doc document) error {
 }
 
 // complaints makes one complaint of each error, in the order of lines. Two
-// readers that stumble over the same line complain once: the first has
-// precedence, unless it knows no line.
+// readers that stumble over the same line complain once, the first of them. That
+// does not hold for the line of the whole, where unrelated complaints meet.
 func complaints(doc document, errs ...error) []*problem {
 	var list []*problem
 	for _, err := range flatten(errs) {
@@ -113,7 +113,7 @@ func complaints(doc document, errs ...error) []*problem {
 		if !ok {
 			p = doc.at(err)
 		}
-		sameLine := func(other *problem) bool { return p.Line != 0 && other.Line == p.Line }
+		sameLine := func(other *problem) bool { return p.Line != doc.line && other.Line == p.Line }
 		if !slices.ContainsFunc(list, sameLine) {
 			list = append(list, p)
 		}

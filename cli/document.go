@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ const maxDocument = 4 << 20
 type document struct {
 	name string // as messages show it
 	text []byte
+	line int // where complaints about the whole belong; 0: not known
 }
 
 // readDocument reads a file, or standard input where the path is "-".
@@ -55,9 +57,9 @@ func fileError(path string, err error) error {
 
 // at puts the file's name and the line in front of a complaint.
 func (d document) at(err error) *problem {
-	p := &problem{File: d.name, Message: err.Error()}
+	p := &problem{File: d.name, Line: d.line, Message: err.Error()}
 	if e, ok := errors.AsType[*xml.Error](err); ok {
-		p.Line, p.Message = e.Line, oneLine(e)
+		p.Line, p.Message = cmp.Or(e.Line, d.line), oneLine(e)
 	}
 	return p
 }
