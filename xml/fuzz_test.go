@@ -98,6 +98,7 @@ func FuzzUpdate(f *testing.F) {
 // FuzzMetadata wants metadata that was set to survive writing and reading.
 func FuzzMetadata(f *testing.F) {
 	f.Add("urn:a", "a", "<x><y/>text</x>")
+	f.Add("0", "e\u0372", "<x/>") // a letter of Unicode, but not of XML
 	f.Add("urn:a", "a", "<x xmlns='urn:b' xmlns:c='urn:c' c:d='1'><y xmlns=''/></x>")
 	f.Fuzz(func(t *testing.T, uri, key, text string) {
 		n := mustParse(t, inside("<metadata><k:k xmlns:k='urn:k'/></metadata>"))

@@ -210,16 +210,11 @@ func (n *node) adopt(prefix, uri string) {
 	}
 }
 
-// isNCName is the NCName production of Namespaces in XML 1.0, short of some
-// exotic letters.
+// isNCName reports whether the reader takes s for the name of an element, and
+// for nothing more.
 func isNCName(s string) bool {
-	for i, r := range s {
-		letter := r == '_' || unicode.IsLetter(r)
-		if !letter && (i == 0 || r != '-' && r != '.' && !unicode.IsDigit(r)) {
-			return false
-		}
-	}
-	return s != "" && utf8.ValidString(s)
+	el, err := parseAny([]byte("<" + s + "/>"))
+	return err == nil && el.name == s && !strings.Contains(s, ":")
 }
 
 // maxIndent is libxml2's: deeper levels are not indented further.
