@@ -40,7 +40,7 @@ var rooms = []room{
 	{path: "driver/plan", pure: true, ours: []string{"xml", "dnsmasq", "firewall"},
 		why: "definition and facts in, steps out"},
 	{path: "driver/host", ours: []string{"xml", "firewall", "firewall/netlink", "driver/plan"},
-		theirs: []string{"github.com/google/nftables", "github.com/vishvananda/netlink", "github.com/vishvananda/netns", "github.com/godbus/dbus/v5", "golang.org/x/sys", "golang.org/x/sync"},
+		theirs: []string{"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/vishvananda/netlink", "github.com/vishvananda/netns", "github.com/godbus/dbus/v5", "golang.org/x/sys", "golang.org/x/sync"},
 		why:    "the one door to the system: it runs steps and decides nothing"},
 	{path: "driver", ours: []string{"xml", "schemas", "dnsmasq", "firewall", "hooks", "driver/plan"}, theirs: []string{"golang.org/x/sys", "golang.org/x/sync"},
 		why: "reaches the host through the interface that it declares, never by itself"},
