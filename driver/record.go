@@ -35,6 +35,11 @@ func (d *Driver) newRecord(n *network) *record {
 // memory even where saving fails.
 func (r *record) push(op plan.Op) error {
 	r.ops = slices.Insert(r.ops, 0, op)
+	return r.save()
+}
+
+// save writes the record.
+func (r *record) save() error {
 	ops, err := plan.MarshalOps(r.ops)
 	if err != nil {
 		return fmt.Errorf("writing the undo record: %w", err)

@@ -27,3 +27,22 @@ func Serve(def *xml.Network, facts Facts, dirs Dirs) ([]Step, error) {
 	err := c.dnsmasq()
 	return c.steps, err
 }
+
+// Files returns what a start writes for dnsmasq; nothing where
+// the network needs no dnsmasq.
+func Files(def *xml.Network, dirs Dirs) ([]WriteFile, error) {
+	if !dnsmasq.Wanted(def) {
+		return nil, nil
+	}
+	c := &compiler{def: def, dirs: dnsmasq.Dirs(dirs)}
+	files, err := dnsmasq.Compile(def, c.dirs)
+	if err != nil {
+		return nil, err
+	}
+	c.addFiles(files)
+	ops := make([]WriteFile, 0, len(c.steps))
+	for _, s := range c.steps {
+		ops = append(ops, s.Do.(WriteFile))
+	}
+	return ops, nil
+}

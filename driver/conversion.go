@@ -1,0 +1,299 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/virbr/virbr/driver/plan"
+)
+
+// conversion turns a network into what it is to be after a change of its
+// definitions: firewall, dnsmasq and files. It does what differs, and keeps
+// what takes it back.
+type conversion struct {
+	d        *Driver
+	n        *network
+	from, to *view
+	back     []func(context.Context) error // in the order in which things were done
+}
+
+// run does everything. After an error, or after all, takeBack undoes it.
+func (c *conversion) run(ctx context.Context) error {
+	if c.from.live != c.to.live {
+		if err := c.convert(ctx); err != nil {
+			return err // says what failed; some are in libvirt's words
+		}
+	}
+	if c.from.config != c.to.config {
+		c.onFailure(func(context.Context) error { return c.d.saveConfig(c.from.config) })
+		if err := c.d.saveConfig(c.to.config); err != nil {
+			return err
+		}
+	}
+	if c.from.live != c.to.live {
+		c.onFailure(func(context.Context) error { return c.d.saveStatus(c.from) })
+		return c.d.saveStatus(c.to)
+	}
+	return nil
+}
+
+// onFailure says what takes back the next thing that is done. It is called
+// before that, for what fails may have been done in part.
+func (c *conversion) onFailure(undo func(context.Context) error) { c.back = append(c.back, undo) }
+
+// takeBack undoes what was done, the last first, even where ctx has ended, and
+// goes on after errors.
+func (c *conversion) takeBack(ctx context.Context) error {
+	var errs []error
+	for _, undo := range slices.Backward(c.back) {
+		ctx, cancel := c.d.persist(ctx)
+		if err := undo(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("taking back the update of network %q: %w", c.n.ref.Name, err))
+		}
+		cancel()
+	}
+	return errors.Join(errs...)
+}
+
+// convert changes the host. How to undo what is new is on disk before it is
+// done.
+func (c *conversion) convert(ctx context.Context) error {
+	if !c.to.live.Forward.Mode.Routed() {
+		return nil
+	}
+	before, err := plan.Firewall(c.from.live)
+	if err != nil {
+		return err
+	}
+	after, err := plan.Firewall(c.to.live)
+	if err != nil {
+		return err
+	}
+	s, err := c.service()
+	if err != nil {
+		return err
+	}
+	had, has := append(undos(before), s.undo(c.from)...), append(undos(after), s.undo(c.to)...)
+	added, dropped := without(has, had), without(had, has)
+	if err := c.record(added, nil); err != nil {
+		return err
+	}
+	if err := c.firewall(ctx, before, after); err != nil {
+		return err
+	}
+	if err := s.convert(ctx); err != nil {
+		return err
+	}
+	return c.record(nil, dropped)
+}
+
+// firewall does the steps that are new or differ, and undoes those that are no
+// longer needed. Rules are replaced in one batch, and keep their counters
+// where they stay the same.
+func (c *conversion) firewall(ctx context.Context, before, after []plan.Step) error {
+	for _, s := range after {
+		if slices.ContainsFunc(before, func(o plan.Step) bool { return reflect.DeepEqual(o.Do, s.Do) }) {
+			continue
+		}
+		earlier := s.Undo
+		if i := slices.IndexFunc(before, func(o plan.Step) bool { return o.Undo != nil && o.Undo == s.Undo }); i >= 0 {
+			earlier = before[i].Do
+		}
+		c.onFailure(func(ctx context.Context) error { return c.do(ctx, earlier) })
+		if err := c.d.apply(ctx, c.n, []plan.Step{s}, nil); err != nil {
+			return err
+		}
+	}
+	for _, s := range before {
+		if s.Undo == nil || slices.Contains(undos(after), s.Undo) {
+			continue
+		}
+		c.onFailure(func(ctx context.Context) error { return c.do(ctx, s.Do) })
+		if err := c.do(ctx, s.Undo); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// do runs one op.
+func (c *conversion) do(ctx context.Context, op plan.Op) error {
+	if op == nil {
+		return nil
+	}
+	c.d.log.Debug("step", "network", c.n.ref.Name, "step", op.String())
+	return c.d.sys.Run(ctx, op)
+}
+
+// record adds ops to the undo record of the network and takes others out. A
+// network that libvirt's daemon started has none and needs none.
+func (c *conversion) record(added, dropped []plan.Op) error {
+	if len(added)+len(dropped) == 0 {
+		return nil
+	}
+	r, ok, err := c.d.readRecord(c.n.ref.UUID)
+	if err != nil || !ok {
+		return err
+	}
+	was := r.ops
+	c.onFailure(func(context.Context) error { r.ops = was; return r.save() })
+	r.ops = plan.StopOrder(append(without(was, dropped), added...))
+	return r.save()
+}
+
+// undos returns what takes steps back.
+func undos(steps []plan.Step) []plan.Op {
+	var list []plan.Op
+	for _, s := range steps {
+		if s.Undo != nil {
+			list = append(list, s.Undo)
+		}
+	}
+	return list
+}
+
+// without returns the ops of a list that are not in another.
+func without(list, other []plan.Op) []plan.Op {
+	return slices.DeleteFunc(slices.Clone(list), func(op plan.Op) bool { return slices.Contains(other, op) })
+}
+
+// service is the part of a conversion that concerns dnsmasq.
+type service struct {
+	*conversion
+	pidFile  string
+	old, new []plan.WriteFile // none: no dnsmasq is needed
+}
+
+func (c *conversion) service() (*service, error) {
+	s := &service{conversion: c, pidFile: c.d.dirs.served().PidFile(c.n.ref.Name)}
+	var err error
+	if s.old, err = plan.Files(c.from.live, c.d.dirs.plan()); err != nil {
+		c.d.warn("compiling dnsmasq's files as they were", c.n.ref, err) // of a daemon that let more through
+	}
+	s.new, err = plan.Files(c.to.live, c.d.dirs.plan())
+	return s, err
+}
+
+// undo is what takes the dnsmasq of one of the two views back.
+func (s *service) undo(v *view) []plan.Op {
+	if v == s.to && len(s.new) == 0 || v == s.from && len(s.old) == 0 {
+		return nil
+	}
+	return []plan.Op{plan.StopDnsmasq{PidFile: s.pidFile}}
+}
+
+// convert leaves dnsmasq alone where its files stay as they are. It reads its
+// hosts files again on a signal, but its configuration only when it starts.
+func (s *service) convert(ctx context.Context) error {
+	if slices.Equal(s.old, s.new) {
+		return nil
+	}
+	alive := s.d.sys.DnsmasqAlive(s.pidFile)
+	if len(s.new) == 0 {
+		s.onFailure(s.revive(alive))
+		return s.do(ctx, plan.StopDnsmasq{PidFile: s.pidFile})
+	}
+	changed, err := s.stale()
+	if err != nil {
+		return err
+	}
+	conf := s.d.dirs.served().Conf(s.n.ref.Name)
+	isConf := func(w plan.WriteFile) bool { return w.Path == conf }
+	if !alive || slices.ContainsFunc(changed, isConf) {
+		return s.restart(ctx, changed, alive)
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	s.onFailure(func(context.Context) error { return s.d.sys.Reload(s.pidFile) })
+	if err := s.write(ctx, changed); err != nil {
+		return err
+	}
+	return s.d.sys.Reload(s.pidFile)
+}
+
+// stale returns the files that are not on disk as they should be.
+func (s *service) stale() ([]plan.WriteFile, error) {
+	var list []plan.WriteFile
+	for _, w := range s.new {
+		have, err := readFile(w.Path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if err != nil || !slices.Equal(statements(string(have)), statements(w.Data)) {
+			list = append(list, w)
+		}
+	}
+	return list, nil
+}
+
+// statements returns the lines of a file but its comments, for libvirt's differ
+// from ours: a dnsmasq that its daemon started is as good as one of ours.
+func statements(text string) []string {
+	lines := strings.Split(text, "\n")
+	return slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "#") })
+}
+
+// write writes files. What they held is put back on a failure.
+func (s *service) write(ctx context.Context, files []plan.WriteFile) error {
+	for _, w := range files {
+		have, err := readFile(w.Path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			s.onFailure(func(context.Context) error { return remove(w.Path) })
+		case err != nil:
+			return err
+		default:
+			earlier := plan.WriteFile{Path: w.Path, Mode: w.Mode, Data: string(have)}
+			s.onFailure(func(ctx context.Context) error { return s.do(ctx, earlier) })
+		}
+		if err := s.do(ctx, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restart ends dnsmasq, if it runs, and starts it with new files. Leases
+// survive: the helper keeps them, and tells the new dnsmasq.
+func (s *service) restart(ctx context.Context, changed []plan.WriteFile, alive bool) error {
+	facts, err := s.d.sys.Facts(ctx)
+	if err != nil {
+		return err
+	}
+	steps, err := plan.Serve(s.to.live, facts, s.d.dirs.plan())
+	if err != nil {
+		return err
+	}
+	s.onFailure(s.revive(alive))
+	if err := s.write(ctx, changed); err != nil {
+		return err
+	}
+	if err := s.do(ctx, plan.StopDnsmasq{PidFile: s.pidFile}); err != nil {
+		return err
+	}
+	return s.d.apply(ctx, s.n, starts(steps), nil)
+}
+
+// revive returns what makes dnsmasq run with the files of before, when those
+// are back, or not run if it did not.
+func (s *service) revive(alive bool) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := s.do(ctx, plan.StopDnsmasq{PidFile: s.pidFile})
+		if !alive {
+			return err
+		}
+		conf := s.d.dirs.served().Conf(s.n.ref.Name)
+		return errors.Join(err, s.do(ctx, plan.StartDnsmasq{Conf: conf, PidFile: s.pidFile, Bridge: s.from.live.Bridge.Name}))
+	}
+}
+
+// starts returns the steps that start dnsmasq, without its files.
+func starts(steps []plan.Step) []plan.Step {
+	return slices.DeleteFunc(slices.Clone(steps), func(s plan.Step) bool { _, file := s.Do.(plan.WriteFile); return file })
+}

@@ -1,0 +1,124 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/virbr/virbr/hooks"
+	"github.com/virbr/virbr/xml"
+)
+
+// Update makes one net-update edit in the running definition, the persistent
+// one or both. What it changes on the host is only what differs: a firewall
+// that stays the same is not touched, dnsmasq is left alone, told to read its
+// hosts files or started anew, as its files demand. An error leaves host, files
+// and definitions as they were.
+//
+// As with libvirt the hook's failure is the call's only where nothing running
+// was changed, and takes nothing back.
+func (d *Driver) Update(ctx context.Context, net Ref, req UpdateRequest) error {
+	n, v, err := d.change(ctx, net, "updating")
+	if err != nil {
+		return err
+	}
+	defer n.end()
+	live, err := d.rewrite(ctx, n, v, req.Affect, func(def *xml.Network) error {
+		return def.Update(req.Command, req.Section, req.ParentIndex, []byte(req.Document))
+	})
+	if err != nil {
+		return err
+	}
+	d.log.Info("network updated", "network", n.ref.Name, "uuid", n.ref.UUID.String(),
+		"step", req.Command.String()+" "+req.Section.String())
+	if err := d.updated(ctx, n); !live {
+		return err
+	}
+	return nil
+}
+
+// updated runs the hook. That it ran is written down, for it marks the network.
+func (d *Driver) updated(ctx context.Context, n *network) error {
+	was := n.view.Load()
+	next := *was
+	err := d.hook(ctx, n, hooks.OpUpdated, &next)
+	d.warn("the updated hook failed", n.ref, err)
+	if was.active() && next.status.tainted != was.status.tainted {
+		n.view.Store(&next)
+		d.warn("writing down that a hook ran", n.ref, d.saveStatus(&next))
+	}
+	return err
+}
+
+// affected says which definitions a change is for.
+func (v *view) affected(a Affect) (live, config bool, err error) {
+	live, config = a&AffectLive != 0, a&AffectConfig != 0
+	if !live && !config {
+		live, config = v.active(), !v.active()
+	}
+	if live && !v.active() {
+		return false, false, &Error{Kind: KindOperationInvalid, Msg: "network is not running"}
+	}
+	if config && !v.persistent() {
+		return false, false, &Error{Kind: KindOperationInvalid, Msg: "cannot change persistent config of a transient network"}
+	}
+	return live, config, nil
+}
+
+// rewrite makes an edit in the definitions that it is for, carries it out on
+// the host and on disk, and lets everybody see it; all of that, or nothing. The
+// turn of n is held. It reports whether the running definition was one of them.
+func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, edit func(*xml.Network) error) (live bool, err error) {
+	live, config, err := v.affected(a)
+	if err != nil {
+		return false, err
+	}
+	next := *v
+	if live {
+		if next.live, err = edited(v.live, 0, edit); err != nil {
+			return false, err
+		}
+	}
+	if config {
+		if next.config, err = edited(v.config, xml.Inactive, edit); err != nil {
+			return false, err
+		}
+	}
+	c := &conversion{d: d, n: n, from: v, to: &next}
+	if err := c.run(ctx); err != nil {
+		d.log.Debug("taking back a failed update", "network", n.ref.Name, "err", err)
+		return false, errors.Join(err, c.takeBack(ctx))
+	}
+	n.view.Store(&next)
+	return live, nil
+}
+
+// edited returns an edited copy of a definition, as it will be read from its
+// file: what cannot be written and read again does not become a definition.
+func edited(def *xml.Network, form xml.FormatFlags, edit func(*xml.Network) error) (*xml.Network, error) {
+	draft := def.Clone()
+	if err := edit(draft); err != nil {
+		return nil, err
+	}
+	made, err := xml.ParseNetwork([]byte(draft.Format(form)))
+	if err != nil {
+		return nil, err
+	}
+	keepCounts(made, draft)
+	return made, nil
+}
+
+// keepCounts carries over what a running definition has beyond its document's
+// input: how many ports use the network and its devices. libvirt loses it here.
+func keepCounts(made, draft *xml.Network) {
+	made.Connections = draft.Connections
+	for i := range made.Forward.Interfaces {
+		in := &made.Forward.Interfaces[i]
+		at := slices.IndexFunc(draft.Forward.Interfaces, func(o xml.ForwardInterface) bool {
+			return o.Dev == in.Dev && (o.PCI == nil) == (in.PCI == nil) && (o.PCI == nil || *o.PCI == *in.PCI)
+		})
+		if at >= 0 {
+			in.Connections = draft.Forward.Interfaces[at].Connections
+		}
+	}
+}
