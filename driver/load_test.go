@@ -215,12 +215,13 @@ func TestTakingOverFromLibvirt(t *testing.T) {
 	r.host.Lines()
 	r.destroy(ref)
 	want := strings.ReplaceAll(`unshape virbr0
-dnsmasq stop /run/default.pid
+dnsmasq signal TERM /run/default.pid
 link set virbr0 down
 checksums leave virbr0
 firewall remove virbr0
 zone unset virbr0
-link delete virbr0`, "/run", r.dirs.State)
+link delete virbr0
+dnsmasq stop /run/default.pid`, "/run", r.dirs.State)
 	if diff := cmp.Diff(want, strings.Join(r.host.Lines(), "\n")); diff != "" {
 		t.Errorf("stop without a record (-want +got):\n%s", diff)
 	}

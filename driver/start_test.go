@@ -46,12 +46,13 @@ file write /dnsmasq/default.conf mode 0600`
 	r.destroy(ref)
 	down := strings.ReplaceAll(strings.Join(r.host.Lines(), "\n"), r.dir, "")
 	wantDown := `unshape virbr0
-dnsmasq stop /run/default.pid
+dnsmasq signal TERM /run/default.pid
 link set virbr0 down
 checksums leave virbr0
 firewall remove virbr0
 zone unset virbr0
-link delete virbr0`
+link delete virbr0
+dnsmasq stop /run/default.pid`
 	if diff := cmp.Diff(wantDown, down); diff != "" {
 		t.Errorf("stop (-want +got):\n%s", diff)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/hooks"
@@ -66,9 +67,19 @@ func (d *Driver) takeDown(ctx context.Context, n *network, live *xml.Network, un
 
 // unwind runs undo ops, all of them, even where ctx has ended. Each has its own
 // deadline, so that one that hangs does not keep the others from their work.
+//
+// A dnsmasq is asked to leave in its turn and waited for at the end: it takes as
+// long as all the rest together.
 func (d *Driver) unwind(ctx context.Context, ref Ref, undo []plan.Op) []error {
+	var waits []plan.Op
+	undo = slices.Clone(undo)
+	for i, op := range undo {
+		if stop, ok := op.(plan.StopDnsmasq); ok {
+			undo[i], waits = plan.SignalDnsmasq{PidFile: stop.PidFile}, append(waits, stop)
+		}
+	}
 	var errs []error
-	for _, op := range undo {
+	for _, op := range append(undo, waits...) {
 		d.log.Debug("undo", "network", ref.Name, "step", op.String())
 		if err := d.undo(ctx, op); err != nil {
 			errs = append(errs, fmt.Errorf("taking back network %q: %s: %w", ref.Name, op, err))

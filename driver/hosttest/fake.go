@@ -157,7 +157,7 @@ func (f *Fake) serve(op plan.Op) error {
 		maps.DeleteFunc(f.classes, func(class, _ string) bool { return strings.HasPrefix(class, o.Bridge+" ") })
 	case plan.ShapePort, plan.UnshapePort, plan.SetDefaultRate:
 		return f.shape(o)
-	case plan.FillChecksums, plan.UnfillChecksums, plan.RegisterDNS:
+	case plan.FillChecksums, plan.UnfillChecksums, plan.RegisterDNS, plan.SignalDnsmasq:
 	case plan.WriteFile:
 		if err := os.MkdirAll(filepath.Dir(o.Path), 0o755); err != nil {
 			return err

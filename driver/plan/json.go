@@ -26,6 +26,7 @@ var names = map[string]Op{
 	"unset-zone":       UnsetZone{},
 	"write-file":       WriteFile{},
 	"start-dnsmasq":    StartDnsmasq{},
+	"signal-dnsmasq":   SignalDnsmasq{},
 	"stop-dnsmasq":     StopDnsmasq{},
 	"register-dns":     RegisterDNS{},
 	"shape-network":    ShapeNetwork{},

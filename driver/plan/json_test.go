@@ -40,7 +40,7 @@ func samples(t *testing.T) []plan.Op {
 		plan.FillChecksums{Bridge: "virbr0"}, plan.UnfillChecksums{Bridge: "virbr0"},
 		plan.SetZone{Link: "virbr0", Zone: "dmz", Routed: true, Network: "net"}, plan.UnsetZone{Link: "virbr0"},
 		plan.WriteFile{Path: "/a b", Mode: 0o600, Data: "x\n\"<&>\u2028é"},
-		plan.StartDnsmasq{Conf: "/c", PidFile: "/p", Bridge: "virbr0"}, plan.StopDnsmasq{PidFile: "/p"},
+		plan.StartDnsmasq{Conf: "/c", PidFile: "/p", Bridge: "virbr0"}, plan.SignalDnsmasq{PidFile: "/p"}, plan.StopDnsmasq{PidFile: "/p"},
 		plan.RegisterDNS{Link: "virbr0", Domain: "a.test", Server: netip.MustParseAddr("fd00::1")},
 		plan.ShapeNetwork{Bridge: "virbr0", Bandwidth: xml.Bandwidth{Inbound: rate, Outbound: rate, ClassID: 5}},
 		plan.UnshapeNetwork{Bridge: "virbr0"},

@@ -105,6 +105,10 @@ type WriteFile struct {
 // serves; its environment holds VIR_BRIDGE_NAME=Bridge only.
 type StartDnsmasq struct{ Conf, PidFile, Bridge string }
 
+// SignalDnsmasq asks the dnsmasq of a pid file to leave (SIGTERM) and does not
+// wait for it; StopDnsmasq does, later. One that is gone is no error.
+type SignalDnsmasq struct{ PidFile string }
+
 // StopDnsmasq ends the dnsmasq of a pid file, if that process is a dnsmasq:
 // SIGTERM, and SIGKILL if it does not leave.
 type StopDnsmasq struct{ PidFile string }
@@ -142,6 +146,7 @@ func (SetZone) op()         {}
 func (UnsetZone) op()       {}
 func (WriteFile) op()       {}
 func (StartDnsmasq) op()    {}
+func (SignalDnsmasq) op()   {}
 func (StopDnsmasq) op()     {}
 func (RegisterDNS) op()     {}
 func (ShapeNetwork) op()    {}

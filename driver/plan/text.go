@@ -107,6 +107,9 @@ func (o StartDnsmasq) String() string {
 	return fmt.Sprintf("dnsmasq start %s conf %s pid %s", word(o.Bridge), word(o.Conf), word(o.PidFile))
 }
 
+func (o SignalDnsmasq) String() string {
+	return "dnsmasq signal TERM " + word(o.PidFile)
+}
 func (o StopDnsmasq) String() string { return "dnsmasq stop " + word(o.PidFile) }
 
 func (o RegisterDNS) String() string {
