@@ -346,6 +346,7 @@ func TestFailedCreateLeavesNoNetwork(t *testing.T) {
 	if got := r.told(); len(got) > 0 {
 		t.Errorf("events %q, want none", got)
 	}
+	r.define(natNet("default", 1)) // another UUID: the name is free
 }
 
 func TestList(t *testing.T) {
