@@ -5,9 +5,11 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"runtime"
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/tests/netnstest"
@@ -155,6 +157,22 @@ func TestFactsAboutAdvertisedRoutes(t *testing.T) {
 		}
 		if !seen {
 			t.Errorf("the route of the address with a lifetime is missing: %+v", facts.Routes)
+		}
+	})
+}
+
+// TestBareHost: in a namespace where nothing was ever up, a dump of routes ends
+// with an error that the kernel explains.
+func TestBareHost(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the test
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			t.Fatal(err)
+		}
+		facts, err := testHost(t).Facts(t.Context())
+		if err != nil || len(facts.Routes) != 0 {
+			t.Errorf("routes %v, %v", facts.Routes, err)
 		}
 	})
 }

@@ -25,11 +25,12 @@ func openSocket(strict bool) (*socket, error) {
 	for _, set := range []func() error{
 		func() error { return s.SetReceiveTimeout(&limit) },
 		func() error { return s.SetSendTimeout(&limit) },
-		func() error { return s.SetExtAck(true) },
 		func() error {
 			if !strict {
-				return nil
+				return s.SetExtAck(true)
 			}
+			// No explanations here: the library takes those that end a
+			// dump, which echo no request, apart wrongly and panics.
 			return unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
 		},
 	} {
