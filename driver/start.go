@@ -67,6 +67,9 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 	if err != nil {
 		return err
 	}
+	if err := d.checkClash(n, live, earlier); err != nil {
+		return err
+	}
 	next.live = live
 	if err := d.apply(ctx, n, p.Steps, undo); err != nil {
 		return err
