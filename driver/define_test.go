@@ -421,13 +421,6 @@ func TestAutostartLink(t *testing.T) {
 	set(false)
 }
 
-func TestUnservedCallsSayWhichTheyAre(t *testing.T) {
-	t.Parallel()
-	r := started(t)
-	ref := r.define(natNet("default", 0))
-	wantKind(t, r.d.Update(t.Context(), ref, driver.UpdateRequest{}), driver.KindNoSupport, "virNetworkUpdate")
-}
-
 type strict struct{ driver.Schema }
 
 func (strict) ValidateNetwork([]byte) error { return os.ErrInvalid }
