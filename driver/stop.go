@@ -75,7 +75,7 @@ func (d *Driver) unwind(ctx context.Context, ref Ref, undo []plan.Op) []error {
 	undo = slices.Clone(undo)
 	for i, op := range undo {
 		if stop, ok := op.(plan.StopDnsmasq); ok {
-			undo[i], waits = plan.SignalDnsmasq{PidFile: stop.PidFile}, append(waits, stop)
+			undo[i], waits = plan.SignalDnsmasq(stop), append(waits, stop)
 		}
 	}
 	var errs []error
