@@ -112,7 +112,7 @@ func compare(virbrd string, rounds int) error {
 	questions := append(slices.Repeat([]string{"round"}, rounds), "many")
 	questions = append(questions, slices.Repeat([]string{"list"}, rounds)...)
 	for i, question := range questions {
-		fmt.Fprintf(os.Stderr, "\r%d of %d rounds ", i, len(questions))
+		progress("\r%d of %d rounds ", i+1, len(questions))
 		for _, name := range names {
 			got, err := sides[name].ask(question)
 			if err != nil {
@@ -126,8 +126,15 @@ func compare(virbrd string, rounds int) error {
 			}
 		}
 	}
-	fmt.Fprintln(os.Stderr)
+	progress("\n")
 	return report(took, memory)
+}
+
+// progress tells a person at a terminal how far it is.
+func progress(format string, args ...any) {
+	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		fmt.Fprintf(os.Stderr, format, args...)
+	}
 }
 
 // report prints medians and ratios as a Markdown table.
