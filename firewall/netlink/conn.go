@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -12,6 +13,10 @@ import (
 // bufferSize is what the kernel may queue in either direction, in bytes: a batch
 // is sent in one piece.
 const bufferSize = 64 << 20
+
+// patience is how long the kernel may take for one change. It answers within
+// milliseconds; the limit keeps a broken kernel from holding us for ever.
+const patience = 30 * time.Second
 
 // Conn is a connection to the kernel's nf_tables. It is safe for concurrent use:
 // one change waits for the other.
@@ -74,7 +79,10 @@ func (c *Conn) use(fn func(*netlink.Conn) error) error {
 	if err := c.dial(); err != nil {
 		return err
 	}
-	err := fn(c.socket)
+	err := c.socket.SetDeadline(time.Now().Add(patience))
+	if err == nil {
+		err = fn(c.socket)
+	}
 	if err != nil {
 		_ = c.drop() // the first error counts
 	}
