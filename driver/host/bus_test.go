@@ -40,7 +40,10 @@ func startBus(t testing.TB) string {
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	netnstest.Wait(t, "the bus listens", func() error {
-		_, err := os.Stat(filepath.Join(dir, "bus"))
+		c, err := net.Dial("unix", filepath.Join(dir, "bus"))
+		if err == nil {
+			_ = c.Close()
+		}
 		return err
 	})
 	return address

@@ -1,16 +1,12 @@
 package host
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/driver/plan"
@@ -23,7 +19,7 @@ func (h *Host) Facts(ctx context.Context) (plan.Facts, error) {
 	if err := ctx.Err(); err != nil {
 		return plan.Facts{}, err
 	}
-	links, names, err := h.links(ctx)
+	links, names, err := h.readLinks(ctx)
 	if err != nil {
 		return plan.Facts{}, err
 	}
@@ -40,92 +36,6 @@ func (h *Host) Facts(ctx context.Context) (plan.Facts, error) {
 		h.log.WarnContext(ctx, "asking dnsmasq for its version", "err", err)
 	}
 	return facts, ctx.Err()
-}
-
-// The parts of a dump of links that nobody needs here, and that cost the most.
-const rtextFilterSkipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h
-
-// links returns the links by name, and the names by index.
-func (h *Host) links(ctx context.Context) (map[string]plan.Link, map[int]string, error) {
-	var seen []seenLink
-	err := h.whole(ctx, "links", func() error {
-		seen = seen[:0]
-		req := h.dumps.request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
-		req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-		req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(rtextFilterSkipStats)))
-		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, func(m []byte) bool {
-			seen = append(seen, parseLink(m))
-			return true
-		})
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("listing links: %w", err)
-	}
-	names := make(map[int]string, len(seen))
-	for _, l := range seen {
-		names[l.index] = l.name
-	}
-	links := make(map[string]plan.Link, len(seen))
-	for _, l := range seen {
-		links[l.name] = plan.Link{Index: l.index, Kind: l.kind, Master: names[l.master]}
-	}
-	return links, names, nil
-}
-
-// seenLink is a link as its dump has it.
-type seenLink struct {
-	name, kind    string
-	index, master int
-}
-
-// parseLink reads a RTM_NEWLINK message as far as it can be read. The few
-// attributes are picked out in place: there are dozens a link, and thousands of
-// links.
-func parseLink(m []byte) seenLink {
-	if len(m) < unix.SizeofIfInfomsg {
-		return seenLink{}
-	}
-	l := seenLink{index: number(m[4:])}
-	for typ, value := range attributes(m[unix.SizeofIfInfomsg:]) {
-		switch typ {
-		case unix.IFLA_IFNAME:
-			l.name = text(value)
-		case unix.IFLA_MASTER:
-			l.master = number(value)
-		case unix.IFLA_LINKINFO:
-			for typ, value := range attributes(value) {
-				if typ == unix.IFLA_INFO_KIND {
-					l.kind = text(value)
-				}
-			}
-		}
-	}
-	return l
-}
-
-// attributes yields the netlink attributes of b: struct nlattr with values that
-// are padded to four bytes.
-func attributes(b []byte) func(yield func(typ uint16, value []byte) bool) {
-	const header = unix.SizeofNlAttr
-	return func(yield func(uint16, []byte) bool) {
-		for len(b) >= header {
-			size := int(binary.NativeEndian.Uint16(b))
-			if size < header || size > len(b) {
-				return
-			}
-			typ := binary.NativeEndian.Uint16(b[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-			if !yield(typ, b[header:size]) {
-				return
-			}
-			b = b[min((size+3)&^3, len(b)):]
-		}
-	}
-}
-
-// text returns an attribute's string, which ends with a zero byte or not.
-func text(b []byte) string {
-	b, _, _ = bytes.Cut(b, []byte{0})
-	return string(b)
 }
 
 // routes returns the main tables of both families.

@@ -4,10 +4,14 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -173,6 +177,47 @@ func TestBareHost(t *testing.T) {
 		facts, err := testHost(t).Facts(t.Context())
 		if err != nil || len(facts.Routes) != 0 {
 			t.Errorf("routes %v, %v", facts.Routes, err)
+		}
+	})
+}
+
+// TestLinksAreFollowed: after a first look links are only followed by the
+// kernel's notifications, yet each look must show what a fresh one does.
+func TestLinksAreFollowed(t *testing.T) {
+	t.Parallel()
+	netnstest.NeedProgram(t, "ip")
+	netnstest.Run(t, func(t *testing.T) {
+		h := testHost(t)
+		for _, line := range []string{
+			"",
+			"link add br0 type bridge", "link add br1 type bridge", "link add va type veth peer name vb",
+			"link set va master br0", "link set vb master br1", "link set va master br1", "link set va nomaster",
+			"link set vb name vc", "link set br1 name br7", "link set br0 up", "link set vc down",
+			"netns add other", "link set va netns other", "-n other link set va netns " + strconv.Itoa(os.Getpid()), "-n other link add vd type bridge",
+			"link del br7", "link add br1 type bridge", "link set vc master br1", "link del va", "netns del other",
+		} {
+			if line != "" {
+				output(t, "ip", strings.Fields(line)...)
+			}
+			followed, err := h.Facts(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			fresh, err := testHost(t).Facts(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(fresh.Links, followed.Links); diff != "" {
+				t.Errorf("after ip %s (-fresh +followed):\n%s", line, diff)
+			}
+		}
+		// More changes than the kernel keeps for us.
+		for range 3000 {
+			run(t, h, plan.SetMTU{Link: "br0", MTU: 1400}, plan.SetMTU{Link: "br0", MTU: 1500})
+		}
+		run(t, h, plan.DelLink{Name: "br0"})
+		if facts, err := h.Facts(t.Context()); err != nil || len(facts.Links) != 2 {
+			t.Errorf("after many changes: %+v, %v", facts.Links, err)
 		}
 	})
 }

@@ -47,16 +47,16 @@ type Host struct {
 	nl    *socket         // changes
 	dumps *socket         // lists; strict, so that filters work in the kernel
 	tc    *netlink.Handle // queues and filters
-	fw    *fwnetlink.Conn
-	fd    int // a socket to ask for indexes
+	fw    *fwnetlink.Conn // kept open: closing it after a deletion costs 20 ms
+	fd    int             // a socket to ask for indexes
 	sysfs sysfs
 
+	links   links          // as they were when last looked at
 	unlinks sync.WaitGroup // removals that the kernel has not finished
 
 	bus     bus
 	dnsmasq dnsmasqProbe
 
-	rules    *fwnetlink.Conn // kept open: closing it after a deletion costs 20 ms
 	checksum checksum
 }
 
@@ -84,14 +84,14 @@ func (h *Host) open() (err error) {
 	if h.dumps, err = openSocket(true); err != nil {
 		return err
 	}
+	if err = h.links.open(); err != nil {
+		return err
+	}
 	if h.tc, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return fmt.Errorf("opening netlink: %w", err)
 	}
 	if err = h.tc.SetSocketTimeout(netlinkPatience); err != nil {
 		return fmt.Errorf("setting the timeout of netlink: %w", err)
-	}
-	if h.rules, err = fwnetlink.Open(0); err != nil {
-		return err
 	}
 	if h.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("opening a socket: %w", err)
@@ -107,14 +107,12 @@ func (h *Host) Close() {
 	h.unlinks.Wait()
 	h.nl.close()
 	h.dumps.close()
+	h.links.close()
 	if h.tc != nil {
 		h.tc.Close()
 	}
 	if h.fd >= 0 {
 		_ = unix.Close(h.fd)
-	}
-	if h.rules != nil {
-		_ = h.rules.Close()
 	}
 	if h.fw != nil {
 		_ = h.fw.Close()

@@ -1,0 +1,209 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
+)
+
+// links knows the links of the namespace. The kernel needs some ten
+// microseconds to describe one, so with a thousand of them a dump would take as
+// long as all the rest of a network's start. Therefore they are dumped once;
+// after that the kernel's notifications, which it queues before a change is
+// over, are read when somebody asks.
+type links struct {
+	mu      sync.Mutex // guards what follows
+	fd      int        // notifications; 0: not open
+	buffer  []byte
+	known   map[int]seenLink // by index
+	current bool             // known was dumped, and no notification was lost since
+}
+
+// notices is how many bytes of notifications the kernel may keep for us: some
+// thousands of changes. When there are more a new dump is made.
+const notices = 4 << 20
+
+func (l *links) open() (err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("opening netlink: %w", err)
+	}
+	// Where we may not have so much, the default does, with more dumps.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, notices)
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK}); err != nil {
+		_ = unix.Close(fd)
+		return fmt.Errorf("subscribing to changes of links: %w", err)
+	}
+	l.fd, l.buffer = fd, make([]byte, 64<<10)
+	return nil
+}
+
+func (l *links) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fd != 0 {
+		_ = unix.Close(l.fd)
+		l.fd = 0
+	}
+}
+
+// readLinks returns the links by name, and the names by index.
+func (h *Host) readLinks(ctx context.Context) (map[string]plan.Link, map[int]string, error) {
+	l := &h.links
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.follow()
+	if !l.current {
+		if err := h.dumpLinksLocked(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	names := make(map[int]string, len(l.known))
+	for index, link := range l.known {
+		names[index] = link.name
+	}
+	list := make(map[string]plan.Link, len(l.known))
+	for index, link := range l.known {
+		list[link.name] = plan.Link{Index: index, Kind: link.kind, Master: names[link.master]}
+	}
+	return list, names, nil
+}
+
+// follow reads the notifications that are there. What cannot be read makes the
+// next look a dump.
+func (l *links) follow() {
+	for {
+		n, _, flags, from, err := unix.Recvmsg(l.fd, l.buffer, nil, 0)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case errors.Is(err, syscall.EAGAIN):
+			return
+		case errors.Is(err, syscall.ENOBUFS):
+			l.current = false
+			continue
+		case err != nil:
+			l.current = false
+			return
+		}
+		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != nl.PidKernel {
+			continue // somebody who pretends to be the kernel
+		}
+		messages, err := syscall.ParseNetlinkMessage(l.buffer[:n])
+		if err != nil || flags&unix.MSG_TRUNC != 0 {
+			l.current = false
+			continue
+		}
+		for _, m := range messages {
+			l.apply(m)
+		}
+	}
+}
+
+// apply takes a notification into account. Those of family AF_BRIDGE are about
+// ports: the end of one is no link's end.
+func (l *links) apply(m syscall.NetlinkMessage) {
+	if !l.current || len(m.Data) < unix.SizeofIfInfomsg || m.Data[0] != unix.AF_UNSPEC {
+		return
+	}
+	link := parseLink(m.Data)
+	switch m.Header.Type {
+	case unix.RTM_NEWLINK:
+		l.known[link.index] = link
+	case unix.RTM_DELLINK:
+		delete(l.known, link.index)
+	}
+}
+
+// rtextFilterSkipStats leaves the counters out of a dump of links, which nobody
+// needs here and which cost the most (RTEXT_FILTER_SKIP_STATS,
+// linux/rtnetlink.h).
+const rtextFilterSkipStats = 1 << 3
+
+// dumpLinksLocked reads all links. Notifications of changes since the dump began
+// come after it and are read with the next look.
+func (h *Host) dumpLinksLocked(ctx context.Context) error {
+	err := h.whole(ctx, "links", func() error {
+		h.links.known = map[int]seenLink{}
+		req := h.dumps.request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
+		req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+		req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(rtextFilterSkipStats)))
+		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, func(m []byte) bool {
+			link := parseLink(m)
+			h.links.known[link.index] = link
+			return true
+		})
+	})
+	h.links.current = err == nil
+	if err != nil {
+		return fmt.Errorf("listing links: %w", err)
+	}
+	return nil
+}
+
+// seenLink is a link as the kernel describes it.
+type seenLink struct {
+	name, kind    string
+	index, master int
+}
+
+// parseLink reads a RTM_NEWLINK message as far as it can be read. The few
+// attributes are picked out in place: there are dozens a link, and thousands of
+// links.
+func parseLink(m []byte) seenLink {
+	if len(m) < unix.SizeofIfInfomsg {
+		return seenLink{}
+	}
+	l := seenLink{index: number(m[4:])}
+	for typ, value := range attributes(m[unix.SizeofIfInfomsg:]) {
+		switch typ {
+		case unix.IFLA_IFNAME:
+			l.name = text(value)
+		case unix.IFLA_MASTER:
+			l.master = number(value)
+		case unix.IFLA_LINKINFO:
+			for typ, value := range attributes(value) {
+				if typ == unix.IFLA_INFO_KIND {
+					l.kind = text(value)
+				}
+			}
+		}
+	}
+	return l
+}
+
+// attributes yields the netlink attributes of b: struct nlattr with values that
+// are padded to four bytes.
+func attributes(b []byte) func(yield func(typ uint16, value []byte) bool) {
+	const header = unix.SizeofNlAttr
+	return func(yield func(uint16, []byte) bool) {
+		for len(b) >= header {
+			size := int(binary.NativeEndian.Uint16(b))
+			if size < header || size > len(b) {
+				return
+			}
+			typ := binary.NativeEndian.Uint16(b[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
+			if !yield(typ, b[header:size]) {
+				return
+			}
+			b = b[min((size+3)&^3, len(b)):]
+		}
+	}
+}
+
+// text returns an attribute's string, which ends with a zero byte or not.
+func text(b []byte) string {
+	b, _, _ = bytes.Cut(b, []byte{0})
+	return string(b)
+}

@@ -1,0 +1,218 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/virbr/virbr/tests/netnstest"
+	"github.com/virbr/virbr/tests/qemutest"
+)
+
+// A machine is a virtual machine that Debian's stock QEMU driver runs, in a
+// process of its own (virt-qemu-run). It talks to virbrd on
+// /run/libvirt/virtnetworkd-sock, as virtqemud would.
+type machine struct {
+	name string
+	root string // of the driver's files
+	log  logBuffer
+	done chan struct{} // closed when virt-qemu-run has ended
+	err  error         // how it did, once done
+}
+
+const domainXML = `<domain type='qemu'>
+  <name>%s</name>
+  <memory unit='MiB'>256</memory>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>%s</kernel>
+    <initrd>%s</initrd>
+    <cmdline>console=ttyS0 quiet panic=-1</cmdline>
+  </os>
+  <features><acpi/></features>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <controller type='usb' model='none'/>
+%s
+    <serial type='file'><source path='%s'/></serial>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+`
+
+// qemuConf has the driver do without what a container may lack: accounts,
+// cgroups, mount namespaces, virtlogd.
+const qemuConf = `user = "root"
+group = "root"
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+remember_owner = 0
+stdio_handler = "file"
+`
+
+// configure is what a machine's udhcpc does with a lease.
+const configure = "#!/bin/sh\n" + `case "$1" in bound|renew)
+ip addr replace "$ip/$mask" dev "$interface"
+[ -z "$router" ] || ip route replace default via "$router"
+;; esac
+`
+
+// serve is the end of a machine's init: whoever reaches it may run commands.
+const serve = "echo ready\nnc -ll -p 7 -e sh\n"
+
+// boot starts a machine with the given <interface> elements, whose init runs a
+// script and then serves.
+func boot(t *testing.T, name, interfaces, script string) *machine {
+	t.Helper()
+	netnstest.NeedProgram(t, "virt-qemu-run", "qemu-system-x86_64", "tc")
+	accountsForQEMU(t)
+	m := &machine{name: name, root: t.TempDir(), done: make(chan struct{})}
+	initramfs, doc := filepath.Join(m.root, "initramfs"), filepath.Join(m.root, name+".xml")
+	kernel := qemutest.Build(t, qemutest.Guest{
+		Modules: []string{"virtio_pci", "virtio_net", "af_packet"},
+		Files:   map[string]string{"/etc/udhcpc": configure},
+		Init:    "chmod +x /etc/udhcpc\n" + script + serve,
+	}, initramfs)
+	write(t, doc, fmt.Sprintf(domainXML, name, kernel, initramfs, interfaces, m.console()))
+	write(t, filepath.Join(m.root, "etc", "qemu.conf"), qemuConf)
+	cmd := exec.Command("virt-qemu-run", "-v", "-r", m.root, doc)
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "PATH="+emulators(t))
+	cmd.Stdout, cmd.Stderr = &m.log, &m.log
+	cmd.WaitDelay = time.Second // QEMU may hold the pipe
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("starting virt-qemu-run: %v", err)
+	}
+	go func() { m.err = cmd.Wait(); close(m.done) }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		<-m.done
+		if t.Failed() {
+			t.Logf("virt-qemu-run of %s:\n%s\nconsole:\n%s", name, &m.log, m.printed())
+		}
+	})
+	return m
+}
+
+// emulators returns a PATH with one emulator and what the driver runs besides:
+// it asks each emulator that it finds for its abilities before all else, which
+// takes seconds.
+func emulators(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"qemu-system-x86_64", "tc"} {
+		path, err := exec.LookPath(name)
+		if err == nil {
+			err = os.Symlink(path, filepath.Join(dir, name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// console is the file with what the machine prints.
+func (m *machine) console() string { return filepath.Join(m.root, "console") }
+
+// printed returns what the machine has printed so far.
+func (m *machine) printed() string {
+	text, _ := os.ReadFile(m.console())
+	return strings.ReplaceAll("\n"+string(text), "\r", "")
+}
+
+// waitReady waits until the machine serves.
+func (m *machine) waitReady(t *testing.T) {
+	t.Helper()
+	netnstest.Wait(t, "machine "+m.name+" is ready", func() error {
+		select {
+		case <-m.done:
+			t.Fatalf("virt-qemu-run ended: %v", m.err)
+		default:
+		}
+		if !strings.Contains(m.printed(), "\nready\n") {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+}
+
+// sh runs commands in the machine, from a neighbour that reaches it at an
+// address, and returns what they print.
+func (m *machine) sh(t *testing.T, from *netnstest.Guest, at, commands string) string {
+	t.Helper()
+	var conn net.Conn
+	err := from.Do(func() (err error) {
+		conn, err = net.DialTimeout("tcp", net.JoinHostPort(at, "7"), patience)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("reaching machine %s: %v", m.name, err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	_, err = io.WriteString(conn, "exec 2>&1\n"+commands+"\n")
+	if err == nil {
+		err = conn.(*net.TCPConn).CloseWrite()
+	}
+	out, readErr := io.ReadAll(conn)
+	if err = errors.Join(err, readErr); err != nil {
+		t.Fatalf("running %q in machine %s: %v\n%s", commands, m.name, err, out)
+	}
+	return string(out)
+}
+
+// off turns the machine off from inside.
+func (m *machine) off(t *testing.T, from *netnstest.Guest, at string) {
+	t.Helper()
+	var conn net.Conn
+	err := from.Do(func() (err error) {
+		conn, err = net.DialTimeout("tcp", net.JoinHostPort(at, "7"), patience)
+		return err
+	})
+	if err == nil {
+		_, err = io.WriteString(conn, "poweroff -f\n")
+	}
+	if err != nil {
+		t.Fatalf("turning machine %s off: %v", m.name, err)
+	}
+	_ = conn.Close()
+}
+
+// killQEMU ends the machine's process as the OOM killer would.
+func (m *machine) killQEMU(t *testing.T) {
+	t.Helper()
+	file := filepath.Join(m.root, "run", m.name+".pid")
+	pid, err := strconv.Atoi(strings.TrimSpace(read(t, file)))
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err != nil {
+		t.Fatalf("killing QEMU of machine %s: %v", m.name, err)
+	}
+}
+
+// waitEnd waits until the machine and virt-qemu-run are gone.
+func (m *machine) waitEnd(t *testing.T) {
+	t.Helper()
+	netnstest.Wait(t, "virt-qemu-run ends", func() error {
+		select {
+		case <-m.done:
+			return nil
+		default:
+			return errors.New("it runs")
+		}
+	})
+	if m.err != nil {
+		t.Errorf("virt-qemu-run: %v", m.err)
+	}
+}
