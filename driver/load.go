@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/hooks"
@@ -39,10 +40,13 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 	d.hooks.Daemon(ctx, hooks.DaemonStart)
 	d.loadAll(d.dirs.State, d.loadStatus)
 	d.loadAll(d.dirs.Config, func(name string) error { return d.loadConfig(ctx, name) })
+	running := slices.ContainsFunc(d.networks(), (*network).running)
 	d.buryDead(ctx, facts)
 	d.sweep(ctx)
 	d.reclaimPorts(ctx)
-	d.refresh(ctx, facts)
+	if whole := d.refresh(ctx, facts); running {
+		d.takeOver(ctx, whole)
+	}
 	first, err := d.markStarted()
 	if err != nil {
 		d.log.Error("marking that autostart was done", "err", err)

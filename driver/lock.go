@@ -3,6 +3,7 @@ package driver
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -90,4 +91,25 @@ func (l *PIDLock) write() error {
 // then lock a file that is about to vanish and not notice.
 func (l *PIDLock) Release() error {
 	return errors.Join(remove(l.path), l.file.Close())
+}
+
+// LockOwner says who holds the lock of a file that [LockPID] or libvirt locks:
+// "process 123". "": nobody does.
+func LockOwner(path string) (string, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("opening the lock file: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Len: 1}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock); err != nil {
+		return "", fmt.Errorf("asking for the lock of %q: %w", path, err)
+	}
+	if lock.Type == unix.F_UNLCK {
+		return "", nil
+	}
+	return owner(f), nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/virbr/virbr/driver/plan"
@@ -76,22 +77,30 @@ func (d *Driver) autostart(ctx context.Context, n *network) {
 	n.view.Store(&next)
 }
 
-// refresh sees to the firewall rules and dnsmasq of every running network.
-func (d *Driver) refresh(ctx context.Context, facts plan.Facts) {
+// refresh sees to the firewall rules and dnsmasq of every running network. It
+// reports whether all of them have their rules.
+func (d *Driver) refresh(ctx context.Context, facts plan.Facts) bool {
+	var bare atomic.Bool
 	each(d.networks(), func(n *network) {
 		if v := n.view.Load(); v == nil || !v.active() || !v.live.Forward.Mode.Routed() {
 			return
 		}
 		if err := n.begin(ctx, "refreshing", d.cfg.Patience); err != nil {
 			d.warn("refreshing the network", n.ref, err)
+			bare.Store(true)
 			return
 		}
 		defer n.end()
 		if v := n.view.Load(); v != nil && v.active() {
-			d.warn("putting firewall rules in again", n.ref, d.refreshFirewall(ctx, n, v))
+			err := d.refreshFirewall(ctx, n, v)
+			if err != nil {
+				bare.Store(true)
+			}
+			d.warn("putting firewall rules in again", n.ref, err)
 			d.warn("refreshing dnsmasq", n.ref, d.refreshDnsmasq(ctx, n, v, facts))
 		}
 	})
+	return !bare.Load()
 }
 
 // refreshFirewall puts a running network's rules in again, over those that are

@@ -44,6 +44,11 @@ func run(ctx context.Context, o *options) (err error) {
 	if err != nil {
 		return err
 	}
+	own, err := driver.LockPID(ownPID(o.dirs))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, own.Release()) }()
 	h, err := host.New(host.Config{Log: log, LeaseHelper: helper})
 	if err != nil {
 		return err

@@ -87,7 +87,7 @@ them again when it starts.
 	f.StringVar(&o.logLevel, "log-level", "", "debug, info, warn or error (default info)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "say each step: the same as --log-level debug")
 	f.BoolP("version", "V", false, "print the version")
-	root.AddCommand(newLeases())
+	root.AddCommand(newLeases(), newRelease())
 	return root
 }
 

@@ -196,6 +196,12 @@ func (h *Host) runService(ctx context.Context, op plan.Op) error {
 		return h.unshapePort(ctx, op)
 	case plan.SetDefaultRate:
 		return h.setDefaultRate(op)
+	case plan.DropLibvirtRules:
+		return h.dropLibvirtRules(ctx)
+	case plan.DropLibvirtQueue:
+		return h.dropLibvirtQueue(op)
+	case plan.DropRules:
+		return h.dropRules()
 	}
 	return fmt.Errorf("running %T: this version does not know how", op)
 }

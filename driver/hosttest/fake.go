@@ -158,6 +158,9 @@ func (f *Fake) serve(op plan.Op) error {
 	case plan.ShapePort, plan.UnshapePort, plan.SetDefaultRate:
 		return f.shape(o)
 	case plan.FillChecksums, plan.UnfillChecksums, plan.RegisterDNS, plan.SignalDnsmasq:
+	case plan.DropLibvirtRules, plan.DropLibvirtQueue:
+	case plan.DropRules:
+		clear(f.rules)
 	case plan.WriteFile:
 		if err := os.MkdirAll(filepath.Dir(o.Path), 0o755); err != nil {
 			return err

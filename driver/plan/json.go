@@ -34,6 +34,10 @@ var names = map[string]Op{
 	"shape-port":       ShapePort{},
 	"unshape-port":     UnshapePort{},
 	"set-default-rate": SetDefaultRate{},
+
+	"drop-libvirt-rules": DropLibvirtRules{},
+	"drop-libvirt-queue": DropLibvirtQueue{},
+	"drop-rules":         DropRules{},
 }
 
 type tagged struct {

@@ -47,6 +47,7 @@ func samples(t *testing.T) []plan.Op {
 		plan.ShapePort{Bridge: "virbr0", Class: 3, MAC: mac, Floor: 1, Ceil: 2, Average: 3},
 		plan.UnshapePort{Bridge: "virbr0", Class: 3},
 		plan.SetDefaultRate{Bridge: "virbr0", Rate: 9, Inbound: *rate},
+		plan.DropLibvirtRules{}, plan.DropLibvirtQueue{Bridge: "virbr0"}, plan.DropRules{},
 	}
 }
 

@@ -210,6 +210,11 @@ func (m *mangle) unfill(bridge string) {
 		m.delRule(mangleChain, m.ownRules[i].handle)
 		return
 	}
+	m.delBase()
+}
+
+// delBase deletes our chain with its rules and what was made for it.
+func (m *mangle) delBase() {
 	alone := m.jump >= 0 && len(m.hookRules) == 1
 	if alone && m.made&madeTable != 0 && m.use == 2 {
 		m.delTable()

@@ -1,0 +1,107 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// running reports whether a network runs.
+func (n *network) running() bool {
+	v := n.view.Load()
+	return v != nil && v.active()
+}
+
+// takeOver makes the running networks wholly ours, where libvirt's own daemon
+// has served them since a daemon of ours did, if one ever did: its firewall
+// rules go, and every network gets the undo record by which it is stopped.
+// Where that is so already, nothing happens.
+//
+// It comes after our own rules are in (whole), so there is no moment without,
+// and writes the records last: if it is cut short, the next start does it again.
+func (d *Driver) takeOver(ctx context.Context, whole bool) {
+	switch {
+	case !whole:
+		d.log.Warn("libvirt's own firewall rules stay where there are some, as not all networks have ours")
+	case d.neighbour():
+		d.log.Info("libvirt's own network daemon serves networks of its own; its firewall rules stay")
+		whole = false
+	default:
+		if err := d.sys.Run(ctx, plan.DropLibvirtRules{}); err != nil {
+			d.warn("removing libvirt's own firewall rules", Ref{}, err)
+			whole = false
+		}
+	}
+	each(d.networks(), func(n *network) {
+		if !n.running() {
+			return
+		}
+		if err := n.begin(ctx, "taking over", d.cfg.Patience); err != nil {
+			d.warn("taking over the network", n.ref, err)
+			return
+		}
+		defer n.end()
+		if v := n.view.Load(); v != nil && v.active() {
+			d.warn("taking over the network", n.ref, d.takeOverOne(ctx, n, v, whole))
+		}
+	})
+}
+
+// takeOverOne does what is about one network. Clean says that libvirt's rules
+// are gone. Its commands to remove them must not be in the status file then:
+// they name rules by number, and libvirt's daemon, when it is back, would remove
+// others that have got these numbers.
+func (d *Driver) takeOverOne(ctx context.Context, n *network, v *view, clean bool) error {
+	var errs []error
+	if clean && v.status.removal != nil {
+		if v.status.removal.Backend == "nftables" {
+			errs = append(errs, d.sys.Run(ctx, plan.DropLibvirtQueue{Bridge: v.live.Bridge.Name}))
+		}
+		next := *v
+		next.status.removal = nil
+		errs = append(errs, d.saveStatus(&next))
+		n.view.Store(&next)
+	}
+	return errors.Join(append(errs, d.adoptRecord(n, v.live))...)
+}
+
+// adoptRecord sees to it that a running network's undo record is there and is
+// about the network as it runs now. libvirt's daemon knows of no records: under
+// it a network may have been stopped, and started again on another bridge.
+func (d *Driver) adoptRecord(n *network, live *xml.Network) error {
+	want := plan.Stop(live, d.dirs.plan())
+	r, ok, err := d.readRecord(n.ref.UUID)
+	if err != nil || !ok && len(want) == 0 {
+		return err
+	}
+	if ok && bridgeOf(r.ops) == bridgeOf(want) {
+		return nil
+	}
+	r = d.newRecord(n)
+	r.ops = want
+	d.log.Info("network taken over", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", live.Bridge.Name)
+	return r.save()
+}
+
+// bridgeOf returns the op that deletes a network's bridge; nil: it made none.
+func bridgeOf(undo []plan.Op) plan.Op {
+	i := slices.IndexFunc(undo, func(op plan.Op) bool { _, ok := op.(plan.DelLink); return ok })
+	if i < 0 {
+		return nil
+	}
+	return undo[i]
+}
+
+// neighbour reports whether another network daemon runs in the usual places
+// while we have places of our own.
+func (d *Driver) neighbour() bool {
+	system := SystemDirs().daemonPID()
+	if system == d.dirs.daemonPID() {
+		return false
+	}
+	pid, err := LockOwner(system)
+	return pid != "" || err != nil
+}

@@ -1,0 +1,68 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// Release is what takes back everything that only this program's daemon put on
+// the host: its firewall rules, checksum filters and undo records. Bridges,
+// addresses, dnsmasq, limits of bandwidth, status files and leases stay as they
+// are, for libvirt's own daemon.
+type Release struct {
+	Ops   []plan.Op
+	Files []string // to be removed
+}
+
+// PlanRelease reads what there is to take back. No daemon of ours may run. With
+// an error it returns what can be taken back all the same; nil: nothing.
+func PlanRelease(dirs Dirs) (*Release, error) {
+	r := &Release{Ops: []plan.Op{plan.DropRules{}}}
+	bridges := map[string]bool{}
+	names, err := stems(dirs.State, ".xml")
+	if err != nil {
+		return nil, fmt.Errorf("listing running networks: %w", err)
+	}
+	var errs []error
+	for _, name := range names {
+		data, err := readFile(dirs.status(name))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s, err := xml.ParseStatus(data)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("reading the status of network %q: %w", name, err))
+			continue
+		}
+		if bridge := s.Network.Bridge.Name; s.Network.Forward.Mode.Routed() && !bridges[bridge] {
+			bridges[bridge] = true
+			r.Ops = append(r.Ops, plan.UnfillChecksums{Bridge: bridge})
+		}
+	}
+	records, err := stems(dirs.undos(), ".json")
+	errs = append(errs, err)
+	for _, uuid := range records {
+		r.Files = append(r.Files, filepath.Join(dirs.undos(), uuid+".json"))
+	}
+	return r, errors.Join(errs...)
+}
+
+// Run takes everything back, and goes on after errors.
+func (r *Release) Run(ctx context.Context, sys System) error {
+	var errs []error
+	for _, op := range r.Ops {
+		if err := sys.Run(ctx, op); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", op, err))
+		}
+	}
+	for _, file := range r.Files {
+		errs = append(errs, remove(file))
+	}
+	return errors.Join(errs...)
+}

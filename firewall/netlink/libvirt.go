@@ -1,0 +1,244 @@
+package netlink
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// libvirtTable is what libvirt's nftables backend has, one for each family.
+const libvirtTable = "libvirt_network"
+
+// libvirtChains are what libvirt's iptables backend has in the tables of
+// iptables-nft, in both families. Those of its network filters for guests' cards
+// have other names; the hypervisor's daemon goes on caring for them.
+var libvirtChains = map[string][]string{
+	"filter": {"LIBVIRT_INP", "LIBVIRT_OUT", "LIBVIRT_FWI", "LIBVIRT_FWO", "LIBVIRT_FWX"},
+	"nat":    {"LIBVIRT_PRT"},
+	"mangle": {"LIBVIRT_PRT"},
+}
+
+// IsLibvirtChain reports whether libvirt's iptables backend makes a chain of
+// that name in a table of iptables.
+func IsLibvirtChain(table, chain string) bool { return slices.Contains(libvirtChains[table], chain) }
+
+// Dropped is what [DropLibvirt] found and removed.
+type Dropped struct {
+	Parts []string // "table ip libvirt_network", "chain ip6 filter LIBVIRT_FWI"
+
+	// Input: one of the parts let guests reach DHCP and DNS of the host.
+	Input bool
+	// Closed are the base chains that drop what comes to the host unless some
+	// rule accepts it: "chain ip filter INPUT".
+	Closed []string
+}
+
+// DropLibvirt removes the firewall rules of libvirt's network driver, of all its
+// networks, in one batch: the tables of its nftables backend, the chains of its
+// iptables backend and every jump to those. Tables and chains that iptables may
+// have for others stay. It removes nothing and costs little where there are none.
+//
+// Rules that the older iptables (legacy) made are not here.
+func DropLibvirt(conn *Conn) (Dropped, error) {
+	var found Dropped
+	err := conn.attempt(func(socket *netlink.Conn, _ bool) error {
+		d := dropping{conn: socket}
+		for _, family := range []byte{unix.NFPROTO_INET, unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
+			if err := d.family(family); err != nil {
+				return err
+			}
+		}
+		found = d.found
+		return wrap(d.batch.send(socket), "removing libvirt's rules")
+	})
+	if err != nil {
+		return Dropped{}, err
+	}
+	return found, nil
+}
+
+// dropping collects the batch of [DropLibvirt].
+type dropping struct {
+	conn  *netlink.Conn
+	batch batch
+	found Dropped
+}
+
+// families names address families as nft does.
+var families = map[byte]string{unix.NFPROTO_INET: "inet", unix.NFPROTO_IPV4: "ip", unix.NFPROTO_IPV6: "ip6"}
+
+// family finds what there is of one address family.
+func (d *dropping) family(family byte) error {
+	r := reader{conn: d.conn, family: family}
+	chains, err := r.everyChain()
+	if err != nil {
+		return err
+	}
+	d.batch.family = family
+	name := families[family]
+	theirs := map[string][]string{}
+	for _, c := range chains {
+		switch {
+		case c.input && c.drops:
+			d.found.Closed = append(d.found.Closed, "chain "+name+" "+c.table+" "+c.name)
+		case family != unix.NFPROTO_INET && IsLibvirtChain(c.table, c.name):
+			theirs[c.table] = append(theirs[c.table], c.name)
+			d.found.Parts = append(d.found.Parts, "chain "+name+" "+c.table+" "+c.name)
+			d.found.Input = d.found.Input || c.name == "LIBVIRT_INP"
+		}
+	}
+	for table, names := range theirs {
+		if err := d.chains(reader{conn: d.conn, family: family, table: table}, names); err != nil {
+			return err
+		}
+	}
+	if family == unix.NFPROTO_INET {
+		return nil
+	}
+	r.table = libvirtTable
+	use, err := r.use()
+	if err == nil && use >= 0 {
+		d.batch.table = libvirtTable
+		d.batch.delTable()
+		d.found.Parts = append(d.found.Parts, "table "+name+" "+libvirtTable)
+	}
+	return err
+}
+
+// chains deletes chains of a table of iptables, after all that leads to them.
+func (d *dropping) chains(r reader, names []string) error {
+	jumps, err := r.jumps()
+	if err != nil {
+		return err
+	}
+	d.batch.table = r.table
+	for _, j := range jumps {
+		if slices.Contains(names, j.to) && !slices.Contains(names, j.chain) {
+			d.batch.delRule(j.chain, j.handle)
+		}
+	}
+	for _, name := range names {
+		d.batch.delRule(name, 0)
+	}
+	for _, name := range names {
+		d.batch.delChain(name)
+	}
+	return nil
+}
+
+// kernelChain is what a dump says of a chain.
+type kernelChain struct {
+	table, name string
+	input       bool // a base chain for what comes to the host
+	drops       bool // policy drop
+}
+
+// everyChain returns the chains of all tables of the reader's family.
+func (r *reader) everyChain() ([]kernelChain, error) {
+	replies, err := r.get(unix.NFT_MSG_GETCHAIN, netlink.Dump)
+	if err != nil {
+		return nil, fmt.Errorf("listing chains: %w", err)
+	}
+	var list []kernelChain
+	for _, m := range replies {
+		if len(m.Data) < 4 || m.Data[0] != r.family { // an old kernel's dump may have them all
+			continue
+		}
+		var c kernelChain
+		err := decode(m, func(ad *netlink.AttributeDecoder) {
+			switch ad.Type() {
+			case unix.NFTA_CHAIN_TABLE:
+				c.table = ad.String()
+			case unix.NFTA_CHAIN_NAME:
+				c.name = ad.String()
+			case unix.NFTA_CHAIN_POLICY:
+				const drop = 0 // NF_DROP
+				c.drops = ad.Uint32() == drop
+			case unix.NFTA_CHAIN_HOOK:
+				ad.Nested(func(ad *netlink.AttributeDecoder) error {
+					for ad.Next() {
+						if ad.Type() == unix.NFTA_HOOK_HOOKNUM {
+							c.input = ad.Uint32() == unix.NF_INET_LOCAL_IN
+						}
+					}
+					return nil
+				})
+			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("listing chains: %w", err)
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// jump is a rule that leads to another chain.
+type jump struct {
+	chain  string
+	handle uint64
+	to     string
+}
+
+// jumps returns the rules of the table that lead to other chains.
+func (r *reader) jumps() ([]jump, error) {
+	replies, err := r.get(unix.NFT_MSG_GETRULE, netlink.Dump, r.table)
+	if err != nil {
+		return nil, fmt.Errorf("reading the rules of table %q: %w", r.table, err)
+	}
+	var list []jump
+	for _, m := range replies {
+		var j jump
+		err := decode(m, func(ad *netlink.AttributeDecoder) {
+			switch ad.Type() {
+			case unix.NFTA_RULE_CHAIN:
+				j.chain = ad.String()
+			case unix.NFTA_RULE_HANDLE:
+				j.handle = ad.Uint64()
+			case unix.NFTA_RULE_EXPRESSIONS:
+				ad.Nested(func(ad *netlink.AttributeDecoder) error { return eachExpression(ad, &j.to) })
+			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("reading the rules of table %q: %w", r.table, err)
+		}
+		if j.to != "" {
+			list = append(list, j)
+		}
+	}
+	return list, nil
+}
+
+// eachExpression looks for the one expression that leads to a chain.
+func eachExpression(ad *netlink.AttributeDecoder, to *string) error {
+	for ad.Next() {
+		if ad.Type() == unix.NFTA_LIST_ELEM {
+			ad.Nested(func(ad *netlink.AttributeDecoder) error { return descend(ad, to, verdictPath) })
+		}
+	}
+	return nil
+}
+
+// verdictPath is where in an expression the name of the chain is that an
+// immediate verdict leads to.
+var verdictPath = []uint16{unix.NFTA_EXPR_DATA, unix.NFTA_IMMEDIATE_DATA, unix.NFTA_DATA_VERDICT, unix.NFTA_VERDICT_CHAIN}
+
+// descend follows a path of attributes to a text.
+func descend(ad *netlink.AttributeDecoder, text *string, path []uint16) error {
+	for ad.Next() {
+		switch {
+		case ad.Type() == unix.NFTA_EXPR_NAME && len(path) == len(verdictPath):
+			if ad.String() != "immediate" {
+				return nil
+			}
+		case ad.Type() != path[0]:
+		case len(path) == 1:
+			*text = ad.String()
+		default:
+			ad.Nested(func(ad *netlink.AttributeDecoder) error { return descend(ad, text, path[1:]) })
+		}
+	}
+	return nil
+}
