@@ -194,8 +194,7 @@ func TestReclaimedClassesAreChecked(t *testing.T) {
 	}
 }
 
-// What virbr makes of limits and floors on the real kernel, as tc shows it. The
-// numbers are those of spec/driver.md 11.
+// What virbr makes of limits and floors on the real kernel, as tc shows it.
 func TestKernelFloors(t *testing.T) {
 	t.Parallel()
 	netnstest.NeedProgram(t, "tc")
