@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -63,6 +64,13 @@ func (s *service) heard(words ...string) *dbus.Error {
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, strings.Join(words, " "))
 	return nil
+}
+
+// all returns what was heard so far.
+func (s *service) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls)
 }
 
 type zoneInterface struct{ *service }
@@ -182,7 +190,7 @@ func TestZones(t *testing.T) {
 			if (err != nil) != (tt.fails != "") || err != nil && !strings.Contains(err.Error(), tt.fails) {
 				t.Errorf("error is %v, want %q", err, tt.fails)
 			}
-			if got := strings.Join(s.calls, "\n"); got != tt.want {
+			if got := strings.Join(s.all(), "\n"); got != tt.want {
 				t.Errorf("firewalld heard %q, want %q", got, tt.want)
 			}
 		})
@@ -219,7 +227,7 @@ func TestServicesComeAndGo(t *testing.T) {
 	run(t, h, op, plan.UnsetZone{Link: "virbr0"}, plan.UnsetZone{Link: "stranger"})
 	withdraw()
 	run(t, h, op, plan.UnsetZone{Link: "virbr0"})
-	if diff := cmp.Diff([]string{"change libvirt virbr0", "remove '' virbr0"}, s.calls); diff != "" {
+	if diff := cmp.Diff([]string{"change libvirt virbr0", "remove '' virbr0"}, s.all()); diff != "" {
 		t.Errorf("firewalld heard (-want +got):\n%s", diff)
 	}
 }
@@ -239,7 +247,7 @@ func TestDNSIsRegistered(t *testing.T) {
 			"domains lo lab.example route-only", "dns lo ipv4 192.0.2.1",
 			"domains lo six.example route-only", "dns lo ipv6 2001:db8::1",
 		}
-		if diff := cmp.Diff(want, s.calls); diff != "" {
+		if diff := cmp.Diff(want, s.all()); diff != "" {
 			t.Errorf("systemd-resolved heard (-want +got):\n%s", diff)
 		}
 		for _, op := range []plan.RegisterDNS{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -183,4 +184,42 @@ func noDaemons(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestSideBySide starts and stops networks at the same time, on one Host.
+func TestSideBySide(t *testing.T) {
+	t.Parallel()
+	netnstest.NeedProgram(t, "dnsmasq", "nft", "ip", "tc")
+	netnstest.Run(t, func(t *testing.T) {
+		h := testHost(t)
+		prepare(t, h)
+		before := netnstest.Snapshot(t)
+		var group sync.WaitGroup
+		for n := range 8 {
+			doc := fmt.Sprintf(`<network><name>n%[1]d</name><forward mode='nat'/><bridge name='virbr%[1]d'/><mac address='52:54:00:11:22:0%[1]d'/>
+				<dns enable='no'/><bandwidth><inbound average='1000'/></bandwidth>
+				<ip address='10.80.%[1]d.1' prefix='24'><dhcp><range start='10.80.%[1]d.2' end='10.80.%[1]d.9'/></dhcp></ip></network>`, n)
+			p := compile(t, h, doc)
+			group.Go(func() {
+				for range 3 {
+					undo, err := apply(t.Context(), h, p, -1, none)
+					if err != nil {
+						t.Error(err)
+					}
+					if _, err := h.Facts(t.Context()); err != nil {
+						t.Error(err)
+					}
+					for _, op := range undo {
+						if err := h.Run(t.Context(), op); err != nil {
+							t.Errorf("%s: %v", op, err)
+						}
+					}
+				}
+			})
+		}
+		group.Wait()
+		if diff := cmp.Diff(before, netnstest.Snapshot(t)); diff != "" {
+			t.Errorf("what is left behind (-before +after):\n%s", diff)
+		}
+	})
 }
