@@ -9,6 +9,7 @@ PLAIN    = $(filter-out $(RACE),$(shell go list ./...))
 build:
 	$(BUILD) -o bin/virbrd ./cmd/virbrd
 	$(BUILD) -o bin/virbr ./cmd/virbr
+	$(BUILD) -o bin/virbr_leaseshelper ./cmd/virbr-leaseshelper
 
 test: build
 	tests/install-deps

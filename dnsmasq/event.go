@@ -105,11 +105,15 @@ func identifier(value string) string {
 }
 
 // Apply returns the leases after an event; the given ones are not changed. A
-// new lease goes to the end and takes the place of one for the same address. An
-// IPv6 lease whose guest's MAC address is not known is not recorded.
+// new lease goes to the end and takes the place of one for the same address; one
+// that is there as it is stays where it is. An IPv6 lease whose guest's MAC
+// address is not known is not recorded.
 func Apply(entries []Entry, ev Event) []Entry {
 	out := slices.Clone(entries)
 	adds := ev.Action == ActionAdd || ev.Action == ActionOld
+	if adds && slices.Contains(out, ev.Entry) {
+		adds = false
+	}
 	if adds && ev.Entry.MAC != "" || ev.Action == ActionDel {
 		out = slices.DeleteFunc(out, func(e Entry) bool { return e.Address == ev.Entry.Address })
 	}

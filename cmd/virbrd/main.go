@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/virbr/virbr/leases"
 	"github.com/virbr/virbr/rpc"
 )
 
@@ -18,7 +19,7 @@ var version = "dev"
 // programs are what virbrd is under another name: for programs that call it
 // and take a path without arguments.
 var programs = map[string]string{
-	leaseHelper: "leases", // dnsmasq --dhcp-script
+	leases.Name: "leases", // dnsmasq --dhcp-script
 }
 
 func main() {
@@ -26,7 +27,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	args := os.Args[1:]
 	if name, ok := programs[filepath.Base(os.Args[0])]; ok {
-		dir, err := startedFrom()
+		dir, err := leases.Home()
 		if err != nil {
 			fail(err)
 		}

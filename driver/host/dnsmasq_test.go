@@ -70,7 +70,7 @@ func TestDnsmasqRunsAndStops(t *testing.T) {
 		}
 		env := strings.TrimRight(read(t, fmt.Sprintf("/proc/%d/environ", pid)), "\x00")
 		args := strings.ReplaceAll(strings.TrimRight(read(t, fmt.Sprintf("/proc/%d/cmdline", pid)), "\x00"), "\x00", " ")
-		if env != "VIR_BRIDGE_NAME=virbr0" {
+		if env != "VIR_BRIDGE_NAME=virbr0\x00GOMAXPROCS=1" {
 			t.Errorf("environment is %q", env)
 		}
 		if !strings.HasSuffix(args, "/dnsmasq --conf-file="+op.Conf+" --leasefile-ro --dhcp-script=/bin/true") {

@@ -1,0 +1,17 @@
+package main
+
+import (
+	"os"
+
+	"github.com/virbr/virbr/leases"
+)
+
+func main() {
+	dir, err := leases.Home()
+	if err == nil {
+		err = leases.Helper{Dir: dir, Getenv: os.Getenv, Out: os.Stdout}.Run(os.Args[1:])
+	}
+	if err != nil {
+		leases.Fail(err)
+	}
+}

@@ -1,0 +1,24 @@
+// Package leases is dnsmasq's lease helper: it puts one event into a network's
+// lease file, <bridge>.status, which libvirt's NSS modules and net-dhcp-leases
+// read. dnsmasq starts a process of it for each event, so it is small and does
+// little.
+//
+// # How a lease gets into the file
+//
+// Readers always see a whole file, and so does who comes after a crash: each
+// event writes a new file beside the old one, forces it to disk and puts it in
+// its place. Changing the file where it is would spare the copy, but a reader
+// could see half of a change, and so could a host after a loss of power; a file
+// that is not whole counts as one without leases. Copying is not what takes the
+// time: 10,000 leases are 1.6 MB. Parsing them is, so the text is edited
+// ([dnsmasq.Splice]) and not read, once it is known to be our own.
+//
+// Events of one network wait for each other at a lock of its own, a file in the
+// run directory. What the lock file holds says which lease file was written last:
+// its inode, size and times. A lease file that is another one was not, or may
+// not have been, written here; it is parsed, and written anew. So a file of
+// libvirt's own helper, or one that somebody edited, is taken as it is, and
+// nothing depends on the run directory, which does not survive a reboot.
+//
+// A daemon is not needed for any of it.
+package leases

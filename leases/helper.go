@@ -1,0 +1,152 @@
+package leases
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/dnsmasq"
+)
+
+const (
+	// Name is the helper's name in the run directory.
+	Name = "virbr_leaseshelper"
+	// Link is the name beside it of a link to the directory of lease files.
+	Link = "dnsmasq"
+)
+
+// Helper keeps the lease files of one daemon's networks.
+type Helper struct {
+	Dir    string              // the daemon's run directory
+	Getenv func(string) string // dnsmasq's environment
+	Out    io.Writer           // for init: dnsmasq reads its leases there
+}
+
+// Run serves one call, with the arguments that dnsmasq gives.
+func (h Helper) Run(args []string) error {
+	ev, err := dnsmasq.ParseEvent(args, h.Getenv)
+	if err != nil {
+		return fmt.Errorf("leases: %w", err)
+	}
+	if err := h.record(ev); err != nil {
+		return fmt.Errorf("leases of %q: %w", ev.Interface, err)
+	}
+	return nil
+}
+
+// record puts one event into the lease file of its network, under a lock of
+// this one network.
+func (h Helper) record(ev dnsmasq.Event) error {
+	lock, err := open(filepath.Join(h.Dir, ev.Interface+".leases.lock"), unix.O_RDWR|unix.O_CREAT, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the lock: %w", err)
+	}
+	defer lock.close() // gives the lock up
+	if err := lock.wait(); err != nil {
+		return fmt.Errorf("locking: %w", err)
+	}
+	path := dnsmasq.Dirs{Dnsmasq: filepath.Join(h.Dir, Link)}.Status(ev.Interface)
+	data, ours, err := read(path, lock)
+	if err != nil {
+		return err
+	}
+	if ours && ev.Action != dnsmasq.ActionInit {
+		if pieces, ok := dnsmasq.Splice(data, ev); ok {
+			return replace(path, pieces, lock)
+		}
+	}
+	entries, err := parse(path, data)
+	if err != nil {
+		return err
+	}
+	if ev.Action == dnsmasq.ActionInit {
+		_, err := io.WriteString(h.Out, dnsmasq.InitText(entries, ev.Entry.ServerDUID))
+		return err
+	}
+	return replace(path, [][]byte{dnsmasq.FormatLeases(dnsmasq.Apply(entries, ev))}, lock)
+}
+
+// parse reads the text of a lease file. One that is missing, or broken beyond
+// reading, has no leases, as with libvirt's helper: dnsmasq must go on.
+func parse(path string, data []byte) ([]dnsmasq.Entry, error) {
+	entries, err := dnsmasq.ParseLeases(path, data)
+	if e, ok := errors.AsType[*dnsmasq.FileError](err); ok && e.Syntax {
+		return nil, nil
+	}
+	return entries, err
+}
+
+// read returns a lease file, and whether it is the one that was written here
+// last. A missing one is empty.
+func read(path string, lock file) (data []byte, ours bool, err error) {
+	f, err := open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not hold us
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.close()
+	mark, size, err := f.identity()
+	if err != nil {
+		return nil, false, err
+	}
+	if size > dnsmasq.MaxFile {
+		return nil, false, fmt.Errorf("reading %q: larger than %d bytes", path, dnsmasq.MaxFile)
+	}
+	if data, err = f.read(size); err != nil {
+		return nil, false, err
+	}
+	known := make([]byte, len(mark))
+	n, err := lock.readAt(known)
+	return data, bytes.Equal(known[:n], mark), err
+}
+
+// replace writes a file so that a reader, or a crash, sees the old or the new
+// one and nothing in between, and notes which it is. No pieces: the file is
+// what it should be.
+func replace(path string, pieces [][]byte, lock file) error {
+	if len(pieces) == 0 {
+		return nil
+	}
+	temporary := path + ".new" // an old one is of a helper that died; nobody else writes it now
+	f, err := open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	if err := f.write(pieces); err != nil {
+		return err
+	}
+	if err := unix.Rename(temporary, path); err != nil {
+		return err
+	}
+	mark, _, err := f.identity()
+	if err == nil {
+		err = lock.writeAt(mark)
+	}
+	return err
+}
+
+// Installed returns the helper's program for dnsmasq: the small one beside the
+// given program, or else that itself, which does the same in more time.
+func Installed(program string) string {
+	small := filepath.Join(filepath.Dir(program), Name)
+	if st, err := os.Stat(small); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o111 != 0 {
+		return small
+	}
+	return program
+}
+
+// Fail ends a helper.
+func Fail(err error) {
+	_, _ = io.WriteString(os.Stderr, Name+": "+err.Error()+"\n")
+	syscall.Exit(1)
+}
