@@ -18,6 +18,10 @@ import (
 )
 
 const (
+	// startPatience is how long dnsmasq may take until it serves. It reads its
+	// files and asks the lease helper for what it keeps; a disk that does not
+	// answer is no reason to hold a network for ever.
+	startPatience = time.Minute
 	// termPatience is how long dnsmasq may take to leave after SIGTERM.
 	termPatience = 15 * time.Second
 	// killPatience is how long the kernel may take to end it.
@@ -176,6 +180,8 @@ func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
 // launch runs dnsmasq until it has become a daemon. An *[ExitError] is not
 // wrapped: its text is libvirt's.
 func (h *Host) launch(ctx context.Context, path string, op plan.StartDnsmasq) error {
+	ctx, over := context.WithTimeout(ctx, startPatience)
+	defer over()
 	cmd := exec.CommandContext(ctx, path, "--conf-file="+op.Conf, "--leasefile-ro", "--dhcp-script="+h.cfg.LeaseHelper)
 	env := []string{"VIR_BRIDGE_NAME=" + op.Bridge}
 	cmd.Env = append(env, helperEnv)
