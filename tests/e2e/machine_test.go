@@ -18,15 +18,16 @@ import (
 	"github.com/virbr/virbr/tests/qemutest"
 )
 
-// A machine is a virtual machine that Debian's stock QEMU driver runs, in a
-// process of its own (virt-qemu-run). It talks to virbrd on
+// A machine is a virtual machine with Debian's kernel that Debian's stock QEMU
+// driver runs, in a process of its own (virt-qemu-run). That talks to virbrd on
 // /run/libvirt/virtnetworkd-sock, as virtqemud would.
 type machine struct {
-	name string
-	root string // of the driver's files
-	log  logBuffer
-	done chan struct{} // closed when virt-qemu-run has ended
-	err  error         // how it did, once done
+	name    string
+	doc     string        // file of its XML
+	console string        // file with what it prints
+	root    string        // of the driver's files
+	done    chan struct{} // closed when virt-qemu-run has ended
+	err     error         // how it did, once done
 }
 
 const domainXML = `<domain type='qemu'>
@@ -70,24 +71,40 @@ ip addr replace "$ip/$mask" dev "$interface"
 // serve is the end of a machine's init: whoever reaches it may run commands.
 const serve = "echo ready\nnc -ll -p 7 -e sh\n"
 
-// boot starts a machine with the given <interface> elements, whose init runs a
-// script and then serves.
-func boot(t *testing.T, name, interfaces, script string) *machine {
+// newMachine makes all that a machine needs: it has the given <interface>
+// elements, and its init runs a script and then serves.
+func newMachine(t *testing.T, name, interfaces, script string) *machine {
 	t.Helper()
-	netnstest.NeedProgram(t, "virt-qemu-run", "qemu-system-x86_64", "tc")
-	accountsForQEMU(t)
-	m := &machine{name: name, root: t.TempDir(), done: make(chan struct{})}
-	initramfs, doc := filepath.Join(m.root, "initramfs"), filepath.Join(m.root, name+".xml")
+	dir := t.TempDir()
+	m := &machine{name: name, doc: filepath.Join(dir, name+".xml"), console: filepath.Join(dir, "console")}
+	initramfs := filepath.Join(dir, "initramfs")
 	kernel := qemutest.Build(t, qemutest.Guest{
 		Modules: []string{"virtio_pci", "virtio_net", "af_packet"},
 		Files:   map[string]string{"/etc/udhcpc": configure},
 		Init:    "chmod +x /etc/udhcpc\n" + script + serve,
 	}, initramfs)
-	write(t, doc, fmt.Sprintf(domainXML, name, kernel, initramfs, interfaces, m.console()))
+	write(t, m.doc, fmt.Sprintf(domainXML, name, kernel, initramfs, interfaces, m.console))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("console of machine %s:\n%s", name, m.printed())
+		}
+	})
+	return m
+}
+
+// boot runs the machine. Known of virt-qemu-run 9.0: after the machine's end it
+// sits there until it gets a signal, and it crashes where a macvtap is to be
+// taken down.
+func (m *machine) boot(t *testing.T) {
+	t.Helper()
+	netnstest.NeedProgram(t, "virt-qemu-run")
+	accountsForQEMU(t)
+	m.root, m.done = t.TempDir(), make(chan struct{})
 	write(t, filepath.Join(m.root, "etc", "qemu.conf"), qemuConf)
-	cmd := exec.Command("virt-qemu-run", "-v", "-r", m.root, doc)
+	var log logBuffer
+	cmd := exec.Command("virt-qemu-run", "-v", "-r", m.root, m.doc)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "PATH="+emulators(t))
-	cmd.Stdout, cmd.Stderr = &m.log, &m.log
+	cmd.Stdout, cmd.Stderr = &log, &log
 	cmd.WaitDelay = time.Second // QEMU may hold the pipe
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting virt-qemu-run: %v", err)
@@ -97,10 +114,9 @@ func boot(t *testing.T, name, interfaces, script string) *machine {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		<-m.done
 		if t.Failed() {
-			t.Logf("virt-qemu-run of %s:\n%s\nconsole:\n%s", name, &m.log, m.printed())
+			t.Logf("virt-qemu-run (%v):\n%s", m.err, &log)
 		}
 	})
-	return m
 }
 
 // emulators returns a PATH with one emulator and what the driver runs besides:
@@ -121,12 +137,9 @@ func emulators(t *testing.T) string {
 	return dir
 }
 
-// console is the file with what the machine prints.
-func (m *machine) console() string { return filepath.Join(m.root, "console") }
-
 // printed returns what the machine has printed so far.
 func (m *machine) printed() string {
-	text, _ := os.ReadFile(m.console())
+	text, _ := os.ReadFile(m.console)
 	return strings.ReplaceAll("\n"+string(text), "\r", "")
 }
 
@@ -146,23 +159,28 @@ func (m *machine) waitReady(t *testing.T) {
 	})
 }
 
-// sh runs commands in the machine, from a neighbour that reaches it at an
-// address, and returns what they print.
-func (m *machine) sh(t *testing.T, from *netnstest.Guest, at, commands string) string {
+// dial reaches the machine's shell from a neighbour, once that listens.
+func (m *machine) dial(t *testing.T, from *netnstest.Guest, at string) *net.TCPConn {
 	t.Helper()
 	var conn net.Conn
-	err := from.Do(func() (err error) {
-		conn, err = net.DialTimeout("tcp", net.JoinHostPort(at, "7"), patience)
-		return err
+	netnstest.Wait(t, "machine "+m.name+" is reached", func() error {
+		return from.Do(func() (err error) {
+			conn, err = net.DialTimeout("tcp", net.JoinHostPort(at, "7"), patience)
+			return err
+		})
 	})
-	if err != nil {
-		t.Fatalf("reaching machine %s: %v", m.name, err)
-	}
-	defer func() { _ = conn.Close() }()
+	t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	_, err = io.WriteString(conn, "exec 2>&1\n"+commands+"\n")
+	return conn.(*net.TCPConn)
+}
+
+// sh runs commands in the machine and returns what they print.
+func (m *machine) sh(t *testing.T, from *netnstest.Guest, at, commands string) string {
+	t.Helper()
+	conn := m.dial(t, from, at)
+	_, err := io.WriteString(conn, "exec 2>&1\n"+commands+"\n")
 	if err == nil {
-		err = conn.(*net.TCPConn).CloseWrite()
+		err = conn.CloseWrite()
 	}
 	out, readErr := io.ReadAll(conn)
 	if err = errors.Join(err, readErr); err != nil {
@@ -174,45 +192,19 @@ func (m *machine) sh(t *testing.T, from *netnstest.Guest, at, commands string) s
 // off turns the machine off from inside.
 func (m *machine) off(t *testing.T, from *netnstest.Guest, at string) {
 	t.Helper()
-	var conn net.Conn
-	err := from.Do(func() (err error) {
-		conn, err = net.DialTimeout("tcp", net.JoinHostPort(at, "7"), patience)
-		return err
-	})
-	if err == nil {
-		_, err = io.WriteString(conn, "poweroff -f\n")
-	}
-	if err != nil {
+	if _, err := io.WriteString(m.dial(t, from, at), "poweroff -f\n"); err != nil {
 		t.Fatalf("turning machine %s off: %v", m.name, err)
 	}
-	_ = conn.Close()
 }
 
 // killQEMU ends the machine's process as the OOM killer would.
 func (m *machine) killQEMU(t *testing.T) {
 	t.Helper()
-	file := filepath.Join(m.root, "run", m.name+".pid")
-	pid, err := strconv.Atoi(strings.TrimSpace(read(t, file)))
+	pid, err := strconv.Atoi(strings.TrimSpace(read(t, filepath.Join(m.root, "run", "qemu", m.name+".pid"))))
 	if err == nil {
 		err = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	if err != nil {
 		t.Fatalf("killing QEMU of machine %s: %v", m.name, err)
-	}
-}
-
-// waitEnd waits until the machine and virt-qemu-run are gone.
-func (m *machine) waitEnd(t *testing.T) {
-	t.Helper()
-	netnstest.Wait(t, "virt-qemu-run ends", func() error {
-		select {
-		case <-m.done:
-			return nil
-		default:
-			return errors.New("it runs")
-		}
-	})
-	if m.err != nil {
-		t.Errorf("virt-qemu-run: %v", m.err)
 	}
 }
