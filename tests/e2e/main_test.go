@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 }
 
 func build(dir string) error {
-	for _, name := range []string{"virbrd", "virbr"} {
-		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), "../../cmd/"+name)
+	for name, source := range map[string]string{"virbrd": "virbrd", "virbr": "virbr", "virbr_leaseshelper": "virbr-leaseshelper"} {
+		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), "../../cmd/"+source)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("go build %s: %w\n%s", name, err, out)
