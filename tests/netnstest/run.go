@@ -65,6 +65,13 @@ func need(t testing.TB, err error) {
 	}
 }
 
+// Need skips the test with its cause and cure, or fails it when
+// REQUIRE_NETNS=1.
+func Need(t testing.TB, cause string) {
+	t.Helper()
+	need(t, errors.New(cause))
+}
+
 // NeedProgram skips the test when a program is not installed, or fails it when
 // REQUIRE_NETNS=1.
 func NeedProgram(t testing.TB, names ...string) {
