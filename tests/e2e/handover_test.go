@@ -163,6 +163,33 @@ func TestTakenOver(t *testing.T) {
 	})
 }
 
+// TestNeighbour: a virbrd with places of its own leaves a libvirtd that serves
+// the usual ones its rules.
+func TestNeighbour(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		netnstest.NeedProgram(t, "libvirtd", "iptables", "ip6tables")
+		theirs := startLibvirtd(t)
+		theirs.up("nat", handed["nat"])
+		rules := libvirtRules(t)
+		dir := t.TempDir()
+		var places []string
+		for _, flag := range []string{"state-dir", "config-dir", "dnsmasq-dir", "run-dir"} {
+			places = append(places, "--"+flag, filepath.Join(dir, flag))
+		}
+		ours := startVirbrd(t, places...)
+		ours.up("route", handed["route"])
+		ours.stop()
+		ours = startVirbrd(t, places...)
+		if diff := cmp.Diff(rules, libvirtRules(t)); diff != "" {
+			t.Errorf("libvirtd's rules (-before +after):\n%s", diff)
+		}
+		ours.virsh("net-destroy", "route")
+		theirs.virsh("net-destroy", "nat")
+	})
+}
+
 // firewall11 is how libvirt 11.3 writes down how to remove its rules, in short.
 var firewall11 = map[string]string{
 	"iptables": `  <firewall name='fwRemoval' backend='iptables'>
@@ -363,7 +390,7 @@ func guestAddress(t *testing.T, g *netnstest.Guest) string {
 // libvirtRules returns the lines of iptables and nft that tell of libvirt.
 func libvirtRules(t *testing.T) string {
 	t.Helper()
-	text := run(t, "nft", "list", "ruleset")
+	text := run(t, "nft", "-s", "list", "ruleset")
 	for _, program := range []string{"iptables", "ip6tables"} {
 		for _, table := range []string{"filter", "nat", "mangle"} {
 			text += run(t, program, "-t", table, "-S")
