@@ -34,12 +34,12 @@ Networks go on: bridges, addresses, dnsmasq, limits of bandwidth, libvirt's
 files and leases stay as they are, for libvirt's daemon to carry on with.
 
 Run it after libvirt's daemon is back. That one makes its own rules when it
-starts, so packets pass both sets for a moment and guests lose none:
+starts, and packets pass both sets until virbrd's are removed, so guests are
+never without:
 
-  systemctl disable --now virbrd.service
-  systemctl unmask virtnetworkd.service       if it was masked
-  systemctl start virtnetworkd.socket         or libvirtd.service, see docs/migrating.md
-  virsh net-list                              wakes the daemon and shows the networks
+  systemctl disable --now virtnetworkd.socket virtnetworkd-ro.socket virbrd.service
+  systemctl start libvirtd.service            or its parts: see docs/migrating.md
+  virsh -c network:///system net-list         wakes the daemon and shows the networks
   virbrd release
 
 Run before that, it leaves guests without rules and without NAT until libvirt's
@@ -47,8 +47,8 @@ daemon starts; isolated guests are not isolated meanwhile.
 
 What running dnsmasq processes still call, the link virbr_leaseshelper in the
 run directory, stays until the next boot, and so must the program.`,
-		Example: `  virbrd release --dry-run     say what would be removed
-  virbrd release               remove it`,
+		Example: `  virbrd release --dry-run                  say what would be removed
+  virbrd release                            remove it`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return release(cmd.Context(), dirs, dry, cmd.OutOrStdout())
@@ -96,7 +96,7 @@ func virbrdStopped(dirs driver.Dirs, dry bool) (func() error, error) {
 	}
 	if owner != "" {
 		return none, fmt.Errorf("virbrd runs (%s) and would put everything back: stop it first, by\n"+
-			"  systemctl disable --now virbrd.service", owner)
+			"  systemctl disable --now virtnetworkd.socket virtnetworkd-ro.socket virbrd.service", owner)
 	}
 	if _, err := os.Stat(dirs.Own); err != nil || dry {
 		return none, nil // nothing to keep anybody from, or nothing to be kept
