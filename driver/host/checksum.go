@@ -55,17 +55,21 @@ func (h *Host) fillChecksums(ctx context.Context, op plan.FillChecksums) error {
 	return nil
 }
 
-// addChecksumFilter computes checksums as packets leave the bridge.
+// addChecksumFilter computes checksums as packets leave the bridge, in place of
+// an older filter that does.
 func (h *Host) addChecksumFilter(index int) error {
 	made, err := h.addClsact(index)
 	if err != nil {
 		return err
 	}
+	if err := h.delChecksum(index); err != nil {
+		return err
+	}
 	csum := netlink.NewCsumAction()
 	csum.UpdateFlags = netlink.TCA_CSUM_UPDATE_FLAG_IPV4HDR | netlink.TCA_CSUM_UPDATE_FLAG_UDP
-	err = h.tc.FilterReplace(&netlink.U32{
+	err = h.tc.FilterAdd(&netlink.U32{
 		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: index, Parent: netlink.HANDLE_MIN_EGRESS, Handle: nodeBase | 0x800, Priority: clsactPriority, Protocol: unix.ETH_P_IP,
+			LinkIndex: index, Parent: netlink.HANDLE_MIN_EGRESS, Priority: checksumPriority, Protocol: unix.ETH_P_IP,
 		},
 		// UDP to port 68. Offsets count from the network header; dnsmasq's
 		// replies have no IP options.
@@ -91,7 +95,7 @@ func (h *Host) unfillChecksums(_ context.Context, op plan.UnfillChecksums) error
 	var filter error
 	if index, err := h.index(op.Bridge); err != nil {
 		filter = ignore(err, gone)
-	} else if filter = h.delFilter(index, netlink.HANDLE_MIN_EGRESS, unix.ETH_P_IP); filter == nil {
+	} else if filter = h.delChecksum(index); filter == nil {
 		filter = h.delClsact(index)
 	}
 	rule := fwnetlink.UnfillChecksums(h.fw, op.Bridge)

@@ -18,8 +18,9 @@ const tcaPoliceRate64 = 8
 // maxPoliceBurst is the largest burst in KiB that 32 bits of bytes hold.
 const maxPoliceBurst = math.MaxUint32 >> 10
 
-// addPolice drops what comes from guests beyond a rate. The netlink library has
-// no 64-bit rates, so the filter is put together here.
+// addPolice drops what comes from guests beyond a rate, in place of an older
+// limit. The netlink library has no 64-bit rates, so the filter is put together
+// here.
 func (h *Host) addPolice(index int, r *xml.Rate) error {
 	rate := bytesPerSecond(r.Average)
 	burst := r.Burst
@@ -46,10 +47,13 @@ func (h *Host) addPolice(index int, r *xml.Rate) error {
 	if rate > math.MaxUint32 {
 		action.AddRtAttr(tcaPoliceRate64, nl.Uint64Attr(rate))
 	}
+	if err := h.delPolice(index); err != nil {
+		return err
+	}
 	req := h.nl.request(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_ACK)
 	req.AddData(&nl.TcMsg{
-		Family: unix.AF_UNSPEC, Ifindex: int32(index), Parent: netlink.HANDLE_MIN_INGRESS, Handle: nodeBase | 0x800,
-		Info: netlink.MakeHandle(clsactPriority, nl.Swap16(unix.ETH_P_ALL)),
+		Family: unix.AF_UNSPEC, Ifindex: int32(index), Parent: netlink.HANDLE_MIN_INGRESS,
+		Info: netlink.MakeHandle(policePriority, nl.Swap16(unix.ETH_P_ALL)),
 	})
 	req.AddData(nl.NewRtAttr(nl.TCA_KIND, nl.ZeroTerminated("u32")))
 	req.AddData(options)

@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
@@ -113,7 +112,7 @@ func (h *Host) shapeOutbound(index int, out *xml.Rate, bridge string, undo *undo
 	if err != nil {
 		return fmt.Errorf("adding the policer: %w", err)
 	}
-	undo.push(func() error { return h.delFilter(index, netlink.HANDLE_MIN_INGRESS, unix.ETH_P_ALL) })
+	undo.push(func() error { return h.delPolice(index) })
 	return nil
 }
 
@@ -126,7 +125,7 @@ func (h *Host) unshapeNetwork(_ context.Context, op plan.UnshapeNetwork) error {
 	}
 	return opError(doing, op.Bridge, errors.Join(
 		h.delRoot(index),
-		h.delFilter(index, netlink.HANDLE_MIN_INGRESS, unix.ETH_P_ALL),
+		h.delPolice(index),
 		h.delClsact(index),
 	))
 }

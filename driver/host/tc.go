@@ -24,12 +24,17 @@ const (
 	nodeBase     = 0x80000000 // 800::, the first table of a u32 filter
 )
 
-// Priorities of filters. Ours on clsact has a value of its own, by which it is
-// told from filters of others; the others are libvirt's.
+// Priorities of filters. Ours on clsact have values of their own, by which they
+// are told from filters of others and from each other; the others are libvirt's.
+//
+// The filters on clsact have no handles that we choose: their tables are numbered
+// across both directions (tc_u_common in net/sched/cls_u32.c), so the first of
+// them has 800:: and a filter with that handle is found from either side.
 const (
-	clsactPriority = 0x7662
-	markPriority   = 1
-	portPriority   = 2
+	checksumPriority = 0x7662
+	policePriority   = 0x7663
+	markPriority     = 1
+	portPriority     = 2
 )
 
 // Sizes that tc(8) uses where none is given, in bytes.
@@ -158,10 +163,19 @@ func ignore(err error, class func(error) bool) error {
 	return err
 }
 
-// delFilter deletes our filter at a parent of clsact; a missing one is no error.
-func (h *Host) delFilter(index int, parent uint32, protocol uint16) error {
+// delChecksum and delPolice delete our filters on clsact; a missing one is no
+// error.
+func (h *Host) delChecksum(index int) error {
+	return h.delFilter(index, netlink.HANDLE_MIN_EGRESS, checksumPriority, unix.ETH_P_IP)
+}
+
+func (h *Host) delPolice(index int) error {
+	return h.delFilter(index, netlink.HANDLE_MIN_INGRESS, policePriority, unix.ETH_P_ALL)
+}
+
+func (h *Host) delFilter(index int, parent uint32, priority, protocol uint16) error {
 	err := h.tc.FilterDel(&netlink.U32{FilterAttrs: netlink.FilterAttrs{
-		LinkIndex: index, Parent: parent, Priority: clsactPriority, Protocol: protocol,
+		LinkIndex: index, Parent: parent, Priority: priority, Protocol: protocol,
 	}})
 	if err != nil && !gone(err) {
 		return fmt.Errorf("deleting a filter: %w", err)
@@ -201,7 +215,10 @@ func ticks(size, rate uint64) uint32 {
 // plain queue: limits hold, only fairness among a class's flows is lost.
 func (h *Host) addLeaf(index int, class, handle uint32) error {
 	leaf := &netlink.Sfq{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Parent: class, Handle: handle}, Perturb: 10}
-	err := h.tc.QdiscReplace(leaf)
+	err := h.tc.QdiscAdd(leaf)
+	if errors.Is(err, syscall.EEXIST) {
+		return nil // no parameter of an SFQ can be changed
+	}
 	if missing(err) {
 		h.log.Debug("kernel has no sch_sfq (CONFIG_NET_SCH_SFQ): classes have plain queues")
 		return nil
