@@ -16,7 +16,9 @@ import (
 // Guest is what a virtual machine is made of.
 type Guest struct {
 	Modules  []string          // kernel modules to load, in order; dependencies come by themselves
+	Spare    []string          // modules that are at hand: "load NAME" in Init, or [Load]
 	Programs []string          // programs of this machine, by name or path, with their libraries
+	Copies   map[string]string // path in the guest (not below /tmp or /run) -> program of this machine, with its libraries
 	Files    map[string]string // path in the guest -> text
 	// Init is a shell script that runs as root once /proc, /sys, /dev,
 	// /run and /tmp are mounted and the modules are loaded. The machine is
@@ -98,19 +100,18 @@ func write(k *kernel, g Guest, path string) error {
 	a.once("/bin/busybox")
 	a.file("/init", 0o755, []byte(prologue))
 	a.file("/init.test", 0o755, []byte(g.Init))
-	modules, err := k.order(g.Modules)
-	if err != nil {
+	if err := a.modules(k, g); err != nil {
 		return err
 	}
-	var order strings.Builder
-	for _, file := range modules {
-		a.copy("/modules/"+filepath.Base(file), file)
-		order.WriteString(filepath.Base(file) + "\n")
-	}
-	a.file("/modules/order", 0o644, []byte(order.String()))
 	// dash runs the script, for busybox's shell prefers its own programs.
 	for _, name := range append([]string{"dash"}, g.Programs...) {
 		if err := a.program(name); err != nil {
+			return err
+		}
+	}
+	for name, file := range g.Copies {
+		a.onceAt(name, file)
+		if err := a.libraries(file); err != nil {
 			return err
 		}
 	}

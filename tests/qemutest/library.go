@@ -43,10 +43,13 @@ func (a *archive) libraries(file string) error {
 }
 
 // once copies a file of this machine to the same path, once.
-func (a *archive) once(file string) {
-	if a.dirs[file] {
+func (a *archive) once(file string) { a.onceAt(file, file) }
+
+// onceAt copies a file of this machine to a path, once.
+func (a *archive) onceAt(name, file string) {
+	if a.dirs[name] {
 		return
 	}
-	a.dirs[file] = true
-	a.copy(file, file)
+	a.dirs[name] = true
+	a.copy(name, file)
 }

@@ -99,6 +99,39 @@ func (k *kernel) order(names []string) ([]string, error) {
 	return files, nil
 }
 
+// load is a program of the guest that loads a spare module. There is no kmod, so
+// the kernel finds no module by itself.
+const load = `#!/bin/busybox sh
+for m in $(cat "/modules/$1.order"); do
+	name=${m%.ko}
+	[ -e "/sys/module/$(echo "$name" | tr - _)" ] || insmod "/modules/$m" || exit 1
+done
+`
+
+// modules adds the modules of a guest: those of the file "order" are loaded as
+// it boots, those of "NAME.order" by load.
+func (a *archive) modules(k *kernel, g Guest) error {
+	orders := map[string][]string{"order": g.Modules}
+	for _, name := range g.Spare {
+		orders[name+".order"] = []string{name}
+	}
+	for order, names := range orders {
+		files, err := k.order(names)
+		if err != nil {
+			return err
+		}
+		var text strings.Builder
+		for _, file := range files {
+			name := filepath.Base(file)
+			a.onceAt("/modules/"+name, file)
+			text.WriteString(name + "\n")
+		}
+		a.file("/modules/"+order, 0o644, []byte(text.String()))
+	}
+	a.file("/usr/bin/load", 0o755, []byte(load))
+	return nil
+}
+
 // depends reads the names of the modules that a module needs, and of those that
 // it would like before it, from its section .modinfo.
 func depends(file string) (needs, wishes []string, err error) {
