@@ -34,6 +34,7 @@ demo: build
 bench: build
 	tests/install-deps
 	go run -tags libvirt_dlopen ./tests/bench
+	go run ./tests/bench/leases
 
 clean:
 	rm -rf bin

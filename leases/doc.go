@@ -21,4 +21,12 @@
 // nothing depends on the run directory, which does not survive a reboot.
 //
 // A daemon is not needed for any of it.
+//
+// # What it costs
+//
+// Most of what is left is the start of a process: about 0.5 ms for the smallest
+// that there is, 1.2 ms for this one, 12 to 19 ms for libvirt's helper, which is
+// linked with all of libvirt. That is why there is a program of its own for it,
+// beside "virbrd leases", which takes three times as long to start.
+// tests/bench/leases compares whole events.
 package leases
