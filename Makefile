@@ -5,7 +5,7 @@ BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)
 RACE     = $(shell go list ./config ./driver/... ./hooks/... ./rpc/...)
 PLAIN    = $(filter-out $(RACE),$(shell go list ./...))
 
-.PHONY: build test lint fuzz demo bench clean
+.PHONY: build test lint fuzz demo bench packages clean
 build:
 	$(BUILD) -o bin/virbrd ./cmd/virbrd
 	$(BUILD) -o bin/virbr ./cmd/virbr
@@ -36,5 +36,8 @@ bench: build
 	go run -tags libvirt_dlopen ./tests/bench
 	go run ./tests/bench/leases
 
+packages: build # dist/*.deb and dist/*.rpm
+	packaging/build
+
 clean:
-	rm -rf bin
+	rm -rf bin dist

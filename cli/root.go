@@ -78,7 +78,7 @@ need no daemon and no root.`,
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("virbr {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRender(io), newCheck(io))
+	root.AddCommand(newRender(io), newCheck(io), newMan(io))
 	return root
 }
 

@@ -34,6 +34,7 @@ func main() {
 		args = append([]string{name, "--dir", dir, "--"}, args...)
 	}
 	root := newRoot(run)
+	root.AddCommand(newDown())
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
 		fail(err)

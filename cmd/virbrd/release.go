@@ -37,7 +37,7 @@ Run it after libvirt's daemon is back. That one makes its own rules when it
 starts, and packets pass both sets until virbrd's are removed, so guests are
 never without:
 
-  systemctl disable --now virtnetworkd.socket virtnetworkd-ro.socket virbrd.service
+  systemctl disable --now virbrd.socket virbrd-ro.socket virbrd.service
   systemctl start libvirtd.service            or its parts: see docs/migrating.md
   virsh -c network:///system net-list         wakes the daemon and shows the networks
   virbrd release
@@ -96,7 +96,7 @@ func virbrdStopped(dirs driver.Dirs, dry bool) (func() error, error) {
 	}
 	if owner != "" {
 		return none, fmt.Errorf("virbrd runs (%s) and would put everything back: stop it first, by\n"+
-			"  systemctl disable --now virtnetworkd.socket virtnetworkd-ro.socket virbrd.service", owner)
+			"  systemctl disable --now virbrd.socket virbrd-ro.socket virbrd.service", owner)
 	}
 	if _, err := os.Stat(dirs.Own); err != nil || dry {
 		return none, nil // nothing to keep anybody from, or nothing to be kept
