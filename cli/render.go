@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -85,10 +86,10 @@ func write(w io.Writer, text string) error {
 
 // complete fills in what the daemon would generate and a compiler needs.
 func complete(def *xml.Network) *xml.Network {
-	if !def.Forward.Mode.Routed() {
+	if !def.OwnsBridge() {
 		return def
 	}
-	filled := *def
+	filled := *def.Choose(xml.Choice{IPv4: exampleIPv4(), IPv6: exampleIPv6()})
 	switch template, ok := xml.BridgeTemplate(def.Bridge.Name); {
 	case def.Bridge.Name == "":
 		filled.Bridge.Name = "virbr0"
@@ -98,8 +99,12 @@ func complete(def *xml.Network) *xml.Network {
 	return &filled
 }
 
+// The subnets that stand for what the daemon would choose.
+func exampleIPv4() netip.Prefix { return netip.MustParsePrefix("192.168.122.0/24") }
+func exampleIPv6() netip.Prefix { return netip.MustParsePrefix("fd00:0:0:1::/64") }
+
 func compileDnsmasq(def *xml.Network) (dnsmasq.Files, error) {
-	if !def.Forward.Mode.Routed() {
+	if !def.OwnsBridge() {
 		return dnsmasq.Files{}, nil
 	}
 	return dnsmasq.Compile(complete(def), dnsmasq.Dirs{Run: runDir, Dnsmasq: dnsmasqDir})
@@ -129,7 +134,10 @@ func renderNFT(def *xml.Network) (string, error) {
 }
 
 func renderPlan(def *xml.Network) (string, error) {
-	facts := plan.Facts{Dnsmasq: plan.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90}}
+	facts := plan.Facts{
+		Routes:  []plan.Route{{Dest: netip.MustParsePrefix("::/0"), Gateway: netip.MustParseAddr("fe80::1")}},
+		Dnsmasq: plan.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
+	}
 	p, err := plan.Compile(complete(def), facts, plan.Dirs{Run: runDir, Dnsmasq: dnsmasqDir})
 	if err != nil {
 		return "", err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // write puts text into a file of its own and returns the path.
@@ -107,7 +109,7 @@ func TestReadRefuses(t *testing.T) {
 		{"no clients", daemon, "max_clients = 0", "t.conf:1: max_clients: 0 is not within 1 and 2147483647"},
 		{"backend", network, `firewall_backend = "pf"`, `t.conf:1: firewall_backend: unrecognized firewall_backend = 'pf'; known are "nftables" and "none"`},
 		{"typing error", virbrd, "\nlog_levl = \"debug\"", "t.conf:2: log_levl: unknown key; did you mean log_level?"},
-		{"unknown", virbrd, "colour = \"blue\"", "t.conf:1: colour: unknown key; known are log_level, timeout"},
+		{"unknown", virbrd, "colour = \"blue\"", "t.conf:1: colour: unknown key; known are log_level, timeout, prefix_pool, subnet_pool"},
 		{"libvirt's key", virbrd, "max_clients = 5", "t.conf:1: max_clients: this key belongs into virtnetworkd.conf"},
 		{"level", virbrd, `log_level = "loud"`, `t.conf:1: log_level: there is no log level "loud"; known are debug, info, warn and error`},
 		{"timeout", virbrd, "timeout = -5", "t.conf:1: timeout: -5 is not within 0 and 31536000"},
@@ -193,7 +195,11 @@ func TestPackagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	info := slog.LevelInfo
-	if diff := cmp.Diff(&Virbrd{LogLevel: &info}, got); diff != "" {
+	want := &Virbrd{LogLevel: &info, PrefixPool: []netip.Prefix{netip.MustParsePrefix("2001:db8:100::/56")}}
+	for _, p := range []string{"192.168.122.0/24", "192.168.123.0/24", "192.168.124.0/22", "192.168.128.0/17", "10.122.0.0/16"} {
+		want.SubnetPool = append(want.SubnetPool, netip.MustParsePrefix(p))
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -128,6 +129,21 @@ func (k *keys) strings(key string, into *[]string) (line int) {
 		*into = v.List
 	}
 	return v.Line
+}
+
+// prefixes reads a list of address prefixes that pass a test; wanted says which
+// do.
+func (k *keys) prefixes(key string, into *[]netip.Prefix, wanted string, fits func(netip.Prefix) bool) {
+	var words []string
+	line := k.strings(key, &words)
+	for _, word := range words {
+		p, err := netip.ParsePrefix(word)
+		if err != nil || p != p.Masked() || !fits(p) {
+			k.refuse(line, key, "%q is not %s", word, wanted)
+			continue
+		}
+		*into = append(*into, p)
+	}
 }
 
 // refuseUnknown complains about every key that was not asked for. elsewhere

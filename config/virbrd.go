@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 )
 
@@ -13,6 +14,12 @@ type Virbrd struct {
 	// Timeout ends an idle daemon without clients and active networks;
 	// 0: never.
 	Timeout time.Duration
+	// PrefixPool is where <ipv6 advprefix='auto'> gets a /64 from: IPv6
+	// prefixes of 16 to 64 bits. Empty: nowhere.
+	PrefixPool []netip.Prefix
+	// SubnetPool is where <ip type='auto'> gets a /24 from: IPv4 prefixes of 8
+	// to 24 bits. Empty: not given.
+	SubnetPool []netip.Prefix
 }
 
 // ReadVirbrd reads virbrd.conf. With optional a missing file means defaults.
@@ -32,6 +39,13 @@ func ReadVirbrd(path string, optional bool) (*Virbrd, error) {
 		v.LogLevel = &level
 	}
 	k.seconds("timeout", &v.Timeout, 0, 365*24*60*60)
+	k.prefixes("prefix_pool", &v.PrefixPool, "an IPv6 prefix of 16 to 64 bits for guests, such as 2001:db8:100::/56", func(p netip.Prefix) bool {
+		a := p.Addr()
+		return a.Is6() && !a.Is4In6() && (a.IsGlobalUnicast() || a.IsPrivate()) && p.Bits() >= 16 && p.Bits() <= 64
+	})
+	k.prefixes("subnet_pool", &v.SubnetPool, "an IPv4 prefix of 8 to 24 bits for guests, such as 192.168.122.0/24", func(p netip.Prefix) bool {
+		return p.Addr().Is4() && p.Addr().IsGlobalUnicast() && p.Bits() >= 8 && p.Bits() <= 24
+	})
 	k.refuseUnknown(foreign())
 	if err := k.err(); err != nil {
 		return nil, err

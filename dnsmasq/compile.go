@@ -11,12 +11,15 @@ type Files struct {
 	AddnHosts string // addn-hosts: names that <dns> gives to addresses
 }
 
-// Wanted reports whether a network has a dnsmasq: the host routes for it, it
-// has an address, and there is DNS or DHCP or TFTP to serve. Source: libvirt's
-// networkStartDhcpDaemon.
+// Wanted reports whether a network has a dnsmasq: its bridge is ours, it has an
+// address, and there is DNS or DHCP or TFTP to serve, or a prefix to advertise.
+// Source: libvirt's networkStartDhcpDaemon.
 func Wanted(def *xml.Network) bool {
-	if !def.Forward.Mode.Routed() {
+	if !def.OwnsBridge() {
 		return false
+	}
+	if _, advertised := advertised(def); advertised {
+		return true
 	}
 	address, service := false, def.DNS.Enable != xml.No
 	for i := range def.IPs {

@@ -56,7 +56,7 @@ func conf(def *xml.Network, dhcp subnets, dirs Dirs) (string, error) {
 	}
 	l.records(def)
 	l.tftp(def)
-	if err := l.dhcp(dhcp); err != nil {
+	if err := l.dhcp(dhcp, leased(def)); err != nil {
 		return "", err
 	}
 	if dhcp.any() {
@@ -69,6 +69,7 @@ func conf(def *xml.Network, dhcp subnets, dirs Dirs) (string, error) {
 		l.add("dhcp-option=option:mtu,%d", def.MTU)
 	}
 	l.routerAdvertisements(def, dhcp)
+	l.advertise(def, dhcp)
 	for _, option := range def.DnsmasqOptions {
 		l.add("%s", option)
 	}

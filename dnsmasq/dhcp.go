@@ -11,9 +11,10 @@ import (
 
 // dhcp writes the ranges of both families and the number of leases that they
 // hold. Static hosts do not count; with none but these dnsmasq's own limit of
-// 1000 leases stands.
-func (l *lines) dhcp(dhcp subnets) error {
-	var leases uint64
+// 1000 leases stands. More is the number of leases in ranges that are written
+// elsewhere.
+func (l *lines) dhcp(dhcp subnets, more uint64) error {
+	leases := more
 	for _, ip := range dhcp.list() {
 		n, err := l.ranges(ip)
 		if err != nil {

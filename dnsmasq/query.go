@@ -76,9 +76,10 @@ func prefixes(def *xml.Network) (v4, v6 uint32) {
 }
 
 func firstIP(def *xml.Network, family func(netip.Addr) bool) *xml.IP {
-	for i := range def.IPs {
-		if family(def.IPs[i].Address) {
-			return &def.IPs[i]
+	ips := def.Subnets()
+	for i := range ips {
+		if family(ips[i].Address) {
+			return &ips[i]
 		}
 	}
 	return nil

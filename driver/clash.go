@@ -44,14 +44,53 @@ func (d *Driver) checkClash(n *network, live *xml.Network, earlier []*xml.Networ
 
 // overlap reports whether two networks have subnets that share addresses.
 func overlap(a, b *xml.Network) bool {
-	for i := range a.IPs {
-		for k := range b.IPs {
-			x, okX := a.IPs[i].Subnet()
-			y, okY := b.IPs[k].Subnet()
-			if okX && okY && x.Overlaps(y) {
-				return true
-			}
+	for _, x := range subnets(a) {
+		if slices.ContainsFunc(subnets(b), x.Overlaps) {
+			return true
 		}
 	}
 	return false
+}
+
+// checkPrefix refuses an advertised prefix of which a running network, or one
+// whose start began earlier, has something; and a subnet that lies in such a
+// network's advertised prefix.
+func (d *Driver) checkPrefix(n *network, live *xml.Network, earlier []*xml.Network) error {
+	for _, o := range d.networks() {
+		if v := o.view.Load(); o != n && v != nil && v.active() {
+			earlier = append(earlier[:len(earlier):len(earlier)], v.live)
+		}
+	}
+	return clashingPrefix(live, earlier)
+}
+
+// checkDefinedPrefix refuses an advertised prefix of which the definition of
+// another network has something.
+func (d *Driver) checkDefinedPrefix(n *network, def *xml.Network) error {
+	var others []*xml.Network
+	for _, o := range d.networks() {
+		if v := o.view.Load(); o != n && v != nil {
+			others = append(others, v.defs()...)
+		}
+	}
+	return clashingPrefix(def, others)
+}
+
+func clashingPrefix(def *xml.Network, others []*xml.Network) error {
+	for _, other := range others {
+		if def.Advertise == nil && other.Advertise == nil {
+			continue
+		}
+		for _, p := range subnets(def) {
+			if p.Addr().Is4() {
+				continue
+			}
+			i := slices.IndexFunc(subnets(other), p.Overlaps)
+			if i >= 0 {
+				return &Error{Kind: KindConfigUnsupported, Msg: fmt.Sprintf(
+					"IPv6 prefix %s of network '%s' is in use: network '%s' has %s", p, def.Name, other.Name, subnets(other)[i])}
+			}
+		}
+	}
+	return nil
 }

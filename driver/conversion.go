@@ -63,7 +63,7 @@ func (c *conversion) takeBack(ctx context.Context) error {
 // convert changes the host. How to undo what is new is on disk before it is
 // done.
 func (c *conversion) convert(ctx context.Context) error {
-	if !c.to.live.Forward.Mode.Routed() {
+	if !c.to.live.OwnsBridge() {
 		return nil
 	}
 	before, err := plan.Firewall(c.from.live)
@@ -83,10 +83,17 @@ func (c *conversion) convert(ctx context.Context) error {
 	if err := c.record(added, nil); err != nil {
 		return err
 	}
+	farewell, err := c.addresses(ctx)
+	if err != nil {
+		return err
+	}
 	if err := c.firewall(ctx, before, after); err != nil {
 		return err
 	}
 	if err := s.convert(ctx); err != nil {
+		return err
+	}
+	if err := farewell(ctx); err != nil {
 		return err
 	}
 	return c.record(nil, dropped)

@@ -75,6 +75,9 @@ func (d *Driver) receive(doc string, validate bool) (*xml.Network, error) {
 	if err := d.checkPool(def); err != nil {
 		return nil, err
 	}
+	if a := def.Advertise; a != nil {
+		a.From, a.Deprecated = "", nil // live XML has them; a definition does not
+	}
 	if def.UUID == (xml.UUID{}) {
 		if def.UUID, err = d.newUUID(); err != nil {
 			return nil, err
@@ -109,6 +112,7 @@ func (d *Driver) Undefine(ctx context.Context, net Ref) error {
 		n.view.Store(&last)
 	} else {
 		d.warn("removing dnsmasq's files", n.ref, d.dirs.clearServed(n.ref.Name, v.config.Bridge.Name))
+		d.forgetChoice(n.ref)
 		d.forget(n)
 	}
 	d.log.Info("network undefined", "network", n.ref.Name, "uuid", n.ref.UUID.String())

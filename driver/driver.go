@@ -32,6 +32,8 @@ type Config struct {
 	Log    *slog.Logger // nil: discard
 	Random io.Reader    // of UUIDs and MAC addresses; nil: crypto/rand
 
+	Pools Pools // of addresses; the zero value will do
+
 	// Patience is how long a change of a network waits for one other change
 	// of it before it gives up. Zero: 30 seconds, as libvirt's hypervisor
 	// drivers wait.
@@ -67,6 +69,7 @@ type Driver struct {
 	mu       sync.RWMutex // guards what follows; held for moments only
 	byUUID   map[xml.UUID]*network
 	byName   map[string]*network
+	pools    Pools
 	starting []*xml.Network // in the order in which they began
 	held     []*network     // turns taken by Load for StartAll
 }
@@ -91,6 +94,7 @@ func New(cfg Config) *Driver {
 		dirs:   cfg.Dirs,
 		log:    cfg.Log,
 		hooks:  hooks.New(hooks.Config{Dir: cfg.Dirs.Hooks, Log: cfg.Log}),
+		pools:  cfg.Pools,
 		byUUID: make(map[xml.UUID]*network),
 		byName: make(map[string]*network),
 	}

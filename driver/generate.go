@@ -45,8 +45,11 @@ func (d *Driver) fill(b []byte) error {
 // and a network with a bridge of its own must have: the bridge's name and MAC
 // address. The turn of n is held.
 func (d *Driver) complete(ctx context.Context, n *network, def *xml.Network) error {
-	if !def.Forward.Mode.Routed() {
+	if !def.OwnsBridge() {
 		return nil
+	}
+	if err := d.checkDefinedPrefix(n, def); err != nil {
+		return err
 	}
 	if err := d.nameBridge(ctx, n, def); err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 // makes no sense is logged and left alone: guests run without it, only
 // libvirt's NSS module for their names does not find them.
 func (d *Driver) readGuests(n *network, v *view) {
-	if v.guests != nil || !v.live.Forward.Mode.Routed() || len(v.live.IPs) == 0 {
+	if v.guests != nil || !v.live.OwnsBridge() || len(v.live.Subnets()) == 0 {
 		return
 	}
 	path := d.dirs.served().MACs(v.live.Bridge.Name)

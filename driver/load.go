@@ -162,7 +162,7 @@ func (d *Driver) readConfig(data []byte, name string) (def *xml.Network, changed
 	if err := d.fits(def, name); err != nil {
 		return nil, false, err
 	}
-	if !def.Forward.Mode.Routed() {
+	if !def.OwnsBridge() {
 		def.MAC = xml.MAC{}
 	} else if def.MAC.IsZero() {
 		changed = true

@@ -82,7 +82,7 @@ func (d *Driver) autostart(ctx context.Context, n *network) {
 func (d *Driver) refresh(ctx context.Context, facts plan.Facts) bool {
 	var bare atomic.Bool
 	each(d.networks(), func(n *network) {
-		if v := n.view.Load(); v == nil || !v.active() || !v.live.Forward.Mode.Routed() {
+		if v := n.view.Load(); v == nil || !v.active() || !v.live.OwnsBridge() {
 			return
 		}
 		if err := n.begin(ctx, "refreshing", d.cfg.Patience); err != nil {

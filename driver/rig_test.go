@@ -40,6 +40,7 @@ func newRig(t *testing.T) *rig {
 		Dnsmasq: filepath.Join(dir, "dnsmasq"),
 		Hooks:   filepath.Join(dir, "hooks"),
 		Own:     filepath.Join(dir, "own"),
+		Lib:     filepath.Join(dir, "lib"),
 	}}
 }
 

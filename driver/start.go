@@ -59,7 +59,11 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 		return fmt.Errorf("starting network %q: %w", n.ref.Name, err)
 	}
 	facts.Routes = slices.Concat(facts.Routes, routes(earlier))
-	live, err := plan.Live(next.live, facts)
+	chosen, err := d.choose(ctx, n, next.live, facts)
+	if err != nil {
+		return err
+	}
+	live, err := plan.Live(chosen, facts)
 	if err != nil {
 		return err
 	}
@@ -68,6 +72,9 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 		return err
 	}
 	if err := d.checkClash(n, live, earlier); err != nil {
+		return err
+	}
+	if err := d.checkPrefix(n, live, earlier); err != nil {
 		return err
 	}
 	next.live = live
@@ -100,10 +107,8 @@ func (d *Driver) enter(def *xml.Network) (earlier []*xml.Network, over func()) {
 func routes(defs []*xml.Network) []plan.Route {
 	var list []plan.Route
 	for _, def := range defs {
-		for i := range def.IPs {
-			if subnet, ok := def.IPs[i].Subnet(); ok {
-				list = append(list, plan.Route{Dest: subnet, Link: def.Bridge.Name})
-			}
+		for _, subnet := range subnets(def) {
+			list = append(list, plan.Route{Dest: subnet, Link: def.Bridge.Name})
 		}
 	}
 	return list

@@ -36,6 +36,7 @@ func (d *Driver) stop(ctx context.Context, n *network, v *view) {
 		n.view.Store(&view{config: v.config, autostart: v.autostart})
 	} else {
 		d.warn("removing dnsmasq's files", n.ref, d.dirs.clearServed(n.ref.Name, v.live.Bridge.Name))
+		d.forgetChoice(n.ref)
 		d.forget(n)
 	}
 	d.log.Info("network stopped", "network", n.ref.Name, "uuid", n.ref.UUID.String())

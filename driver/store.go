@@ -27,6 +27,7 @@ type Dirs struct {
 	Dnsmasq string // dnsmasq's files: /var/lib/libvirt/dnsmasq
 	Hooks   string // people's scripts: /etc/libvirt/hooks
 	Own     string // undo records: /run/virbr
+	Lib     string // what was chosen for networks: /var/lib/virbr
 }
 
 // SystemDirs returns the directories of the system's daemon.
@@ -37,6 +38,7 @@ func SystemDirs() Dirs {
 		Dnsmasq: "/var/lib/libvirt/dnsmasq",
 		Hooks:   "/etc/libvirt/hooks",
 		Own:     "/run/virbr",
+		Lib:     "/var/lib/virbr",
 	}
 }
 

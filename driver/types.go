@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
@@ -16,6 +17,9 @@ type System interface {
 	Run(ctx context.Context, op plan.Op) error
 	// DnsmasqAlive reports whether the pid file names a running dnsmasq.
 	DnsmasqAlive(pidFile string) bool
+	// Answers returns those of some IPv4 addresses that a neighbour on one of
+	// the host's links has.
+	Answers(ctx context.Context, addrs []netip.Addr) ([]netip.Addr, error)
 	// VirtualFunction reports whether a PCI device is an SR-IOV virtual
 	// function.
 	VirtualFunction(addr xml.PCIAddress) bool

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 
 	"github.com/virbr/virbr/xml"
 )
@@ -34,9 +35,7 @@ func Compile(def *xml.Network) (*Network, error) {
 	c.filter(n, EnterMap, c.enter())
 	if c.mode == xml.ForwardNAT {
 		c.nat(n, NAT4Map, c.subnets4)
-		if c.nat6 {
-			c.nat(n, NAT6Map, c.subnets6)
-		}
+		c.nat(n, NAT6Map, c.nat6)
 	}
 	return n, n.Validate()
 }
@@ -46,9 +45,10 @@ type compiler struct {
 	bridge   string
 	dev      string // "": any
 	mode     xml.ForwardMode
-	nat6     bool
 	subnets4 []netip.Prefix // merged
 	subnets6 []netip.Prefix
+	replies6 []netip.Prefix // those that only replies may enter
+	nat6     []netip.Prefix // those that are translated
 
 	addrStart, addrEnd netip.Addr // invalid: masquerade
 	portStart, portEnd uint16
@@ -59,7 +59,6 @@ func newCompiler(def *xml.Network) (*compiler, error) {
 		bridge: def.Bridge.Name,
 		dev:    def.Forward.Dev(),
 		mode:   def.Forward.Mode,
-		nat6:   def.Forward.NAT.IPv6 == xml.Yes,
 	}
 	if err := CheckDevice(c.bridge); err != nil {
 		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
@@ -72,8 +71,9 @@ func newCompiler(def *xml.Network) (*compiler, error) {
 			return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
 		}
 	}
-	for i := range def.IPs {
-		p, err := subnet(&def.IPs[i])
+	ips := def.Subnets()
+	for i := range ips {
+		p, err := subnet(&ips[i])
 		if err != nil {
 			return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
 		}
@@ -84,6 +84,14 @@ func newCompiler(def *xml.Network) (*compiler, error) {
 		}
 	}
 	c.subnets4, c.subnets6 = merge(c.subnets4), merge(c.subnets6)
+	for _, p := range c.subnets6 {
+		if def.Replies(p) {
+			c.replies6 = append(c.replies6, p)
+		}
+		if def.Translates(p) {
+			c.nat6 = append(c.nat6, p)
+		}
+	}
 	if c.mode != xml.ForwardNAT {
 		return c, nil
 	}
@@ -133,8 +141,9 @@ func (c *compiler) leave() []Rule {
 	return append(rules, reject())
 }
 
-// enter returns the rules for what is sent to guests. IPv6 that is not
-// translated is routed, also in mode nat: the outside can open connections.
+// enter returns the rules for what is sent to guests. IPv6 of an <ip> that is
+// not translated is routed, also in mode nat: the outside can open connections.
+// Into an advertised prefix it cannot, unless the definition says so.
 func (c *compiler) enter() []Rule {
 	rules := []Rule{allow(device(InName, c.bridge))}
 	if c.mode != xml.ForwardNone {
@@ -147,7 +156,7 @@ func (c *compiler) enter() []Rule {
 		}
 		for _, p := range c.subnets6 {
 			m := c.only(InName, Match{Field: Dest6, Prefix: p})
-			if c.mode == xml.ForwardNAT && c.nat6 {
+			if slices.Contains(c.replies6, p) {
 				m = append(m, Match{Field: State, Word: Established})
 			}
 			rules = append(rules, allow(m...))

@@ -20,6 +20,8 @@ func extensionRules() []rule {
 		{"advprefix hostid", "<ipv6 advprefix='ula' hostid='mac'/>", `expected "ipv4"`},
 		{"advprefix lifetime", "<ipv6 advprefix='ula' lifetime='0'/>", `attribute "lifetime": "0"`},
 		{"advprefix force", "<ipv6 advprefix='ula' force='1'/>", `expected "yes" or "no"`},
+		{"advprefix of live XML", "<ipv6 advprefix='2001:db8:31::/64' from='auto'><deprecated address='2001:db8:30::1/64'/></ipv6>", ""},
+		{"advprefix from elsewhere", "<ipv6 advprefix='2001:db8:31::/64' from='pool'/>", `expected "ula" or "auto"`},
 		{"advprefix with a child", "<ipv6 advprefix='ula'><dhcp/></ipv6>", `element "ipv6": element "dhcp" is not allowed here`},
 		{"ip auto", "<ip type='auto' family='ipv4' localPtr='yes'><tftp root='/srv'/><dhcp/></ip>", ""},
 		{"ip auto with address", "<ip type='auto' address='10.0.0.1'/>", `element "ip": attribute "address" cannot be combined with the attributes before it`},

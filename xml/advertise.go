@@ -1,6 +1,9 @@
 package xml
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Limits of an advertised prefix's lifetime, in seconds: dnsmasq's least lease
 // time, and the largest value of the field in a router advertisement
@@ -41,6 +44,7 @@ func parseAdvertise(el *node, network string) (*Advertise, error) {
 		{"nat", []string{"auto", "yes", "no"}, &a.NAT},
 		{"inbound", []string{"reject", "accept"}, &a.Inbound},
 		{"hostid", []string{"ipv4"}, &a.HostID},
+		{"from", []string{"ula", "auto"}, &a.From},
 	} {
 		v, err := el.enum(f.name, f.words...)
 		if err != nil {
@@ -65,7 +69,23 @@ func parseAdvertise(el *node, network string) (*Advertise, error) {
 	if problem := a.problem(); problem != "" {
 		return nil, el.bad("Invalid advprefix '%s' in network '%s': %s", a.Prefix, network, problem)
 	}
-	return a, nil
+	return a, a.parseDeprecated(el, network)
+}
+
+// maxDeprecated bounds the prefixes that are on their way out.
+const maxDeprecated = 16
+
+// parseDeprecated reads what live XML has of earlier prefixes.
+func (a *Advertise) parseDeprecated(el *node, network string) error {
+	for _, old := range el.all("deprecated") {
+		text := old.path("address")
+		p, err := netip.ParsePrefix(text)
+		if err != nil || unadvertisable(p.Addr()) != "" || len(a.Deprecated) == maxDeprecated {
+			return old.bad("Invalid deprecated address '%s' in network '%s'", text, network)
+		}
+		a.Deprecated = append(a.Deprecated, p)
+	}
+	return nil
 }
 
 // problem says why the prefix cannot be advertised; "" if it can.
@@ -73,7 +93,7 @@ func (a *Advertise) problem() string {
 	if a.HostID != "" && (a.DHCP == "no" || a.DHCP == "stateless") {
 		return "hostid='" + a.HostID + "' needs dhcp='stateful'"
 	}
-	if a.Prefix == "ula" || a.Prefix == "auto" {
+	if !a.Chosen() {
 		return ""
 	}
 	p, ok := a.parse()
@@ -131,7 +151,7 @@ func (a *Advertise) parse() (netip.Prefix, bool) {
 // host bits are zero. ok is false for "ula" and "auto", whose prefix is chosen
 // elsewhere.
 func (a *Advertise) Address() (addr netip.Prefix, ok bool) {
-	if a.Prefix == "ula" || a.Prefix == "auto" {
+	if !a.Chosen() {
 		return netip.Prefix{}, false
 	}
 	p, ok := a.parse()
@@ -141,15 +161,117 @@ func (a *Advertise) Address() (addr netip.Prefix, ok bool) {
 	return p, ok
 }
 
+// Chosen reports whether the prefix is one, not "ula" or "auto".
+func (a *Advertise) Chosen() bool { return a.Prefix != "ula" && a.Prefix != "auto" }
+
+// Mode returns how guests get addresses: the dhcp attribute or its default,
+// which is "stateless", and "stateful" with hostid.
+func (a *Advertise) Mode() string {
+	switch {
+	case a.DHCP != "":
+		return a.DHCP
+	case a.HostID != "":
+		return "stateful"
+	}
+	return "stateless"
+}
+
+// defaultLifetime is the valid lifetime that RFC 9096 section 3.4 asks for
+// where a prefix may change, in seconds.
+const defaultLifetime = 5400
+
+// Valid returns how long guests may use an address after the last
+// advertisement, in seconds.
+func (a *Advertise) Valid() uint64 {
+	if a.Lifetime == 0 {
+		return defaultLifetime
+	}
+	return a.Lifetime
+}
+
+// Subnets returns the <ip> elements and, as if they were such, the addresses of
+// the advertised prefix and of its deprecated predecessors.
+func (n *Network) Subnets() []IP {
+	if n.Advertise == nil {
+		return n.IPs
+	}
+	list := slices.Clone(n.IPs)
+	for _, p := range n.Advertise.addresses() {
+		list = append(list, IP{Family: "ipv6", Address: p.Addr(), Prefix: uint32(p.Bits())})
+	}
+	return list
+}
+
+func (a *Advertise) addresses() []netip.Prefix {
+	if p, ok := a.Address(); ok {
+		return append([]netip.Prefix{p}, a.Deprecated...)
+	}
+	return a.Deprecated
+}
+
+// ula is the space of unique local addresses (RFC 4193).
+func ula() netip.Prefix { return netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfc}), 7) }
+
+// Local reports whether a prefix is one of unique local addresses (RFC 4193).
+func Local(p netip.Prefix) bool { return p.IsValid() && ula().Contains(p.Addr()) }
+
+// Translates reports whether a network's IPv6 subnet has its addresses
+// translated: one of <ip> by <nat ipv6='yes'>, an advertised one by its own nat
+// attribute, for which auto means that unique local addresses are.
+func (n *Network) Translates(subnet netip.Prefix) bool {
+	if n.Forward.Mode != ForwardNAT {
+		return false
+	}
+	if !n.advertises(subnet) {
+		return n.Forward.NAT.IPv6 == Yes
+	}
+	switch n.Advertise.NAT {
+	case "yes":
+		return true
+	case "no":
+		return false
+	}
+	return Local(subnet)
+}
+
+// Replies reports whether only replies may enter an IPv6 subnet: always where
+// addresses are translated, and in an advertised one unless inbound='accept'.
+func (n *Network) Replies(subnet netip.Prefix) bool {
+	if n.advertises(subnet) {
+		return n.Advertise.Inbound != "accept"
+	}
+	return n.Translates(subnet)
+}
+
+func (n *Network) advertises(subnet netip.Prefix) bool {
+	return n.Advertise != nil && slices.ContainsFunc(n.Advertise.addresses(), func(p netip.Prefix) bool { return p.Masked() == subnet })
+}
+
 // format prints the element; a may be nil.
-func (a *Advertise) format(p *printer) {
+func (a *Advertise) format(p *printer, flags FormatFlags) {
 	if a == nil {
 		return
 	}
-	list := new(attrs).put("advprefix", a.Prefix).text("dhcp", a.DHCP).text("nat", a.NAT).
-		text("inbound", a.Inbound).text("hostid", a.HostID).number("lifetime", a.Lifetime)
+	list := new(attrs)
+	switch {
+	case a.From == "":
+		list.put("advprefix", a.Prefix)
+	case flags&Inactive != 0:
+		list.put("advprefix", a.From) // what was asked for
+	default:
+		list.put("advprefix", a.Prefix).put("from", a.From)
+	}
+	list.text("dhcp", a.DHCP).text("nat", a.NAT).text("inbound", a.Inbound).text("hostid", a.HostID).number("lifetime", a.Lifetime)
 	if a.Force {
 		list.put("force", "yes")
 	}
-	p.empty("ipv6", list)
+	if len(a.Deprecated) == 0 || flags&Inactive != 0 {
+		p.empty("ipv6", list)
+		return
+	}
+	p.open("ipv6", list)
+	for _, old := range a.Deprecated {
+		p.empty("deprecated", new(attrs).put("address", old.String()))
+	}
+	p.end("ipv6")
 }

@@ -109,14 +109,15 @@ func (n *Network) checkMode(root *node) error {
 			return err
 		}
 	}
-	if n.MTU > 0 && !n.ownsBridge() {
+	if n.MTU > 0 && !n.OwnsBridge() {
 		return root.first("mtu").bad("mtu size only allowed in open, route, nat, and isolated mode, not in %s (network '%s')", mode, n.Name)
 	}
 	return n.checkCreate(root)
 }
 
-// ownsBridge reports whether we make the network's bridge.
-func (n *Network) ownsBridge() bool { return n.Forward.Mode.Routed() || n.Bridge.Create }
+// OwnsBridge reports whether we make the network's bridge: in the routed modes,
+// and with virbr's create='yes'.
+func (n *Network) OwnsBridge() bool { return n.Forward.Mode.Routed() || n.Bridge.Create }
 
 // checkForeignBridge makes the checks for modes in which libvirt makes no
 // bridge of its own.
@@ -161,7 +162,7 @@ func (n *Network) checkCreate(root *node) error {
 func (n *Network) formatBridge(p *printer) {
 	b, a := &n.Bridge, &attrs{}
 	a.text("name", b.Name).text("zone", b.Zone)
-	if n.ownsBridge() {
+	if n.OwnsBridge() {
 		stp := "on"
 		if b.NoSTP {
 			stp = "off"
@@ -172,7 +173,7 @@ func (n *Network) formatBridge(p *printer) {
 	if b.Create {
 		a.put("create", "yes")
 	}
-	if n.ownsBridge() || b.Name != "" || b.MACTableManager != "" {
+	if n.OwnsBridge() || b.Name != "" || b.MACTableManager != "" {
 		p.empty("bridge", a)
 	}
 	if n.MTU > 0 {

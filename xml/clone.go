@@ -33,6 +33,9 @@ func (n *Network) Clone() *Network {
 	}
 	c.DnsmasqOptions = slices.Clone(n.DnsmasqOptions)
 	c.Advertise = clonePtr(n.Advertise)
+	if c.Advertise != nil {
+		c.Advertise.Deprecated = slices.Clone(n.Advertise.Deprecated)
+	}
 	return &c
 }
 

@@ -5,9 +5,9 @@ import "strconv"
 // FormatFlags choose between the forms of a definition.
 type FormatFlags uint32
 
-// Inactive leaves out what only a running network has: connection counts, and
-// the virtual functions that were found below a physical function
-// (VIR_NETWORK_XML_INACTIVE).
+// Inactive leaves out what only a running network has: connection counts, the
+// virtual functions that were found below a physical function, and where an
+// advertised prefix is from (VIR_NETWORK_XML_INACTIVE).
 const Inactive FormatFlags = 1
 
 const dnsmasqNamespace = "http://libvirt.org/schemas/network/dnsmasq/1.0"
@@ -40,7 +40,7 @@ func (n *Network) FormatIndent(level int, flags FormatFlags) string {
 	n.VLAN.format(p)
 	n.Bandwidth.format(p)
 	formatIsolated(p, n.Isolated)
-	n.Advertise.format(p)
+	n.Advertise.format(p, flags)
 	for i := range n.IPs {
 		n.IPs[i].format(p)
 	}

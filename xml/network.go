@@ -265,4 +265,14 @@ type Advertise struct {
 	HostID   string // "" or "ipv4"
 	Lifetime uint64 // seconds; 0: not given
 	Force    bool
+
+	// From is "ula" or "auto" where Prefix was chosen for a definition that
+	// asked for that; printed in live XML only.
+	From string
+
+	// Deprecated are the addresses that the bridge had in prefixes that were
+	// advertised earlier and are still valid, with their lengths. Guests that
+	// use them still can, but nothing new does (RFC 4862 section 5.5.4).
+	// Printed in live XML only.
+	Deprecated []netip.Prefix
 }

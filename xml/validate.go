@@ -17,7 +17,7 @@ const (
 func (n *Network) Validate() error {
 	for _, check := range []func() error{
 		n.validateElements, n.validateBandwidth, n.validatePool, n.validateDHCP,
-		n.validateGroups, n.validateCreate, n.validateAdvertise, n.validateSize,
+		n.validateGroups, n.validateCreate, n.validateAuto, n.validateAdvertise, n.validateSize,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -32,7 +32,7 @@ func unfit(format string, args ...any) error {
 
 // validateElements refuses what only a network with a bridge of our own has.
 func (n *Network) validateElements() error {
-	if n.ownsBridge() {
+	if n.OwnsBridge() {
 		return nil
 	}
 	for _, e := range []struct {
@@ -151,6 +151,20 @@ func (n *Network) validateCreate() error {
 	return nil
 }
 
+// validateAuto refuses a second <ip> that wants an address chosen.
+func (n *Network) validateAuto() error {
+	count := 0
+	for i := range n.IPs {
+		if n.IPs[i].Auto {
+			count++
+		}
+	}
+	if count > 1 {
+		return unfit("Multiple <ip type='auto'> elements in network %s, only one is supported", n.Name)
+	}
+	return nil
+}
+
 func (n *Network) validateAdvertise() error {
 	a := n.Advertise
 	if a == nil {
@@ -158,6 +172,9 @@ func (n *Network) validateAdvertise() error {
 	}
 	if a.NAT == "yes" && n.Forward.Mode != ForwardNAT {
 		return unfit("nat='yes' in <ipv6> not supported in network %s with forward mode='%s'", n.Name, n.Forward.Mode)
+	}
+	if a.Inbound == "reject" && (n.Forward.Mode == ForwardOpen || n.Bridge.Create) {
+		return unfit("inbound='reject' in <ipv6> not supported in network %s with forward mode='%s', which has no firewall rules", n.Name, n.Forward.Mode)
 	}
 	addr, ok := a.Address()
 	if !ok {

@@ -65,6 +65,7 @@ func runWith(ctx context.Context, o *options, cfg *settings, sys driver.System, 
 		Dirs:   o.dirs,
 		Schema: schemas.New(),
 		Events: func(e driver.Event) { server.Publish(e) },
+		Pools:  cfg.pools,
 		Log:    log,
 	})
 	authority := polkit.New("", 0)
@@ -96,7 +97,7 @@ func runWith(ctx context.Context, o *options, cfg *settings, sys driver.System, 
 	}
 	log.Info("ready", "version", version)
 	notify(log, systemd.SdNotifyReady)
-	err = runAll(ctx, serve{server, socks}, idle{server, log}, upkeep{networks, log})
+	err = runAll(ctx, serve{server, socks}, idle{server, log}, upkeep{networks, o.pools, log})
 	notify(log, systemd.SdNotifyStopping)
 	log.Info("stopped, networks go on")
 	return errors.Join(err, networks.Close(context.WithoutCancel(ctx)))

@@ -55,7 +55,7 @@ Networks do not depend on it: they go on when virbrd stops, and virbrd finds
 them again when it starts.
 
   SIGTERM, SIGINT   stop; networks go on
-  SIGHUP            read changed definitions, repair firewall rules and dnsmasq`,
+  SIGHUP            read changed definitions and pools, repair firewall rules and dnsmasq`,
 		Example: `  virbrd                                    serve this host
   virbrd --verbose                          and say each step
   virbrd --timeout 120                      end after two idle minutes
@@ -84,6 +84,7 @@ them again when it starts.
 	f.StringVar(&o.dirs.Dnsmasq, "dnsmasq-dir", o.dirs.Dnsmasq, "dnsmasq's files and leases")
 	f.StringVar(&o.dirs.Hooks, "hooks-dir", o.dirs.Hooks, "hook scripts")
 	f.StringVar(&o.dirs.Own, "run-dir", o.dirs.Own, "virbrd's own files: how to take back what it did")
+	f.StringVar(&o.dirs.Lib, "lib-dir", o.dirs.Lib, "what virbrd chose for networks: prefixes and subnets")
 	f.StringVar(&o.logLevel, "log-level", "", "debug, info, warn or error (default info)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "say each step: the same as --log-level debug")
 	f.BoolP("version", "V", false, "print the version")
@@ -96,6 +97,7 @@ type settings struct {
 	daemon  *config.Daemon
 	network *config.Network
 	timeout time.Duration
+	pools   driver.Pools
 }
 
 // settings reads the configuration. A file may be missing unless its flag was
@@ -113,7 +115,7 @@ func (o *options) settings(polkit bool) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &settings{daemon: daemon, network: network, timeout: own.Timeout}
+	s := &settings{daemon: daemon, network: network, timeout: own.Timeout, pools: poolsOf(own)}
 	if own.LogLevel != nil {
 		daemon.LogLevel = *own.LogLevel
 	}
@@ -132,4 +134,17 @@ func (o *options) settings(polkit bool) (*settings, error) {
 		}
 	}
 	return s, nil
+}
+
+// pools reads the pools of addresses, which may have changed.
+func (o *options) pools() (driver.Pools, error) {
+	own, err := config.ReadVirbrd(o.ownConf, !o.given("virbrd-config"))
+	if err != nil {
+		return driver.Pools{}, err
+	}
+	return poolsOf(own), nil
+}
+
+func poolsOf(own *config.Virbrd) driver.Pools {
+	return driver.Pools{IPv4: own.SubnetPool, IPv6: own.PrefixPool}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
@@ -64,11 +65,12 @@ func (i idle) Run(ctx context.Context) error {
 }
 func (i idle) String() string { return "waiting for idleness" }
 
-// upkeep starts networks with autostart, then reloads on SIGHUP. One task does
-// both, one after the other: a reload in the middle of the first start would
-// meet networks that are half way.
+// upkeep starts networks with autostart, then reloads on SIGHUP and renumbers
+// what has a prefix of the pool. One task does all, one after the other: a reload
+// in the middle of the first start would meet networks that are half way.
 type upkeep struct {
 	driver *driver.Driver
+	pools  func() (driver.Pools, error) // as they stand in the configuration now
 	log    *slog.Logger
 }
 
@@ -78,18 +80,41 @@ func (u upkeep) Run(ctx context.Context) error {
 	defer signal.Stop(hangup)
 	u.driver.StartAll(ctx)
 	for {
+		farewell, stop := u.renumber(ctx)
 		select {
 		case <-ctx.Done():
+			stop()
 			return nil
+		case <-farewell:
 		case <-hangup:
 			u.reload(ctx)
 		}
+		stop()
 	}
+}
+
+// renumber returns a channel that says when there is something to renumber
+// again; nil, which never does, if there is nothing.
+func (u upkeep) renumber(ctx context.Context) (<-chan time.Time, func()) {
+	next, err := u.driver.Renumber(ctx)
+	if err != nil && ctx.Err() == nil {
+		u.log.Error("renumbering networks", "err", err)
+	}
+	if next == 0 {
+		return nil, func() {}
+	}
+	timer := time.NewTimer(next)
+	return timer.C, func() { timer.Stop() }
 }
 
 func (u upkeep) reload(ctx context.Context) {
 	u.log.Info("reloading")
 	notify(u.log, systemd.SdNotifyReloading+"\n"+systemd.SdNotifyMonotonicUsec())
+	if pools, err := u.pools(); err != nil {
+		u.log.Error("reading the configuration again; pools stay as they are", "err", err)
+	} else {
+		u.driver.SetPools(pools)
+	}
 	if err := u.driver.Reload(ctx); err != nil {
 		u.log.Error("reloading", "err", err)
 	}

@@ -1,7 +1,10 @@
 package host
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"syscall"
 
@@ -35,7 +38,39 @@ func (h *Host) addAddress(op plan.AddAddress) error {
 	if op.Broadcast.IsValid() {
 		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, op.Broadcast.AsSlice()))
 	}
+	if op.Deprecated { // struct ifa_cacheinfo: preferred for no time, valid for ever, two stamps
+		times := make([]byte, 16)
+		binary.NativeEndian.PutUint32(times[4:], math.MaxUint32)
+		req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, times))
+	}
 	_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+	return opError(doing, op.Link, err)
+}
+
+// delAddress removes an address from a link; one that is gone, or whose link
+// is, is no error.
+func (h *Host) delAddress(op plan.DelAddress) error {
+	doing := fmt.Sprintf("deleting address %s from", op.Address)
+	if !op.Address.IsValid() {
+		return opError(doing, op.Link, syscall.EINVAL)
+	}
+	index, err := h.index(op.Link)
+	if errors.Is(err, syscall.ENODEV) {
+		return nil
+	}
+	if err != nil {
+		return opError(doing, op.Link, err)
+	}
+	msg := nl.NewIfAddrmsg(family(op.Address.Addr()))
+	msg.Index = uint32(index)
+	msg.Prefixlen = uint8(op.Address.Bits())
+	req := h.nl.request(unix.RTM_DELADDR, unix.NLM_F_ACK)
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, op.Address.Addr().AsSlice()))
+	_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return nil
+	}
 	return opError(doing, op.Link, err)
 }
 

@@ -153,6 +153,8 @@ func (h *Host) Run(ctx context.Context, op plan.Op) error {
 		return h.setDown(op)
 	case plan.AddAddress:
 		return h.addAddress(op)
+	case plan.DelAddress:
+		return h.delAddress(op)
 	case plan.AddRoute:
 		return h.addRoute(ctx, op)
 	case plan.SetSysctl:

@@ -31,6 +31,10 @@ type Fake struct {
 	// it before the first use.
 	VFs map[string][]plan.VF
 
+	// Neighbours are addresses that others on the host's links have. Set it
+	// before the first use.
+	Neighbours []netip.Addr
+
 	mu      sync.Mutex // guards what follows
 	lines   []string
 	links   map[string]*link
@@ -125,7 +129,15 @@ func (f *Fake) do(op plan.Op) error {
 			l.up = false
 		}
 	case plan.AddAddress:
-		return f.onLink(o.Link, func(l *link) { l.addrs = append(l.addrs, o.Address) })
+		return f.onLink(o.Link, func(l *link) {
+			if !slices.Contains(l.addrs, o.Address) {
+				l.addrs = append(l.addrs, o.Address)
+			}
+		})
+	case plan.DelAddress:
+		return f.onLink(o.Link, func(l *link) {
+			l.addrs = slices.DeleteFunc(l.addrs, func(a netip.Prefix) bool { return a == o.Address })
+		})
 	case plan.SetMTU:
 		return f.onLink(o.Link, func(*link) {})
 	case plan.SetBridge:
@@ -236,6 +248,21 @@ func (f *Fake) Reload(pidFile string) error {
 	}
 	f.lines = append(f.lines, "dnsmasq reload "+pidFile)
 	return nil
+}
+
+// Answers returns those of the addresses that are Neighbours.
+func (f *Fake) Answers(ctx context.Context, addrs []netip.Addr) ([]netip.Addr, error) {
+	if err := f.before(ctx, "answers"); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !slices.Contains(f.Neighbours, a) }), nil
+}
+
+// AddRoute gives the host a route that nobody asked the driver for.
+func (f *Fake) AddRoute(r plan.Route) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.routes = append(f.routes, r)
 }
 
 // AddLink gives the host a link that nobody asked the driver for.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/virbr/virbr/dnsmasq"
@@ -18,17 +19,21 @@ import (
 // reported first. An error is an *[Error], an *[xml.Error] or of package
 // firewall.
 func Compile(def *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
-	c := &compiler{def: def, facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
+	c := &compiler{def: def, ips: def.Subnets(), facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
 	var parts []func() error
 	switch def.Forward.Mode {
 	case xml.ForwardNone, xml.ForwardNAT, xml.ForwardRoute, xml.ForwardOpen:
 		parts = []func() error{
-			c.subnets, c.clashes, c.link, c.ipv6, c.firewall, c.addresses, c.up,
+			c.subnets, c.clashes, c.advertisable, c.link, c.ipv6, c.firewall, c.addresses, c.up,
 			c.forwarding, c.dnsmasq, c.register, c.bandwidth,
 		}
 	case xml.ForwardBridge:
 		parts = []func() error{c.pool}
-		if c.bridge != "" {
+		if def.Bridge.Create {
+			parts = []func() error{
+				c.subnets, c.clashes, c.advertisable, c.link, c.ipv6, c.addresses, c.up, c.dnsmasq, c.register, c.bandwidth,
+			}
+		} else if c.bridge != "" {
 			parts = []func() error{c.named, c.bandwidth, c.vlanFiltering}
 		}
 	case xml.ForwardPrivate, xml.ForwardVEPA, xml.ForwardPassthrough, xml.ForwardHostdev:
@@ -47,6 +52,7 @@ func Compile(def *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
 // compiler collects the steps of one plan.
 type compiler struct {
 	def    *xml.Network
+	ips    []xml.IP // with what is advertised
 	facts  Facts
 	dirs   dnsmasq.Dirs
 	bridge string
@@ -118,8 +124,8 @@ func (c *compiler) ipv6() error {
 
 // has reports whether an <ip> of the network is of a family.
 func (c *compiler) has(family func(netip.Addr) bool) bool {
-	for i := range c.def.IPs {
-		if family(c.def.IPs[i].Address) {
+	for i := range c.ips {
+		if family(c.ips[i].Address) {
 			return true
 		}
 	}
@@ -128,7 +134,7 @@ func (c *compiler) has(family func(netip.Addr) bool) bool {
 
 // zoned reports whether a network's bridge is put into a firewalld zone.
 func zoned(def *xml.Network) bool {
-	return def.Forward.Mode != xml.ForwardOpen || def.Bridge.Zone != ""
+	return def.Forward.Mode.Routed() && def.Forward.Mode != xml.ForwardOpen || def.Bridge.Zone != ""
 }
 
 func (c *compiler) firewall() error {
@@ -154,8 +160,8 @@ func (c *compiler) firewall() error {
 }
 
 func (c *compiler) addresses() error {
-	for i := range c.def.IPs {
-		ip := &c.def.IPs[i]
+	for i := range c.ips {
+		ip := &c.ips[i]
 		if !ip.Address.IsValid() {
 			continue
 		}
@@ -164,6 +170,7 @@ func (c *compiler) addresses() error {
 			return err
 		}
 		op := AddAddress{Link: c.bridge, Address: netip.PrefixFrom(ip.Address, subnet.Bits())}
+		op.Deprecated = c.def.Advertise != nil && slices.Contains(c.def.Advertise.Deprecated, op.Address)
 		fail := fmt.Sprintf("Failed to add IP address %s", op.Address)
 		if ip.Address.Is4() {
 			op.Broadcast = broadcast(subnet)
@@ -229,8 +236,8 @@ func (c *compiler) register() error {
 	if c.def.Domain.Name == "" || c.def.Domain.Register != xml.Yes {
 		return nil
 	}
-	for i := range c.def.IPs {
-		if server := c.def.IPs[i].Address; server.IsValid() {
+	for i := range c.ips {
+		if server := c.ips[i].Address; server.IsValid() {
 			c.add(Step{Do: RegisterDNS{Link: c.bridge, Domain: c.def.Domain.Name, Server: server}})
 			return nil
 		}

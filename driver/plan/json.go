@@ -15,6 +15,7 @@ var names = map[string]Op{
 	"set-bridge":       SetBridge{},
 	"set-sysctl":       SetSysctl{},
 	"add-address":      AddAddress{},
+	"del-address":      DelAddress{},
 	"set-up":           SetUp{},
 	"set-down":         SetDown{},
 	"add-route":        AddRoute{},

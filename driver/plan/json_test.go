@@ -34,6 +34,8 @@ func samples(t *testing.T) []plan.Op {
 		plan.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1", IfExists: true},
 		plan.AddAddress{Link: "virbr0", Address: netip.MustParsePrefix("10.1.0.1/24"), Broadcast: netip.MustParseAddr("10.1.0.255")},
 		plan.AddAddress{Link: "virbr0", Address: netip.MustParsePrefix("fd00::1/64")},
+		plan.AddAddress{Link: "virbr0", Address: netip.MustParsePrefix("fd00:1::1/64"), Deprecated: true},
+		plan.DelAddress{Link: "virbr0", Address: netip.MustParsePrefix("fd00::1/64")},
 		plan.SetUp{Link: "virbr0"}, plan.SetDown{Link: "virbr0"},
 		plan.AddRoute{Link: "virbr0", Dest: netip.MustParsePrefix("10.2.0.0/16"), Gateway: netip.MustParseAddr("10.1.0.2"), Metric: 7},
 		plan.AddRules{Rules: rules}, plan.DelRules{Bridge: "virbr0"},

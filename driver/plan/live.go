@@ -33,8 +33,9 @@ func Live(def *xml.Network, facts Facts) (*xml.Network, error) {
 // translates reports whether a network has NAT rules: mode nat, and an address
 // of a family that is translated.
 func translates(def *xml.Network) bool {
-	return def.Forward.Mode == xml.ForwardNAT && slices.ContainsFunc(def.IPs, func(ip xml.IP) bool {
-		return ip.Address.Is4() || ip.Is6() && def.Forward.NAT.IPv6 == xml.Yes
+	return def.Forward.Mode == xml.ForwardNAT && slices.ContainsFunc(def.Subnets(), func(ip xml.IP) bool {
+		subnet, ok := ip.Subnet()
+		return ip.Address.Is4() || ok && ip.Is6() && def.Translates(subnet)
 	})
 }
 

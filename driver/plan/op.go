@@ -46,11 +46,19 @@ type SetSysctl struct {
 
 // AddAddress adds an address to a link. Broadcast is set for IPv4 only.
 // IPv6 addresses skip duplicate address detection (IFA_F_NODAD): the bridge is
-// ours alone, nobody can have the address.
+// ours alone, nobody can have the address. A Deprecated one, IPv6 only, is not
+// what the host sends from unless asked to.
 type AddAddress struct {
-	Link      string
-	Address   netip.Prefix
-	Broadcast netip.Addr
+	Link       string
+	Address    netip.Prefix
+	Broadcast  netip.Addr
+	Deprecated bool `json:",omitzero"`
+}
+
+// DelAddress removes an address from a link; a missing one is no error.
+type DelAddress struct {
+	Link    string
+	Address netip.Prefix
 }
 
 // SetUp brings a link up.
@@ -135,6 +143,7 @@ func (SetMTU) op()          {}
 func (SetBridge) op()       {}
 func (SetSysctl) op()       {}
 func (AddAddress) op()      {}
+func (DelAddress) op()      {}
 func (SetUp) op()           {}
 func (SetDown) op()         {}
 func (AddRoute) op()        {}

@@ -8,7 +8,7 @@ import (
 // Firewall returns the steps of a start that concern the firewall, to be done
 // again for a running network. All of them replace what is there.
 func Firewall(def *xml.Network) ([]Step, error) {
-	c := &compiler{def: def, bridge: def.Bridge.Name}
+	c := &compiler{def: def, ips: def.Subnets(), bridge: def.Bridge.Name}
 	if err := c.named(); err != nil {
 		return nil, err
 	}
@@ -20,7 +20,7 @@ func Firewall(def *xml.Network) ([]Step, error) {
 // none where the network needs none. For a network whose dnsmasq died, or to
 // see what the files of a living one should hold.
 func Serve(def *xml.Network, facts Facts, dirs Dirs) ([]Step, error) {
-	c := &compiler{def: def, facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
+	c := &compiler{def: def, ips: def.Subnets(), facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
 	if err := c.named(); err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func Files(def *xml.Network, dirs Dirs) ([]WriteFile, error) {
 	if !dnsmasq.Wanted(def) {
 		return nil, nil
 	}
-	c := &compiler{def: def, dirs: dnsmasq.Dirs(dirs)}
+	c := &compiler{def: def, ips: def.Subnets(), dirs: dnsmasq.Dirs(dirs)}
 	files, err := dnsmasq.Compile(def, c.dirs)
 	if err != nil {
 		return nil, err
@@ -45,4 +45,14 @@ func Files(def *xml.Network, dirs Dirs) ([]WriteFile, error) {
 		ops = append(ops, s.Do.(WriteFile))
 	}
 	return ops, nil
+}
+
+// Addresses returns the steps of a start that give the bridge its addresses.
+func Addresses(def *xml.Network) ([]Step, error) {
+	c := &compiler{def: def, ips: def.Subnets(), bridge: def.Bridge.Name}
+	if err := c.named(); err != nil {
+		return nil, err
+	}
+	err := c.addresses()
+	return c.steps, err
 }

@@ -52,6 +52,10 @@ func (c *compiler) advertised() error {
 		}
 		own := c.facts.AcceptRA[route.Link]
 		if own == 1 || own == 0 && c.facts.AcceptRA["all"] == 1 {
+			if c.def.Advertise != nil {
+				c.keepRoutes(route.Link)
+				continue
+			}
 			return refuse(KindInternal, "Check the host setup: interface %s has kernel autoconfigured IPv6 routes and enabling forwarding without accept_ra set to 2 will cause the kernel to flush them, breaking networking.", route.Link)
 		}
 	}
@@ -61,8 +65,8 @@ func (c *compiler) advertised() error {
 // subnets refuses addresses that have no subnet, before anything is made of
 // them.
 func (c *compiler) subnets() error {
-	for i := range c.def.IPs {
-		if ip := &c.def.IPs[i]; ip.Address.IsValid() {
+	for i := range c.ips {
+		if ip := &c.ips[i]; ip.Address.IsValid() {
 			if _, err := c.subnet(ip); err != nil {
 				return err
 			}

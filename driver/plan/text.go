@@ -58,7 +58,14 @@ func (o AddAddress) String() string {
 	if o.Address.Addr().Is6() {
 		text += " nodad"
 	}
+	if o.Deprecated {
+		text += " deprecated"
+	}
 	return text + " dev " + word(o.Link)
+}
+
+func (o DelAddress) String() string {
+	return "address delete " + o.Address.String() + " dev " + word(o.Link)
 }
 
 func (o SetUp) String() string { return "link set " + word(o.Link) + " up" }

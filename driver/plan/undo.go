@@ -29,14 +29,14 @@ func Stop(def *xml.Network, dirs Dirs) []Op {
 	if shaped(def) {
 		ops = append(ops, UnshapeNetwork{Bridge: bridge})
 	}
-	if !def.Forward.Mode.Routed() {
+	if !def.OwnsBridge() {
 		return ops
 	}
 	if dnsmasq.Wanted(def) {
 		ops = append(ops, StopDnsmasq{PidFile: dnsmasq.Dirs(dirs).PidFile(def.Name)})
 	}
 	ops = append(ops, SetDown{Link: bridge})
-	if def.Forward.Mode != xml.ForwardOpen {
+	if def.Forward.Mode.Routed() && def.Forward.Mode != xml.ForwardOpen {
 		ops = append(ops, UnfillChecksums{Bridge: bridge}, DelRules{Bridge: bridge})
 	}
 	if zoned(def) {

@@ -10,7 +10,11 @@ import (
 )
 
 // privateDirs are empty and private inside the namespaces.
-var privateDirs = []string{"/run", "/etc/libvirt", "/var/lib/libvirt"}
+var privateDirs = []string{"/run", "/etc/libvirt", "/var/lib/libvirt", ownDir}
+
+// ownDir is where virbrd keeps what it chose. It is made, empty, where it is not
+// there: there is nothing to mount on else, and daemons would share one.
+const ownDir = "/var/lib/virbr"
 
 // enter finishes the namespaces that the process was started in.
 func enter() error {
@@ -21,6 +25,7 @@ func enter() error {
 		return fmt.Errorf("mounting /sys: %w", err)
 	}
 	resolv, target := readResolv()
+	_ = os.Mkdir(ownDir, 0o755) // without root there may be no such place, for virbrd neither
 	for _, dir := range privateDirs {
 		if _, err := os.Stat(dir); err != nil {
 			continue

@@ -1,0 +1,95 @@
+package dnsmasq
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/virbr/virbr/xml"
+)
+
+// lastValid is the valid lifetime that a prefix on its way out is advertised
+// with, in seconds: three times the usual interval of advertisements, and
+// little enough to leave guests' own count-down alone (RFC 4862 section 5.5.3).
+const lastValid = 1800
+
+// advertised returns the prefix that a network advertises, with the bridge's
+// address in it; ok is false where there is none, or it is still to be chosen.
+func advertised(def *xml.Network) (p netip.Prefix, ok bool) {
+	if def.Advertise == nil {
+		return netip.Prefix{}, false
+	}
+	return def.Advertise.Address()
+}
+
+// advertise writes the ranges of <ipv6 advprefix='...'>. With ra-names dnsmasq
+// answers for the addresses that guests with a DHCP name made themselves.
+func (l *lines) advertise(def *xml.Network, dhcp subnets) {
+	p, ok := advertised(def)
+	if !ok {
+		return
+	}
+	a := def.Advertise
+	bits, valid := p.Bits(), a.Valid()
+	mode := map[string]string{"no": "ra-only", "stateless": "ra-stateless", "stateful": "static"}[a.Mode()]
+	first, last := pool6(p)
+	switch {
+	case mode != "static":
+		l.add("dhcp-range=%s,%s,ra-names,%d,%d", p.Masked().Addr(), mode, bits, valid)
+	default:
+		l.add("dhcp-range=%s,%s,%d,%d", first, last, bits, valid)
+	}
+	for _, old := range a.Deprecated {
+		l.deprecated(old, mode)
+	}
+	if mode == "static" && dhcp.v6 == nil {
+		l.add("enable-ra")
+	}
+}
+
+// deprecated writes a prefix that guests are to move away from (RFC 9096). One
+// word of dnsmasq's is for a preferred lifetime of zero, with which the valid
+// one would be infinite; of two lines for a prefix the shorter lifetime counts.
+func (l *lines) deprecated(old netip.Prefix, mode string) {
+	for _, lifetime := range []string{"deprecated", fmt.Sprint(lastValid)} {
+		l.add("dhcp-range=%s,%s,%d,%s", old.Masked().Addr(), mode, old.Bits(), lifetime)
+	}
+}
+
+// Where addresses are given away in a prefix with more than enough room: above
+// those that people give to machines by hand.
+const (
+	poolFirst = 0x1000
+	poolLast  = 0xffff
+)
+
+// pool6 returns the ends of a prefix's DHCPv6 range. dnsmasq itself leaves out
+// the bridge's address.
+func pool6(p netip.Prefix) (first, last netip.Addr) {
+	if 128-p.Bits() >= 16 {
+		return host(p, poolFirst), host(p, poolLast)
+	}
+	return host(p, 1), host(p, 1<<(128-p.Bits())-1)
+}
+
+// host returns the address with a number in a prefix's host part.
+func host(p netip.Prefix, number uint32) netip.Addr {
+	a := p.Masked().Addr().As16()
+	for i := range 4 {
+		a[15-i] |= byte(number >> (8 * i))
+	}
+	return netip.AddrFrom16(a)
+}
+
+// leased returns how many addresses an advertised prefix gives away by DHCPv6.
+func leased(def *xml.Network) uint64 {
+	p, ok := advertised(def)
+	if !ok || def.Advertise.Mode() != "stateful" {
+		return 0
+	}
+	first, last := pool6(p)
+	n, err := RangeSize(xml.Range{Start: first, End: last})
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,81 @@
+package plan
+
+import (
+	"net/netip"
+	"path"
+
+	"github.com/virbr/virbr/xml"
+)
+
+// widest is the length of the shortest prefix that counts as a host's own. A
+// shorter one is a way of saying "everything".
+const (
+	widest4 = 8
+	widest6 = 16
+)
+
+// Reached returns the routes that lead to some place, by a gateway or not; a
+// bridge's own are left out.
+func (f *Facts) Reached(except string) []Route {
+	var list []Route
+	for _, r := range f.Routes {
+		least := widest4
+		if r.Dest.Addr().Is6() {
+			least = widest6
+		}
+		if r.Link != except && r.Dest.Bits() >= least && !r.Dest.Addr().IsLinkLocalUnicast() {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// advertisable refuses an advertised prefix that a link of the host has, and one
+// that nobody outside could send answers to, for the host has no IPv6 itself. A
+// prefix that the host's administrator set aside is as good as forced: the host
+// may not have heard its router yet.
+func (c *compiler) advertisable() error {
+	a := c.def.Advertise
+	if a == nil {
+		return nil
+	}
+	prefix, ok := a.Address()
+	if !ok {
+		return refuse(KindInternal, "no prefix has been chosen for advprefix '%s' of network '%s'", a.Prefix, c.def.Name)
+	}
+	for _, r := range c.facts.Reached(c.bridge) {
+		if !r.Gateway.IsValid() && r.Dest.Overlaps(prefix.Masked()) {
+			return refuse(KindUnsupported, "advprefix '%s' of network '%s' is already in use: interface %s has %s", a.Prefix, c.def.Name, r.Link, r.Dest)
+		}
+	}
+	outward := c.def.Forward.Mode == xml.ForwardNAT || c.def.Forward.Mode == xml.ForwardRoute || c.def.Forward.Mode == xml.ForwardOpen
+	if !outward || a.Force || a.From != "" || xml.Local(prefix) || c.facts.reachesIPv6() {
+		return nil
+	}
+	return refuse(KindUnsupported, "advprefix '%s' of network '%s' is a global prefix, but the host has no IPv6 default route; force='yes' advertises it all the same", a.Prefix, c.def.Name)
+}
+
+// reachesIPv6 reports whether the host has an IPv6 default route.
+func (f *Facts) reachesIPv6() bool {
+	for _, r := range f.Routes {
+		if r.Dest == netip.PrefixFrom(netip.IPv6Unspecified(), 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// keepRoutes has the kernel keep what it learned on a link from router
+// advertisements, and go on listening to them, when the host becomes a router
+// (Documentation/networking/ip-sysctl.rst, accept_ra). A network that brings
+// its guests IPv6 by itself must not cost the host its own.
+func (c *compiler) keepRoutes(link string) {
+	key := path.Join("net/ipv6/conf", link, "accept_ra")
+	op := SetSysctl{Key: key, Value: "2", IfExists: true}
+	for _, s := range c.steps {
+		if s.Do == op {
+			return
+		}
+	}
+	c.do(op, "cannot write to '/proc/sys/%s'", key)
+}

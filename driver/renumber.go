@@ -1,0 +1,150 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// Renumber gives running networks with advprefix='auto' the prefix that the pool
+// now has for them, and takes former prefixes away whose time is up. Guests are
+// told to move first: a former prefix stays on the bridge, in the firewall and in
+// advertisements, as a deprecated one, for as long as it is valid (RFC 9096).
+//
+// It returns how long until the next prefix is to go; 0: there is none.
+func (d *Driver) Renumber(ctx context.Context) (time.Duration, error) {
+	var errs []error
+	for _, n := range d.networks() {
+		if v := n.view.Load(); v == nil || !v.active() || !follows(v.live) {
+			continue
+		}
+		if err := d.renumber(ctx, n); err != nil {
+			errs = append(errs, fmt.Errorf("renumbering network %q: %w", n.ref.Name, err))
+		}
+	}
+	next, err := d.nextFarewell()
+	return next, errors.Join(append(errs, err)...)
+}
+
+// follows reports whether a running network's prefix follows the pool.
+func follows(live *xml.Network) bool { return live.Advertise != nil && live.Advertise.From == "auto" }
+
+func (d *Driver) renumber(ctx context.Context, n *network) error {
+	if err := n.begin(ctx, "renumbering", d.cfg.Patience); err != nil {
+		return err
+	}
+	defer n.end()
+	v := n.view.Load()
+	if n.gone || v == nil || !v.active() || !follows(v.live) {
+		return nil
+	}
+	facts, err := d.sys.Facts(ctx)
+	if err != nil {
+		return err
+	}
+	asked := v.live.Clone()
+	asked.Advertise.Prefix, asked.Advertise.From, asked.Advertise.Deprecated = "auto", "", nil
+	made, err := d.choose(ctx, n, asked, facts)
+	if err != nil {
+		return err
+	}
+	if made.Format(0) == v.live.Format(0) {
+		return nil
+	}
+	next := *v
+	next.live = made
+	c := &conversion{d: d, n: n, from: v, to: &next}
+	if err := c.run(ctx); err != nil {
+		return errors.Join(err, c.takeBack(ctx))
+	}
+	n.view.Store(&next)
+	d.log.Info("network renumbered", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "prefix", made.Advertise.Prefix)
+	return nil
+}
+
+// nextFarewell returns how long until the first former prefix of a network that
+// runs is to go; 0: there is none.
+func (d *Driver) nextFarewell() (time.Duration, error) {
+	var next time.Duration
+	var all *choices
+	for _, n := range d.networks() {
+		v := n.view.Load()
+		if v == nil || !v.active() || !follows(v.live) || len(v.live.Advertise.Deprecated) == 0 {
+			continue
+		}
+		if all == nil {
+			var err error
+			if all, err = d.openChoices(); err != nil {
+				return 0, err
+			}
+			defer all.close()
+		}
+		c := all.all[n.ref.UUID]
+		if c == nil {
+			continue
+		}
+		for _, f := range c.Former {
+			left := max(time.Until(time.Unix(f.Until, 0)), time.Second)
+			if next == 0 || left < next {
+				next = left
+			}
+		}
+	}
+	return next, nil
+}
+
+// addressOps returns the ops of steps that add addresses, by address.
+func addressOps(steps []plan.Step) map[netip.Prefix]plan.AddAddress {
+	ops := map[netip.Prefix]plan.AddAddress{}
+	for _, s := range steps {
+		if op, ok := s.Do.(plan.AddAddress); ok {
+			ops[op.Address] = op
+		}
+	}
+	return ops
+}
+
+// addresses gives the bridge those that are new, and returns what takes away
+// those that are no longer wanted.
+func (c *conversion) addresses(ctx context.Context) (farewell func(context.Context) error, err error) {
+	before, err := plan.Addresses(c.from.live)
+	if err != nil {
+		return nil, err
+	}
+	after, err := plan.Addresses(c.to.live)
+	if err != nil {
+		return nil, err
+	}
+	had, has := addressOps(before), addressOps(after)
+	for prefix, op := range has {
+		earlier, there := had[prefix]
+		if there && earlier == op {
+			continue
+		}
+		back := plan.Op(plan.DelAddress{Link: op.Link, Address: prefix})
+		if there {
+			back = earlier
+		}
+		c.onFailure(func(ctx context.Context) error { return c.do(ctx, back) })
+		if err := c.do(ctx, op); err != nil {
+			return nil, err
+		}
+	}
+	return func(ctx context.Context) error {
+		for prefix, op := range had {
+			if _, still := has[prefix]; still {
+				continue
+			}
+			c.onFailure(func(ctx context.Context) error { return c.do(ctx, op) })
+			if err := c.do(ctx, plan.DelAddress{Link: op.Link, Address: prefix}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
