@@ -120,10 +120,10 @@ func servesPIDFile(args []string, pidFile string) bool {
 			continue
 		}
 		data, err := readCapped(conf, maxConf)
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
 			return xmlName.Replace(strings.TrimSuffix(filepath.Base(conf), ".conf")) == strings.TrimSuffix(filepath.Base(pidFile), ".pid")
 		}
-		for line := range strings.Lines(string(data)) {
+		for line := range strings.Lines(string(data)) { // none, if it cannot be read
 			if path, ok := strings.CutPrefix(strings.TrimSpace(line), "pid-file="); ok {
 				return path == pidFile || samePath(path, pidFile)
 			}

@@ -213,6 +213,51 @@ func TestForeignProcessesAreLeftAlone(t *testing.T) {
 	})
 }
 
+// dnsmasq's own user may write into its pid file, and so have any process of his
+// looked at. What that one's command line names is not opened unless it is a file.
+func TestWhatAProcessNamesIsNotOpenedBlindly(t *testing.T) {
+	t.Parallel()
+	netnstest.NeedProgram(t, "sh")
+	netnstest.Run(t, func(t *testing.T) {
+		h := testHost(t)
+		dir := t.TempDir()
+		shell, err := exec.LookPath("sh")
+		if err != nil {
+			t.Fatal(err)
+		}
+		program, err := os.ReadFile(shell)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pretender, fifo := filepath.Join(dir, "dnsmasq"), filepath.Join(dir, "virbr0.conf")
+		if err := errors.Join(os.WriteFile(pretender, program, 0o755), syscall.Mkfifo(fifo, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		held, err := os.OpenFile(fifo, os.O_RDWR, 0) // who reads it waits for more
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = held.Close() }()
+		for _, conf := range []string{fifo, "/dev/zero", dir} {
+			cmd := exec.Command(pretender, "-c", "read line", "--conf-file="+conf)
+			stdin, err := cmd.StdinPipe()
+			if err == nil {
+				err = cmd.Start()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			pidFile := "/run/libvirt/network/virbr0.pid"
+			run(t, h, plan.WriteFile{Path: pidFile, Mode: 0o644, Data: strconv.Itoa(cmd.Process.Pid)})
+			if h.DnsmasqAlive(pidFile) {
+				t.Errorf("a process with --conf-file=%s is taken for the dnsmasq of virbr0", conf)
+			}
+			_ = stdin.Close()
+			_ = cmd.Wait() // read finds the end of its input
+		}
+	})
+}
+
 // A daemon must survive the removal of its program and its configuration, as an
 // upgrade or a cleaner does.
 func TestDnsmasqIsKnownAfterItsFilesAreGone(t *testing.T) {

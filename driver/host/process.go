@@ -138,9 +138,23 @@ func readPID(path string) (int, error) {
 	return int(pid), nil
 }
 
-// readCapped reads at most limit bytes of a file; more is an error.
+// readCapped reads at most limit bytes of a regular file; more is an error. The
+// path may be what somebody else's process says, so it is opened only when it is
+// known to be a file: opening a FIFO may wait, and opening a device may do things.
 func readCapped(path string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not hold us
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, fmt.Errorf("reading %q: not a regular file", path)
+	}
+	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
 	if err != nil {
 		return nil, err
 	}
