@@ -154,6 +154,28 @@ func TestWorkers(t *testing.T) {
 	}
 }
 
+// TestAutostartWaits: setting autostart waits for whoever changes the network,
+// and must not take a worker of the quick calls meanwhile.
+func TestAutostartWaits(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	f := newFake(testNet("net", 1, true))
+	f.before = func(op string) {
+		if op == "SetAutostart" {
+			g.hold(op)
+		}
+	}
+	socket := serve(t, rpc.Config{Networks: f, Limits: limits(func(l *rpc.Limits) { l.PrioWorkers = 1 })})
+	c := login(t, socket)
+	waiting := c.send(proto.NetworkSetAutostart, proto.AutostartArgs{Network: testArgs("net", 1), Autostart: 1})
+	g.wait(t, 1)
+	login(t, socket).must(proto.NetworkIsActive, testArgs("net", 1), nil)
+	close(g.open)
+	if h, _ := c.next(); h.Serial != waiting {
+		t.Errorf("not the reply: %+v", h)
+	}
+}
+
 // TestPanic: a handler that breaks costs an error, not the connection.
 func TestPanic(t *testing.T) {
 	t.Parallel()

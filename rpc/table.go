@@ -71,7 +71,7 @@ var procedures = map[int32]procedure{
 	proto.NetworkUndefine:       {serve: bind((*Server).undefine), stage: stageNetwork, forbid: "virNetworkUndefine", slow: true},
 	proto.NetworkGetXMLDesc:     {serve: bind((*Server).getXML), stage: stageNetwork},
 	proto.NetworkGetAutostart:   {serve: bind((*Server).autostart), stage: stageNetwork},
-	proto.NetworkSetAutostart:   {serve: bind((*Server).setAutostart), stage: stageNetwork, forbid: "virNetworkSetAutostart"},
+	proto.NetworkSetAutostart:   {serve: bind((*Server).setAutostart), stage: stageNetwork, forbid: "virNetworkSetAutostart", slow: true},
 	proto.NetworkGetBridgeName:  {serve: bind((*Server).bridgeName), stage: stageNetwork},
 	proto.NetworkIsActive:       {serve: bind((*Server).isActive), stage: stageNetwork},
 	proto.NetworkIsPersistent:   {serve: bind((*Server).isPersistent), stage: stageNetwork},
