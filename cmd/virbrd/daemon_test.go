@@ -153,14 +153,22 @@ func TestIdleDaemonEnds(t *testing.T) {
 // socketUnit makes a listening socket, as systemd does.
 func socketUnit(t *testing.T, path string, mode fs.FileMode) *os.File {
 	t.Helper()
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	f := abstractUnit(t, path)
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// abstractUnit makes a listening socket whose permissions nobody looks after: a
+// name that begins with "@" is in no directory.
+func abstractUnit(t *testing.T, name string) *os.File {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	if err := os.Chmod(path, mode); err != nil {
-		t.Fatal(err)
-	}
 	f, err := l.File()
 	if err != nil {
 		t.Fatal(err)
@@ -208,17 +216,19 @@ func TestActivationRefuses(t *testing.T) {
 		hidePolkit(t)
 		dir := files(t, map[string]string{"open.conf": "auth_unix_rw = \"none\"\n", "empty.conf": ""})
 		path := filepath.Join(t.TempDir(), "sock")
-		open := socketUnit(t, path, 0o666)
+		open, abstract := socketUnit(t, path, 0o666), abstractUnit(t, "@virbrd-test")
 		tests := []struct {
 			name, unit, conf string
+			socket           *os.File
 			code             int
 			want             string
 		}{
-			{"a socket that is not ours", "sshd.socket", "empty.conf", 6, "unclaimed"},
-			{"open to everybody", "virtnetworkd.socket", "empty.conf", 1, "lets every local user change networks"},
+			{"a socket that is not ours", "sshd.socket", "empty.conf", open, 6, "unclaimed"},
+			{"open to everybody", "virtnetworkd.socket", "empty.conf", open, 1, "lets every local user change networks"},
+			{"abstract", "virtnetworkd.socket", "empty.conf", abstract, 1, "nobody can tell who may connect"},
 		}
 		for _, tt := range tests {
-			d := start(t, tt.unit, []*os.File{open}, "--config", filepath.Join(dir, tt.conf))
+			d := start(t, tt.unit, []*os.File{tt.socket}, "--config", filepath.Join(dir, tt.conf))
 			if diff := cmp.Diff(tt.code, d.end(t)); diff != "" || !strings.Contains(d.log.String(), tt.want) {
 				t.Errorf("%s: status (-want +got)\n%s%s", tt.name, diff, &d.log)
 			}

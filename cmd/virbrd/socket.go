@@ -36,10 +36,14 @@ func guarded(cfg *config.Daemon, list []rpc.Listener) error {
 		return nil
 	}
 	for _, l := range list {
+		if l.Role != rpc.RoleReadWrite {
+			continue
+		}
 		path := l.Addr().String()
 		info, err := os.Stat(path)
-		if err != nil || l.Role != rpc.RoleReadWrite {
-			continue
+		if err != nil { // one that is in no directory is open to everybody
+			return fmt.Errorf("refusing systemd's socket %q, as there is no polkit to ask and nobody can tell who may connect: %w; "+
+				`give it a path with SocketMode=0600, or set auth_unix_rw = "none" in virtnetworkd.conf`, path, err)
 		}
 		if info.Mode().Perm()&0o002 != 0 {
 			return fmt.Errorf("refusing systemd's socket %q: mode %04o lets every local user change networks, and there is no polkit to ask; "+
