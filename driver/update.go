@@ -109,9 +109,11 @@ func edited(def *xml.Network, form xml.FormatFlags, edit func(*xml.Network) erro
 }
 
 // keepCounts carries over what a running definition has beyond its document's
-// input: how many ports use the network and its devices. libvirt loses it here.
+// input: how many ports use the network and its devices, and the physical
+// function that these are of. libvirt loses it here.
 func keepCounts(made, draft *xml.Network) {
 	made.Connections = draft.Connections
+	made.Forward.PF = draft.Forward.PF
 	for i := range made.Forward.Interfaces {
 		in := &made.Forward.Interfaces[i]
 		at := slices.IndexFunc(draft.Forward.Interfaces, func(o xml.ForwardInterface) bool {

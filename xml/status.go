@@ -63,7 +63,20 @@ func ParseStatus(doc []byte) (*Status, error) {
 	if s.Network, err = parseNetwork(net); err != nil {
 		return nil, err
 	}
-	return s, nil
+	return s, s.Network.keepFunction(net)
+}
+
+// keepFunction reads the physical function that stands beside the virtual ones
+// of a running network, which other documents do not have both. libvirt forgets
+// it here.
+func (n *Network) keepFunction(root *node) error {
+	pf := root.first("forward").first("pf")
+	dev := pf.path("dev")
+	if dev == "" {
+		return nil
+	}
+	n.Forward.PF = dev
+	return checkDevice(pf, "device name", dev)
 }
 
 func (s *Status) parse(root *node) error {
