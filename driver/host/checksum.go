@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
@@ -55,15 +56,21 @@ func (h *Host) fillChecksums(ctx context.Context, op plan.FillChecksums) error {
 	return nil
 }
 
-// addChecksumFilter computes checksums as packets leave the bridge, in place of
-// an older filter that does.
+// addChecksumFilter computes checksums as packets leave the bridge, unless that is
+// done already.
 func (h *Host) addChecksumFilter(index int) error {
 	made, err := h.addClsact(index)
 	if err != nil {
 		return err
 	}
-	if err := h.delChecksum(index); err != nil {
-		return err
+	if !made {
+		filters, err := h.tc.FilterList(linkOf(index), netlink.HANDLE_MIN_EGRESS)
+		if err != nil {
+			return fmt.Errorf("looking for the checksum filter: %w", err)
+		}
+		if slices.ContainsFunc(filters, func(f netlink.Filter) bool { return f.Attrs().Priority == checksumPriority }) {
+			return nil
+		}
 	}
 	csum := netlink.NewCsumAction()
 	csum.UpdateFlags = netlink.TCA_CSUM_UPDATE_FLAG_IPV4HDR | netlink.TCA_CSUM_UPDATE_FLAG_UDP
