@@ -30,7 +30,7 @@ type Guest struct {
 const memory = "512"
 
 // patience bounds a guest that hangs; it measures nothing.
-const patience = 3 * time.Minute
+const patience = 5 * time.Minute
 
 // status is the line by which a guest tells the exit status of Init.
 const status = "qemutest: exit status "
@@ -39,7 +39,7 @@ const prologue = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs devtmpfs /dev
-mkdir -p /run /tmp /var /root /etc; ln -sf /run /var/run; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /tmp
+ln -sf dash /bin/sh; mkdir -p /run /tmp /var /root /etc; ln -sf /run /var/run; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /tmp
 for m in $(cat /modules/order); do insmod /modules/$m || echo "qemutest: insmod $m failed"; done
 dash /init.test </dev/null 2>&1; echo "` + status + `$?"
 poweroff -f
