@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,7 +32,9 @@ func TestInterrupt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _, _ = in.Close(), out.Close() }()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "check", "-")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // then it is killed, which is another signal
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "check", "-")
 	cmd.Env, cmd.Stdin = append(os.Environ(), mainEnv+"=1"), in
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
