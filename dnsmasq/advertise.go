@@ -93,3 +93,14 @@ func leased(def *xml.Network) uint64 {
 	}
 	return n
 }
+
+// hostID returns the field that gives a static host of IPv4 its address in the
+// advertised prefix as well. dnsmasq learns a DHCPv6 client's MAC address from
+// the link.
+func hostID(def *xml.Network, h xml.DHCPHost, v6 bool) string {
+	p, ok := advertised(def)
+	if !ok || v6 || def.Advertise.HostID == "" {
+		return ""
+	}
+	return ",[" + xml.Embed(p, h.IP).String() + "]"
+}

@@ -47,11 +47,14 @@ func Compile(def *xml.Network, dirs Dirs) (Files, error) {
 	if err := check(def, dhcp, dirs); err != nil {
 		return Files{}, err
 	}
+	if err := def.CheckHostIDs(); err != nil {
+		return Files{}, err
+	}
 	var files Files
 	if files.Conf, err = conf(def, dhcp, dirs); err != nil {
 		return Files{}, err
 	}
-	if files.Hosts, err = hosts(dhcp); err != nil {
+	if files.Hosts, err = hosts(def, dhcp); err != nil {
 		return Files{}, err
 	}
 	files.AddnHosts = addnHosts(def.DNS.Hosts)

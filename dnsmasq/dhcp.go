@@ -129,11 +129,11 @@ func suffix(l *xml.Lease) string {
 
 // hosts writes the dhcp-hostsfile: IPv4 hosts, then IPv6 hosts, in the order of
 // the document.
-func hosts(dhcp subnets) (string, error) {
+func hosts(def *xml.Network, dhcp subnets) (string, error) {
 	var l lines
 	for _, ip := range dhcp.list() {
 		for _, h := range ip.Hosts {
-			l.add("%s%s", hostFields(h, ip.Is6()), suffix(h.Lease))
+			l.add("%s%s%s", hostFields(h, ip.Is6()), hostID(def, h, ip.Is6()), suffix(h.Lease))
 		}
 	}
 	return l.done()

@@ -17,7 +17,7 @@ const (
 func (n *Network) Validate() error {
 	for _, check := range []func() error{
 		n.validateElements, n.validateBandwidth, n.validatePool, n.validateDHCP,
-		n.validateGroups, n.validateCreate, n.validateAuto, n.validateAdvertise, n.validateSize,
+		n.validateGroups, n.validateCreate, n.validateAuto, n.validateAdvertise, n.CheckHostIDs, n.validateSize,
 	} {
 		if err := check(); err != nil {
 			return err

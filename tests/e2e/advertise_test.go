@@ -311,3 +311,41 @@ func TestCreatedBridge(t *testing.T) {
 		same(t, before, netnstest.Snapshot(t), "the network stopped")
 	})
 }
+
+// TestHostID: a guest with a static IPv4 address has the same number by DHCPv6,
+// and another guest gets another one; a host that would collide is refused at
+// definition and live.
+func TestHostID(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		d := startVirbrd(t)
+		d.up("numbers", `<network>
+  <name>numbers</name><bridge name='virbr1'/>
+  <ipv6 advprefix='fd00:31::/120' hostid='ipv4'/>
+  <ip address='192.168.131.1' prefix='24'><dhcp>
+    <range start='192.168.131.2' end='192.168.131.9'/>
+  </dhcp></ip>
+</network>`)
+		static, other := netnstest.NewGuest(t, "static", "virbr1"), netnstest.NewGuest(t, "other", "virbr1")
+		host := func(mac, last string) string { return "<host mac='" + mac + "' ip='192.168.131." + last + "'/>" }
+		d.virsh("net-update", "numbers", "add", "ip-dhcp-host", host(static.MAC.String(), "50"), "--live")
+		if _, err := d.try("net-update", "numbers", "add", "ip-dhcp-host", host("52:54:00:00:00:99", "1"), "--live"); err == nil ||
+			!strings.Contains(err.Error(), "gives fd00:31::1 to host 52:54:00:00:00:99 192.168.131.1, but it belongs to the bridge") {
+			t.Errorf("a host with the bridge's number: %v", err)
+		}
+		for _, g := range []*netnstest.Guest{static, other} {
+			linkLocal(t, g)
+		}
+		if lease := static.DHCP(t); lease["ip"] != "192.168.131.50" {
+			t.Errorf("IPv4 lease %s", lease["ip"])
+		}
+		if lease, err := static.DHCP6(t).Address(); err != nil || lease.String() != "fd00:31::32" {
+			t.Errorf("DHCPv6 lease %s, %v", lease, err)
+		}
+		lease, err := other.DHCP6(t).Address()
+		if err != nil || !netip.MustParsePrefix("fd00:31::/120").Contains(lease) || lease.String() == "fd00:31::32" || lease.String() == "fd00:31::1" {
+			t.Errorf("another guest's DHCPv6 lease %s, %v", lease, err)
+		}
+	})
+}
