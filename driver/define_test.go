@@ -289,7 +289,9 @@ func TestUndefineKeepsNothing(t *testing.T) {
 	if err := r.d.SetAutostart(t.Context(), ref, true); err != nil {
 		t.Fatal(err)
 	}
-	r.write(filepath.Join(r.dirs.Dnsmasq, "virbr0.status"), "[]")
+	for _, name := range []string{"virbr0.status", "virbr0.macs", "default.leases"} { // the last is of old libvirts
+		r.write(filepath.Join(r.dirs.Dnsmasq, name), "[]")
+	}
 	if err := r.d.Undefine(t.Context(), ref); err != nil {
 		t.Fatal(err)
 	}
