@@ -1,0 +1,2 @@
+// Package binaries builds this module's programs for tests that run them.
+package binaries
