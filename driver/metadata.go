@@ -10,9 +10,9 @@ import (
 
 // The kinds of metadata: libvirt's virNetworkMetadataType.
 const (
-	metadataDescription = 0
-	metadataTitle       = 1
-	metadataElement     = 2
+	MetadataDescription = iota
+	MetadataTitle
+	MetadataElement // of a namespace
 )
 
 // SetMetadata sets the description, the title or the element of a namespace,
@@ -29,14 +29,14 @@ func (d *Driver) SetMetadata(ctx context.Context, net Ref, req MetadataRequest, 
 	defer n.end()
 	_, err = d.rewrite(ctx, n, v, req.Affect, func(def *xml.Network) error {
 		switch req.Type {
-		case metadataDescription:
+		case MetadataDescription:
 			def.Description = text
-		case metadataTitle:
+		case MetadataTitle:
 			if strings.Contains(text, "\n") {
 				return &Error{Kind: KindInvalidArg, Msg: "metadata title can't contain newlines"}
 			}
 			def.Title = text
-		case metadataElement:
+		case MetadataElement:
 			return def.SetMetadata(req.URI, key, text)
 		default:
 			return unknownMetadata(req.Type)
@@ -72,11 +72,11 @@ func (d *Driver) Metadata(_ context.Context, net Ref, req MetadataRequest) (stri
 	}
 	text := ""
 	switch req.Type {
-	case metadataDescription:
+	case MetadataDescription:
 		text = def.Description
-	case metadataTitle:
+	case MetadataTitle:
 		text = def.Title
-	case metadataElement:
+	case MetadataElement:
 		text, _ = def.Metadata.Get(req.URI)
 	default:
 		return "", unknownMetadata(req.Type)

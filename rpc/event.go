@@ -130,7 +130,7 @@ func eventFrame(id int32, e driver.Event) ([]byte, error) {
 	if e.Kind == driver.EventMetadata {
 		h.Procedure = proto.NetworkEventMetadataChange
 		m := proto.MetadataChange{CallbackID: id, Network: networkOf(e.Network), Type: int32(e.MetadataType)}
-		if e.MetadataType == metadataElement {
+		if e.MetadataType == driver.MetadataElement {
 			m.URI = &e.URI
 		}
 		return wire.Frame(h, m)

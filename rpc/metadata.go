@@ -9,13 +9,6 @@ import (
 	"github.com/virbr/virbr/rpc/wire"
 )
 
-// The kinds of metadata: libvirt's virNetworkMetadataType.
-const (
-	metadataDescription = 0
-	metadataTitle       = 1
-	metadataElement     = 2
-)
-
 func (s *Server) setMetadata(ctx context.Context, rq *call, a proto.SetMetadataArgs) (wire.Message, error) {
 	if err := checkSetMetadata(&a); err != nil {
 		return nil, err
@@ -34,15 +27,15 @@ func (s *Server) setMetadata(ctx context.Context, rq *call, a proto.SetMetadataA
 func checkSetMetadata(a *proto.SetMetadataArgs) error {
 	const function = "virNetworkSetMetadata"
 	switch a.Type {
-	case metadataTitle, metadataDescription:
-		if a.Type == metadataTitle && a.Metadata != nil && strings.Contains(*a.Metadata, "\n") {
+	case driver.MetadataTitle, driver.MetadataDescription:
+		if a.Type == driver.MetadataTitle && a.Metadata != nil && strings.Contains(*a.Metadata, "\n") {
 			return badArgument(function, "metadata", "metadata title can't contain newlines")
 		}
 		if err := wantNull(a.URI, function, "uri"); err != nil {
 			return err
 		}
 		return wantNull(a.Key, function, "key")
-	case metadataElement:
+	case driver.MetadataElement:
 		if err := wantValue(a.URI, function, "uri"); err != nil {
 			return err
 		}
@@ -75,9 +68,9 @@ func checkGetMetadata(a *proto.MetadataArgs) error {
 			"VIR_NETWORK_UPDATE_AFFECT_LIVE", "VIR_NETWORK_UPDATE_AFFECT_CONFIG")
 	}
 	switch a.Type {
-	case metadataTitle, metadataDescription:
+	case driver.MetadataTitle, driver.MetadataDescription:
 		return wantNull(a.URI, function, "uri")
-	case metadataElement:
+	case driver.MetadataElement:
 		return wantValue(a.URI, function, "uri")
 	}
 	return nil
