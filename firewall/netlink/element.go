@@ -2,7 +2,6 @@ package netlink
 
 import (
 	"bytes"
-	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -185,33 +184,10 @@ func decodeElement(list *netlink.AttributeDecoder) element {
 		case unix.NFTA_SET_ELEM_FLAGS:
 			e.end = ad.Uint32()&unix.NFT_SET_ELEM_INTERVAL_END != 0
 		case unix.NFTA_SET_ELEM_KEY:
-			each(ad, func(ad *netlink.AttributeDecoder) {
-				if ad.Type() == unix.NFTA_DATA_VALUE {
-					e.key = ad.Bytes()
-				}
-			})
+			dig(ad, func(ad *netlink.AttributeDecoder) { e.key = ad.Bytes() }, unix.NFTA_DATA_VALUE)
 		case unix.NFTA_SET_ELEM_DATA:
-			each(ad, func(ad *netlink.AttributeDecoder) {
-				if ad.Type() == unix.NFTA_DATA_VERDICT {
-					each(ad, func(ad *netlink.AttributeDecoder) {
-						if ad.Type() == unix.NFTA_VERDICT_CHAIN {
-							e.chain = ad.String()
-						}
-					})
-				}
-			})
+			dig(ad, func(ad *netlink.AttributeDecoder) { e.chain = ad.String() }, unix.NFTA_DATA_VERDICT, unix.NFTA_VERDICT_CHAIN)
 		}
 	})
 	return e
-}
-
-// each calls f with the attributes nested in the current one.
-func each(ad *netlink.AttributeDecoder, f func(*netlink.AttributeDecoder)) {
-	ad.Nested(func(nested *netlink.AttributeDecoder) error {
-		nested.ByteOrder = binary.BigEndian
-		for nested.Next() {
-			f(nested)
-		}
-		return nested.Err()
-	})
 }

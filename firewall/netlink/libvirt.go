@@ -157,14 +157,7 @@ func (r *reader) everyChain() ([]kernelChain, error) {
 				const drop = 0 // NF_DROP
 				c.drops = ad.Uint32() == drop
 			case unix.NFTA_CHAIN_HOOK:
-				ad.Nested(func(ad *netlink.AttributeDecoder) error {
-					for ad.Next() {
-						if ad.Type() == unix.NFTA_HOOK_HOOKNUM {
-							c.input = ad.Uint32() == unix.NF_INET_LOCAL_IN
-						}
-					}
-					return nil
-				})
+				dig(ad, func(ad *netlink.AttributeDecoder) { c.input = ad.Uint32() == unix.NF_INET_LOCAL_IN }, unix.NFTA_HOOK_HOOKNUM)
 			}
 		})
 		if err != nil {
@@ -198,7 +191,11 @@ func (r *reader) jumps() ([]jump, error) {
 			case unix.NFTA_RULE_HANDLE:
 				j.handle = ad.Uint64()
 			case unix.NFTA_RULE_EXPRESSIONS:
-				ad.Nested(func(ad *netlink.AttributeDecoder) error { return eachExpression(ad, &j.to) })
+				each(ad, func(ad *netlink.AttributeDecoder) {
+					if to := leadsTo(ad); to != "" {
+						j.to = to
+					}
+				})
 			}
 		})
 		if err != nil {
@@ -211,34 +208,18 @@ func (r *reader) jumps() ([]jump, error) {
 	return list, nil
 }
 
-// eachExpression looks for the one expression that leads to a chain.
-func eachExpression(ad *netlink.AttributeDecoder, to *string) error {
-	for ad.Next() {
-		if ad.Type() == unix.NFTA_LIST_ELEM {
-			ad.Nested(func(ad *netlink.AttributeDecoder) error { return descend(ad, to, verdictPath) })
-		}
-	}
-	return nil
-}
-
-// verdictPath is where in an expression the name of the chain is that an
-// immediate verdict leads to.
-var verdictPath = []uint16{unix.NFTA_EXPR_DATA, unix.NFTA_IMMEDIATE_DATA, unix.NFTA_DATA_VERDICT, unix.NFTA_VERDICT_CHAIN}
-
-// descend follows a path of attributes to a text.
-func descend(ad *netlink.AttributeDecoder, text *string, path []uint16) error {
-	for ad.Next() {
+// leadsTo returns the chain that an expression of a rule leads to; "": none. The
+// kernel tells an expression's kind before what that kind alone gives a meaning.
+func leadsTo(expression *netlink.AttributeDecoder) (chain string) {
+	immediate := false
+	each(expression, func(ad *netlink.AttributeDecoder) {
 		switch {
-		case ad.Type() == unix.NFTA_EXPR_NAME && len(path) == len(verdictPath):
-			if ad.String() != "immediate" {
-				return nil
-			}
-		case ad.Type() != path[0]:
-		case len(path) == 1:
-			*text = ad.String()
-		default:
-			ad.Nested(func(ad *netlink.AttributeDecoder) error { return descend(ad, text, path[1:]) })
+		case ad.Type() == unix.NFTA_EXPR_NAME:
+			immediate = ad.String() == "immediate"
+		case ad.Type() == unix.NFTA_EXPR_DATA && immediate:
+			dig(ad, func(ad *netlink.AttributeDecoder) { chain = ad.String() },
+				unix.NFTA_IMMEDIATE_DATA, unix.NFTA_DATA_VERDICT, unix.NFTA_VERDICT_CHAIN)
 		}
-	}
-	return nil
+	})
+	return chain
 }

@@ -77,6 +77,31 @@ func decode(m netlink.Message, f func(*netlink.AttributeDecoder)) error {
 	return ad.Err()
 }
 
+// each calls f with the attributes nested in the current one.
+func each(ad *netlink.AttributeDecoder, f func(*netlink.AttributeDecoder)) {
+	ad.Nested(func(nested *netlink.AttributeDecoder) error {
+		nested.ByteOrder = binary.BigEndian
+		for nested.Next() {
+			f(nested)
+		}
+		return nested.Err()
+	})
+}
+
+// dig calls f with what is at the end of a path of nested attributes, if there
+// is such a thing.
+func dig(ad *netlink.AttributeDecoder, f func(*netlink.AttributeDecoder), path ...uint16) {
+	if len(path) == 0 {
+		f(ad)
+		return
+	}
+	each(ad, func(ad *netlink.AttributeDecoder) {
+		if ad.Type() == path[0] {
+			dig(ad, f, path[1:]...)
+		}
+	})
+}
+
 // use returns how many chains, maps and other objects the table holds; -1: there
 // is no such table.
 func (r *reader) use() (int, error) {
