@@ -60,8 +60,8 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// binaries builds the tests of a package, and the daemon and the tool for those
-// that run them. They are static.
+// binaries builds the tests of a package, and our programs for those that run
+// them. They are static.
 func binaries(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	to := t.TempDir()
@@ -69,6 +69,7 @@ func binaries(t *testing.T, dir string) map[string]string {
 	if dir == "tests/e2e" {
 		commands["virbrd"] = []string{"build", "../../cmd/virbrd"}
 		commands["virbr"] = []string{"build", "../../cmd/virbr"}
+		commands["virbr_leaseshelper"] = []string{"build", "../../cmd/virbr-leaseshelper"}
 	}
 	copies := map[string]string{}
 	for name, args := range commands {
