@@ -109,6 +109,14 @@ func matrixPlaces(t *testing.T) []place {
 			4: netip.MustParseAddr(fmt.Sprintf("10.%d.0.1", number)),
 			6: netip.MustParseAddr(fmt.Sprintf("2001:db8:%d::1", number)),
 		}}
+		for _, command := range []string{ // no address but the ones that the table is about
+			"sysctl -qw net.ipv6.conf.eth0.accept_ra=0", "ip -6 addr flush dev eth0 scope global", "ip -6 route flush proto ra",
+		} {
+			args := strings.Fields(command)
+			if _, err := g.Output(t.Context(), args[0], args[1:]...); err != nil {
+				t.Fatal(err)
+			}
+		}
 		g.Address(t, netip.PrefixFrom(p.addr[4], 24))
 		g.Address(t, netip.PrefixFrom(p.addr[6], 64))
 		g.Route(t, netip.MustParsePrefix("0.0.0.0/0"), p.host[4])
