@@ -42,8 +42,9 @@ func (d *Driver) stop(ctx context.Context, n *network, v *view) {
 	d.log.Info("network stopped", "network", n.ref.Name, "uuid", n.ref.UUID.String())
 }
 
-// undoOps returns what takes a running network back: the undo record, or, for a network that libvirt's daemon started or whose
-// record cannot be read, what a start with this definition would have needed.
+// undoOps returns what takes a running network back: the undo record, or, for a
+// network that libvirt's daemon started or whose record cannot be read, what a
+// start with this definition would have needed.
 func (d *Driver) undoOps(n *network, live *xml.Network) []plan.Op {
 	r, ok, err := d.readRecord(n.ref.UUID)
 	d.warn("stopping without the undo record", n.ref, err)
