@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -256,6 +257,67 @@ func TestWhatAProcessNamesIsNotOpenedBlindly(t *testing.T) {
 			_ = cmd.Wait() // read finds the end of its input
 		}
 	})
+}
+
+// A dnsmasq that logs to its standard error, which is a file in our memory when it
+// starts, must not fill that for ever. It goes on with syslog.
+func TestDnsmasqThatLogsToStandardError(t *testing.T) {
+	t.Parallel()
+	netnstest.NeedProgram(t, "dnsmasq")
+	netnstest.Run(t, func(t *testing.T) {
+		h := testHost(t)
+		op := serve(t, h, "virbr0", 0)
+		run(t, h, plan.WriteFile{Path: op.Conf, Mode: 0o600, Data: read(t, op.Conf) + "\nlog-facility=-\nlog-queries\n"}, op)
+		outputs := outputsOf(t, pidOf(t, op.PidFile))
+		if len(outputs) == 0 {
+			t.Fatal("dnsmasq does not hold its first standard error open: nothing is tested here")
+		}
+		before := sizes(t, outputs)
+		conn, err := net.Dial("udp", "10.77.0.1:53")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		for id := range byte(3) {
+			// RFC 1035: one question, for the A record of "a".
+			if _, err := conn.Write([]byte{0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 'a', 0, 0, 1, 0, 1}); err != nil {
+				t.Fatal(err)
+			}
+			reply := make([]byte, 512)
+			if n, err := conn.Read(reply); err != nil || n < 12 || reply[1] != id {
+				t.Fatalf("asking for a name: %v, % x", err, reply[:n])
+			}
+		}
+		if after := sizes(t, outputs); after > before {
+			t.Errorf("its log grew in memory from %d to %d bytes", before, after)
+		}
+	})
+}
+
+// outputsOf returns the files in memory that a process holds open.
+func outputsOf(t *testing.T, pid int) []string {
+	t.Helper()
+	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(links, func(link string) bool {
+		target, err := os.Readlink(link)
+		return err != nil || !strings.HasPrefix(target, "/memfd:output")
+	})
+}
+
+// sizes adds up what files hold, in bytes.
+func sizes(t *testing.T, paths []string) (sum int64) {
+	t.Helper()
+	for _, path := range paths {
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += st.Size()
+	}
+	return sum
 }
 
 // A daemon must survive the removal of its program and its configuration, as an
