@@ -14,6 +14,7 @@ build:
 test: build
 	tests/install-deps
 	tests/install-kernel
+	tests/install-root
 	$(MAKE) --no-print-directory lint
 	go test -race -timeout 15m $(RACE)
 	go test -tags libvirt_dlopen -timeout 15m $(PLAIN) # the tag: tests by libvirt's own client library
