@@ -39,7 +39,7 @@ func TestInstalled(t *testing.T) {
 		})
 		r.sh(t, `
 			virsh -c network:///system net-info default | grep -q 'Autostart: *yes'
-			ip -br address show virbr0 | grep -q 192.168.122.1/24
+			ip -br address show virbr0 | grep -q '192.168.122.1/24 fd.*:1::1/64'
 			virsh -c network:///system net-create /dev/stdin <<-EOF
 				<network><name>lab</name><bridge name='lab0'/>
 				<ip address='10.9.0.1' prefix='24'><dhcp><range start='10.9.0.2' end='10.9.0.9'/></dhcp></ip></network>

@@ -33,14 +33,14 @@ var managers = []manager{
 const state = `
 cd /etc/libvirt/qemu/networks 2>/dev/null || cd /
 if [ -e default.xml ]; then echo default; else echo none; fi
-! grep -q 10.99.0.1 default.xml 2>/dev/null || echo edited
+! grep -q '<domain' default.xml 2>/dev/null || echo edited
 [ ! -L autostart/default.xml ] || echo autostart
 [ ! -e /usr/share/polkit-1/actions/org.libvirt.unix.policy ] || grep -o 'Installed by virbr\|theirs' /usr/share/polkit-1/actions/org.libvirt.unix.policy
 `
 
 // What people do to the network, as the daemon and editors do it.
 const (
-	edit     = "sed -i s/192.168.122/10.99.0/ /etc/libvirt/qemu/networks/default.xml\n"
+	edit     = "sed -i \"s|</network>|<domain name='lab'/></network>|\" /etc/libvirt/qemu/networks/default.xml\n"
 	autoOff  = "rm /etc/libvirt/qemu/networks/autostart/default.xml\n"
 	undefine = "rm /etc/libvirt/qemu/networks/autostart/default.xml /etc/libvirt/qemu/networks/default.xml\n"
 	policy   = "mkdir -p /usr/share/polkit-1/actions; echo theirs >/usr/share/polkit-1/actions/org.libvirt.unix.policy\n"
