@@ -35,6 +35,8 @@ func (l *lines) advertise(def *xml.Network, dhcp subnets) {
 	switch {
 	case mode != "static":
 		l.add("dhcp-range=%s,%s,ra-names,%d,%d", p.Masked().Addr(), mode, bits, valid)
+	case numbered(def, dhcp): // an address of a range, which a guest would keep, could be given before the IPv4 lease
+		l.add("dhcp-range=%s,static,%d,%d", p.Masked().Addr(), bits, valid)
 	default:
 		l.add("dhcp-range=%s,%s,%d,%d", first, last, bits, valid)
 	}
@@ -81,10 +83,18 @@ func host(p netip.Prefix, number uint32) netip.Addr {
 }
 
 // leased returns how many addresses an advertised prefix gives away by DHCPv6.
-func leased(def *xml.Network) uint64 {
+func leased(def *xml.Network, dhcp subnets) uint64 {
 	p, ok := advertised(def)
 	if !ok || def.Advertise.Mode() != "stateful" {
 		return 0
+	}
+	if numbered(def, dhcp) {
+		total := uint64(len(dhcp.v4.Hosts))
+		for _, r := range dhcp.v4.Ranges {
+			n, _ := RangeSize(r) // a wrong one is refused where it is written
+			total += n
+		}
+		return total
 	}
 	first, last := pool6(p)
 	n, err := RangeSize(xml.Range{Start: first, End: last})

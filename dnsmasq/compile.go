@@ -9,6 +9,7 @@ type Files struct {
 	Conf      string // its configuration; may be read by root only
 	Hosts     string // dhcp-hostsfile: one line for each static DHCP host
 	AddnHosts string // addn-hosts: names that <dns> gives to addresses
+	Numbering string // for the lease helper, see [ParseNumbering]; "": there is none
 }
 
 // Wanted reports whether a network has a dnsmasq: its bridge is ours, it has an
@@ -58,6 +59,7 @@ func Compile(def *xml.Network, dirs Dirs) (Files, error) {
 		return Files{}, err
 	}
 	files.AddnHosts = addnHosts(def.DNS.Hosts)
+	files.Numbering = numbering(def, dhcp)
 	return files, nil
 }
 

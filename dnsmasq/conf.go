@@ -56,11 +56,14 @@ func conf(def *xml.Network, dhcp subnets, dirs Dirs) (string, error) {
 	}
 	l.records(def)
 	l.tftp(def)
-	if err := l.dhcp(dhcp, leased(def)); err != nil {
+	if err := l.dhcp(dhcp, leased(def, dhcp)); err != nil {
 		return "", err
 	}
 	if dhcp.any() {
 		l.add("dhcp-hostsfile=%s", quotePath(dirs.Hosts(def.Name)))
+	}
+	if numbered(def, dhcp) {
+		l.add("dhcp-hostsdir=%s", quotePath(dirs.Numbered(def.Bridge.Name)))
 	}
 	if def.DNS.Enable != xml.No {
 		l.add("addn-hosts=%s", quotePath(dirs.AddnHosts(def.Name)))

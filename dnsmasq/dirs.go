@@ -35,6 +35,15 @@ func (d Dirs) Status(bridge string) string { return path.Join(d.Dnsmasq, bridge+
 // address. Its name is the bridge's; libvirt's NSS module for guests reads it.
 func (d Dirs) MACs(bridge string) string { return path.Join(d.Dnsmasq, bridge+".macs") }
 
+// Numbered returns the path of the dhcp-hostsdir that the lease helper keeps
+// for a bridge whose guests have one number for both families.
+func (d Dirs) Numbered(bridge string) string { return path.Join(d.Dnsmasq, bridge+".hosts6") }
+
+// Numbering returns the path of the file that tells the helper how. It lies in
+// the helper's directory, where dnsmasq reads no file whose name begins with a
+// dot.
+func (d Dirs) Numbering(bridge string) string { return path.Join(d.Numbered(bridge), ".network") }
+
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;")
 
 // escape writes a network's name as libvirt does in the names of some of its

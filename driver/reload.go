@@ -129,7 +129,8 @@ func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts 
 	changed := false
 	for _, s := range steps {
 		w, ok := s.Do.(plan.WriteFile)
-		if !ok || w.Path != dirs.Hosts(n.ref.Name) && w.Path != dirs.AddnHosts(n.ref.Name) {
+		if !ok || w.Path != dirs.Hosts(n.ref.Name) && w.Path != dirs.AddnHosts(n.ref.Name) &&
+			w.Path != dirs.Numbering(v.live.Bridge.Name) {
 			continue
 		}
 		if have, err := readFile(w.Path); err == nil && bytes.Equal(have, []byte(w.Data)) {

@@ -182,7 +182,7 @@ func (d Dirs) clearServed(name, bridge string) error {
 		remove(filepath.Join(d.Dnsmasq, name+".leases")), // of old libvirts
 	}
 	if bridge != "" && !strings.Contains(bridge, "/") {
-		errs = append(errs, remove(dirs.Status(bridge)), remove(dirs.MACs(bridge)))
+		errs = append(errs, remove(dirs.Status(bridge)), remove(dirs.MACs(bridge)), os.RemoveAll(dirs.Numbered(bridge)))
 	}
 	return errors.Join(errs...)
 }

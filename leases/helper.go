@@ -27,6 +27,7 @@ type Helper struct {
 	Dir    string              // the daemon's run directory
 	Getenv func(string) string // dnsmasq's environment
 	Out    io.Writer           // for init: dnsmasq reads its leases there
+	Reload func() error        // has dnsmasq read its hosts again; nil: nobody is to
 }
 
 // Run serves one call, with the arguments that dnsmasq gives.
@@ -52,25 +53,32 @@ func (h Helper) record(ev dnsmasq.Event) error {
 	if err := lock.wait(); err != nil {
 		return fmt.Errorf("locking: %w", err)
 	}
-	path := dnsmasq.Dirs{Dnsmasq: filepath.Join(h.Dir, Link)}.Status(ev.Interface)
+	dirs := dnsmasq.Dirs{Dnsmasq: filepath.Join(h.Dir, Link)}
+	entries, err := h.put(dirs.Status(ev.Interface), ev, lock)
+	return errors.Join(err, h.number(dirs, ev, entries))
+}
+
+// put puts an event into a lease file. For init it prints and returns the
+// leases.
+func (h Helper) put(path string, ev dnsmasq.Event, lock file) ([]dnsmasq.Entry, error) {
 	data, ours, err := read(path, lock)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if ours && ev.Action != dnsmasq.ActionInit {
 		if pieces, ok := dnsmasq.Splice(data, ev); ok {
-			return replace(path, pieces, lock)
+			return nil, replace(path, pieces, lock)
 		}
 	}
 	entries, err := parse(path, data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if ev.Action == dnsmasq.ActionInit {
 		_, err := io.WriteString(h.Out, dnsmasq.InitText(entries, ev.Entry.ServerDUID))
-		return err
+		return entries, err
 	}
-	return replace(path, [][]byte{dnsmasq.FormatLeases(dnsmasq.Apply(entries, ev))}, lock)
+	return nil, replace(path, [][]byte{dnsmasq.FormatLeases(dnsmasq.Apply(entries, ev))}, lock)
 }
 
 // parse reads the text of a lease file. One that is missing, or broken beyond

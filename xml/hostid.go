@@ -17,8 +17,14 @@ func Embed(prefix netip.Prefix, v4 netip.Addr) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// CheckHostIDs refuses static DHCP hosts that hostid='ipv4' would give an
-// address that another one or the bridge has. A prefix that is still to be
+// idOwner is who has an address of the advertised prefix.
+type idOwner struct {
+	label string
+	v4    netip.Addr // the IPv4 address of the same, which nobody else leases
+}
+
+// CheckHostIDs refuses static DHCP hosts and ranges that hostid='ipv4' would
+// give an address that another one or the bridge has. A prefix that is still to be
 // chosen is a /64 with the bridge's address in front, so the check is the same.
 func (n *Network) CheckHostIDs() error {
 	if n.Advertise == nil || n.Advertise.HostID == "" {
@@ -28,23 +34,27 @@ func (n *Network) CheckHostIDs() error {
 	if !ok {
 		bridge = netip.PrefixFrom(ula().Addr().Next(), slaacBits)
 	}
-	owners := map[netip.Addr]string{
-		bridge.Addr():          "the bridge",
-		bridge.Masked().Addr(): "routers of the subnet (RFC 4291 section 2.6.1)",
+	owners := map[netip.Addr]idOwner{
+		bridge.Addr():          {label: "the bridge"},
+		bridge.Masked().Addr(): {label: "routers of the subnet (RFC 4291 section 2.6.1)"},
 	}
 	for i := range n.IPs {
 		if !n.IPs[i].Address.Is4() {
 			continue
 		}
+		if owner := owners[bridge.Addr()]; len(n.IPs[i].Ranges) > 0 {
+			owner.v4 = n.IPs[i].Address
+			owners[bridge.Addr()] = owner
+		}
 		for _, h := range n.IPs[i].Hosts {
 			addr, owner := Embed(bridge, h.IP), h.label()
 			if other, taken := owners[addr]; taken {
-				return unfit("hostid='ipv4' in network '%s' gives %s to %s, but it belongs to %s", n.Name, addr, owner, other)
+				return unfit("hostid='ipv4' in network '%s' gives %s to %s, but it belongs to %s", n.Name, addr, owner, other.label)
 			}
-			owners[addr] = owner
+			owners[addr] = idOwner{owner, h.IP}
 		}
 	}
-	return nil
+	return n.checkLeasedIDs(bridge, owners)
 }
 
 // label names a static host in messages.

@@ -9,7 +9,7 @@ import (
 func main() {
 	dir, err := leases.Home()
 	if err == nil {
-		err = leases.Helper{Dir: dir, Getenv: os.Getenv, Out: os.Stdout}.Run(os.Args[1:])
+		err = leases.Helper{Dir: dir, Getenv: os.Getenv, Out: os.Stdout, Reload: leases.Reload}.Run(os.Args[1:])
 	}
 	if err != nil {
 		leases.Fail(err)

@@ -18,7 +18,7 @@ func newLeases() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return leases.Helper{Dir: dir, Getenv: os.Getenv, Out: cmd.OutOrStdout()}.Run(args)
+			return leases.Helper{Dir: dir, Getenv: os.Getenv, Out: cmd.OutOrStdout(), Reload: leases.Reload}.Run(args)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "/run/virbr", "virbrd's run directory")

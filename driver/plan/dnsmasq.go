@@ -7,6 +7,8 @@ import "github.com/virbr/virbr/dnsmasq"
 const (
 	dnsmasqMajor = 2
 	dnsmasqMinor = 67
+	// hostsDirMinor is the first with dhcp-hostsdir.
+	hostsDirMinor = 73
 )
 
 // dnsmasq writes the files of the network's dnsmasq and starts it. The files
@@ -26,6 +28,9 @@ func (c *compiler) dnsmasq() error {
 	if d.Major < dnsmasqMajor || d.Major == dnsmasqMajor && d.Minor < dnsmasqMinor {
 		return refuse(KindUnsupported, "dnsmasq version >= %d.%d required but %d.%d found", dnsmasqMajor, dnsmasqMinor, d.Major, d.Minor)
 	}
+	if files.Numbering != "" && d.Major == dnsmasqMajor && d.Minor < hostsDirMinor {
+		return refuse(KindUnsupported, "dnsmasq version >= %d.%d required for hostid='ipv4' but %d.%d found", dnsmasqMajor, hostsDirMinor, d.Major, d.Minor)
+	}
 	c.addFiles(files)
 	start := StartDnsmasq{Conf: c.dirs.Conf(c.def.Name), PidFile: c.dirs.PidFile(c.def.Name), Bridge: c.bridge}
 	c.add(Step{Do: start, Undo: StopDnsmasq{PidFile: start.PidFile}})
@@ -41,4 +46,10 @@ func (c *compiler) addFiles(files dnsmasq.Files) {
 		Step{Do: WriteFile{Path: c.dirs.Hosts(name), Mode: 0o644, Data: files.Hosts}},
 		Step{Do: WriteFile{Path: c.dirs.AddnHosts(name), Mode: 0o644, Data: files.AddnHosts}},
 	)
+	if files.Numbering != "" {
+		// Emptied, it tells the lease helper that there is nothing to number: the
+		// next start may be of a definition without.
+		path := c.dirs.Numbering(c.def.Bridge.Name)
+		c.add(Step{Do: WriteFile{Path: path, Mode: 0o644, Data: files.Numbering}, Undo: WriteFile{Path: path, Mode: 0o644}})
+	}
 }

@@ -3,11 +3,14 @@ package e2e
 import (
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/virbr/virbr/tests/netnstest"
+	"github.com/virbr/virbr/xml"
 )
 
 // easyXML is a network as a person would write it who wants both families.
@@ -312,14 +315,14 @@ func TestCreatedBridge(t *testing.T) {
 	})
 }
 
-// TestHostID: a guest with a static IPv4 address has the same number by DHCPv6,
-// and another guest gets another one; a host that would collide is refused at
-// definition and live.
+// TestHostID: guests with a static or a leased IPv4 address have the same number
+// by DHCPv6, and the number follows the lease; a host that would collide is
+// refused at definition and live.
 func TestHostID(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		programs(t)
-		d := startVirbrd(t)
+		d, dir := startVirbrd(t), t.TempDir()
 		d.up("numbers", `<network>
   <name>numbers</name><bridge name='virbr1'/>
   <ipv6 advprefix='fd00:31::/120' hostid='ipv4'/>
@@ -327,25 +330,101 @@ func TestHostID(t *testing.T) {
     <range start='192.168.131.2' end='192.168.131.9'/>
   </dhcp></ip>
 </network>`)
-		static, other := netnstest.NewGuest(t, "static", "virbr1"), netnstest.NewGuest(t, "other", "virbr1")
+		static, a, b, c := netnstest.NewGuest(t, "static", "virbr1"), netnstest.NewGuest(t, "a", "virbr1"),
+			netnstest.NewGuest(t, "b", "virbr1"), netnstest.NewGuest(t, "c", "virbr1")
 		host := func(mac, last string) string { return "<host mac='" + mac + "' ip='192.168.131." + last + "'/>" }
 		d.virsh("net-update", "numbers", "add", "ip-dhcp-host", host(static.MAC.String(), "50"), "--live")
-		if _, err := d.try("net-update", "numbers", "add", "ip-dhcp-host", host("52:54:00:00:00:99", "1"), "--live"); err == nil ||
-			!strings.Contains(err.Error(), "gives fd00:31::1 to host 52:54:00:00:00:99 192.168.131.1, but it belongs to the bridge") {
-			t.Errorf("a host with the bridge's number: %v", err)
+		for last, owner := range map[string]string{"1": "the bridge", "0": "routers of the subnet"} {
+			if _, err := d.try("net-update", "numbers", "add", "ip-dhcp-host", host("52:54:00:00:00:99", last), "--live"); err == nil ||
+				!strings.Contains(err.Error(), "it belongs to "+owner) {
+				t.Errorf("a host with the number of %s: %v", owner, err)
+			}
 		}
-		for _, g := range []*netnstest.Guest{static, other} {
+		for _, g := range []*netnstest.Guest{static, a, b, c} {
 			linkLocal(t, g)
 		}
-		if lease := static.DHCP(t); lease["ip"] != "192.168.131.50" {
-			t.Errorf("IPv4 lease %s", lease["ip"])
+		numbered(t, dir, static, "192.168.131.50")
+		first := numbered(t, dir, a, "")
+		if second := numbered(t, dir, b, ""); second == first {
+			t.Errorf("two guests have %s", first)
 		}
-		if lease, err := static.DHCP6(t).Address(); err != nil || lease.String() != "fd00:31::32" {
-			t.Errorf("DHCPv6 lease %s, %v", lease, err)
+
+		// The first guest leaves, and comes back with another number; a third one
+		// gets its old one.
+		release6(t, dir, a, first)
+		release4(t, a, first)
+		entry := "/var/lib/libvirt/dnsmasq/virbr1.hosts6/" + first
+		netnstest.Wait(t, "the released number is gone", func() error {
+			if _, err := os.Stat(entry); err == nil {
+				return errors.New(entry + " is there")
+			}
+			return nil
+		})
+		numbered(t, dir, c, first)
+		if again := numbered(t, dir, a, ""); again == first {
+			t.Errorf("two guests have %s", first)
 		}
-		lease, err := other.DHCP6(t).Address()
-		if err != nil || !netip.MustParsePrefix("fd00:31::/120").Contains(lease) || lease.String() == "fd00:31::32" || lease.String() == "fd00:31::1" {
-			t.Errorf("another guest's DHCPv6 lease %s, %v", lease, err)
-		}
+
+		// The numbers survive a start of dnsmasq.
+		d.virsh("net-update", "numbers", "add", "ip-dhcp-range", "<range start='192.168.131.60' end='192.168.131.69'/>", "--live")
+		release6(t, dir, c, first)
+		numbered(t, dir, c, first)
 	})
+}
+
+// numbered gives a guest leases of both families, and returns the IPv4 address;
+// they must have one number. In dir is what the guest keeps of its DHCPv6 leases. v4 is what the guest asks for, if not empty.
+func numbered(t *testing.T, dir string, g *netnstest.Guest, v4 string) string {
+	t.Helper()
+	var args []string
+	if v4 != "" {
+		args = []string{"-r", v4}
+	}
+	four := g.DHCP(t, args...)["ip"]
+	if v4 != "" && four != v4 {
+		t.Errorf("guest %q has %s, want %s", g.Name, four, v4)
+	}
+	want := xml.Embed(netip.MustParsePrefix("fd00:31::/120"), netip.MustParseAddr(four))
+	if six, err := g.DHCP6(t, "-lf", filepath.Join(dir, g.Name)).Address(); err != nil || six != want {
+		t.Errorf("guest %q with %s has %s, %v, want %s", g.Name, four, six, err, want)
+	}
+	return four
+}
+
+// release6 gives up the DHCPv6 lease that a guest has by numbered, and has the
+// guest forget it.
+func release6(t *testing.T, dir string, g *netnstest.Guest, v4 string) {
+	t.Helper()
+	kept := filepath.Join(dir, g.Name)
+	g.Run(t, "dhclient", "-6", "-r", "-cf", "/dev/null", "-sf", "/bin/true", "-lf", kept, "-pf", kept+".pid", "eth0")
+	six := xml.Embed(netip.MustParsePrefix("fd00:31::/120"), netip.MustParseAddr(v4))
+	netnstest.Wait(t, "the DHCPv6 lease is gone", func() error {
+		if strings.Contains(read(t, "/var/lib/libvirt/dnsmasq/virbr1.status"), `"`+six.String()+`"`) {
+			return errors.New(six.String() + " is leased")
+		}
+		return nil
+	})
+	if err := os.Remove(kept); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// release4 gets a lease and gives it up: the client's script tells it to.
+func release4(t *testing.T, g *netnstest.Guest, address string) {
+	t.Helper()
+	dir := t.TempDir()
+	script := filepath.Join(dir, "script")
+	write(t, script, `#!/bin/sh
+case "$1" in
+bound) ip addr replace "$ip/$mask" dev "$interface"; touch `+dir+`/bound; kill -USR2 $PPID;;
+deconfig) [ ! -e `+dir+`/bound ] || kill -TERM $PPID;;
+esac
+`)
+	if err := os.Chmod(script, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = g.Output(t.Context(), "busybox", "udhcpc", "-i", "eth0", "-f", "-s", script, "-r", address) // it ends by a signal
+	if _, err := os.Stat(filepath.Join(dir, "bound")); err != nil {
+		t.Fatal(err)
+	}
 }
