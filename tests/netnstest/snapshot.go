@@ -11,9 +11,9 @@ import (
 )
 
 // passing matches what the kernel changes by itself while a link settles:
-// a bridge's timers and topology, the carrier, duplicate address detection, and the
+// a bridge's timers (the ageing time is shortened while its topology changes), the carrier, duplicate address detection, and the
 // routes of a link-local address that has passed it.
-var passing = regexp.MustCompile(`(?m) *\w+_timer +[0-9.]+| topology_change(_detected)? \d|NO-CARRIER,|,LOWER_UP| state (UNKNOWN|DOWN|UP)\b| linkdown| tentative|^(local|anycast) fe80:.*\n`)
+var passing = regexp.MustCompile(`(?m) *(\w+_timer|ageing_time) +[0-9.]+| topology_change(_detected)? \d|NO-CARRIER,|,LOWER_UP| state (UNKNOWN|DOWN|UP)\b| linkdown| tentative|^(local|anycast) fe80:.*\n`)
 
 // settled leaves out what matches passing.
 func settled(s string) string { return passing.ReplaceAllString(s, "") }
