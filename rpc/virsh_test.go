@@ -13,6 +13,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/rpc"
+	"github.com/virbr/virbr/tests/netnstest"
 )
 
 // serve starts a server on a socket in a temporary directory and returns the
@@ -66,17 +67,10 @@ func virsh(t *testing.T, socket string, args ...string) (stdout, stderr string, 
 // virshCommand prepares virsh without the settings of whoever runs the test.
 func virshCommand(t *testing.T, socket string, args ...string) *exec.Cmd {
 	t.Helper()
-	binary, err := exec.LookPath("virsh")
-	if err != nil {
-		const why = "needs virsh: install libvirt-clients"
-		if os.Getenv("REQUIRE_NETNS") == "1" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
-	}
+	netnstest.NeedProgram(t, "virsh")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, binary, append([]string{"-c", "network:///system?socket=" + socket}, args...)...)
+	cmd := exec.CommandContext(ctx, "virsh", append([]string{"-c", "network:///system?socket=" + socket}, args...)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "HOME="+t.TempDir())
 	return cmd
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -54,11 +53,7 @@ func needTarget(t *testing.T, conn *netlink.Conn) {
 		t.Fatal(err)
 	}
 	if !ok {
-		const cause = "needs x_tables' CHECKSUM target: use a kernel with CONFIG_NFT_COMPAT and CONFIG_NETFILTER_XT_TARGET_CHECKSUM"
-		if os.Getenv("REQUIRE_NETNS") == "1" {
-			t.Fatal(cause)
-		}
-		t.Skip(cause)
+		netnstest.Need(t, "needs x_tables' CHECKSUM target: use a kernel with CONFIG_NFT_COMPAT and CONFIG_NETFILTER_XT_TARGET_CHECKSUM")
 	}
 	if got := nft(t, "", "list", "ruleset"); got != "" {
 		t.Errorf("probing left\n%s", got)

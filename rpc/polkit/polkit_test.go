@@ -16,6 +16,8 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/virbr/virbr/tests/netnstest"
 )
 
 // busConfig lets everybody on the bus do everything.
@@ -35,20 +37,13 @@ const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Con
 // startBus starts a message bus of our own and returns its address.
 func startBus(t *testing.T) string {
 	t.Helper()
-	daemon, err := exec.LookPath("dbus-daemon")
-	if err != nil {
-		const why = "needs dbus-daemon: install dbus-daemon"
-		if os.Getenv("REQUIRE_NETNS") == "1" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
-	}
+	netnstest.NeedProgram(t, "dbus-daemon")
 	dir := t.TempDir()
 	config := filepath.Join(dir, "bus.conf")
 	if err := os.WriteFile(config, fmt.Appendf(nil, busConfig, filepath.Join(dir, "bus")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(daemon, "--config-file="+config, "--nofork", "--print-address")
+	cmd := exec.Command("dbus-daemon", "--config-file="+config, "--nofork", "--print-address")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
