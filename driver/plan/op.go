@@ -110,7 +110,8 @@ type WriteFile struct {
 }
 
 // StartDnsmasq starts dnsmasq with a configuration file and waits until it
-// serves; its environment holds VIR_BRIDGE_NAME=Bridge only.
+// serves; its environment holds VIR_BRIDGE_NAME=Bridge, and what the
+// lease helper inherits from it.
 type StartDnsmasq struct{ Conf, PidFile, Bridge string }
 
 // SignalDnsmasq asks the dnsmasq of a pid file to leave (SIGTERM) and does not
