@@ -39,6 +39,14 @@ var names = map[string]Op{
 	"drop-libvirt-rules": DropLibvirtRules{},
 	"drop-libvirt-queue": DropLibvirtQueue{},
 	"drop-rules":         DropRules{},
+
+	"proxy-neighbour":    ProxyNeighbour{},
+	"unproxy-neighbour":  UnproxyNeighbour{},
+	"route-guest":        RouteGuest{},
+	"unroute-guest":      UnrouteGuest{},
+	"end-connections":    EndConnections{},
+	"accept-elsewhere":   AcceptElsewhere{},
+	"unaccept-elsewhere": UnacceptElsewhere{},
 }
 
 type tagged struct {

@@ -1,0 +1,95 @@
+package plan
+
+import "net/netip"
+
+// ProxyNeighbour has the host answer for an address on a link: ARP (RFC 826) for
+// IPv4, neighbour discovery (RFC 4861 section 7.2.8) for IPv6, solicitations to
+// one's own address included.
+type ProxyNeighbour struct {
+	Link    string
+	Address netip.Addr
+}
+
+// UnproxyNeighbour undoes ProxyNeighbour; a missing one is no error.
+type UnproxyNeighbour struct {
+	Link    string
+	Address netip.Addr
+}
+
+// RouteGuest leads an address to a bridge: a host route in the main table.
+type RouteGuest struct {
+	Bridge  string
+	Address netip.Addr
+}
+
+// UnrouteGuest undoes RouteGuest; a missing one is no error.
+type UnrouteGuest struct {
+	Bridge  string
+	Address netip.Addr
+}
+
+// EndConnections forgets the tracked connections that were translated to a guest
+// (conntrack), so that what is no longer forwarded ends at once.
+type EndConnections struct {
+	Proto  string     // "tcp", "udp" or "sctp"; "": any
+	Listen netip.Addr // where they were made to; invalid: any
+	Start  uint16     // ports that they were made to; 0 to 0: any
+	End    uint16
+	Guest  netip.Addr // where they were translated to
+}
+
+// AcceptElsewhere puts marked accepting rules for a bridge into the tables of
+// others that would drop what its guests send or are sent, at the places that
+// their owners document. It is idempotent, and repairs what is missing.
+type AcceptElsewhere struct {
+	Bridge  string
+	Forward bool     // traffic through the bridge
+	Serve   []Served // what guests may ask of the host
+}
+
+// Served is one service of the host for its guests.
+type Served struct {
+	Proto string // "tcp" or "udp"
+	Port  uint16
+}
+
+// UnacceptElsewhere removes the rules of AcceptElsewhere.
+type UnacceptElsewhere struct{ Bridge string }
+
+func (ProxyNeighbour) op()    {}
+func (UnproxyNeighbour) op()  {}
+func (RouteGuest) op()        {}
+func (UnrouteGuest) op()      {}
+func (EndConnections) op()    {}
+func (AcceptElsewhere) op()   {}
+func (UnacceptElsewhere) op() {}
+
+func (o ProxyNeighbour) String() string {
+	return "neighbour proxy " + o.Address.String() + " dev " + word(o.Link)
+}
+
+func (o UnproxyNeighbour) String() string {
+	return "neighbour unproxy " + o.Address.String() + " dev " + word(o.Link)
+}
+
+func (o RouteGuest) String() string {
+	return "route add " + o.Address.String() + " dev " + word(o.Bridge)
+}
+
+func (o UnrouteGuest) String() string {
+	return "route delete " + o.Address.String() + " dev " + word(o.Bridge)
+}
+
+func (o EndConnections) String() string {
+	text := "connections end to " + o.Guest.String()
+	if o.Proto != "" {
+		text += " " + word(o.Proto)
+	}
+	if o.Start != 0 {
+		text += " made to " + netip.AddrPortFrom(o.Listen, o.Start).String()
+	}
+	return text
+}
+
+func (o AcceptElsewhere) String() string   { return "firewall of others: accept " + word(o.Bridge) }
+func (o UnacceptElsewhere) String() string { return "firewall of others: forget " + word(o.Bridge) }

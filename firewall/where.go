@@ -1,0 +1,11 @@
+package firewall
+
+import "net/netip"
+
+// Where is what forwards and public addresses refer to by name, resolved: the
+// addresses of guests and of the host's own interfaces. What is not known now is
+// absent, and rules that need it are left out until it is.
+type Where struct {
+	Guests  map[string][]netip.Addr // by guest, as written in the definition
+	Devices map[string][]netip.Addr // by host interface
+}
