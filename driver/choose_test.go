@@ -103,7 +103,7 @@ func TestChoiceIsFree(t *testing.T) {
 			r.host.AddRoute(plan.Route{Dest: netip.MustParsePrefix("10.1.0.0/16"), Link: "eth0", Gateway: netip.MustParseAddr("10.0.0.1")})
 		}, "2001:db8:100::/64 10.9.0.1"},
 		{"neighbours", func(r *rig) {
-			r.host.Neighbours = []netip.Addr{netip.MustParseAddr("10.1.0.254"), netip.MustParseAddr("10.1.1.1")}
+			r.host.Taken = []netip.Addr{netip.MustParseAddr("10.1.0.254"), netip.MustParseAddr("10.1.1.1")}
 		}, "2001:db8:100::/64 10.1.2.1"},
 		{"the pool is used up", func(r *rig) {
 			r.host.AddRoute(plan.Route{Dest: netip.MustParsePrefix("2001:db8::/32"), Link: "eth0"})

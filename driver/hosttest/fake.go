@@ -31,9 +31,9 @@ type Fake struct {
 	// it before the first use.
 	VFs map[string][]plan.VF
 
-	// Neighbours are addresses that others on the host's links have. Set it
-	// before the first use.
-	Neighbours []netip.Addr
+	// Taken are addresses that others on the host's links have. Set it before
+	// the first use.
+	Taken []netip.Addr
 
 	mu      sync.Mutex // guards what follows
 	lines   []string
@@ -45,6 +45,8 @@ type Fake struct {
 	classes map[string]string // bridge and class to what the class is
 	serving map[string]string // pid file to bridge
 	sysctls map[string]string
+	reach   reach
+	watch   watch
 }
 
 type link struct {
@@ -64,6 +66,8 @@ func New() *Fake {
 		classes: make(map[string]string),
 		serving: make(map[string]string),
 		sysctls: make(map[string]string),
+		reach:   newReach(),
+		watch:   newWatch(),
 	}
 }
 
@@ -122,6 +126,7 @@ func (f *Fake) do(op plan.Op) error {
 		f.links[o.Name] = &link{kind: "bridge"}
 	case plan.DelLink:
 		delete(f.links, o.Name)
+		f.reach.forget(o.Name)
 	case plan.SetUp:
 		return f.onLink(o.Link, func(l *link) { l.up = true })
 	case plan.SetDown:
@@ -186,7 +191,7 @@ func (f *Fake) serve(op plan.Op) error {
 	case plan.StopDnsmasq:
 		delete(f.serving, o.PidFile)
 	default:
-		return fmt.Errorf("hosttest knows no %T", op)
+		return f.extend(op)
 	}
 	return nil
 }
@@ -250,12 +255,12 @@ func (f *Fake) Reload(pidFile string) error {
 	return nil
 }
 
-// Answers returns those of the addresses that are Neighbours.
+// Answers returns those of the addresses that are Taken.
 func (f *Fake) Answers(ctx context.Context, addrs []netip.Addr) ([]netip.Addr, error) {
 	if err := f.before(ctx, "answers"); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !slices.Contains(f.Neighbours, a) }), nil
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !slices.Contains(f.Taken, a) }), nil
 }
 
 // AddRoute gives the host a route that nobody asked the driver for.
@@ -319,6 +324,7 @@ func (f *Fake) State() string {
 	for _, bridge := range slices.Sorted(maps.Values(f.serving)) {
 		lines = append(lines, "dnsmasq "+bridge)
 	}
+	lines = append(lines, f.reach.lines()...)
 	slices.Sort(lines)
 	return strings.Join(lines, "\n") + "\n"
 }

@@ -1,0 +1,70 @@
+package hosttest
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+
+	"github.com/virbr/virbr/driver/plan"
+)
+
+// at is an address on a link.
+type at struct {
+	link string
+	addr netip.Addr
+}
+
+// reach is what leads from elsewhere to guests.
+type reach struct {
+	proxies map[at]bool
+	routes  map[netip.Addr]string // to the bridge
+	accepts map[string]string     // bridge to what is accepted
+}
+
+func newReach() reach {
+	return reach{make(map[at]bool), make(map[netip.Addr]string), make(map[string]string)}
+}
+
+// forget is what the end of a link takes with it.
+func (r *reach) forget(link string) {
+	maps.DeleteFunc(r.proxies, func(p at, _ bool) bool { return p.link == link })
+	maps.DeleteFunc(r.routes, func(_ netip.Addr, bridge string) bool { return bridge == link })
+}
+
+func (r *reach) lines() []string {
+	var lines []string
+	for p := range r.proxies {
+		lines = append(lines, fmt.Sprintf("proxy %s %s", p.link, p.addr))
+	}
+	for addr, bridge := range r.routes {
+		lines = append(lines, fmt.Sprintf("route %s %s", addr, bridge))
+	}
+	for bridge, what := range r.accepts {
+		lines = append(lines, fmt.Sprintf("accepts %s %s", bridge, what))
+	}
+	return lines
+}
+
+// extend does the ops of plan's reach.go.
+func (f *Fake) extend(op plan.Op) error {
+	switch o := op.(type) {
+	case plan.ProxyNeighbour:
+		return f.onLink(o.Link, func(*link) { f.reach.proxies[at{o.Link, o.Address}] = true })
+	case plan.UnproxyNeighbour:
+		delete(f.reach.proxies, at{o.Link, o.Address})
+	case plan.RouteGuest:
+		return f.onLink(o.Bridge, func(*link) { f.reach.routes[o.Address] = o.Bridge })
+	case plan.UnrouteGuest:
+		if f.reach.routes[o.Address] == o.Bridge {
+			delete(f.reach.routes, o.Address)
+		}
+	case plan.EndConnections:
+	case plan.AcceptElsewhere:
+		f.reach.accepts[o.Bridge] = fmt.Sprintf("forward %v serve %v", o.Forward, o.Serve)
+	case plan.UnacceptElsewhere:
+		delete(f.reach.accepts, o.Bridge)
+	default:
+		return fmt.Errorf("hosttest knows no %T", op)
+	}
+	return nil
+}
