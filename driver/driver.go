@@ -20,6 +20,10 @@ type Config struct {
 	System System // required
 	Dirs   Dirs   // required, all of them; see SystemDirs
 
+	// Watcher tells what happens on the host without us; Run follows it. nil:
+	// nothing is followed, and only static hosts are known as guests.
+	Watcher Watcher
+
 	// Schema checks documents for the calls that ask for it. nil: every
 	// document is valid.
 	Schema Schema

@@ -88,7 +88,7 @@ func (r *rig) close() {
 }
 
 func (r *rig) record(e driver.Event) {
-	names := []string{"defined", "undefined", "started", "stopped", "metadata"}
+	names := []string{"defined", "undefined", "started", "stopped", "metadata", "healed"}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.events = append(r.events, e.Network.Name+" "+names[e.Kind])

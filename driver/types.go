@@ -50,14 +50,16 @@ const (
 // EventKind is what happened to a network.
 type EventKind uint8
 
-// The events of libvirt's virNetworkEventLifecycleType, and the change of
-// metadata.
+// The events of libvirt's virNetworkEventLifecycleType, the change of metadata,
+// and, unknown to libvirt, the healing: somebody else removed firewall rules of a
+// running network, and they are in again.
 const (
 	EventDefined EventKind = iota
 	EventUndefined
 	EventStarted
 	EventStopped
 	EventMetadata
+	EventHealed
 )
 
 // Event is one change of a network, told after the work succeeded.
@@ -68,6 +70,9 @@ type Event struct {
 	// 2 element, and the element's namespace.
 	MetadataType int
 	URI          string
+	// By is set for EventHealed: the program that removed the rules, where the
+	// kernel says so: "nft (pid 4711)".
+	By string
 }
 
 // Kind is the class of an Error. Room rpc maps it to libvirt's error code.

@@ -107,8 +107,12 @@ func (h *hub) tell(ctx context.Context, e driver.Event) {
 	}
 }
 
-// interested returns the listeners for an event.
+// interested returns the listeners for an event. libvirt's protocol has no word
+// for a healing.
 func (h *hub) interested(e driver.Event) []*listener {
+	if e.Kind == driver.EventHealed {
+		return nil
+	}
 	eventID := int32(proto.EventIDLifecycle)
 	if e.Kind == driver.EventMetadata {
 		eventID = proto.EventIDMetadata
