@@ -296,7 +296,9 @@ func (s *service) revive(alive bool) func(context.Context) error {
 			return err
 		}
 		conf := s.d.dirs.served().Conf(s.n.ref.Name)
-		return errors.Join(err, s.do(ctx, plan.StartDnsmasq{Conf: conf, PidFile: s.pidFile, Bridge: s.from.live.Bridge.Name}))
+		return errors.Join(err, s.do(ctx, plan.StartDnsmasq{
+			Conf: conf, PidFile: s.pidFile, Bridge: s.from.live.Bridge.Name, Wide: len(s.from.live.DnsmasqOptions) > 0,
+		}))
 	}
 }
 

@@ -174,6 +174,12 @@ func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
 	if !h.DnsmasqAlive(op.PidFile) {
 		return opError(doing, op.Bridge, fmt.Errorf("%w after its start: no process by the pid file %q", errStopped, op.PidFile))
 	}
+	if op.Wide {
+		return nil
+	}
+	if err := h.quieten(op.PidFile, op.Bridge); err != nil {
+		h.log.DebugContext(ctx, "dnsmasq hears of every address", "bridge", op.Bridge, "err", err)
+	}
 	return nil
 }
 

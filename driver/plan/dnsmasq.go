@@ -32,7 +32,10 @@ func (c *compiler) dnsmasq() error {
 		return refuse(KindUnsupported, "dnsmasq version >= %d.%d required for hostid='ipv4' but %d.%d found", dnsmasqMajor, hostsDirMinor, d.Major, d.Minor)
 	}
 	c.addFiles(files)
-	start := StartDnsmasq{Conf: c.dirs.Conf(c.def.Name), PidFile: c.dirs.PidFile(c.def.Name), Bridge: c.bridge}
+	start := StartDnsmasq{
+		Conf: c.dirs.Conf(c.def.Name), PidFile: c.dirs.PidFile(c.def.Name), Bridge: c.bridge,
+		Wide: len(c.def.DnsmasqOptions) > 0,
+	}
 	c.add(Step{Do: start, Undo: StopDnsmasq{PidFile: start.PidFile}})
 	return nil
 }

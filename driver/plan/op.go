@@ -112,7 +112,13 @@ type WriteFile struct {
 // StartDnsmasq starts dnsmasq with a configuration file and waits until it
 // serves; its environment holds VIR_BRIDGE_NAME=Bridge, and what the
 // lease helper inherits from it.
-type StartDnsmasq struct{ Conf, PidFile, Bridge string }
+type StartDnsmasq struct {
+	Conf, PidFile, Bridge string
+
+	// Wide: its configuration has lines that are not ours, which may be about
+	// other links than the bridge.
+	Wide bool
+}
 
 // SignalDnsmasq asks the dnsmasq of a pid file to leave (SIGTERM) and does not
 // wait for it; StopDnsmasq does, later. One that is gone is no error.
