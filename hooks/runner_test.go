@@ -66,6 +66,7 @@ cat >>`+out, 0o755)
 LC_ALL=C
 PATH=/usr/bin:/bin
 TMPDIR=/tmp/with blank
+VIRBR_DRIVER=virbrd
 <hookData>
   <network/>
   <networkport/>

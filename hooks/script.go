@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -48,7 +49,7 @@ func (r *Runner) run(ctx context.Context, path string, args []string, doc []byte
 	stderr := &capped{max: maxStderr}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = "/"
-	cmd.Env = r.env
+	cmd.Env = append(slices.Clone(r.env), OwnerEnv+"=virbrd")
 	cmd.Stdin = bytes.NewReader(doc)
 	cmd.Stderr = stderr
 	cmd.WaitDelay = pipeGrace
@@ -76,7 +77,8 @@ func (r *Runner) run(ctx context.Context, path string, args []string, doc []byte
 	return failed
 }
 
-// command is the script's environment and arguments as one would type them.
+// command is the script's environment and arguments as one would type them, as in
+// libvirt's messages: what only we set is left out.
 func (r *Runner) command(path string, args []string) string {
 	var words []string
 	for _, kv := range r.env {
