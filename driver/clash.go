@@ -56,12 +56,13 @@ func overlap(a, b *xml.Network) bool {
 // whose start began earlier, has something; and a subnet that lies in such a
 // network's advertised prefix.
 func (d *Driver) checkPrefix(n *network, live *xml.Network, earlier []*xml.Network) error {
+	others := slices.Clone(earlier)
 	for _, o := range d.networks() {
 		if v := o.view.Load(); o != n && v != nil && v.active() {
-			earlier = append(earlier[:len(earlier):len(earlier)], v.live)
+			others = append(others, v.live)
 		}
 	}
-	return clashingPrefix(live, earlier)
+	return clashingPrefix(live, others)
 }
 
 // checkDefinedPrefix refuses an advertised prefix of which the definition of
