@@ -23,12 +23,13 @@ func (n *Network) parseAdvertise(root *node) error {
 	if el == nil {
 		return nil
 	}
-	a, err := parseAdvertise(el, n.Name)
+	a, err := parseAdvertise(el, "network '"+n.Name+"'")
 	n.Advertise = a
 	return err
 }
 
-func parseAdvertise(el *node, network string) (*Advertise, error) {
+// parseAdvertise reads the element; where says in messages what it stands in.
+func parseAdvertise(el *node, where string) (*Advertise, error) {
 	a := &Advertise{}
 	prefix, given := el.attr("advprefix")
 	if !given {
@@ -62,26 +63,38 @@ func parseAdvertise(el *node, network string) (*Advertise, error) {
 		return nil, err
 	}
 	if given && (lifetime < minLifetime || lifetime > maxLifetime) {
-		return nil, el.bad("Invalid lifetime '%d' of advprefix in network '%s': must be %d to %d seconds",
-			lifetime, network, minLifetime, uint64(maxLifetime))
+		return nil, el.bad("Invalid lifetime '%d' of advprefix in %s: must be %d to %d seconds",
+			lifetime, where, minLifetime, uint64(maxLifetime))
 	}
 	a.Lifetime = lifetime
-	if problem := a.problem(); problem != "" {
-		return nil, el.bad("Invalid advprefix '%s' in network '%s': %s", a.Prefix, network, problem)
+	if err := a.parseProxy(el); err != nil {
+		return nil, err
 	}
-	return a, a.parseDeprecated(el, network)
+	if problem := a.problem(); problem != "" {
+		return nil, el.bad("Invalid advprefix '%s' in %s: %s", a.Prefix, where, problem)
+	}
+	return a, a.parseDeprecated(el, where)
+}
+
+func (a *Advertise) parseProxy(el *node) error {
+	dev, given := el.attr("proxyndp")
+	if !given {
+		return nil
+	}
+	a.ProxyNDP = dev
+	return checkDevice(el, "proxyndp", dev)
 }
 
 // maxDeprecated bounds the prefixes that are on their way out.
 const maxDeprecated = 16
 
 // parseDeprecated reads what live XML has of earlier prefixes.
-func (a *Advertise) parseDeprecated(el *node, network string) error {
+func (a *Advertise) parseDeprecated(el *node, where string) error {
 	for _, old := range el.all("deprecated") {
 		text := old.path("address")
 		p, err := netip.ParsePrefix(text)
 		if err != nil || unadvertisable(p.Addr()) != "" || len(a.Deprecated) == maxDeprecated {
-			return old.bad("Invalid deprecated address '%s' in network '%s'", text, network)
+			return old.bad("Invalid deprecated address '%s' in %s", text, where)
 		}
 		a.Deprecated = append(a.Deprecated, p)
 	}
@@ -92,6 +105,9 @@ func (a *Advertise) parseDeprecated(el *node, network string) error {
 func (a *Advertise) problem() string {
 	if a.HostID != "" && (a.DHCP == "no" || a.DHCP == "stateless") {
 		return "hostid='" + a.HostID + "' needs dhcp='stateful'"
+	}
+	if a.ProxyNDP != "" && (a.Prefix == "ula" || a.NAT == "yes") {
+		return "proxyndp needs a prefix that others can reach, without nat='yes'"
 	}
 	if !a.Chosen() {
 		return ""
@@ -252,6 +268,19 @@ func (a *Advertise) format(p *printer, flags FormatFlags) {
 	if a == nil {
 		return
 	}
+	list := a.attrs(flags)
+	if len(a.Deprecated) == 0 || flags&Inactive != 0 {
+		p.empty("ipv6", list)
+		return
+	}
+	p.open("ipv6", list)
+	for _, old := range a.Deprecated {
+		p.empty("deprecated", new(attrs).put("address", old.String()))
+	}
+	p.end("ipv6")
+}
+
+func (a *Advertise) attrs(flags FormatFlags) *attrs {
 	list := new(attrs)
 	switch {
 	case a.From == "":
@@ -265,13 +294,5 @@ func (a *Advertise) format(p *printer, flags FormatFlags) {
 	if a.Force {
 		list.put("force", "yes")
 	}
-	if len(a.Deprecated) == 0 || flags&Inactive != 0 {
-		p.empty("ipv6", list)
-		return
-	}
-	p.open("ipv6", list)
-	for _, old := range a.Deprecated {
-		p.empty("deprecated", new(attrs).put("address", old.String()))
-	}
-	p.end("ipv6")
+	return list.text("proxyndp", a.ProxyNDP)
 }

@@ -94,7 +94,7 @@ func (n *Network) checkMode(root *node) error {
 	switch mode {
 	case ForwardNone:
 	case ForwardNAT, ForwardRoute:
-		if len(n.IPs) == 0 && n.Advertise == nil {
+		if len(n.IPs) == 0 && n.Advertise == nil && !n.addressed() {
 			return el.bad("%s forwarding requested, but no IP address provided for network '%s'", mode, n.Name)
 		}
 		if len(n.Forward.Interfaces) > 1 {

@@ -95,6 +95,41 @@ func FuzzUpdate(f *testing.F) {
 	})
 }
 
+// FuzzParseExtensions wants every document to be refused with an *Error, or to
+// have a canonical form that is read back as itself, alone and in metadata.
+func FuzzParseExtensions(f *testing.F) {
+	f.Add([]byte(own(everything)))
+	f.Add([]byte("<network><portForward proto='udp' dev='a' guest='::1:1'><range start='1' end='9'/><range start='3' exclude='yes'/></portForward></network>"))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		e, err := ParseExtensions(doc)
+		if err != nil {
+			wantTyped(t, err)
+			return
+		}
+		once := e.String()
+		again, err := ParseExtensions([]byte(once))
+		if err != nil {
+			t.Fatalf("our own form is refused: %v\n%s", err, once)
+		}
+		if twice := again.String(); twice != once {
+			t.Fatalf("unstable form:\n%s\n%s", once, twice)
+		}
+		for i := range e.Forwards {
+			if !e.Forwards[i].Equal(&again.Forwards[i]) {
+				t.Fatalf("%v became %v", &e.Forwards[i], &again.Forwards[i])
+			}
+		}
+		n := mustParse(t, inside("<forward mode='open'/>"))
+		if err := n.SetExtensions(e); err != nil {
+			wantTyped(t, err) // too large
+			return
+		}
+		if kept, err := n.Extensions(); err != nil || kept.String() != once {
+			t.Fatalf("in metadata it is %v, %v", kept, err)
+		}
+	})
+}
+
 // FuzzMetadata wants metadata that was set to survive writing and reading.
 func FuzzMetadata(f *testing.F) {
 	f.Add("urn:a", "a", "<x><y/>text</x>")

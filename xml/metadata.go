@@ -8,9 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// maxMetadata bounds what <metadata> may grow to, in bytes: a definition must
-// stay readable, and documents have a limit.
-const maxMetadata = maxDocument / 4
+// maxMetadata bounds what <metadata> may grow to, in bytes: it has room for
+// 10,000 forwards, and with the rest of a definition (maxDefinition) and what
+// stands around it in a status file it stays below the limit of documents.
+const maxMetadata = maxDocument / 2
 
 // Metadata is the <metadata> element: one child element a namespace. It is kept
 // as it was written. A nil Metadata is an absent one.
@@ -146,16 +147,21 @@ func (n *node) strip(uri string) (used bool) {
 // key as its prefix. An empty text removes the element. An error leaves the
 // network as it was.
 func (n *Network) SetMetadata(uri, key, text string) error {
-	m := n.Metadata.clone()
-	if m == nil {
-		m = &Metadata{root: &node{kind: elementNode, name: "metadata"}}
-	}
 	var el *node
 	if text != "" {
 		var err error
 		if el, err = newElement(uri, key, text); err != nil {
 			return err
 		}
+	}
+	return n.putMetadata(uri, el)
+}
+
+// putMetadata replaces the element of a namespace; nil removes it.
+func (n *Network) putMetadata(uri string, el *node) error {
+	m := n.Metadata.clone()
+	if m == nil {
+		m = &Metadata{root: &node{kind: elementNode, name: "metadata"}}
 	}
 	m.root.children = slices.DeleteFunc(m.root.children, func(c *node) bool { return c.space == uri })
 	if el != nil {

@@ -105,7 +105,7 @@ func TestMetadataSetRefuses(t *testing.T) {
 		{"urn:a", "xml", refusal{"<x/>", KindInternal, "failed to create a new XML namespace"}},
 		{"urn:\x01", "a", refusal{"<x/>", KindInvalidArg, "metadata namespace holds a control character"}},
 		{"urn:a", "a", refusal{"<x>", KindDetail, "at line 1: Premature end of data in tag x line 1\n<x>\n---^"}},
-		{"urn:a", "a", refusal{"<x>" + strings.Repeat("y", maxMetadata) + "</x>", KindInvalidArg, "metadata of network 'n' is larger than 1048576 bytes"}},
+		{"urn:a", "a", refusal{"<x>" + strings.Repeat("y", maxMetadata) + "</x>", KindInvalidArg, "metadata of network 'n' is larger than 2097152 bytes"}},
 	} {
 		n := mustParse(t, inside(old))
 		before := n.Metadata.String()

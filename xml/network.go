@@ -266,6 +266,12 @@ type Advertise struct {
 	Lifetime uint64 // seconds; 0: not given
 	Force    bool
 
+	// ProxyNDP is the uplink on which the host answers for every guest's address
+	// (RFC 4389, RFC 4861 section 7.2.8), because the provider takes all of the
+	// prefix to be on that link: "auto" for the device of the IPv6 default
+	// route, or a device name; "": the prefix is routed to the host.
+	ProxyNDP string
+
 	// From is "ula" or "auto" where Prefix was chosen for a definition that
 	// asked for that; printed in live XML only.
 	From string

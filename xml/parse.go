@@ -21,7 +21,7 @@ func parseNetwork(root *node) (*Network, error) {
 		n.parseHead, n.parseOptions, n.parseDomain, n.parsePortDefaults,
 		n.parseBridge, n.parseMAC, n.parseMTU, n.parseDNS, n.parseVirtualPort,
 		n.parsePortGroups, n.parseAdvertise, n.parseIPs, n.parseRoutes,
-		n.parseForward, n.checkMode, n.parseMetadata, n.parseDnsmasq,
+		n.parseForward, n.parseMetadata, n.checkMode, n.parseDnsmasq,
 	}
 	for _, step := range steps {
 		if err := step(root); err != nil {

@@ -190,13 +190,15 @@ func (n *Network) validateAdvertise() error {
 	return nil
 }
 
-// maxDefinition bounds the canonical form, in bytes. It can be longer than the
-// document, and must be readable from a file, where metadata may have grown,
-// too.
-const maxDefinition = maxDocument / 2
+// maxDefinition bounds the canonical form without metadata, in bytes. It can be
+// longer than the document, and must be readable from a file, where metadata may
+// have grown to maxMetadata.
+const maxDefinition = maxDocument * 3 / 8
 
 func (n *Network) validateSize() error {
-	if len(n.FormatIndent(1, 0)) > maxDefinition {
+	bare := *n
+	bare.Metadata = nil
+	if len(bare.FormatIndent(1, 0)) > maxDefinition {
 		return (*node)(nil).fail(KindInvalidArg, OriginNetwork, "definition of network '%s' is larger than %d bytes", n.Name, maxDefinition)
 	}
 	return nil

@@ -95,8 +95,8 @@ func TestBridgeTemplate(t *testing.T) {
 func TestValidateSize(t *testing.T) {
 	t.Parallel()
 	n := mustParse(t, inside("<description>"+strings.Repeat("'", 400_000)+"</description>"))
-	wantRefusal(t, n.Validate(), KindInvalidArg, "definition of network 'n' is larger than 2097152 bytes")
-	n.Description = n.Description[:300_000]
+	wantRefusal(t, n.Validate(), KindInvalidArg, "definition of network 'n' is larger than 1572864 bytes")
+	n.Description = n.Description[:250_000]
 	if err := n.Validate(); err != nil {
 		t.Errorf("refused: %v", err)
 	}

@@ -1,0 +1,87 @@
+package xml
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// First and Last are the places of AddForward that need no counting.
+const (
+	First = 0
+	Last  = -1
+)
+
+// inapt refuses an edit.
+func inapt(format string, args ...any) error {
+	return (*node)(nil).fail(KindOperation, OriginNetwork, format, args...)
+}
+
+// AddForward inserts a forward before the one at an index, counted from 0; Last
+// is behind all. It is refused where it could never match, or would take a whole
+// range away from one behind it. An error leaves the list as it was.
+func (e *Extensions) AddForward(f PortForward, at int) error {
+	if at == Last {
+		at = len(e.Forwards)
+	}
+	if at < 0 || at > len(e.Forwards) {
+		return inapt("there is no place %d in a list of %d forwards", at+1, len(e.Forwards))
+	}
+	if len(e.Forwards) >= maxForwards {
+		return inapt("there are %d forwards, which is the limit", maxForwards)
+	}
+	made, err := ParsePortForward([]byte(f.XML()))
+	if err != nil {
+		return err
+	}
+	holders := make(map[forwardKey]int, len(e.Forwards))
+	for i := range e.Forwards {
+		e.Forwards[i].claim(holders, i)
+	}
+	if by, key, taken := made.claim(holders, len(e.Forwards)); taken {
+		return inapt("forward %s: portForward %d (%s) has port %s already", made, by+1, &e.Forwards[by], ports(key.first, key.last))
+	}
+	e.Forwards = slices.Insert(e.Forwards, at, *made)
+	return nil
+}
+
+// RemoveForward removes and returns the forward at an index, counted from 0.
+func (e *Extensions) RemoveForward(at int) (PortForward, error) {
+	if at < 0 || at >= len(e.Forwards) {
+		return PortForward{}, inapt("there is no forward %d, the list has %d", at+1, len(e.Forwards))
+	}
+	f := e.Forwards[at]
+	e.Forwards = slices.Delete(e.Forwards, at, at+1)
+	return f, nil
+}
+
+// IndexForward returns where a forward that is equal stands; -1 if nowhere.
+func (e *Extensions) IndexForward(f *PortForward) int {
+	return slices.IndexFunc(e.Forwards, func(o PortForward) bool { return o.Equal(f) })
+}
+
+// AddPublic appends a public address. One that is given already is refused.
+func (e *Extensions) AddPublic(a PublicAddress) error {
+	if i := e.IndexPublic(a.Public); i >= 0 {
+		return inapt("public address %s belongs to '%s' already", a.Public, e.Publics[i].Guest)
+	}
+	if len(e.Publics) >= maxPublics {
+		return inapt("there are %d public addresses, which is the limit", maxPublics)
+	}
+	made, err := ParsePublicAddress([]byte(a.XML()))
+	if err != nil {
+		return err
+	}
+	e.Publics = append(e.Publics, *made)
+	return nil
+}
+
+// RemovePublic removes and returns a public address.
+func (e *Extensions) RemovePublic(public netip.Addr) (PublicAddress, error) {
+	i := e.IndexPublic(public)
+	if i < 0 {
+		return PublicAddress{}, inapt("there is no public address %s", public)
+	}
+	a := e.Publics[i]
+	e.Publics = slices.Delete(e.Publics, i, i+1)
+	return a, nil
+}

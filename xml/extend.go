@@ -1,0 +1,348 @@
+package xml
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Limits of an extension. maxForwards is more than maxMetadata has room for
+// with long names; maxRanges bounds one forward.
+const (
+	maxForwards = 20_000
+	maxRanges   = 100
+	maxPublics  = 4096
+)
+
+const extensionPrefix = "virbr"
+
+// ParseExtensions reads a document with a <virbr:network> element, or one that
+// has lost its namespace: what net-metadata prints. Nothing is passed over:
+// words that are not in the vocabulary are errors, because a mistyped exception
+// would open a port. Every error is an [*Error] with its line.
+func ParseExtensions(doc []byte) (*Extensions, error) {
+	root, err := parseAny(doc)
+	if err != nil {
+		return nil, err
+	}
+	if root.name != "network" || root.space != Namespace && root.space != "" {
+		return nil, lined(root.fail(KindXML, OriginXML,
+			"expecting root element of 'network' in namespace %s, not '%s'", Namespace, root.qname()))
+	}
+	return parseExtensions(root, "virbr:network")
+}
+
+// Extensions returns the <virbr:network> element of the metadata; the zero value
+// if there is none.
+func (n *Network) Extensions() (*Extensions, error) {
+	el := n.extension()
+	if el == nil {
+		return &Extensions{}, nil
+	}
+	e, err := parseExtensions(el, "network '"+n.Name+"'")
+	if err != nil {
+		return nil, err
+	}
+	return e, n.checkExtensions(e)
+}
+
+// extension returns the element in the metadata, or nil.
+func (n *Network) extension() *node {
+	if n.Metadata == nil {
+		return nil
+	}
+	if i := n.Metadata.index(Namespace); i >= 0 {
+		return n.Metadata.root.children[i]
+	}
+	return nil
+}
+
+// addressed reports whether the metadata gives the network an address.
+func (n *Network) addressed() bool {
+	el := n.extension()
+	return el != nil && slices.ContainsFunc(el.children, func(c *node) bool {
+		return c.kind == elementNode && c.space == Namespace && (c.name == "ip" || c.name == "ipv6")
+	})
+}
+
+// parseExtensions reads the element; where says in messages what it stands in.
+func parseExtensions(root *node, where string) (*Extensions, error) {
+	if root.name != "network" {
+		return nil, lined(root.bad("unknown element '%s' of namespace %s in %s, expected 'network'", root.name, Namespace, where))
+	}
+	e := &Extensions{}
+	if err := e.parse(root, where); err != nil {
+		return nil, lined(err)
+	}
+	return e, nil
+}
+
+func (e *Extensions) parse(root *node, where string) error {
+	if err := root.only(); err != nil {
+		return err
+	}
+	list, err := root.elements()
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	holders := map[forwardKey]int{}
+	for _, el := range list {
+		switch el.name {
+		case "portForward":
+			err = e.parseForward(el, holders)
+		case "address":
+			err = e.parsePublic(el)
+		case "ipv6", "ip", "bridge", "firewall":
+			if seen[el.name] {
+				return el.bad("element '%s' may be given only once in %s", el.name, where)
+			}
+			seen[el.name] = true
+			err = e.parseSingle(el, where)
+		default:
+			err = el.bad("unknown element '%s' in %s", el.name, where)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseSingle reads one of the elements that may be given once.
+func (e *Extensions) parseSingle(el *node, where string) (err error) {
+	switch el.name {
+	case "ipv6":
+		if err = el.leaf("advprefix", "dhcp", "nat", "inbound", "hostid", "lifetime", "force", "proxyndp"); err == nil {
+			e.Advertise, err = parseAdvertise(el, where)
+		}
+		return err
+	case "ip":
+		if err := el.leaf("type"); err != nil {
+			return err
+		}
+		kind, err := el.enum("type", "auto")
+		if err == nil && kind == "" {
+			return el.missingAttr("type")
+		}
+		e.Auto = true
+		return err
+	case "bridge":
+		if err := el.leaf("create"); err != nil {
+			return err
+		}
+		create, err := el.tristate("create")
+		if err == nil && create == Unset {
+			return el.missingAttr("create")
+		}
+		e.Create = create == Yes
+		return err
+	}
+	return e.Firewall.parse(el)
+}
+
+func (f *Firewall) parse(el *node) (err error) {
+	if err := el.leaf("coexist", "mode"); err != nil {
+		return err
+	}
+	if f.Coexist, err = el.tristate("coexist"); err != nil {
+		return err
+	}
+	word, err := el.enum("mode", "none", "nat", "route")
+	if err != nil || word == "" {
+		return err
+	}
+	f.Filter = true
+	f.Mode, _ = parseForwardMode(word)
+	return nil
+}
+
+// only refuses attributes that are not among the names.
+func (n *node) only(names ...string) error {
+	for _, a := range n.attrs {
+		if a.space != "" || !slices.Contains(names, a.name) {
+			return n.bad("unknown attribute '%s' in element '%s'", a.name, n.name)
+		}
+	}
+	return nil
+}
+
+// leaf is only for an element without content.
+func (n *node) leaf(names ...string) error {
+	if err := n.only(names...); err != nil {
+		return err
+	}
+	list, err := n.elements()
+	if err == nil && len(list) > 0 {
+		err = list[0].bad("unknown element '%s' in element '%s'", list[0].name, n.name)
+	}
+	return err
+}
+
+// elements returns the children of an element of our namespace. Comments may
+// stand between them, words and elements of others may not.
+func (n *node) elements() ([]*node, error) {
+	var list []*node
+	for _, c := range n.children {
+		switch {
+		case c.isText() && strings.TrimSpace(c.text) != "":
+			return nil, c.bad("unexpected text '%.40s' in element '%s'", strings.TrimSpace(c.text), n.name)
+		case c.kind != elementNode:
+		case c.space != Namespace && (c.space != "" || n.space != ""):
+			return nil, c.bad("element '%s' in element '%s' is not in namespace %s", c.name, n.name, Namespace)
+		default:
+			list = append(list, c)
+		}
+	}
+	return list, nil
+}
+
+// lined puts the line into the message of an error.
+func lined(err error) error {
+	e := (*Error)(nil)
+	if !errors.As(err, &e) || e.Line == 0 || strings.HasPrefix(e.Msg, "at line ") {
+		return err
+	}
+	c := *e
+	c.Msg = fmt.Sprintf("at line %d: %s", e.Line, e.Msg)
+	return &c
+}
+
+// IsZero reports whether there is nothing in it.
+func (e *Extensions) IsZero() bool {
+	return e == nil || e.Advertise == nil && !e.Auto && !e.Create && len(e.Forwards)+len(e.Publics) == 0 && e.Firewall == Firewall{}
+}
+
+// String returns the element in its canonical form, as a document of its own
+// that ends in a newline.
+func (e *Extensions) String() string {
+	p := &printer{}
+	p.element("virbr:network", new(attrs).put("xmlns:"+extensionPrefix, Namespace), func() {
+		if e.Advertise != nil {
+			p.empty("virbr:ipv6", e.Advertise.attrs(Inactive))
+		}
+		if e.Auto {
+			p.empty("virbr:ip", new(attrs).put("type", "auto"))
+		}
+		if e.Create {
+			p.empty("virbr:bridge", new(attrs).put("create", "yes"))
+		}
+		e.Firewall.format(p)
+		for i := range e.Forwards {
+			e.Forwards[i].format(p, new(attrs))
+		}
+		for i := range e.Publics {
+			e.Publics[i].format(p, new(attrs))
+		}
+	})
+	return string(p.b)
+}
+
+func (f *Firewall) format(p *printer) {
+	if *f == (Firewall{}) {
+		return
+	}
+	a := new(attrs).state("coexist", f.Coexist)
+	if f.Filter {
+		a.put("mode", f.Mode.String())
+	}
+	p.empty("virbr:firewall", a)
+}
+
+// Clone returns a deep copy.
+func (e *Extensions) Clone() *Extensions {
+	c := *e
+	c.Advertise = clonePtr(e.Advertise)
+	if c.Advertise != nil {
+		c.Advertise.Deprecated = slices.Clone(c.Advertise.Deprecated)
+	}
+	c.Forwards = slices.Clone(e.Forwards)
+	for i := range c.Forwards {
+		c.Forwards[i].Ranges = slices.Clone(c.Forwards[i].Ranges)
+	}
+	c.Publics = slices.Clone(e.Publics)
+	return &c
+}
+
+// SetExtensions replaces the element in the metadata, in its canonical form; the
+// zero value removes it. The metadata of others stays. An error leaves the
+// network as it was.
+func (n *Network) SetExtensions(e *Extensions) error {
+	if e.IsZero() {
+		return n.SetMetadata(Namespace, extensionPrefix, "")
+	}
+	el, err := parseAny([]byte(e.String()))
+	if err != nil {
+		return err
+	}
+	read, err := parseExtensions(el, "network '"+n.Name+"'")
+	if err != nil {
+		return err
+	}
+	if err := n.checkExtensions(read); err != nil {
+		return err
+	}
+	return n.putMetadata(Namespace, el)
+}
+
+// checkExtensions refuses what makes no sense in a network of its mode.
+func (n *Network) checkExtensions(e *Extensions) error {
+	el, mode := n.extension(), n.Forward.Mode
+	refuse := func(format string, args ...any) error {
+		return el.unsupported(format+" (network '"+strings.ReplaceAll(n.Name, "%", "%%")+"')", args...)
+	}
+	switch {
+	case e.Firewall.Filter && mode != ForwardOpen:
+		return refuse("firewall mode='%s' is for networks with forward mode='open', not '%s'", e.Firewall.Mode, mode)
+	case mode.Routed():
+		return nil
+	case len(e.Forwards) > 0:
+		return refuse("portForward is not supported with forward mode='%s', whose guests are not behind the host", mode)
+	case len(e.Publics) > 0:
+		return refuse("address is not supported with forward mode='%s', whose guests are not behind the host", mode)
+	}
+	return nil
+}
+
+// Extended returns a copy in which the elements of <virbr:network> that may also
+// stand in the network itself have effect as if they stood there. It is for
+// definitions, not for what is running, in which addresses are chosen. One that
+// is given in both places is an error. The result may be one that
+// [Network.Validate] refuses.
+func (n *Network) Extended() (*Network, error) {
+	e, err := n.Extensions()
+	if err != nil {
+		return nil, err
+	}
+	el, made := n.extension(), n.Clone()
+	twice := func(name string) error {
+		return el.unsupported("element '%s' is given in network '%s' and in its metadata", name, n.Name)
+	}
+	if e.Advertise != nil {
+		if n.Advertise != nil {
+			return nil, twice("ipv6")
+		}
+		made.Advertise = e.Clone().Advertise
+	}
+	if e.Auto {
+		if ipv4, _ := n.Open(); ipv4 {
+			return nil, twice("ip type='auto'")
+		}
+		made.IPs = append(made.IPs, IP{Auto: true})
+	}
+	if !e.Create {
+		return made, nil
+	}
+	if n.Bridge.Create {
+		return nil, twice("bridge create='yes'")
+	}
+	made.Bridge.Create = true
+	switch {
+	case n.Forward.Mode != ForwardBridge:
+		return nil, el.bad("bridge create='yes' only allowed in bridge mode, not in %s (network '%s')", n.Forward.Mode, n.Name)
+	case n.Bridge.Name == "":
+		return nil, el.bad("bridge create='yes' needs a bridge name (network '%s')", n.Name)
+	}
+	return made, nil
+}

@@ -1,0 +1,314 @@
+package xml
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ParsePortForward reads a document with one <virbr:portForward>, with or
+// without its namespace. Every error is an [*Error] with its line.
+func ParsePortForward(doc []byte) (*PortForward, error) {
+	el, err := parseItem(doc, "portForward")
+	if err != nil {
+		return nil, err
+	}
+	f, err := parsePortForward(el)
+	return f, lined(err)
+}
+
+// parseItem reads a document with one element of a list.
+func parseItem(doc []byte, name string) (*node, error) {
+	el, err := parseAny(doc)
+	if err != nil {
+		return nil, err
+	}
+	if el.name != name || el.space != Namespace && el.space != "" {
+		return nil, lined(el.fail(KindXML, OriginXML, "expecting root element of '%s' in namespace %s, not '%s'", name, Namespace, el.qname()))
+	}
+	return el, nil
+}
+
+// forwardKey is what a range takes for itself: a second forward with the same
+// key would never match.
+type forwardKey struct {
+	proto       string
+	family      Family
+	address     netip.Addr
+	dev         string
+	first, last uint16
+}
+
+func (e *Extensions) parseForward(el *node, holders map[forwardKey]int) error {
+	if len(e.Forwards) == maxForwards {
+		return el.bad("more than %d elements 'portForward'", maxForwards)
+	}
+	f, err := parsePortForward(el)
+	if err != nil {
+		return err
+	}
+	at := len(e.Forwards)
+	if by, key, taken := f.claim(holders, at); taken {
+		return el.bad("portForward %d (%s) never matches: portForward %d (%s) has %s of it",
+			at+1, f, by+1, &e.Forwards[by], ports(key.first, key.last))
+	}
+	e.Forwards = append(e.Forwards, *f)
+	return nil
+}
+
+// claim enters the ranges of a forward, the one at index at, and says who had
+// one of them before.
+func (f *PortForward) claim(holders map[forwardKey]int, at int) (by int, key forwardKey, taken bool) {
+	for _, s := range f.Spans() {
+		key = forwardKey{f.Proto, f.Families(), f.Address, f.Dev, s.First, s.Last}
+		if f.Address.IsValid() && f.Address.IsUnspecified() {
+			key.address = netip.Addr{} // the family says it
+		}
+		if by, taken = holders[key]; taken && by != at {
+			return by, key, true
+		}
+		holders[key] = at
+	}
+	return 0, key, false
+}
+
+func parsePortForward(el *node) (*PortForward, error) {
+	if err := el.only("proto", "family", "address", "dev", "ignore", "guest"); err != nil {
+		return nil, err
+	}
+	f := &PortForward{}
+	var err error
+	if f.Proto, err = el.enum("proto", "tcp", "udp", "sctp"); err != nil {
+		return nil, err
+	}
+	if f.Proto == "" {
+		return nil, el.missingAttr("proto")
+	}
+	family, err := el.enum("family", "ipv4", "ipv6", "all")
+	if err != nil {
+		return nil, err
+	}
+	f.Family = families[family]
+	if err := f.parseListen(el, family); err != nil {
+		return nil, err
+	}
+	ignore, err := el.tristate("ignore")
+	if err != nil {
+		return nil, err
+	}
+	f.Ignore = ignore == Yes
+	guest, given := el.attr("guest")
+	switch {
+	case given && f.Ignore:
+		return nil, el.bad("attribute 'guest' not allowed in <portForward ignore='yes'>, which forwards nothing")
+	case given:
+		if f.Guest, err = parseGuest(el, guest); err != nil {
+			return nil, err
+		}
+	case !f.Ignore:
+		return nil, el.missingAttr("guest")
+	}
+	if err := f.parseRanges(el); err != nil {
+		return nil, err
+	}
+	if problem := f.problem(); problem != "" {
+		return nil, el.bad("Invalid portForward %s: %s", f, problem)
+	}
+	return f, nil
+}
+
+var families = map[string]Family{"": FamilyAll, "all": FamilyAll, "ipv4": FamilyIPv4, "ipv6": FamilyIPv6}
+
+// String returns the value of the family attribute.
+func (f Family) String() string {
+	switch f {
+	case FamilyIPv4:
+		return "ipv4"
+	case FamilyIPv6:
+		return "ipv6"
+	case FamilyAll:
+	}
+	return "all"
+}
+
+// familyOf returns the family of an address; FamilyAll for an invalid one.
+func familyOf(a netip.Addr) Family {
+	switch {
+	case a.Is4():
+		return FamilyIPv4
+	case a.Is6():
+		return FamilyIPv6
+	}
+	return FamilyAll
+}
+
+func (f *PortForward) parseListen(el *node, family string) error {
+	if text, given := el.attr("address"); given {
+		addr, err := netip.ParseAddr(text)
+		if err != nil || addr.Zone() != "" || addr.Is4In6() {
+			return el.bad("Invalid address '%s' in <portForward>: want an IPv4 or IPv6 address", text)
+		}
+		if family == "all" {
+			return el.bad("address '%s' in <portForward> is %s only, not family='all': give no address for both, or one portForward each", text, familyOf(addr))
+		}
+		f.Address = addr
+	}
+	dev, given := el.attr("dev")
+	if !given {
+		return nil
+	}
+	f.Dev = dev
+	return checkDevice(el, "portForward dev", dev)
+}
+
+// problem says what contradicts itself; "" if nothing does.
+func (f *PortForward) problem() string {
+	a := f.Address
+	switch {
+	case a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "nobody is forwarded what is sent to many"
+	case a.IsValid() && f.Family != FamilyAll && f.Family != familyOf(a):
+		return fmt.Sprintf("address '%s' is not of family='%s'", a, f.Family)
+	case a.IsValid() && !a.IsUnspecified() && f.Dev != "":
+		return "address and dev both say where to listen: give one of them, or 0.0.0.0 or :: as address for one family of the device"
+	}
+	guest, err := netip.ParseAddr(f.Guest)
+	if err != nil {
+		return ""
+	}
+	switch want := familyOf(guest); {
+	case f.Family != FamilyAll && f.Family != want:
+		return fmt.Sprintf("guest address '%s' is not of family='%s'", guest, f.Family)
+	case a.IsValid() && familyOf(a) != want:
+		return fmt.Sprintf("guest address '%s' is not of the family of address '%s'", guest, a)
+	}
+	return ""
+}
+
+// Families returns which families are forwarded or left alone: the family
+// attribute, or that of the listen address or of the guest's address.
+func (f *PortForward) Families() Family {
+	if f.Family != FamilyAll {
+		return f.Family
+	}
+	if f.Address.IsValid() {
+		return familyOf(f.Address)
+	}
+	guest, _ := netip.ParseAddr(f.Guest)
+	return familyOf(guest)
+}
+
+// Validate refuses what a document with the forward would be refused for. The
+// error is an [*Error].
+func (f *PortForward) Validate() error {
+	_, err := ParsePortForward([]byte(f.XML()))
+	return err
+}
+
+// XML returns the element in its canonical form, as a document of its own that
+// ends in a newline.
+func (f *PortForward) XML() string {
+	p := &printer{}
+	f.format(p, new(attrs).put("xmlns:"+extensionPrefix, Namespace))
+	return string(p.b)
+}
+
+func (f *PortForward) format(p *printer, a *attrs) {
+	a.put("proto", f.Proto)
+	if f.Family != FamilyAll {
+		a.put("family", f.Family.String())
+	}
+	if f.Address.IsValid() {
+		a.put("address", f.Address.String())
+	}
+	a.text("dev", f.Dev)
+	if f.Ignore {
+		a.put("ignore", "yes")
+	}
+	a.text("guest", f.Guest)
+	p.element("virbr:portForward", a, func() {
+		for _, r := range f.Ranges {
+			list := new(attrs).number("start", uint64(r.Start)).number("end", uint64(r.End)).number("to", uint64(r.To))
+			if r.Exclude {
+				list.put("exclude", "yes")
+			}
+			p.empty("virbr:range", list)
+		}
+	})
+}
+
+// Equal reports whether both forward the same in the same way, however their
+// ranges are written.
+func (f *PortForward) Equal(o *PortForward) bool {
+	return f.Proto == o.Proto && f.Families() == o.Families() && f.Address == o.Address && f.Dev == o.Dev &&
+		f.Ignore == o.Ignore && f.Guest == o.Guest && slices.Equal(f.Spans(), o.Spans())
+}
+
+// String names the forward for people: "tcp 203.0.113.7:8080 to web1:80".
+func (f *PortForward) String() string {
+	var list, to []string
+	for _, s := range f.Spans() {
+		list = append(list, ports(s.First, s.Last))
+		to = append(to, ports(s.To, s.To+(s.Last-s.First)))
+	}
+	text := f.Proto + " " + f.Listen() + ":" + brief(list)
+	switch {
+	case f.Ignore:
+		return text + " ignored"
+	case slices.Equal(list, to):
+		return text + " to " + f.Guest
+	}
+	return text + " to " + hostPort(f.Guest, brief(to))
+}
+
+// Listen names what is listened at for people: an address, a device, or "*",
+// "ipv4" or "ipv6" for all of the host's addresses.
+func (f *PortForward) Listen() string {
+	if f.Address.IsValid() && !f.Address.IsUnspecified() {
+		return bracket(f.Address.String())
+	}
+	family := ""
+	if fam := f.Families(); fam != FamilyAll {
+		family = fam.String()
+	}
+	switch {
+	case f.Dev != "" && family != "":
+		return f.Dev + "/" + family
+	case f.Dev != "":
+		return f.Dev
+	case family != "":
+		return family
+	}
+	return "*"
+}
+
+// maxBrief bounds how many ranges a message repeats.
+const maxBrief = 4
+
+func brief(list []string) string {
+	if len(list) > maxBrief {
+		list = append(slices.Clone(list[:maxBrief]), "...")
+	}
+	return strings.Join(list, ",")
+}
+
+func ports(first, last uint16) string {
+	switch {
+	case first <= 1 && last == maxPort:
+		return "all"
+	case first == last:
+		return strconv.Itoa(int(first))
+	}
+	return fmt.Sprintf("%d-%d", first, last)
+}
+
+func hostPort(host, port string) string { return bracket(host) + ":" + port }
+
+func bracket(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}
