@@ -1,0 +1,156 @@
+package coexist
+
+import "net/netip"
+
+// Survey is what others have in the kernel's packet filter where guests' packets
+// pass: all tables but ours that have base chains on the hooks input, forward or
+// output.
+type Survey struct{ Tables []Table }
+
+// The address families of tables, in nft's words.
+const (
+	IPv4 = "ip"
+	IPv6 = "ip6"
+	Inet = "inet"
+)
+
+// Table is one table of somebody else.
+type Table struct {
+	Family string // IPv4, IPv6 or Inet
+	Name   string
+	Owned  bool // the kernel lets only the program that made it change it (NFT_TABLE_F_OWNER)
+	Legacy bool // of the iptables that was before nf_tables: its own program alone changes it
+	Chains []Chain
+}
+
+// String returns family and name, as nft has them.
+func (t *Table) String() string { return t.Family + " " + t.Name }
+
+// Iptables reports whether iptables-nft keeps the table: what is put there must
+// be what it can read, else its listings fail.
+func (t *Table) Iptables() bool {
+	if t.Family == Inet || t.Name != "filter" {
+		return false
+	}
+	for i := range t.Chains {
+		switch t.Chains[i].Name {
+		case "INPUT", "FORWARD", "OUTPUT":
+			return true
+		}
+	}
+	return false
+}
+
+// chain returns the position of a chain; -1: there is none.
+func (t *Table) chain(name string) int {
+	for i := range t.Chains {
+		if t.Chains[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Hook is a place where the kernel calls base chains.
+type Hook string
+
+// The hooks that are surveyed.
+const (
+	Input   Hook = "input"   // what comes to the host
+	Forward Hook = "forward" // what the host passes on
+	Output  Hook = "output"  // what the host sends
+)
+
+// Chain is a list of rules. With a Hook it is a base chain of type filter.
+type Chain struct {
+	Name     string
+	Hook     Hook // "": only other chains lead here
+	Priority int32
+	Drop     bool // policy of a base chain: what no rule decided is dropped
+	Rules    []Rule
+}
+
+// Rule is one rule, as far as it matters for where packets go.
+type Rule struct {
+	Handle  uint64
+	Comment string
+	Match   []Match
+	Verdict Verdict
+
+	// Key and Map are those of a verdict map: a packet whose Key is that of an
+	// entry has the entry's verdict. Verdict is Continue then.
+	Key Field
+	Map []Entry
+}
+
+// Entry is one entry of a verdict map.
+type Entry struct {
+	Value   Value
+	Verdict Verdict
+}
+
+// VerdictKind is what a rule does with a packet.
+type VerdictKind uint8
+
+// The verdicts. Continue is that of rules that only count, log or mark; Other is
+// one that ends the walk and is none of the others, as a queue to a program.
+const (
+	Continue VerdictKind = iota
+	Accept
+	Drop
+	Reject
+	Jump
+	Goto
+	Return
+	Other
+)
+
+// Verdict is a kind, and for Jump and Goto where to.
+type Verdict struct {
+	Kind  VerdictKind
+	Chain string
+}
+
+// Field is a property of a packet, in nft's words.
+type Field string
+
+// The fields that are understood. Unknown is any other condition.
+const (
+	InName   Field = "iifname"
+	OutName  Field = "oifname"
+	NFProto  Field = "meta nfproto"
+	L4Proto  Field = "meta l4proto"
+	DestPort Field = "th dport"
+	FromPort Field = "th sport"
+	ICMPType Field = "icmp type" // and icmpv6 type: the first byte of the header
+	State    Field = "ct state"
+	Source   Field = "saddr"
+	Dest     Field = "daddr"
+	Unknown  Field = ""
+)
+
+// Match is a condition: the field has one of the values, or with Not none.
+type Match struct {
+	Field  Field
+	Not    bool
+	Values []Value
+	Text   string // of Unknown: the name of the expression or extension
+}
+
+// Value is one value of a field. Names use Name, addresses Prefix, all others
+// the range Low to High. States are a set of bits, in Low.
+type Value struct {
+	Name      string
+	Wild      bool // the name is that of all interfaces that begin so
+	Low, High uint64
+	Prefix    netip.Prefix
+}
+
+// The bits of State, as the kernel has them (NF_CT_STATE_BIT).
+const (
+	StateInvalid     = 1
+	StateEstablished = 2
+	StateRelated     = 4
+	StateNew         = 8
+	StateUntracked   = 64
+)
