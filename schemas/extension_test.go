@@ -22,6 +22,10 @@ func extensionRules() []rule {
 		{"advprefix force", "<ipv6 advprefix='ula' force='1'/>", `expected "yes" or "no"`},
 		{"advprefix of live XML", "<ipv6 advprefix='2001:db8:31::/64' from='auto'><deprecated address='2001:db8:30::1/64'/></ipv6>", ""},
 		{"advprefix from elsewhere", "<ipv6 advprefix='2001:db8:31::/64' from='pool'/>", `expected "ula" or "auto"`},
+		{"advprefix proxyndp", "<ipv6 advprefix='2001:db8:31::/64' proxyndp='eth0'/>", ""},
+		{"advprefix proxyndp auto", "<ipv6 advprefix='auto' proxyndp='auto'/>", ""},
+		{"advprefix proxyndp of no device", "<ipv6 advprefix='auto' proxyndp=''/>", `element "ipv6": attribute "proxyndp"`},
+		{"firewall outside of metadata", "<firewall coexist='no'/>", `element "network": element "firewall" is not allowed here`},
 		{"advprefix with a child", "<ipv6 advprefix='ula'><dhcp/></ipv6>", `element "ipv6": element "dhcp" is not allowed here`},
 		{"ip auto", "<ip type='auto' family='ipv4' localPtr='yes'><tftp root='/srv'/><dhcp/></ip>", ""},
 		{"ip auto with address", "<ip type='auto' address='10.0.0.1'/>", `element "ip": attribute "address" cannot be combined with the attributes before it`},
@@ -83,6 +87,12 @@ func TestExtensionRules(t *testing.T) {
 		{"two ips", "<virbr:ip type='auto'/><virbr:ip type='auto'/>", `may be given only once here`},
 		{"address without guest", "<virbr:address public='203.0.113.7'/>", `element "address": attribute "guest" is missing`},
 		{"address mode", "<virbr:address public='203.0.113.7' guest='a' mode='none'/>", `expected "stateless" or "stateful"`},
+		{"firewall", "<virbr:firewall coexist='no' mode='nat'/>", ""},
+		{"firewall with nothing", "<virbr:firewall/>", ""},
+		{"firewall twice", "<virbr:firewall/><virbr:firewall/>", `may be given only once here`},
+		{"firewall coexist", "<virbr:firewall coexist='auto'/>", `expected "yes" or "no"`},
+		{"firewall mode", "<virbr:firewall mode='open'/>", `expected "none", "nat" or "route"`},
+		{"firewall with a child", "<virbr:firewall><virbr:x/></virbr:firewall>", `element "firewall": element "x" of "urn:virbr:network:1" is not allowed here`},
 		{"unknown element", "<virbr:coexit/>", `element "network": element "coexit" of "urn:virbr:network:1" is not allowed here`},
 	})
 	rules = append(rules, rule{"root without namespace", "<network/>", `not allowed as the root element, expected "network" of "urn:virbr:network:1"`})

@@ -33,6 +33,7 @@ func TestLargeDocuments(t *testing.T) {
 		{"4,000 unknown elements, nested", "<metadata><m xmlns='urn:m'>" + unknown(4000, "<u%d/>") + "</m></metadata>", ""},
 		{"60 unknown attributes", "<bridge " + unknown(60, " a%d='1'") + "/>", `attribute "a0" is not allowed here`},
 		{"60 attributes in metadata", "<metadata><m xmlns='urn:m' " + unknown(60, " a%d='1'") + "/></metadata>", ""},
+		{"10,000 forwards", "<metadata><v:network xmlns:v='urn:virbr:network:1'>" + unknown(10_000, "<v:portForward proto='tcp' guest='web%d'><v:range start='8080' to='80'/></v:portForward>\n") + "</v:network></metadata>", ""},
 		{"1,000 port groups", unknown(1000, "<portgroup name='g%d'><vlan><tag id='1'/></vlan></portgroup>"), ""},
 	})
 	v := schemas.New()
