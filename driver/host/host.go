@@ -205,6 +205,23 @@ func (h *Host) runService(ctx context.Context, op plan.Op) error {
 	case plan.DropRules:
 		return h.dropRules()
 	}
+	return h.runReach(ctx, op)
+}
+
+// runReach applies the ops that lead from elsewhere to guests.
+func (h *Host) runReach(ctx context.Context, op plan.Op) error {
+	switch op := op.(type) {
+	case plan.ProxyNeighbour:
+		return h.proxyNeighbour(ctx, op)
+	case plan.UnproxyNeighbour:
+		return h.unproxyNeighbour(op)
+	case plan.RouteGuest:
+		return h.routeGuest(ctx, op)
+	case plan.UnrouteGuest:
+		return h.unrouteGuest(op)
+	case plan.EndConnections:
+		return endConnections(ctx, op)
+	}
 	return fmt.Errorf("running %T: this version does not know how", op)
 }
 

@@ -1,0 +1,220 @@
+package host
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path"
+	"strconv"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// proxyNeighbour has the kernel answer on a link for an address that lives
+// elsewhere. It does so where forwarding is on and, for IPv4, where the address
+// is routed to another link. Those who knew the address before are told.
+func (h *Host) proxyNeighbour(ctx context.Context, op plan.ProxyNeighbour) error {
+	doing := fmt.Sprintf("answering for %s on", op.Address)
+	err := checkLink(op.Link)
+	if err == nil && !usable(op.Address) {
+		err = syscall.EINVAL
+	}
+	if err != nil {
+		return opError(doing, op.Link, err)
+	}
+	index, err := h.index(op.Link)
+	if err == nil {
+		err = h.answerProxies(ctx, op)
+	}
+	if err == nil {
+		req := h.proxyRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, op.Address, index)
+		_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+	}
+	if err != nil {
+		return opError(doing, op.Link, err)
+	}
+	if err := announce(op.Link, index, op.Address); err != nil { // down, or without an address yet
+		h.log.DebugContext(ctx, "announcing an address", "link", op.Link, "err", err)
+	}
+	return nil
+}
+
+// unproxyNeighbour undoes proxyNeighbour. The sysctls stay: they do nothing by
+// themselves.
+func (h *Host) unproxyNeighbour(op plan.UnproxyNeighbour) error {
+	doing := fmt.Sprintf("answering no longer for %s on", op.Address)
+	if !usable(op.Address) {
+		return opError(doing, op.Link, syscall.EINVAL)
+	}
+	index, err := h.index(op.Link)
+	if err == nil {
+		_, err = h.proxyRequest(unix.RTM_DELNEIGH, 0, op.Address, index).Execute(unix.NETLINK_ROUTE, 0)
+	}
+	if errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENOENT) {
+		return nil
+	}
+	return opError(doing, op.Link, err)
+}
+
+// proxyRequest is a request about an address that is answered for.
+func (h *Host) proxyRequest(command, flags int, a netip.Addr, index int) *nl.NetlinkRequest {
+	req := h.nl.request(command, flags|unix.NLM_F_ACK)
+	req.AddData(&netlink.Ndmsg{Family: uint8(family(a)), Index: uint32(index), State: unix.NUD_PERMANENT, Flags: unix.NTF_PROXY})
+	req.AddData(nl.NewRtAttr(unix.NDA_DST, a.AsSlice()))
+	return req
+}
+
+// answerProxies makes the kernel answer for the addresses that it was told of,
+// and at once: its random delay of 0.8 s is for several hosts with one address.
+// IPv6 asks for proxy_ndp of the link when a solicitation came by multicast,
+// and for that of "all" when it came by unicast (ip6_forward). ARP needs no
+// switch.
+func (h *Host) answerProxies(ctx context.Context, op plan.ProxyNeighbour) error {
+	version := "ipv4"
+	if op.Address.Is6() {
+		version = "ipv6"
+		for _, name := range []string{"all", op.Link} {
+			if err := keepSysctl(path.Join("net/ipv6/conf", name, "proxy_ndp"), 1); err != nil {
+				return err
+			}
+		}
+	}
+	if err := keepSysctl(path.Join("net", version, "neigh", op.Link, "proxy_delay"), 0); err != nil {
+		h.log.DebugContext(ctx, "answering for addresses without delay", "link", op.Link, "err", err)
+	}
+	return nil
+}
+
+// keepSysctl writes a number where another one is.
+func keepSysctl(key string, value int) error {
+	if have, err := readSysctl(key); err == nil && have == value {
+		return nil
+	}
+	return setSysctl(plan.SetSysctl{Key: key, Value: strconv.Itoa(value)})
+}
+
+// announce tells those on a link that an address is reached by us: a gratuitous
+// ARP request (RFC 5227 section 3), or an unsolicited neighbour advertisement
+// that overrides what they remember (RFC 4861 sections 7.2.6 and 7.2.8).
+func announce(link string, index int, a netip.Addr) error {
+	iface, err := net.InterfaceByIndex(index)
+	if err != nil {
+		return fmt.Errorf("looking up %q: %w", link, err)
+	}
+	if len(iface.HardwareAddr) != 6 {
+		return nil // nobody asks for addresses there
+	}
+	if a.Is4() {
+		return announceARP(iface, a)
+	}
+	return advertise(iface, a)
+}
+
+func announceARP(link *net.Interface, a netip.Addr) error {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	p := arpProbe(link.HardwareAddr, a)
+	copy(p[14:18], a.AsSlice()) // sender's address: the same
+	to := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: link.Index, Halen: 6, Addr: [8]byte{255, 255, 255, 255, 255, 255}}
+	return unix.Sendto(fd, p, 0, to)
+}
+
+// advertise sends a neighbour advertisement to all nodes on the link. The kernel
+// chooses its source and fills in the checksum.
+func advertise(link *net.Interface, a netip.Addr) error {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_ICMPV6)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	const hops = 255 // RFC 4861 section 7.1.2: others come from elsewhere
+	for _, set := range []struct{ option, value int }{
+		{unix.IPV6_MULTICAST_HOPS, hops}, {unix.IPV6_MULTICAST_IF, link.Index}, {unix.IPV6_MULTICAST_LOOP, 0},
+	} {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, set.option, set.value); err != nil {
+			return err
+		}
+	}
+	const (
+		advertisement = 136  // RFC 4861 section 4.4
+		override      = 0x20 // of the flags' first byte
+		targetLink    = 2    // option, of one unit of 8 bytes
+	)
+	p := append([]byte{advertisement, 0, 0, 0, override, 0, 0, 0}, a.AsSlice()...)
+	p = append(append(p, targetLink, 1), link.HardwareAddr...)
+	nodes := netip.IPv6LinkLocalAllNodes().As16()
+	return unix.Sendto(fd, p, 0, &unix.SockaddrInet6{Addr: nodes, ZoneId: uint32(link.Index)})
+}
+
+// maxNeighbours is how many neighbours of a bridge are returned. The kernel keeps
+// fewer (gc_thresh3), unless somebody raised that.
+const maxNeighbours = 1 << 16
+
+// known are the states in which the kernel knows a neighbour's address.
+const known = unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE | unix.NUD_PERMANENT
+
+// Neighbours returns whom the kernel knows on a link, in no order: those that it
+// talked to, until some time after they have gone.
+func (h *Host) Neighbours(ctx context.Context, bridge string) ([]plan.Neighbour, error) {
+	const doing = "listing neighbours on"
+	index, err := h.index(bridge)
+	if err != nil {
+		return nil, opError(doing, bridge, err)
+	}
+	var list []plan.Neighbour
+	err = h.whole(ctx, "neighbours", func() error {
+		list = nil
+		req := h.dumps.request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP)
+		req.AddData(&netlink.Ndmsg{})
+		req.AddData(nl.NewRtAttr(unix.NDA_IFINDEX, nl.Uint32Attr(uint32(index))))
+		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH, func(m []byte) bool {
+			if n, ok := parseNeighbour(m); ok && n.link == index && n.alive && len(list) < maxNeighbours {
+				list = append(list, plan.Neighbour{Address: n.address, MAC: n.mac})
+			}
+			return true
+		})
+	})
+	return list, opError(doing, bridge, err)
+}
+
+// seenNeighbour is an entry of a neighbour table.
+type seenNeighbour struct {
+	link    int
+	address netip.Addr
+	mac     xml.MAC
+	alive   bool // its MAC address is known
+}
+
+// parseNeighbour reads a RTM_NEWNEIGH or RTM_DELNEIGH message. Not ok: it is not
+// about an Ethernet neighbour's IP address.
+func parseNeighbour(m []byte) (n seenNeighbour, ok bool) {
+	if len(m) < unix.SizeofNdMsg || m[0] != unix.AF_INET && m[0] != unix.AF_INET6 {
+		return n, false
+	}
+	state, flags := binary.NativeEndian.Uint16(m[8:]), m[10]
+	n.link = number(m[4:])
+	for typ, value := range attributes(m[unix.SizeofNdMsg:]) {
+		switch typ {
+		case unix.NDA_DST:
+			n.address, _ = netip.AddrFromSlice(value)
+		case unix.NDA_LLADDR:
+			if len(value) == len(n.mac) {
+				n.alive = state&known != 0
+				copy(n.mac[:], value)
+			}
+		}
+	}
+	return n, flags&unix.NTF_PROXY == 0 && usable(n.address)
+}
