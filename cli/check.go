@@ -99,7 +99,7 @@ func checkNetwork(doc document) error {
 		return err
 	}
 	_, files := compileDnsmasq(def)
-	_, rules := firewall.Compile(complete(def))
+	_, rules := firewall.Compile(complete(def), nil, firewall.Where{})
 	return errors.Join(files, rules)
 }
 

@@ -126,7 +126,7 @@ func renderAddnHosts(def *xml.Network) (string, error) {
 }
 
 func renderNFT(def *xml.Network) (string, error) {
-	rules, err := firewall.Compile(complete(def))
+	rules, err := firewall.Compile(complete(def), nil, firewall.Where{})
 	if err != nil {
 		return "", err
 	}

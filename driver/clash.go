@@ -26,11 +26,11 @@ func (d *Driver) checkClash(n *network, live *xml.Network, earlier []*xml.Networ
 		if other.Forward.Mode != xml.ForwardNAT || !overlap(live, other) {
 			continue
 		}
-		mine, err := firewall.Compile(live)
+		mine, err := firewall.Compile(live, nil, firewall.Where{})
 		if err != nil {
 			return err
 		}
-		theirs, err := firewall.Compile(other)
+		theirs, err := firewall.Compile(other, nil, firewall.Where{})
 		if err != nil {
 			continue // it runs with what it has
 		}

@@ -17,7 +17,9 @@ import (
 // The definition must be complete: bridge name and addresses chosen. A port
 // range that ends before it starts is an [xml.Error], as at libvirt's start of
 // a network; values that cannot be written into a rule are plain errors.
-func Compile(def *xml.Network) (*Network, error) {
+//
+// ext may be nil, and where may be empty: then what they would add is left out.
+func Compile(def *xml.Network, ext *xml.Extensions, where Where) (*Network, error) {
 	switch def.Forward.Mode {
 	case xml.ForwardNone, xml.ForwardNAT, xml.ForwardRoute:
 	case xml.ForwardOpen, xml.ForwardBridge, xml.ForwardPrivate,

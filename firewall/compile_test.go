@@ -34,7 +34,7 @@ func def(change func(*xml.Network)) *xml.Network {
 
 func compile(t *testing.T, d *xml.Network) *firewall.Network {
 	t.Helper()
-	n, err := firewall.Compile(d)
+	n, err := firewall.Compile(d, nil, firewall.Where{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestRefused(t *testing.T) {
 		"unknown mode":         func(d *xml.Network) { d.Forward.Mode = 99 },
 		"port":                 func(d *xml.Network) { d.Forward.NAT.PortStart, d.Forward.NAT.PortEnd = 1024, 65536 },
 	} {
-		if n, err := firewall.Compile(def(change)); err == nil {
+		if n, err := firewall.Compile(def(change), nil, firewall.Where{}); err == nil {
 			t.Errorf("%s: compiled to\n%s", name, n)
 		}
 	}
@@ -117,7 +117,7 @@ func TestPorts(t *testing.T) {
 		{0, 10, ""},
 		{10, 0, ""},
 	} {
-		n, err := firewall.Compile(def(func(d *xml.Network) { d.Forward.NAT.PortStart, d.Forward.NAT.PortEnd = c.start, c.end }))
+		n, err := firewall.Compile(def(func(d *xml.Network) { d.Forward.NAT.PortStart, d.Forward.NAT.PortEnd = c.start, c.end }), nil, firewall.Where{})
 		var refused *xml.Error
 		switch {
 		case c.want != "" && (err != nil || strings.Count(n.String(), c.want) != 2):
@@ -126,7 +126,7 @@ func TestPorts(t *testing.T) {
 			t.Errorf("%d-%d: %v", c.start, c.end, err)
 		}
 	}
-	_, err := firewall.Compile(def(func(d *xml.Network) { d.Forward.NAT.PortStart, d.Forward.NAT.PortEnd = 2000, 1999 }))
+	_, err := firewall.Compile(def(func(d *xml.Network) { d.Forward.NAT.PortStart, d.Forward.NAT.PortEnd = 2000, 1999 }), nil, firewall.Where{})
 	if want := "internal error: Invalid port range '2000-1999'."; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -193,7 +193,7 @@ func (g *golden) refusal(t *testing.T) error {
 	if _, err := dnsmasq.Compile(def, dnsmasq.Dirs{Dnsmasq: "/var/lib/libvirt/dnsmasq"}); err != nil {
 		return err
 	}
-	_, err = firewall.Compile(def)
+	_, err = firewall.Compile(def, nil, firewall.Where{})
 	return err
 }
 

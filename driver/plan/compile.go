@@ -145,7 +145,7 @@ func (c *compiler) firewall() error {
 			Undo: UnsetZone{Link: c.bridge},
 		})
 	}
-	rules, err := firewall.Compile(c.def)
+	rules, err := firewall.Compile(c.def, nil, firewall.Where{})
 	if err != nil || rules == nil {
 		return err
 	}

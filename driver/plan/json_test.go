@@ -22,7 +22,7 @@ import (
 func samples(t *testing.T) []plan.Op {
 	t.Helper()
 	rules, err := firewall.Compile(parse(t, "<forward dev='eth1' mode='nat'><nat ipv6='yes'><address start='192.0.2.1' end='192.0.2.9'/><port start='5' end='6'/></nat></forward>"+
-		"<bridge name='virbr0'/><ip address='10.1.0.1' prefix='24'/><ip family='ipv6' address='fd00::1' prefix='64'/>"))
+		"<bridge name='virbr0'/><ip address='10.1.0.1' prefix='24'/><ip family='ipv6' address='fd00::1' prefix='64'/>"), nil, firewall.Where{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +50,11 @@ func samples(t *testing.T) []plan.Op {
 		plan.UnshapePort{Bridge: "virbr0", Class: 3},
 		plan.SetDefaultRate{Bridge: "virbr0", Rate: 9, Inbound: *rate},
 		plan.DropLibvirtRules{}, plan.DropLibvirtQueue{Bridge: "virbr0"}, plan.DropRules{},
+		plan.ProxyNeighbour{Link: "eth0", Address: netip.MustParseAddr("2001:db8::7")}, plan.UnproxyNeighbour{Link: "eth0", Address: netip.MustParseAddr("192.0.2.7")},
+		plan.RouteGuest{Bridge: "virbr0", Address: netip.MustParseAddr("2001:db8::7")}, plan.UnrouteGuest{Bridge: "virbr0", Address: netip.MustParseAddr("192.0.2.7")},
+		plan.EndConnections{Proto: "tcp", Listen: netip.MustParseAddr("192.0.2.1"), Start: 80, End: 90, Guest: netip.MustParseAddr("10.1.0.9")},
+		plan.EndConnections{Guest: netip.MustParseAddr("fd00::9")},
+		plan.AcceptElsewhere{Bridge: "virbr0", Forward: true, Serve: []plan.Served{{Proto: "udp", Port: 67}}}, plan.UnacceptElsewhere{Bridge: "virbr0"},
 	}
 }
 

@@ -35,7 +35,7 @@ func natDef(bridge string, subnets ...string) *xml.Network {
 
 func compile(t *testing.T, def *xml.Network) *firewall.Network {
 	t.Helper()
-	n, err := firewall.Compile(def)
+	n, err := firewall.Compile(def, nil, firewall.Where{})
 	if err != nil {
 		t.Fatal(err)
 	}
