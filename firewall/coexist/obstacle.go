@@ -30,7 +30,7 @@ func (s *Survey) Trace(p Packet) []Obstacle {
 	for i := range s.Tables {
 		t := &s.Tables[i]
 		for _, base := range t.bases(p) {
-			if r := t.follow(base, p, nil); r.drops {
+			if r := t.follow(base, p); r.drops {
 				list = append(list, t.obstacle(base, p, r))
 			}
 		}

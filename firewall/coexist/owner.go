@@ -30,7 +30,16 @@ var owners = []struct {
 
 // tables are those of one owner alone.
 var tables = map[string]Owner{
-	"firewalld": Firewalld, "docker-bridges": Docker, "nixos-fw": NixOS, "libvirt_network": Libvirt, "netavark": Podman,
+	"docker-bridges": Docker, "nixos-fw": NixOS, "libvirt_network": Libvirt, "netavark": Podman,
+}
+
+// only returns the owner of the whole table; "": it does not say. While it
+// reloads firewalld has further tables that drop everything.
+func (t *Table) only() Owner {
+	if strings.HasPrefix(t.Name, "firewalld") {
+		return Firewalld
+	}
+	return tables[t.Name]
 }
 
 // chainOwner returns who owns a chain by its name; "": it does not say.
@@ -47,7 +56,7 @@ func chainOwner(name string) Owner {
 // and what an administrator made belong to whose chains they lead to first:
 // their policy is the work of ufw, or else of Docker.
 func (t *Table) owner(chain int) Owner {
-	if o, ok := tables[t.Name]; ok {
+	if o := t.only(); o != "" {
 		return o
 	}
 	c := &t.Chains[chain]

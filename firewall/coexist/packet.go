@@ -28,6 +28,7 @@ type Packet struct {
 	Type     uint8  // of ICMP or ICMPv6
 	Source   netip.Addr
 	Dest     netip.Addr
+	Reply    bool // of a connection that is known, instead of its first packet
 }
 
 // String returns words for people: "udp to port 67 from virbr0 (IPv4)".
@@ -158,6 +159,9 @@ func (p Packet) has(f Field, v Value) truth {
 		}
 		return v.contains(uint64(p.Type))
 	case State:
+		if p.Reply {
+			return truthOf(v.Low&StateEstablished != 0)
+		}
 		return truthOf(v.Low&StateNew != 0)
 	case Source:
 		return addressed(p.Source, v, p.IPv6)

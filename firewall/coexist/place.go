@@ -35,8 +35,8 @@ func closed(t *Table) bool {
 	if t.Owned || t.Legacy {
 		return true
 	}
-	o, ok := tables[t.Name]
-	return ok && o != NixOS
+	o := t.only()
+	return o != "" && o != NixOS
 }
 
 // place returns where an accept goes for a packet that a base chain drops, and

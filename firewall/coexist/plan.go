@@ -36,23 +36,31 @@ type Insertion struct {
 	Comment string
 }
 
-// Plan returns the changes that let pass what a wish needs, none where all of it
-// passes already or no rule can help, and removes rules for the bridge that are
-// not needed, or not there where they help. left are the obstacles that stay.
-func (s *Survey) Plan(w Wish) (changes []Change, left []Obstacle) {
-	need := Need(w)
+// Plan returns the changes that let pass what wishes need, none where all of it
+// passes already or no rule can help. Rules for their bridges that are not needed,
+// or not where they belong, are removed. left are the obstacles that stay.
+func (s *Survey) Plan(wishes ...Wish) (changes []Change, left []Obstacle) {
 	for i := range s.Tables {
 		t := &s.Tables[i]
-		wanted, stay := t.wanted(w.Bridge, need)
-		left = append(left, stay...)
-		if t.fulfils(w.Bridge, wanted) {
-			continue
+		theirs, ours := t.apart()
+		c := t.change()
+		for _, w := range wishes {
+			wanted, stay := theirs.wanted(Need(w))
+			left = append(left, stay...)
+			have := ours[Mark(w.Bridge)]
+			if sameRules(have, wanted) {
+				continue
+			}
+			for _, r := range have {
+				c.Delete = append(c.Delete, Reference{Chain: t.Chains[r.at.chain].Name, Handle: r.handle})
+			}
+			for _, want := range wanted {
+				c.Insert = append(c.Insert, theirs.insertion(want, w.Bridge))
+			}
 		}
-		c := t.removal(w.Bridge)
-		for _, want := range wanted {
-			c.Insert = append(c.Insert, t.insertion(want, w.Bridge))
+		if len(c.Delete)+len(c.Insert) > 0 {
+			changes = append(changes, c)
 		}
-		changes = append(changes, c)
 	}
 	return changes, left
 }
@@ -61,27 +69,59 @@ func (s *Survey) Plan(w Wish) (changes []Change, left []Obstacle) {
 func (s *Survey) Removal(bridge string) []Change {
 	var changes []Change
 	for i := range s.Tables {
-		if c := s.Tables[i].removal(bridge); len(c.Delete) > 0 {
+		t := &s.Tables[i]
+		_, ours := t.apart()
+		c := t.change()
+		for _, r := range ours[Mark(bridge)] {
+			c.Delete = append(c.Delete, Reference{Chain: t.Chains[r.at.chain].Name, Handle: r.handle})
+		}
+		if len(c.Delete) > 0 {
 			changes = append(changes, c)
 		}
 	}
 	return changes
 }
 
-// want is one accept and its place.
-type want struct {
+func (t *Table) change() Change {
+	return Change{Family: t.Family, Table: t.Name, Iptables: t.Iptables()}
+}
+
+// accepting is one accept and its place among the rules of others.
+type accepting struct {
 	accept Packet
 	at     place
-	hooks  []Packet // the packets that it is for, as they come
+	handle uint64 // of one that is there
+}
+
+// apart returns the table without our rules, and ours by their marks. Tables that
+// we cannot change have none of ours.
+func (t *Table) apart() (theirs *Table, ours map[string][]accepting) {
+	theirs = &Table{Family: t.Family, Name: t.Name, Owned: t.Owned, Legacy: t.Legacy, Chains: make([]Chain, len(t.Chains))}
+	if ours = map[string][]accepting{}; t.Owned || t.Legacy {
+		return t, ours
+	}
+	for i, c := range t.Chains {
+		theirs.Chains[i] = c
+		kept := make([]Rule, 0, len(c.Rules))
+		for _, r := range c.Rules {
+			if !marked(r) {
+				kept = append(kept, r)
+				continue
+			}
+			a := accepting{accept: r.asks(), at: place{chain: i, before: len(kept)}, handle: r.Handle}
+			ours[r.Comment] = append(ours[r.Comment], a)
+		}
+		theirs.Chains[i].Rules = kept
+	}
+	return theirs, ours
 }
 
 // wanted returns the accepts that a table without ours needs, and the obstacles
 // that none of them removes.
-func (t *Table) wanted(bridge string, need []Packet) (list []want, left []Obstacle) {
-	ours := func(r Rule) bool { return r.Comment == Mark(bridge) }
+func (t *Table) wanted(need []Packet) (list []accepting, left []Obstacle) {
 	for _, p := range need {
 		for _, base := range t.bases(p) {
-			r := t.follow(base, p, ours)
+			r := t.follow(base, p)
 			if !r.drops {
 				continue
 			}
@@ -90,57 +130,32 @@ func (t *Table) wanted(bridge string, need []Packet) (list []want, left []Obstac
 				left = append(left, t.obstacle(base, p, r))
 				continue
 			}
-			accept := p.accept()
-			same := func(w want) bool { return w.accept == accept && w.at == at }
-			if i := slices.IndexFunc(list, same); i >= 0 {
-				list[i].hooks = append(list[i].hooks, p)
-				continue
+			if a := (accepting{accept: p.accept(), at: at}); !slices.Contains(list, a) {
+				list = append(list, a)
 			}
-			list = append(list, want{accept: accept, at: at, hooks: []Packet{p}})
 		}
 	}
 	return list, left
 }
 
-// accept returns what the rule for a packet asks for.
-func (p Packet) accept() Packet {
-	p.Hook, p.IPv6 = "", false
-	return p
-}
-
-// fulfils reports whether the table has exactly the wanted rules, and they help.
-func (t *Table) fulfils(bridge string, wanted []want) bool {
-	type key struct {
-		chain  int
-		accept Packet
-	}
-	have := map[key]int{}
-	n := 0
-	for i := range t.Chains {
-		for _, r := range t.Chains[i].Rules {
-			if r.Comment == Mark(bridge) {
-				have[key{i, r.asks()}]++
-				n++
-			}
-		}
-	}
-	if n != len(wanted) {
+// sameRules reports whether what is there is what is wanted, in any order.
+func sameRules(have, wanted []accepting) bool {
+	if len(have) != len(wanted) {
 		return false
 	}
-	for _, w := range wanted {
-		k := key{w.at.chain, w.accept}
-		if have[k]--; have[k] < 0 {
+	for _, h := range have {
+		h.handle = 0
+		if !slices.Contains(wanted, h) {
 			return false
-		}
-		for _, p := range w.hooks {
-			for _, base := range t.bases(p) {
-				if r := t.follow(base, p, nil); r.drops && !names(r.met, bridge) {
-					return false
-				}
-			}
 		}
 	}
 	return true
+}
+
+// accept returns what the rule for a packet asks for.
+func (p Packet) accept() Packet {
+	p.Hook, p.IPv6, p.Reply = "", false, false
+	return p
 }
 
 // asks returns what an accepting rule asks for, if it could be one of ours.
@@ -179,32 +194,12 @@ func (r *Rule) asks() Packet {
 	return p
 }
 
-// removal returns the change that deletes a bridge's rules.
-func (t *Table) removal(bridge string) Change {
-	c := Change{Family: t.Family, Table: t.Name, Iptables: t.Iptables()}
-	if t.Owned || t.Legacy {
-		return c
-	}
-	for i := range t.Chains {
-		for _, r := range t.Chains[i].Rules {
-			if r.Comment == Mark(bridge) {
-				c.Delete = append(c.Delete, Reference{Chain: t.Chains[i].Name, Handle: r.Handle})
-			}
-		}
-	}
-	return c
-}
-
-// insertion names the place by the rule that follows: the first one from there
-// that is none of ours, because those come and go.
-func (t *Table) insertion(w want, bridge string) Insertion {
-	chain := &t.Chains[w.at.chain]
-	in := Insertion{Chain: chain.Name, Accept: w.accept, Comment: Mark(bridge)}
-	for _, r := range chain.Rules[w.at.before:] {
-		if !marked(r) {
-			in.Before = r.Handle
-			break
-		}
+// insertion names the place by the rule that follows.
+func (t *Table) insertion(a accepting, bridge string) Insertion {
+	chain := &t.Chains[a.at.chain]
+	in := Insertion{Chain: chain.Name, Accept: a.accept, Comment: Mark(bridge)}
+	if a.at.before < len(chain.Rules) {
+		in.Before = chain.Rules[a.at.before].Handle
 	}
 	return in
 }

@@ -26,7 +26,6 @@ type result struct {
 type walk struct {
 	table *Table
 	p     Packet
-	skip  func(Rule) bool // rules that are looked through
 	left  int
 	at    []Step
 	met   []Match // conditions of the rules on the way in
@@ -36,8 +35,8 @@ type walk struct {
 // follow returns what a base chain does with a packet. A rule of which it is not
 // known whether it holds is passed over: what counts is the way of an
 // ordinary packet.
-func (t *Table) follow(base int, p Packet, skip func(Rule) bool) result {
-	w := &walk{table: t, p: p, skip: skip, left: maxSteps}
+func (t *Table) follow(base int, p Packet) result {
+	w := &walk{table: t, p: p, left: maxSteps}
 	w.chain(base)
 	return w.res
 }
@@ -62,7 +61,7 @@ func (w *walk) chain(n int) end {
 			return decided
 		}
 		r := &c.Rules[i]
-		if w.skip != nil && w.skip(*r) || w.p.meets(r.Match) != yes {
+		if w.p.meets(r.Match) != yes {
 			continue
 		}
 		verdict, met := r.decide(w.p)

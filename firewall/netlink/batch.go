@@ -18,6 +18,8 @@ type batch struct {
 	table  string
 	msgs   []netlink.Message
 	err    error
+
+	generation uint32 // of the ruleset that is to be changed; 0: whichever
 }
 
 // add appends one message; attributes are big endian, as nf_tables has them.
@@ -162,7 +164,14 @@ func (b *batch) send(c *netlink.Conn) error {
 			Data:   binary.BigEndian.AppendUint16([]byte{unix.AF_UNSPEC, unix.NFNETLINK_V0}, unix.NFNL_SUBSYS_NFTABLES),
 		}
 	}
-	msgs := append([]netlink.Message{mark(unix.NFNL_MSG_BATCH_BEGIN)}, b.msgs...)
+	begin := mark(unix.NFNL_MSG_BATCH_BEGIN)
+	if b.generation != 0 {
+		const size = 8 // of the attribute: its header and the number
+		begin.Data = binary.NativeEndian.AppendUint16(begin.Data, size)
+		begin.Data = binary.NativeEndian.AppendUint16(begin.Data, unix.NFNL_BATCH_GENID)
+		begin.Data = binary.BigEndian.AppendUint32(begin.Data, b.generation)
+	}
+	msgs := append([]netlink.Message{begin}, b.msgs...)
 	msgs = append(msgs, mark(unix.NFNL_MSG_BATCH_END))
 	sent, err := c.SendMessages(msgs)
 	if err != nil {

@@ -1,0 +1,204 @@
+package netlink
+
+import (
+	"fmt"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/firewall/coexist"
+)
+
+// View is a survey and the generation of the kernel's ruleset that it shows:
+// whoever changes anything makes a new one.
+type View struct {
+	Survey     *coexist.Survey
+	Generation uint32
+}
+
+// maxReads is how often a ruleset is read that others change meanwhile.
+const maxReads = 8
+
+// ReadSurvey reads the rules of others on the hooks input, forward and output.
+// Of sets it reads only those that are asked by interface, protocol, port or
+// state of the connection; lists of addresses, which may be long, are not read.
+// last, which may be nil, is returned again if it still holds.
+func ReadSurvey(conn *Conn, last *View) (view *View, err error) {
+	err = conn.use(func(socket *netlink.Conn) error {
+		view, err = readView(socket, last)
+		return err
+	})
+	return view, err
+}
+
+func readView(socket *netlink.Conn, last *View) (*View, error) {
+	r := reader{conn: socket}
+	before, err := r.generation()
+	if err != nil {
+		return nil, err
+	}
+	if last != nil && last.Generation == before {
+		return last, nil
+	}
+	view := &View{}
+	for range maxReads {
+		if view.Survey, err = readSurvey(socket); err != nil {
+			return nil, err
+		}
+		if view.Generation, err = r.generation(); err != nil || view.Generation == before {
+			return view, err
+		}
+		before = view.Generation
+	}
+	// On a host where rules change all the time what was seen last is as true as
+	// any; a batch of changes says which generation it is for.
+	return view, nil
+}
+
+// generation returns the number of the kernel's ruleset.
+func (r *reader) generation() (n uint32, err error) {
+	replies, err := r.get(unix.NFT_MSG_GETGEN, 0)
+	for _, m := range replies {
+		err = decode(m, func(ad *netlink.AttributeDecoder) {
+			if ad.Type() == unix.NFTA_GEN_ID {
+				n = ad.Uint32()
+			}
+		})
+	}
+	return n, wrap(err, "reading the generation of the ruleset")
+}
+
+// filterChains are what is surveyed.
+var filterHooks = map[uint32]coexist.Hook{
+	unix.NF_INET_LOCAL_IN:  coexist.Input,
+	unix.NF_INET_FORWARD:   coexist.Forward,
+	unix.NF_INET_LOCAL_OUT: coexist.Output,
+}
+
+func readSurvey(socket *netlink.Conn) (*coexist.Survey, error) {
+	s := &coexist.Survey{}
+	for _, family := range []byte{unix.NFPROTO_INET, unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
+		r := reader{conn: socket, family: family}
+		list, err := r.surveyChains()
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			if !hooked(&list[i]) {
+				continue
+			}
+			r.table = list[i].Name
+			if err := r.surveyTable(&list[i]); err != nil {
+				return nil, err
+			}
+			s.Tables = append(s.Tables, list[i])
+		}
+	}
+	return s, nil
+}
+
+// hooked reports whether packets come to a table of somebody else.
+func hooked(t *coexist.Table) bool {
+	if t.Family == families[unix.NFPROTO_INET] && t.Name == firewall.TableName {
+		return false
+	}
+	for _, c := range t.Chains {
+		if c.Hook != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// surveyChains returns the tables of the reader's family with their chains.
+func (r *reader) surveyChains() ([]coexist.Table, error) {
+	replies, err := r.get(unix.NFT_MSG_GETCHAIN, netlink.Dump)
+	if err != nil {
+		return nil, fmt.Errorf("listing chains: %w", err)
+	}
+	var list []coexist.Table
+	index := map[string]int{}
+	for _, m := range replies {
+		if len(m.Data) < 4 || m.Data[0] != r.family {
+			continue
+		}
+		table, c, err := decodeChain(m)
+		if err != nil {
+			return nil, fmt.Errorf("listing chains: %w", err)
+		}
+		i, ok := index[table]
+		if !ok {
+			i = len(list)
+			index[table] = i
+			list = append(list, coexist.Table{Family: families[r.family], Name: table})
+		}
+		list[i].Chains = append(list[i].Chains, c)
+	}
+	return list, nil
+}
+
+func decodeChain(m netlink.Message) (table string, c coexist.Chain, err error) {
+	kind := ""
+	err = decode(m, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_CHAIN_TABLE:
+			table = ad.String()
+		case unix.NFTA_CHAIN_NAME:
+			c.Name = ad.String()
+		case unix.NFTA_CHAIN_TYPE:
+			kind = ad.String()
+		case unix.NFTA_CHAIN_POLICY:
+			const drop = 0 // NF_DROP
+			c.Drop = ad.Uint32() == drop
+		case unix.NFTA_CHAIN_HOOK:
+			each(ad, func(ad *netlink.AttributeDecoder) {
+				switch ad.Type() {
+				case unix.NFTA_HOOK_HOOKNUM:
+					c.Hook = filterHooks[ad.Uint32()]
+				case unix.NFTA_HOOK_PRIORITY:
+					c.Priority = int32(ad.Uint32())
+				}
+			})
+		}
+	})
+	if kind != "filter" {
+		c.Hook = ""
+	}
+	return table, c, err
+}
+
+// surveyTable reads a table's flags and the rules of its chains.
+func (r *reader) surveyTable(t *coexist.Table) error {
+	replies, err := r.get(unix.NFT_MSG_GETTABLE, 0, r.table)
+	for _, m := range replies {
+		err = decode(m, func(ad *netlink.AttributeDecoder) {
+			if ad.Type() == unix.NFTA_TABLE_FLAGS {
+				const owner = 2 // NFT_TABLE_F_OWNER
+				t.Owned = ad.Uint32()&owner != 0
+			}
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("reading table %q: %w", r.table, err)
+	}
+	index := map[string]int{}
+	for i := range t.Chains {
+		index[t.Chains[i].Name] = i
+	}
+	replies, err = r.get(unix.NFT_MSG_GETRULE, netlink.Dump, r.table)
+	if err != nil {
+		return fmt.Errorf("reading the rules of table %q: %w", r.table, err)
+	}
+	sets := setReader{reader: r}
+	for _, m := range replies {
+		chain, rule, err := decodeRule(m, r.family, &sets)
+		if err != nil {
+			return fmt.Errorf("reading the rules of table %q: %w", r.table, err)
+		}
+		if i, ok := index[chain]; ok {
+			t.Chains[i].Rules = append(t.Chains[i].Rules, rule)
+		}
+	}
+	return nil
+}

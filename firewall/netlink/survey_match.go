@@ -1,0 +1,330 @@
+package netlink
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"net/netip"
+	"slices"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/firewall/coexist"
+)
+
+func (d *ruleDecoder) cmp(ad *netlink.AttributeDecoder) {
+	var reg, op uint32
+	var data []byte
+	each(ad, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_CMP_SREG:
+			reg = ad.Uint32()
+		case unix.NFTA_CMP_OP:
+			op = ad.Uint32()
+		case unix.NFTA_CMP_DATA:
+			dig(ad, func(ad *netlink.AttributeDecoder) { data = ad.Bytes() }, unix.NFTA_DATA_VALUE)
+		}
+	})
+	l := d.loaded[reg]
+	if l.field == coexist.State && l.mask != nil {
+		d.stateBits(l, op, data)
+		return
+	}
+	v, ok := l.value(data)
+	not := op == unix.NFT_CMP_NEQ
+	if ok && op != unix.NFT_CMP_EQ && !not {
+		v, ok = ordered(l, v, op)
+	}
+	if !ok {
+		d.unknown(l.text)
+		return
+	}
+	d.add(coexist.Match{Field: l.field, Not: not, Values: []coexist.Value{v}})
+}
+
+// stateBits has "one of these states", which the kernel asks as "the bits of
+// these are not zero".
+func (d *ruleDecoder) stateBits(l loaded, op uint32, data []byte) {
+	if len(l.mask) != 4 || len(bytes.Trim(data, "\x00")) > 0 || op > unix.NFT_CMP_NEQ {
+		d.unknown("ct state")
+		return
+	}
+	mask := uint64(binary.NativeEndian.Uint32(l.mask))
+	d.add(coexist.Match{Field: coexist.State, Not: op == unix.NFT_CMP_EQ, Values: []coexist.Value{{Low: mask, High: mask}}})
+}
+
+// ordered turns a comparison into a range.
+func ordered(l loaded, v coexist.Value, op uint32) (coexist.Value, bool) {
+	if l.field != coexist.DestPort && l.field != coexist.FromPort {
+		return v, false
+	}
+	switch op {
+	case unix.NFT_CMP_LT:
+		if v.Low == 0 {
+			return v, false
+		}
+		return coexist.Value{High: v.Low - 1}, true
+	case unix.NFT_CMP_LTE:
+		return coexist.Value{High: v.Low}, true
+	case unix.NFT_CMP_GT:
+		return coexist.Value{Low: v.Low + 1, High: math.MaxUint16}, true
+	case unix.NFT_CMP_GTE:
+		return coexist.Value{Low: v.Low, High: math.MaxUint16}, true
+	}
+	return v, false
+}
+
+// value reads what a register is compared with.
+func (l loaded) value(data []byte) (coexist.Value, bool) {
+	number := func(n uint64) (coexist.Value, bool) { return coexist.Value{Low: n, High: n}, l.mask == nil }
+	switch l.field {
+	case coexist.InName, coexist.OutName:
+		if l.mask != nil || len(data) == 0 || len(data) > unix.IFNAMSIZ {
+			return coexist.Value{}, false
+		}
+		name, _, exact := bytes.Cut(data, []byte{0})
+		return coexist.Value{Name: string(name), Wild: !exact && len(data) < unix.IFNAMSIZ}, true
+	case coexist.NFProto, coexist.L4Proto, coexist.ICMPType:
+		if len(data) == 1 {
+			return number(uint64(data[0]))
+		}
+	case coexist.DestPort, coexist.FromPort:
+		if len(data) == 2 {
+			return number(uint64(binary.BigEndian.Uint16(data)))
+		}
+	case coexist.State:
+		if len(data) == 4 {
+			return number(uint64(binary.NativeEndian.Uint32(data)))
+		}
+	case coexist.Source, coexist.Dest:
+		return l.prefix(data)
+	case coexist.Unknown:
+	}
+	return coexist.Value{}, false
+}
+
+// prefix reads an address, of which the first bytes or bits may be all that is
+// asked for.
+func (l loaded) prefix(data []byte) (coexist.Value, bool) {
+	ones := 8 * len(data)
+	if l.mask != nil {
+		if ones = prefixLength(l.mask); ones < 0 || len(l.mask) != len(data) {
+			return coexist.Value{}, false
+		}
+	}
+	whole := make([]byte, 4)
+	if l.ipv6 {
+		whole = make([]byte, 16)
+	}
+	if len(data) > len(whole) {
+		return coexist.Value{}, false
+	}
+	copy(whole, data)
+	a, _ := netip.AddrFromSlice(whole)
+	return coexist.Value{Prefix: netip.PrefixFrom(a, ones)}, true
+}
+
+// prefixLength returns how many bits a mask begins with; -1: it is no prefix.
+func prefixLength(mask []byte) int {
+	n := 0
+	for _, b := range mask {
+		n += bits.LeadingZeros8(^b)
+	}
+	for i, b := range mask {
+		want := byte(0)
+		if rest := n - 8*i; rest >= 8 {
+			want = 0xff
+		} else if rest > 0 {
+			want = ^byte(0) << (8 - rest)
+		}
+		if b != want {
+			return -1
+		}
+	}
+	return n
+}
+
+func (d *ruleDecoder) between(ad *netlink.AttributeDecoder) {
+	var reg, op uint32
+	var from, to []byte
+	each(ad, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_RANGE_SREG:
+			reg = ad.Uint32()
+		case unix.NFTA_RANGE_OP:
+			op = ad.Uint32()
+		case unix.NFTA_RANGE_FROM_DATA:
+			dig(ad, func(ad *netlink.AttributeDecoder) { from = ad.Bytes() }, unix.NFTA_DATA_VALUE)
+		case unix.NFTA_RANGE_TO_DATA:
+			dig(ad, func(ad *netlink.AttributeDecoder) { to = ad.Bytes() }, unix.NFTA_DATA_VALUE)
+		}
+	})
+	l := d.loaded[reg]
+	low, ok1 := l.value(from)
+	high, ok2 := l.value(to)
+	if !ok1 || !ok2 || low.Name != "" || low.Prefix.IsValid() || l.field == coexist.State {
+		d.unknown(cmp.Or(l.text, string(l.field)+" range"))
+		return
+	}
+	d.add(coexist.Match{Field: l.field, Not: op == unix.NFT_RANGE_NEQ, Values: []coexist.Value{{Low: low.Low, High: high.Low}}})
+}
+
+func (d *ruleDecoder) lookup(ad *netlink.AttributeDecoder) {
+	var set string
+	var reg, flags uint32
+	mapped := false
+	each(ad, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_LOOKUP_SET:
+			set = ad.String()
+		case unix.NFTA_LOOKUP_SREG:
+			reg = ad.Uint32()
+		case unix.NFTA_LOOKUP_DREG:
+			mapped = true
+		case unix.NFTA_LOOKUP_FLAGS:
+			flags = ad.Uint32()
+		}
+	})
+	l := d.loaded[reg]
+	entries, ok, err := d.sets.read(set, l)
+	if err != nil && d.err == nil {
+		d.err = err
+	}
+	switch {
+	case mapped && ok:
+		d.rule.Key, d.rule.Map = l.field, entries
+	case mapped && l.field != coexist.Unknown:
+		d.add(coexist.Match{Field: l.field}) // some verdict, or none
+	case mapped || l.field == coexist.Unknown:
+		d.unknown(cmp.Or(l.text, "set"))
+	default:
+		m := coexist.Match{Field: l.field, Not: flags&unix.NFT_LOOKUP_F_INV != 0}
+		for _, e := range entries {
+			m.Values = append(m.Values, e.Value)
+		}
+		if ok && len(entries) == 0 { // an empty set holds nothing
+			m = coexist.Match{Field: coexist.InName, Not: !m.Not, Values: []coexist.Value{{Wild: true}}}
+		}
+		d.add(m)
+	}
+}
+
+// setReader reads sets of one table, each once.
+type setReader struct {
+	reader *reader
+	known  map[string]setContents
+}
+
+// setContents is what a set holds; ok is false where it cannot be said.
+type setContents struct {
+	entries []coexist.Entry
+	ok      bool
+}
+
+// read returns a set's contents as values of the field that a register holds.
+func (s *setReader) read(name string, l loaded) ([]coexist.Entry, bool, error) {
+	switch l.field {
+	case coexist.InName, coexist.OutName, coexist.NFProto, coexist.L4Proto, coexist.DestPort, coexist.FromPort, coexist.ICMPType, coexist.State:
+	case coexist.Source, coexist.Dest, coexist.Unknown:
+		return nil, false, nil
+	}
+	if l.mask != nil {
+		return nil, false, nil
+	}
+	key := name + " " + string(l.field)
+	if c, ok := s.known[key]; ok {
+		return c.entries, c.ok, nil
+	}
+	elements, err := s.elements(name)
+	if err != nil {
+		return nil, false, err
+	}
+	var c setContents
+	c.entries, c.ok = values(elements, l)
+	if s.known == nil {
+		s.known = map[string]setContents{}
+	}
+	s.known[key] = c
+	return c.entries, c.ok, nil
+}
+
+// setElement is an element as the kernel tells it.
+type setElement struct {
+	key, keyEnd []byte
+	end         bool // the first key after an interval
+	catchAll    bool
+	verdict     coexist.Verdict
+}
+
+func (s *setReader) elements(name string) ([]setElement, error) {
+	replies, err := s.reader.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, s.reader.table, name)
+	if err != nil {
+		return nil, wrap(err, "reading set %q", name)
+	}
+	var list []setElement
+	for _, m := range replies {
+		err := decode(m, func(ad *netlink.AttributeDecoder) {
+			if ad.Type() == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+				each(ad, func(ad *netlink.AttributeDecoder) { list = append(list, decodeMember(ad)) })
+			}
+		})
+		if err != nil {
+			return nil, wrap(err, "reading set %q", name)
+		}
+	}
+	return list, nil
+}
+
+func decodeMember(ad *netlink.AttributeDecoder) (e setElement) {
+	const keyEnd = 10 // NFTA_SET_ELEM_KEY_END
+	each(ad, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_SET_ELEM_KEY:
+			dig(ad, func(ad *netlink.AttributeDecoder) { e.key = bytes.Clone(ad.Bytes()) }, unix.NFTA_DATA_VALUE)
+		case keyEnd:
+			dig(ad, func(ad *netlink.AttributeDecoder) { e.keyEnd = bytes.Clone(ad.Bytes()) }, unix.NFTA_DATA_VALUE)
+		case unix.NFTA_SET_ELEM_DATA:
+			dig(ad, func(ad *netlink.AttributeDecoder) { e.verdict = decodeVerdict(ad) }, unix.NFTA_DATA_VERDICT)
+		case unix.NFTA_SET_ELEM_FLAGS:
+			flags := ad.Uint32()
+			e.end = flags&unix.NFT_SET_ELEM_INTERVAL_END != 0
+			const catchAll = 2 // NFT_SET_ELEM_CATCHALL
+			e.catchAll = flags&catchAll != 0
+		}
+	})
+	return e
+}
+
+// values turns elements into values of a field; false where they are more than
+// single values and ranges of numbers.
+func values(list []setElement, l loaded) ([]coexist.Entry, bool) {
+	var entries []coexist.Entry
+	intervals := slices.ContainsFunc(list, func(e setElement) bool { return e.end })
+	if intervals {
+		slices.SortStableFunc(list, func(a, b setElement) int {
+			return cmp.Or(bytes.Compare(a.key, b.key), map[bool]int{true: -1}[a.end]+map[bool]int{true: 1}[b.end])
+		})
+	}
+	open := false
+	for _, e := range list {
+		v, ok := l.value(e.key)
+		if !ok || e.catchAll || e.keyEnd != nil || len(e.key) != l.size || intervals && (v.Name != "" || l.field == coexist.State) {
+			return nil, false
+		}
+		switch {
+		case e.end && open:
+			entries[len(entries)-1].Value.High = v.Low - 1
+			open = false
+		case e.end: // what is before the first interval
+		default:
+			if open = intervals; open {
+				v.High = math.MaxUint16
+			}
+			entries = append(entries, coexist.Entry{Value: v, Verdict: e.verdict})
+		}
+	}
+	return entries, true
+}

@@ -1,0 +1,310 @@
+package netlink
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/google/nftables/userdata"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/firewall/coexist"
+)
+
+// decodeRule reads a rule of somebody else.
+func decodeRule(m netlink.Message, family byte, sets *setReader) (chain string, rule coexist.Rule, err error) {
+	d := ruleDecoder{family: family, sets: sets, rule: &rule, loaded: map[uint32]loaded{}}
+	err = decode(m, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_RULE_CHAIN:
+			chain = ad.String()
+		case unix.NFTA_RULE_HANDLE:
+			rule.Handle = ad.Uint64()
+		case unix.NFTA_RULE_USERDATA:
+			if comment, ok := userdata.GetString(ad.Bytes(), userdata.TypeComment); ok && rule.Comment == "" {
+				rule.Comment = string(bytes.TrimRight([]byte(comment), "\x00"))
+			}
+		case unix.NFTA_RULE_EXPRESSIONS:
+			each(ad, d.expression)
+		}
+	})
+	if err == nil {
+		err = d.err
+	}
+	return chain, rule, err
+}
+
+// loaded is what a register of the kernel holds.
+type loaded struct {
+	field coexist.Field
+	text  string // of an unknown field
+	ipv6  bool   // of an address
+	size  int    // in bytes; 0: not known
+	mask  []byte // nil: none
+}
+
+// ruleDecoder follows the expressions of one rule.
+type ruleDecoder struct {
+	family byte
+	sets   *setReader
+	rule   *coexist.Rule
+	loaded map[uint32]loaded // by register
+	err    error
+}
+
+// expression reads one. The kernel tells its name first.
+func (d *ruleDecoder) expression(ad *netlink.AttributeDecoder) {
+	name := ""
+	each(ad, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_EXPR_NAME:
+			name = ad.String()
+			if bare[name] == ending {
+				d.rule.Verdict.Kind = coexist.Other
+			}
+		case unix.NFTA_EXPR_DATA:
+			d.one(name, ad)
+		}
+	})
+}
+
+// meaning is what an expression without a register is for a packet's way.
+type meaning uint8
+
+const (
+	effect    meaning = iota + 1 // none: it counts, logs or marks
+	condition                    // an unknown one
+	ending                       // no further rule is asked
+)
+
+// bare are the expressions that neither load a register nor compare one.
+var bare = map[string]meaning{
+	"counter": effect, "log": effect, "notrack": effect, "dup": effect, "objref": effect, "last": effect, "flow_offload": effect,
+	"limit": condition, "quota": condition, "connlimit": condition, "dynset": condition,
+	"queue": ending, "synproxy": ending, "fwd": ending, "tproxy": ending,
+}
+
+func (d *ruleDecoder) one(name string, ad *netlink.AttributeDecoder) {
+	switch name {
+	case "meta":
+		d.meta(ad)
+	case "ct":
+		d.ct(ad)
+	case "payload":
+		d.payload(ad)
+	case "bitwise":
+		d.bitwise(ad)
+	case "cmp":
+		d.cmp(ad)
+	case "range":
+		d.between(ad)
+	case "lookup":
+		d.lookup(ad)
+	case "immediate":
+		d.immediate(ad)
+	case "match", "target":
+		d.extension(name, ad)
+	case "reject":
+		d.rule.Verdict.Kind = coexist.Reject
+	default:
+		switch bare[name] {
+		case effect, ending:
+		case condition:
+			d.unknown(name)
+		default:
+			d.foreign(name, ad)
+		}
+	}
+}
+
+func (d *ruleDecoder) add(m coexist.Match) { d.rule.Match = append(d.rule.Match, m) }
+
+func (d *ruleDecoder) unknown(text string) {
+	d.add(coexist.Match{Field: coexist.Unknown, Text: text})
+}
+
+// numbers returns the attributes of an expression that are 32-bit numbers.
+func numbers(ad *netlink.AttributeDecoder) map[uint16]uint32 {
+	values := map[uint16]uint32{}
+	each(ad, func(ad *netlink.AttributeDecoder) {
+		if b := ad.Bytes(); len(b) == 4 {
+			values[ad.Type()] = binary.BigEndian.Uint32(b)
+		}
+	})
+	return values
+}
+
+// foreign has an expression that is not known: what it loads is unknown. All
+// that load name their register by attribute 1 or 2; a rule of which that is not
+// true is merely less well understood.
+func (d *ruleDecoder) foreign(name string, ad *netlink.AttributeDecoder) {
+	values := numbers(ad)
+	for _, attr := range []uint16{1, 2} {
+		if reg, ok := values[attr]; ok {
+			d.loaded[reg] = loaded{text: name}
+		}
+	}
+}
+
+func (d *ruleDecoder) meta(ad *netlink.AttributeDecoder) {
+	values := numbers(ad)
+	reg, loads := values[unix.NFTA_META_DREG]
+	if !loads {
+		return
+	}
+	var l loaded
+	switch key := values[unix.NFTA_META_KEY]; key {
+	case unix.NFT_META_IIFNAME:
+		l = loaded{field: coexist.InName, size: unix.IFNAMSIZ}
+	case unix.NFT_META_OIFNAME:
+		l = loaded{field: coexist.OutName, size: unix.IFNAMSIZ}
+	case unix.NFT_META_NFPROTO:
+		l = loaded{field: coexist.NFProto, size: 1}
+	case unix.NFT_META_L4PROTO:
+		l = loaded{field: coexist.L4Proto, size: 1}
+	default:
+		l = loaded{text: metaNames[key]}
+		if l.text == "" {
+			l.text = "meta"
+		}
+	}
+	d.loaded[reg] = l
+}
+
+// metaNames are for people.
+var metaNames = map[uint32]string{
+	unix.NFT_META_MARK: "mark", unix.NFT_META_IIF: "iif", unix.NFT_META_OIF: "oif", unix.NFT_META_PKTTYPE: "pkttype",
+	unix.NFT_META_SKUID: "skuid", unix.NFT_META_IIFTYPE: "iiftype", unix.NFT_META_PROTOCOL: "protocol",
+}
+
+func (d *ruleDecoder) ct(ad *netlink.AttributeDecoder) {
+	values := numbers(ad)
+	reg, loads := values[unix.NFTA_CT_DREG]
+	if !loads {
+		return
+	}
+	l := loaded{text: "ct"}
+	switch values[unix.NFTA_CT_KEY] {
+	case unix.NFT_CT_STATE:
+		l = loaded{field: coexist.State, size: 4}
+	case unix.NFT_CT_STATUS:
+		l.text = "ct status"
+	}
+	d.loaded[reg] = l
+}
+
+func (d *ruleDecoder) payload(ad *netlink.AttributeDecoder) {
+	values := numbers(ad)
+	reg, loads := values[unix.NFTA_PAYLOAD_DREG]
+	if !loads {
+		return
+	}
+	base, offset, size := values[unix.NFTA_PAYLOAD_BASE], values[unix.NFTA_PAYLOAD_OFFSET], values[unix.NFTA_PAYLOAD_LEN]
+	l := loaded{text: "payload", size: int(min(size, 1<<8))}
+	switch base {
+	case unix.NFT_PAYLOAD_NETWORK_HEADER:
+		d.networkHeader(&l, offset)
+	case unix.NFT_PAYLOAD_TRANSPORT_HEADER:
+		switch {
+		case offset == 0 && size == 2:
+			l.field = coexist.FromPort
+		case offset == 2 && size == 2:
+			l.field = coexist.DestPort
+		case offset == 0 && size == 1:
+			l.field = coexist.ICMPType
+		}
+	}
+	d.loaded[reg] = l
+}
+
+// networkHeader knows the fields of the headers of IPv4 and IPv6 (RFC 791, RFC
+// 8200).
+func (d *ruleDecoder) networkHeader(l *loaded, offset uint32) {
+	const (
+		protocol4, source4, dest4 = 9, 12, 16
+		next6, source6, dest6     = 6, 8, 24
+	)
+	switch {
+	case d.ipv6() && offset == next6 && l.size == 1, d.ipv4() && offset == protocol4 && l.size == 1:
+		l.field = coexist.L4Proto
+	case d.ipv4() && offset == source4 && l.size <= 4:
+		l.field = coexist.Source
+	case d.ipv4() && offset == dest4 && l.size <= 4:
+		l.field = coexist.Dest
+	case d.ipv6() && offset == source6 && l.size <= 16:
+		l.field, l.ipv6 = coexist.Source, true
+	case d.ipv6() && offset == dest6 && l.size <= 16:
+		l.field, l.ipv6 = coexist.Dest, true
+	}
+}
+
+func (d *ruleDecoder) ipv4() bool { return d.family == unix.NFPROTO_IPV4 || d.asked(unix.NFPROTO_IPV4) }
+func (d *ruleDecoder) ipv6() bool { return d.family == unix.NFPROTO_IPV6 || d.asked(unix.NFPROTO_IPV6) }
+
+// asked reports whether the rule is for one family only.
+func (d *ruleDecoder) asked(family uint64) bool {
+	for _, m := range d.rule.Match {
+		if m.Field == coexist.NFProto && !m.Not && len(m.Values) == 1 && m.Values[0].Low == family && m.Values[0].High == family {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *ruleDecoder) bitwise(ad *netlink.AttributeDecoder) {
+	var source, dest uint32
+	var mask, xor []byte
+	each(ad, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_BITWISE_SREG:
+			source = ad.Uint32()
+		case unix.NFTA_BITWISE_DREG:
+			dest = ad.Uint32()
+		case unix.NFTA_BITWISE_MASK:
+			dig(ad, func(ad *netlink.AttributeDecoder) { mask = ad.Bytes() }, unix.NFTA_DATA_VALUE)
+		case unix.NFTA_BITWISE_XOR:
+			dig(ad, func(ad *netlink.AttributeDecoder) { xor = ad.Bytes() }, unix.NFTA_DATA_VALUE)
+		}
+	})
+	l, ok := d.loaded[source]
+	switch {
+	case !ok || l.mask != nil || len(mask) == 0 || len(bytes.Trim(xor, "\x00")) > 0:
+		l = loaded{text: "bits"}
+	default:
+		l.mask = bytes.Clone(mask)
+	}
+	d.loaded[dest] = l
+}
+
+// verdicts are the kernel's codes (enum nft_verdicts, netfilter.h).
+var verdicts = map[int32]coexist.VerdictKind{
+	0: coexist.Drop, 1: coexist.Accept,
+	unix.NFT_CONTINUE: coexist.Continue, unix.NFT_BREAK: coexist.Continue,
+	unix.NFT_JUMP: coexist.Jump, unix.NFT_GOTO: coexist.Goto, unix.NFT_RETURN: coexist.Return,
+}
+
+func (d *ruleDecoder) immediate(ad *netlink.AttributeDecoder) {
+	each(ad, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_IMMEDIATE_DREG:
+			d.loaded[ad.Uint32()] = loaded{text: "constant"}
+		case unix.NFTA_IMMEDIATE_DATA:
+			dig(ad, func(ad *netlink.AttributeDecoder) { d.rule.Verdict = decodeVerdict(ad) }, unix.NFTA_DATA_VERDICT)
+		}
+	})
+}
+
+func decodeVerdict(ad *netlink.AttributeDecoder) coexist.Verdict {
+	v := coexist.Verdict{Kind: coexist.Other}
+	each(ad, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_VERDICT_CODE:
+			if kind, ok := verdicts[int32(ad.Uint32())]; ok {
+				v.Kind = kind
+			}
+		case unix.NFTA_VERDICT_CHAIN:
+			v.Chain = ad.String()
+		}
+	})
+	return v
+}

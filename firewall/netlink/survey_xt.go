@@ -1,0 +1,170 @@
+package netlink
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/firewall/coexist"
+)
+
+// extension reads a match or a target of x_tables, as iptables-nft has them for
+// what nf_tables lacks.
+func (d *ruleDecoder) extension(kind string, ad *netlink.AttributeDecoder) {
+	var name string
+	var revision uint32
+	var info []byte
+	each(ad, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() { // NFTA_MATCH_* and NFTA_TARGET_* have the same numbers
+		case unix.NFTA_MATCH_NAME:
+			name = ad.String()
+		case unix.NFTA_MATCH_REV:
+			revision = ad.Uint32()
+		case unix.NFTA_MATCH_INFO:
+			info = ad.Bytes()
+		}
+	})
+	if kind == "target" {
+		d.rule.Verdict.Kind = targets[name].verdict()
+		return
+	}
+	var ok bool
+	switch name {
+	case "comment":
+		text, _, _ := bytes.Cut(info, []byte{0})
+		d.rule.Comment, ok = string(text), true
+	case "tcp", "udp":
+		ok = d.xtPorts(name, info)
+	case "icmp", "icmp6":
+		ok = d.xtICMP(info)
+	case "multiport":
+		ok = revision == 1 && d.xtMultiport(info)
+	case "state":
+		if ok = len(info) >= 4; ok {
+			d.xtState(uint64(binary.NativeEndian.Uint32(info)), false)
+		}
+	case "conntrack":
+		ok = revision >= 2 && d.xtConntrack(info)
+	}
+	if !ok {
+		d.unknown(name)
+	}
+}
+
+// target is what a target of x_tables does, in short.
+type target uint8
+
+const (
+	ends    target = iota // the walk, in a way of its own
+	refuses               // the packet
+	passes                // it on to the next rule
+)
+
+func (t target) verdict() coexist.VerdictKind {
+	switch t {
+	case refuses:
+		return coexist.Reject
+	case passes:
+		return coexist.Continue
+	case ends:
+	}
+	return coexist.Other
+}
+
+// targets are those of which it is known (iptables-extensions(8)).
+var targets = map[string]target{
+	"REJECT": refuses, "TARPIT": refuses,
+	"LOG": passes, "NFLOG": passes, "ULOG": passes, "AUDIT": passes, "MARK": passes, "CONNMARK": passes, "SECMARK": passes,
+	"CONNSECMARK": passes, "CLASSIFY": passes, "DSCP": passes, "TOS": passes, "TTL": passes, "HL": passes, "TCPMSS": passes,
+	"TCPOPTSTRIP": passes, "TEE": passes, "TRACE": passes, "CT": passes, "NOTRACK": passes, "SET": passes, "RATEEST": passes,
+	"LED": passes, "CHECKSUM": passes, "IDLETIMER": passes, "HMARK": passes,
+}
+
+// xtPorts reads struct xt_tcp or struct xt_udp.
+func (d *ruleDecoder) xtPorts(name string, info []byte) bool {
+	inverse := 8 // where the flags of inversion are
+	if name == "tcp" {
+		inverse = 11
+	}
+	if len(info) <= inverse {
+		return false
+	}
+	for i, f := range []coexist.Field{coexist.FromPort, coexist.DestPort} {
+		v := coexist.Value{Low: uint64(binary.NativeEndian.Uint16(info[4*i:])), High: uint64(binary.NativeEndian.Uint16(info[4*i+2:]))}
+		not := info[inverse]&(1<<i) != 0
+		if not || v.Low != 0 || v.High != math.MaxUint16 {
+			d.add(coexist.Match{Field: f, Not: not, Values: []coexist.Value{v}})
+		}
+	}
+	// An option, or flags such as SYN, which first packets may have.
+	return name == "udp" || info[8] == 0 && info[9] == 0
+}
+
+// xtICMP reads struct ipt_icmp or struct ip6t_icmp.
+func (d *ruleDecoder) xtICMP(info []byte) bool {
+	const anyType = 0xff
+	if len(info) < 4 || info[1] != 0 || info[2] != 0xff {
+		return false // a code
+	}
+	if info[0] != anyType {
+		v := coexist.Value{Low: uint64(info[0]), High: uint64(info[0])}
+		d.add(coexist.Match{Field: coexist.ICMPType, Not: info[3]&1 != 0, Values: []coexist.Value{v}})
+	}
+	return true
+}
+
+// xtMultiport reads struct xt_multiport_v1.
+func (d *ruleDecoder) xtMultiport(info []byte) bool {
+	const maxPorts, flagsAt, invertAt = 15, 32, 47
+	if len(info) <= invertAt || info[1] > maxPorts {
+		return false
+	}
+	m := coexist.Match{Not: info[invertAt] != 0}
+	switch info[0] {
+	case 0:
+		m.Field = coexist.FromPort
+	case 1:
+		m.Field = coexist.DestPort
+	default:
+		return false
+	}
+	open := false
+	for i := range int(info[1]) {
+		port := uint64(binary.NativeEndian.Uint16(info[2+2*i:]))
+		if open {
+			m.Values[len(m.Values)-1].High = port
+			open = false
+			continue
+		}
+		m.Values = append(m.Values, coexist.Value{Low: port, High: port})
+		open = info[flagsAt+i] != 0
+	}
+	d.add(m)
+	return true
+}
+
+// xtConntrack reads struct xt_conntrack_mtinfo2 or 3, if it asks for the state
+// alone.
+func (d *ruleDecoder) xtConntrack(info []byte) bool {
+	const flagsAt, stateFlag = 146, 1
+	if len(info) < flagsAt+6 || binary.NativeEndian.Uint16(info[flagsAt:]) != stateFlag {
+		return false
+	}
+	not := binary.NativeEndian.Uint16(info[flagsAt+2:])&stateFlag != 0
+	d.xtState(uint64(binary.NativeEndian.Uint16(info[flagsAt+4:])), not)
+	return true
+}
+
+// xtState reads x_tables' bits of states, which differ from nf_tables' where
+// there is no such state as new.
+func (d *ruleDecoder) xtState(mask uint64, not bool) {
+	const xtUntracked = 1 << 8
+	low := mask & (coexist.StateInvalid | coexist.StateEstablished | coexist.StateRelated | coexist.StateNew)
+	if mask&xtUntracked != 0 {
+		low |= coexist.StateUntracked
+	}
+	d.add(coexist.Match{Field: coexist.State, Not: not, Values: []coexist.Value{{Low: low, High: low}}})
+}
