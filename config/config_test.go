@@ -109,7 +109,13 @@ func TestReadRefuses(t *testing.T) {
 		{"no clients", daemon, "max_clients = 0", "t.conf:1: max_clients: 0 is not within 1 and 2147483647"},
 		{"backend", network, `firewall_backend = "pf"`, `t.conf:1: firewall_backend: unrecognized firewall_backend = 'pf'; known are "nftables" and "none"`},
 		{"typing error", virbrd, "\nlog_levl = \"debug\"", "t.conf:2: log_levl: unknown key; did you mean log_level?"},
-		{"unknown", virbrd, "colour = \"blue\"", "t.conf:1: colour: unknown key; known are log_level, timeout, prefix_pool, subnet_pool"},
+		{"unknown", virbrd, "colour = \"blue\"", "t.conf:1: colour: unknown key; known are log_level, timeout, prefix_pool, subnet_pool, raise_limits, metrics"},
+		{"neither yes nor no", virbrd, "raise_limits = 2", "t.conf:1: raise_limits: 2 is not within 0 and 1"},
+		{"metrics for others", virbrd, `metrics = "0.0.0.0:9477"`, "t.conf:1: metrics: 0.0.0.0 is not a loopback address: metrics are not served to other hosts; have a proxy in front that knows who asks"},
+		{"metrics for a neighbour", virbrd, `metrics = "[fe80::1%lo]:9477"`, "t.conf:1: metrics: fe80::1%lo is not a loopback address: metrics are not served to other hosts; have a proxy in front that knows who asks"},
+		{"metrics by name", virbrd, `metrics = "localhost:9477"`, `t.conf:1: metrics: "localhost:9477" is neither "unix:/path" nor an address and port such as "127.0.0.1:9477"`},
+		{"metrics on any port", virbrd, `metrics = "127.0.0.1:0"`, `t.conf:1: metrics: "127.0.0.1:0" is neither "unix:/path" nor an address and port such as "127.0.0.1:9477"`},
+		{"metrics anywhere", virbrd, `metrics = "unix:metrics.sock"`, `t.conf:1: metrics: "metrics.sock" is not the absolute path of a socket, of 107 bytes at most`},
 		{"libvirt's key", virbrd, "max_clients = 5", "t.conf:1: max_clients: this key belongs into virtnetworkd.conf"},
 		{"level", virbrd, `log_level = "loud"`, `t.conf:1: log_level: there is no log level "loud"; known are debug, info, warn and error`},
 		{"timeout", virbrd, "timeout = -5", "t.conf:1: timeout: -5 is not within 0 and 31536000"},
@@ -163,8 +169,18 @@ func TestReadVirbrd(t *testing.T) {
 		t.Fatal(err)
 	}
 	warn := slog.LevelWarn
-	if diff := cmp.Diff(&Virbrd{LogLevel: &warn, Timeout: 2 * time.Minute}, got); diff != "" {
+	if diff := cmp.Diff(&Virbrd{LogLevel: &warn, Timeout: 2 * time.Minute}, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+	for text, want := range map[string]Address{
+		"": {}, "unix:/run/m.sock": {Path: "/run/m.sock"},
+		"127.0.0.1:9477": {TCP: netip.MustParseAddrPort("127.0.0.1:9477")},
+		"[::1]:80":       {TCP: netip.MustParseAddrPort("[::1]:80")},
+	} {
+		got, err := ReadVirbrd(write(t, "raise_limits = 0\nmetrics = \""+text+"\"\n"), false)
+		if err != nil || got.Metrics != want || !got.KeepLimits {
+			t.Errorf("metrics = %q: %+v, %v", text, got, err)
+		}
 	}
 }
 
@@ -195,11 +211,11 @@ func TestPackagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	info := slog.LevelInfo
-	want := &Virbrd{LogLevel: &info, PrefixPool: []netip.Prefix{netip.MustParsePrefix("2001:db8:100::/56")}}
+	want := &Virbrd{LogLevel: &info, Metrics: Address{Path: "/run/virbr/metrics.sock"}, PrefixPool: []netip.Prefix{netip.MustParsePrefix("2001:db8:100::/56")}}
 	for _, p := range []string{"192.168.122.0/24", "192.168.123.0/24", "192.168.124.0/22", "192.168.128.0/17", "10.122.0.0/16"} {
 		want.SubnetPool = append(want.SubnetPool, netip.MustParsePrefix(p))
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

@@ -104,6 +104,37 @@ func (k *keys) path(key string, into *string) {
 	}
 }
 
+// maxSocket is how long the path of a unix socket may be: struct sockaddr_un,
+// with the final zero.
+const maxSocket = 107
+
+// address reads a unix socket, "unix:/path", or a loopback address with a port,
+// "127.0.0.1:9477". What is served there is not for other hosts.
+func (k *keys) address(key string, into *Address) {
+	var text string
+	line, ok := k.text(key, &text)
+	if !ok || text == "" {
+		return
+	}
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		if !strings.HasPrefix(path, "/") || len(path) > maxSocket || strings.ContainsFunc(path, isControl) {
+			k.refuse(line, key, "%q is not the absolute path of a socket, of %d bytes at most", path, maxSocket)
+			return
+		}
+		into.Path = path
+		return
+	}
+	at, err := netip.ParseAddrPort(text)
+	switch {
+	case err != nil || at.Port() == 0:
+		k.refuse(line, key, `%q is neither "unix:/path" nor an address and port such as "127.0.0.1:9477"`, text)
+	case !at.Addr().IsLoopback() || at.Addr().Zone() != "":
+		k.refuse(line, key, "%s is not a loopback address: metrics are not served to other hosts; have a proxy in front that knows who asks", at.Addr())
+	default:
+		into.TCP = at
+	}
+}
+
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // perms reads a socket's permissions: an octal number in a string, as libvirt

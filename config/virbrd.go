@@ -20,6 +20,17 @@ type Virbrd struct {
 	// SubnetPool is where <ip type='auto'> gets a /24 from: IPv4 prefixes of 8
 	// to 24 bits. Empty: not given.
 	SubnetPool []netip.Prefix
+	// KeepLimits: limits of the kernel are not raised (raise_limits = 0).
+	KeepLimits bool
+	// Metrics is where metrics are served; the zero value: nowhere.
+	Metrics Address
+}
+
+// Address is where something is served on this host alone: a unix socket's path
+// or a loopback address and port. At most one of them is set.
+type Address struct {
+	Path string
+	TCP  netip.AddrPort
 }
 
 // ReadVirbrd reads virbrd.conf. With optional a missing file means defaults.
@@ -46,6 +57,10 @@ func ReadVirbrd(path string, optional bool) (*Virbrd, error) {
 	k.prefixes("subnet_pool", &v.SubnetPool, "an IPv4 prefix of 8 to 24 bits for guests, such as 192.168.122.0/24", func(p netip.Prefix) bool {
 		return p.Addr().Is4() && p.Addr().IsGlobalUnicast() && p.Bits() >= 8 && p.Bits() <= 24
 	})
+	raise := 1
+	k.number("raise_limits", &raise, 0, 1)
+	v.KeepLimits = raise == 0
+	k.address("metrics", &v.Metrics)
 	k.refuseUnknown(foreign())
 	if err := k.err(); err != nil {
 		return nil, err

@@ -226,11 +226,16 @@ func TestBridgeNames(t *testing.T) {
 func TestBridgeNamesRunOut(t *testing.T) {
 	t.Parallel()
 	r := started(t)
-	for i := range 257 {
+	for i := range 1000 {
 		r.host.AddLink(fmt.Sprintf("virbr%d", i), "bridge")
+		r.host.AddLink(fmt.Sprintf("a-long-name-%d", i), "bridge")
 	}
-	_, err := r.d.DefineXML(t.Context(), "<network><name>n</name></network>", false)
-	wantKind(t, err, driver.KindInternal, "Bridge generation exceeded max id 256")
+	ref := r.define("<network><name>more</name></network>")
+	if got, err := r.d.BridgeName(t.Context(), ref); err != nil || got != "virbr1000" {
+		t.Errorf("after a thousand bridges comes %q, %v", got, err)
+	}
+	_, err := r.d.DefineXML(t.Context(), "<network><name>n</name><bridge name='a-long-name-%d'/></network>", false)
+	wantKind(t, err, driver.KindInternal, "Bridge generation exceeded max id 999")
 }
 
 func TestPendingDefinition(t *testing.T) {

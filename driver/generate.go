@@ -4,14 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/virbr/virbr/xml"
 )
 
-// maxBridge is the last number that is tried for a generated bridge name, as
-// in libvirt.
-const maxBridge = 256
+// maxBridge is how long a generated bridge name may be: IFNAMSIZ without the
+// final zero. libvirt stops at number 256.
+const maxBridge = 15
 
 // newUUID returns a random UUID (RFC 9562, version 4).
 func (d *Driver) newUUID() (xml.UUID, error) {
@@ -90,14 +91,16 @@ func (d *Driver) nameBridge(ctx context.Context, n *network, def *xml.Network) e
 		n.bridge = def.Bridge.Name
 		return nil
 	}
-	for id := range maxBridge + 1 {
-		name := strings.Replace(template, "%d", fmt.Sprint(id), 1)
+	for id := 0; ; id++ { // as many as there are names, at most
+		name := strings.Replace(template, "%d", strconv.Itoa(id), 1)
+		if len(name) > maxBridge {
+			return &Error{Kind: KindInternal, Msg: fmt.Sprintf("Bridge generation exceeded max id %d", id-1)}
+		}
 		if !taken[name] && !links[name] {
 			def.Bridge.Name, n.bridge = name, name
 			return nil
 		}
 	}
-	return &Error{Kind: KindInternal, Msg: fmt.Sprintf("Bridge generation exceeded max id %d", maxBridge)}
 }
 
 // bridgesLocked returns the bridge names of all networks but one.

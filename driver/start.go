@@ -77,14 +77,28 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 	if err := d.checkPrefix(n, live, earlier); err != nil {
 		return err
 	}
+	room, err := d.room(ctx, n, live, facts)
+	if err != nil {
+		return err
+	}
 	next.live = live
-	if err := d.apply(ctx, n, p.Steps, undo); err != nil {
+	if err := d.apply(ctx, n, slices.Concat(room, p.Steps), undo); err != nil {
 		return err
 	}
 	if err := d.hook(ctx, n, hooks.OpStarted, next); err != nil {
 		return err
 	}
 	return d.saveStatus(next)
+}
+
+// room returns the steps that make room for one more network within the kernel's
+// limits.
+func (d *Driver) room(ctx context.Context, n *network, live *xml.Network, facts plan.Facts) ([]plan.Step, error) {
+	limits, err := d.sys.Limits(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("starting network %q: %w", n.ref.Name, err)
+	}
+	return plan.Room(live, facts, limits)
 }
 
 // enter says that a start has begun, and returns the definitions of those that

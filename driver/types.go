@@ -12,6 +12,8 @@ import (
 type System interface {
 	// Facts reads what plans need to know, once per operation.
 	Facts(ctx context.Context) (plan.Facts, error)
+	// Limits reads the bounds of the kernel that one more network may run into.
+	Limits(ctx context.Context) ([]plan.Limit, error)
 	// Run applies one op. It returns nil where an op asks for what is
 	// already so and says that this is no error.
 	Run(ctx context.Context, op plan.Op) error

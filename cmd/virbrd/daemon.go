@@ -49,7 +49,7 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, own.Release()) }()
-	h, err := host.New(host.Config{Log: log, LeaseHelper: helper})
+	h, err := host.New(host.Config{Log: log, LeaseHelper: helper, KeepLimits: cfg.own.KeepLimits})
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,7 @@ type settings struct {
 	network *config.Network
 	timeout time.Duration
 	pools   driver.Pools
+	own     *config.Virbrd
 }
 
 // settings reads the configuration. A file may be missing unless its flag was
@@ -115,7 +116,7 @@ func (o *options) settings(polkit bool) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &settings{daemon: daemon, network: network, timeout: own.Timeout, pools: poolsOf(own)}
+	s := &settings{daemon: daemon, network: network, timeout: own.Timeout, pools: poolsOf(own), own: own}
 	if own.LogLevel != nil {
 		daemon.LogLevel = *own.LogLevel
 	}

@@ -34,6 +34,10 @@ type Config struct {
 	// "": the system's own bus, and none where its socket is missing.
 	SystemBus string
 
+	// KeepLimits: limits of the kernel are not raised where they are too low
+	// for one more network; its start is refused then.
+	KeepLimits bool
+
 	// Sysfs is where SR-IOV devices are looked up. "": /sys. In a tree of a
 	// test's own any link may be a physical function.
 	Sysfs string
@@ -198,6 +202,8 @@ func (h *Host) runService(ctx context.Context, op plan.Op) error {
 		return h.unshapePort(ctx, op)
 	case plan.SetDefaultRate:
 		return h.setDefaultRate(op)
+	case plan.RaiseLimit:
+		return h.raiseLimit(ctx, op)
 	case plan.DropLibvirtRules:
 		return h.dropLibvirtRules(ctx)
 	case plan.DropLibvirtQueue:

@@ -31,6 +31,9 @@ type Fake struct {
 	// it before the first use.
 	VFs map[string][]plan.VF
 
+	// Bounds are the limits of the kernel. Set it before the first use.
+	Bounds []plan.Limit
+
 	// Taken are addresses that others on the host's links have. Set it before
 	// the first use.
 	Taken []netip.Addr
@@ -94,6 +97,9 @@ func (f *Fake) Facts(ctx context.Context) (plan.Facts, error) {
 	}
 	return facts, nil
 }
+
+// Limits returns Bounds.
+func (f *Fake) Limits(context.Context) ([]plan.Limit, error) { return f.Bounds, nil }
 
 // Run prints and does one op.
 func (f *Fake) Run(ctx context.Context, op plan.Op) error {

@@ -36,6 +36,7 @@ var names = map[string]Op{
 	"unshape-port":     UnshapePort{},
 	"set-default-rate": SetDefaultRate{},
 
+	"raise-limit":        RaiseLimit{},
 	"drop-libvirt-rules": DropLibvirtRules{},
 	"drop-libvirt-queue": DropLibvirtQueue{},
 	"drop-rules":         DropRules{},

@@ -1,0 +1,140 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/xml"
+)
+
+// LimitKind is what there may be only so many of on a host.
+type LimitKind uint8
+
+// The kinds of Limit.
+const (
+	LimitInotify    LimitKind = iota // inotify instances of our user: dnsmasq takes one
+	LimitWatches                     // inotify watches of our user
+	LimitFiles                       // open files of the host
+	LimitProcesses                   // processes and threads of the host
+	LimitTasks                       // those of our control group
+	LimitNeighbours                  // entries of a neighbour table: each guest is one
+)
+
+// Limit is one bound of the kernel and how far away it is.
+type Limit struct {
+	Kind LimitKind
+
+	// Key is the sysctl that sets it, as its path below /proc/sys. For
+	// LimitTasks it is the file of the control group, which is not ours to set.
+	Key string
+
+	Value int64 // of Key now
+	Free  int64 // how many more there may be; as many as were asked for at least, where that is all that is known
+
+	// Fixed: it is not to be raised; see [Room].
+	Fixed bool
+}
+
+// need says what one more network takes of a limit, and how much is to be left
+// over for it and for others, who are not ours to know.
+type need struct {
+	network, spare int64
+	what           string
+	advice         string // in the place of a sysctl
+}
+
+// needs is by LimitKind. A dnsmasq is two processes, one for its lease helper,
+// and has some twenty files open; others start at the same time.
+var needs = map[LimitKind]need{
+	LimitInotify:   {network: 1, spare: InotifySpare, what: "inotify instance"},
+	LimitWatches:   {network: 3, spare: WatchesSpare, what: "inotify watches"},
+	LimitFiles:     {network: 32, spare: 2048, what: "open files"},
+	LimitProcesses: {network: 3, spare: 512, what: "processes"},
+	LimitTasks:     {network: 3, spare: 3, what: "processes", advice: "set TasksMax= of virbrd.service, or pids.max, higher (%s, now %d)"},
+}
+
+// How many inotify instances and watches a host should have left before a
+// network starts. It is no use to look for more.
+const (
+	InotifySpare = 16
+	WatchesSpare = 3
+)
+
+// neighbours is how many guests a network is thought to have, for the table of
+// neighbours: libvirt's usual subnet has room for more, few hosts have the memory.
+const neighbours = 8
+
+// maxLimit bounds what is written to a sysctl: the largest that a count of
+// processes may be (PID_MAX_LIMIT), far more than anybody needs of the others.
+const maxLimit = 1 << 22
+
+// RaiseLimit sets a limit of the kernel higher: to Value, unless it is there
+// already. It is never taken back: by then others may rely on it.
+type RaiseLimit struct {
+	Key   string // as in SetSysctl
+	Value int64
+}
+
+func (RaiseLimit) op() {}
+
+func (o RaiseLimit) String() string { return fmt.Sprintf("limit raise %s to %d", word(o.Key), o.Value) }
+
+// Room returns the steps that make room on the host for one more network, to be
+// done before all others, or an *[Error] that says what to set where one more
+// network would not run and the limit is not ours to raise. Without Fixed
+// limits the step itself says so when it fails. Most hosts need no step.
+func Room(def *xml.Network, facts Facts, limits []Limit) ([]Step, error) {
+	if !dnsmasq.Wanted(def) {
+		return nil, nil
+	}
+	var steps []Step
+	for _, l := range limits {
+		if l.Kind == LimitNeighbours {
+			steps = append(steps, l.neighbours(facts)...)
+			continue
+		}
+		n, known := needs[l.Kind]
+		if !known || l.Free >= n.spare {
+			continue
+		}
+		text := l.refusal(def.Name, n)
+		if n.advice != "" || l.Fixed {
+			if l.Free < n.network {
+				return nil, refuse(KindUnsupported, "%s", text)
+			}
+			continue
+		}
+		steps = append(steps, Step{Do: RaiseLimit{Key: l.Key, Value: l.higher()}, Tolerate: l.Free >= n.network, Fail: text})
+	}
+	return steps, nil
+}
+
+// higher is what a limit is raised to: so much that it is not done for every
+// network.
+func (l Limit) higher() int64 { return min(max(2*l.Value, l.Value+256), max(maxLimit, l.Value)) }
+
+// refusal says what a network lacks, and how to get it.
+func (l Limit) refusal(network string, n need) string {
+	text := fmt.Sprintf("network '%s' needs %d more %s, and the host allows %d: ", network, n.network, n.what, max(l.Free, 0))
+	if n.advice != "" {
+		return text + fmt.Sprintf(n.advice, l.Key, l.Value)
+	}
+	return text + fmt.Sprintf("set the sysctl %s to %d (now %d)", strings.ReplaceAll(l.Key, "/", "."), l.higher(), l.Value)
+}
+
+// neighbours makes the table of neighbours large enough for the guests of the
+// bridges that there are. Too small a one stops no network from starting, but
+// its guests from being reached.
+func (l Limit) neighbours(facts Facts) []Step {
+	bridges := int64(1)
+	for _, link := range facts.Links {
+		if link.Kind == "bridge" {
+			bridges++
+		}
+	}
+	if l.Fixed || bridges*neighbours <= l.Value {
+		return nil
+	}
+	return []Step{{Do: RaiseLimit{Key: l.Key, Value: l.higher()}, Tolerate: true}}
+}
