@@ -10,13 +10,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/virbr/virbr/tests/libvirttest"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -74,7 +74,7 @@ func startDaemon(name, virbrd string) (*measured, error) {
 	uri := "network:///system?mode=direct"
 	if name == "libvirtd" {
 		m.cmd, uri = exec.Command("libvirtd"), "network:///system?mode=legacy"
-		if err := prepareLibvirtd(); err != nil {
+		if err := libvirttest.Prepare(); err != nil {
 			return nil, err
 		}
 	}
@@ -101,35 +101,6 @@ func startDaemon(name, virbrd string) (*measured, error) {
 		case <-tick.C:
 		}
 	}
-}
-
-// prepareLibvirtd writes libvirtd's configuration, and gives its QEMU driver
-// the accounts that it looks for.
-func prepareLibvirtd() error {
-	const conf = "auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nunix_sock_rw_perms = \"0700\"\n"
-	if err := os.WriteFile("/etc/libvirt/libvirtd.conf", []byte(conf), 0o600); err != nil {
-		return err
-	}
-	for path, line := range map[string]string{
-		"/etc/passwd": "libvirt-qemu:x:64055:64055::/:/bin/false\n",
-		"/etc/group":  "libvirt-qemu:x:64055:\nkvm:x:64056:\n",
-	} {
-		have, err := os.ReadFile(path)
-		if err != nil || strings.Contains(string(have), "libvirt-qemu:") {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		private := filepath.Join("/run", filepath.Base(path))
-		if err := os.WriteFile(private, append(have, line...), 0o644); err != nil {
-			return err
-		}
-		if err := syscall.Mount(private, path, "", syscall.MS_BIND, ""); err != nil {
-			return fmt.Errorf("mounting over %s: %w", path, err)
-		}
-	}
-	return nil
 }
 
 func (m *measured) stop() {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virbr/virbr/tests/libvirttest"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -56,35 +57,12 @@ func startVirbrd(t *testing.T, args ...string) *daemon {
 func startLibvirtd(t *testing.T) *daemon {
 	t.Helper()
 	netnstest.NeedProgram(t, "libvirtd")
-	accountsForQEMU(t)
-	write(t, "/etc/libvirt/libvirtd.conf", "auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nunix_sock_rw_perms = \"0700\"\n")
+	if err := libvirttest.Prepare(); err != nil {
+		t.Fatal(err)
+	}
 	d := &daemon{t: t, uri: "network:///system?mode=legacy"}
 	d.start("libvirtd")
 	return d
-}
-
-// accountsForQEMU gives libvirtd's QEMU driver, which starts with the daemon,
-// the accounts that it wants, in a passwd and group of the test's own.
-func accountsForQEMU(t *testing.T) {
-	t.Helper()
-	for path, line := range map[string]string{
-		"/etc/passwd": "libvirt-qemu:x:64055:64055::/:/bin/false\n",
-		"/etc/group":  "libvirt-qemu:x:64055:\nkvm:x:64056:\n",
-	} {
-		have, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(string(have), "libvirt-qemu:") {
-			continue
-		}
-		private := filepath.Join(t.TempDir(), "accounts")
-		write(t, private, string(have)+line)
-		if err := syscall.Mount(private, path, "", syscall.MS_BIND, ""); err != nil {
-			t.Fatalf("mounting over %s: %v", path, err)
-		}
-		t.Cleanup(func() { _ = syscall.Unmount(path, syscall.MNT_DETACH) })
-	}
 }
 
 func (d *daemon) start(name string, args ...string) {

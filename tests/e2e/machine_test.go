@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virbr/virbr/tests/libvirttest"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/tests/qemutest"
 )
@@ -98,7 +99,9 @@ func newMachine(t *testing.T, name, interfaces, script string) *machine {
 func (m *machine) boot(t *testing.T) {
 	t.Helper()
 	netnstest.NeedProgram(t, "virt-qemu-run")
-	accountsForQEMU(t)
+	if err := libvirttest.Accounts(); err != nil {
+		t.Fatal(err)
+	}
 	m.root, m.done = t.TempDir(), make(chan struct{})
 	write(t, filepath.Join(m.root, "etc", "qemu.conf"), qemuConf)
 	var log logBuffer

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/virbr/virbr/tests/netnstest"
+)
+
+// hostEnv holds, in a child, the host that it is to be.
+const hostEnv = "VIRBR_BENCH_HOST"
+
+func main() {
+	virbrd := flag.String("virbrd", "bin/virbrd", "the virbrd to measure")
+	rounds := flag.Int("rounds", 9, "how often each host is measured")
+	span := flag.Duration("span", time.Second, "how long each measurement lasts")
+	hosts := flag.String("hosts", "none,virbrd:1,virbrd:100,virbrd:1000,virbrd:1:10000,virbrd:1000:10000,libvirtd:1,libvirtd:100",
+		"`list` of hosts: daemon:networks:forwards; the first virbrd is the yardstick")
+	flag.Parse()
+	var err error
+	if text := os.Getenv(hostEnv); text != "" {
+		err = serve(text, *virbrd, *span)
+	} else {
+		err = compare(*virbrd, *rounds, *span, strings.Split(*hosts, ","))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "packets:", err)
+		os.Exit(1)
+	}
+}
+
+// setup is what a host is to have.
+type setup struct {
+	daemon   string // "none": a bare bridge and a router
+	networks int
+	forwards int // of the first network
+}
+
+func parseSetup(text string) (setup, error) {
+	parts := strings.Split(text, ":")
+	s := setup{daemon: parts[0], networks: 1}
+	into := []*int{&s.networks, &s.forwards}
+	for i, part := range parts[1:] {
+		n, err := strconv.Atoi(part)
+		if err != nil || i >= len(into) {
+			return s, fmt.Errorf("%q is not daemon:networks:forwards", text)
+		}
+		*into[i] = n
+	}
+	return s, nil
+}
+
+func (s setup) String() string {
+	switch {
+	case s.daemon == "none":
+		return "no rules at all"
+	case s.forwards > 0:
+		return fmt.Sprintf("%s, %d networks, %d forwards", s.daemon, s.networks, s.forwards)
+	}
+	return fmt.Sprintf("%s, %d networks", s.daemon, s.networks)
+}
+
+// sample is what one round measured.
+type sample struct {
+	Packets float64 // UDP packets of 64 bytes a second
+	Stream  float64 // TCP, bytes a second
+	Flows   float64 // new UDP flows a second
+}
+
+// host is a child process in namespaces of its own.
+type host struct {
+	setup
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+	got []sample
+}
+
+func startHost(text, virbrd string, span time.Duration) (*host, error) {
+	s, err := parseSetup(text)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	h := &host{setup: s, cmd: exec.Command(self, "-virbrd", virbrd, "-span", span.String())}
+	h.cmd.Env = append(os.Environ(), hostEnv+"="+text)
+	h.cmd.SysProcAttr = netnstest.Attributes()
+	h.cmd.Stderr = os.Stderr
+	if h.in, err = h.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := h.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	h.out = bufio.NewScanner(out)
+	if err := h.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting the host %q: %w", text, err)
+	}
+	if !h.out.Scan() { // it says that it is ready
+		return nil, errors.Join(fmt.Errorf("host %q did not come up", text), h.out.Err())
+	}
+	return h, nil
+}
+
+// measure has the host measure once.
+func (h *host) measure() error {
+	if _, err := fmt.Fprintln(h.in); err != nil {
+		return err
+	}
+	if !h.out.Scan() {
+		return errors.Join(fmt.Errorf("host %q gave no answer", h.setup), h.out.Err())
+	}
+	var got sample
+	if err := json.Unmarshal(h.out.Bytes(), &got); err != nil {
+		return err
+	}
+	h.got = append(h.got, got)
+	return nil
+}
+
+func (h *host) end() {
+	_ = h.in.Close()
+	_ = h.cmd.Wait()
+}
+
+// compare measures all hosts in turns and prints the table.
+func compare(virbrd string, rounds int, span time.Duration, texts []string) error {
+	var hosts []*host
+	for _, text := range texts {
+		progress("\rsetting up %-40s", text)
+		h, err := startHost(text, virbrd, span)
+		if err != nil {
+			return err
+		}
+		defer h.end()
+		hosts = append(hosts, h)
+	}
+	for i := range rounds {
+		progress("\rround %-40s", fmt.Sprintf("%d of %d", i+1, rounds))
+		for _, h := range hosts {
+			if err := h.measure(); err != nil {
+				return err
+			}
+		}
+	}
+	progress("\r%40s\r", "")
+	return report(hosts)
+}
+
+// progress tells a person at a terminal how far it is.
+func progress(format string, args ...any) {
+	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		fmt.Fprintf(os.Stderr, format, args...)
+	}
+}
+
+// report prints medians, and their ratios to those of the first virbrd, as a
+// Markdown table.
+func report(hosts []*host) error {
+	yardstick := hosts[0]
+	if i := slices.IndexFunc(hosts, func(h *host) bool { return h.daemon == "virbrd" }); i >= 0 {
+		yardstick = hosts[i]
+	}
+	columns := []func(sample) float64{
+		func(s sample) float64 { return s.Packets },
+		func(s sample) float64 { return s.Stream },
+		func(s sample) float64 { return s.Flows },
+	}
+	units := []float64{1e3, 1e9 / 8, 1e3}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
+	fmt.Fprintln(w, "| host\t| packets, k/s\t| ratio\t| TCP, Gbit/s\t| ratio\t| new flows, k/s\t| ratio\t|")
+	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
+	for _, h := range hosts {
+		fmt.Fprintf(w, "| %s\t", h.setup)
+		for i, column := range columns {
+			here := median(h.got, column)
+			fmt.Fprintf(w, "| %.1f\t| %.2f\t", here/units[i], here/median(yardstick.got, column))
+		}
+		fmt.Fprintln(w, "|")
+	}
+	return w.Flush()
+}
+
+func median(list []sample, column func(sample) float64) float64 {
+	var values []float64
+	for _, s := range list {
+		values = append(values, column(s))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
