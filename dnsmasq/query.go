@@ -53,6 +53,11 @@ func Query(entries []Entry, def *xml.Network, mac string, now int64) (leases []L
 	return leases, true
 }
 
+// HardwareAddress returns the guest's MAC address, without the hardware type that
+// dnsmasq writes in front of some; ok is false if it has none of Ethernet's
+// length.
+func (e *Entry) HardwareAddress() (mac xml.MAC, ok bool) { return parseLeaseMAC(e.MAC) }
+
 // parseLeaseMAC reads a MAC address as dnsmasq writes it: with the hardware
 // type in front where that is not Ethernet ("06-00:16:3e:...").
 func parseLeaseMAC(text string) (xml.MAC, bool) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -19,12 +18,14 @@ type conversion struct {
 	d        *Driver
 	n        *network
 	from, to *view
+	before   []plan.Step                   // what filters and leads to guests in from
 	back     []func(context.Context) error // in the order in which things were done
 }
 
 // run does everything. After an error, or after all, takeBack undoes it.
 func (c *conversion) run(ctx context.Context) error {
 	if c.from.live != c.to.live {
+		c.to.reach = c.d.reachOf(ctx, c.n, c.from, c.to)
 		if err := c.convert(ctx); err != nil {
 			return err // says what failed; some are in libvirt's words
 		}
@@ -37,9 +38,52 @@ func (c *conversion) run(ctx context.Context) error {
 	}
 	if c.from.live != c.to.live {
 		c.onFailure(func(context.Context) error { return c.d.saveStatus(c.from) })
-		return c.d.saveStatus(c.to)
+		if err := c.d.saveStatus(c.to); err != nil {
+			return err
+		}
 	}
+	c.farewell(ctx)
 	return nil
+}
+
+// follow does what is different where guests and links have moved, and nothing
+// else has changed.
+func (c *conversion) follow(ctx context.Context) error {
+	if err := c.compile(); err != nil {
+		return err
+	}
+	had, has := undos(c.before), undos(c.to.steps)
+	if err := c.record(without(has, had), nil); err != nil {
+		return err
+	}
+	if err := c.firewall(ctx); err != nil {
+		return err
+	}
+	if err := c.record(nil, without(had, has)); err != nil {
+		return err
+	}
+	c.farewell(ctx)
+	return nil
+}
+
+// farewell ends the connections of what is no longer forwarded, when nothing can
+// fail any more, and keeps in mind where guests are.
+func (c *conversion) farewell(ctx context.Context) {
+	for _, op := range plan.Ended(c.from.reach, c.to.reach) {
+		c.d.warn("ending connections", c.n.ref, c.do(ctx, op))
+	}
+	c.d.saveMemory(c.n, c.from.reach, c.to.reach)
+}
+
+// compile finds out the steps of both views.
+func (c *conversion) compile() (err error) {
+	if c.before = c.from.steps; c.before == nil {
+		if c.before, err = plan.Firewall(c.from.live, c.from.reach); err != nil {
+			return err
+		}
+	}
+	c.to.steps, err = plan.Firewall(c.to.live, c.to.reach)
+	return err
 }
 
 // onFailure says what takes back the next thing that is done. It is called
@@ -66,19 +110,19 @@ func (c *conversion) convert(ctx context.Context) error {
 	if !c.to.live.OwnsBridge() {
 		return nil
 	}
-	before, err := plan.Firewall(c.from.live)
+	if err := c.compile(); err != nil {
+		return err
+	}
+	unclaim, err := c.d.claimPorts(ctx, c.n, c.to.live, c.from.reach, c.to.reach)
 	if err != nil {
 		return err
 	}
-	after, err := plan.Firewall(c.to.live)
-	if err != nil {
-		return err
-	}
+	c.onFailure(func(context.Context) error { unclaim(); return nil })
 	s, err := c.service()
 	if err != nil {
 		return err
 	}
-	had, has := append(undos(before), s.undo(c.from)...), append(undos(after), s.undo(c.to)...)
+	had, has := append(undos(c.before), s.undo(c.from)...), append(undos(c.to.steps), s.undo(c.to)...)
 	added, dropped := without(has, had), without(had, has)
 	if err := c.record(added, nil); err != nil {
 		return err
@@ -87,7 +131,7 @@ func (c *conversion) convert(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.firewall(ctx, before, after); err != nil {
+	if err := c.firewall(ctx); err != nil {
 		return err
 	}
 	if err := s.convert(ctx); err != nil {
@@ -102,26 +146,10 @@ func (c *conversion) convert(ctx context.Context) error {
 // firewall does the steps that are new or differ, and undoes those that are no
 // longer needed. Rules are replaced in one batch, and keep their counters
 // where they stay the same.
-func (c *conversion) firewall(ctx context.Context, before, after []plan.Step) error {
-	for _, s := range after {
-		if slices.ContainsFunc(before, func(o plan.Step) bool { return reflect.DeepEqual(o.Do, s.Do) }) {
-			continue
-		}
-		earlier := s.Undo
-		if i := slices.IndexFunc(before, func(o plan.Step) bool { return o.Undo != nil && o.Undo == s.Undo }); i >= 0 {
-			earlier = before[i].Do
-		}
-		c.onFailure(func(ctx context.Context) error { return c.do(ctx, earlier) })
-		if err := c.d.apply(ctx, c.n, []plan.Step{s}, nil); err != nil {
-			return err
-		}
-	}
-	for _, s := range before {
-		if s.Undo == nil || slices.Contains(undos(after), s.Undo) {
-			continue
-		}
-		c.onFailure(func(ctx context.Context) error { return c.do(ctx, s.Do) })
-		if err := c.do(ctx, s.Undo); err != nil {
+func (c *conversion) firewall(ctx context.Context) error {
+	for _, t := range plan.Difference(c.before, c.to.steps) {
+		c.onFailure(func(ctx context.Context) error { return c.do(ctx, t.Back) })
+		if err := c.d.apply(ctx, c.n, []plan.Step{t.Step}, nil); err != nil {
 			return err
 		}
 	}
@@ -134,7 +162,7 @@ func (c *conversion) do(ctx context.Context, op plan.Op) error {
 		return nil
 	}
 	c.d.log.Debug("step", "network", c.n.ref.Name, "step", op.String())
-	return c.d.sys.Run(ctx, op)
+	return c.d.run(ctx, op)
 }
 
 // record adds ops to the undo record of the network and takes others out. A
@@ -166,7 +194,11 @@ func undos(steps []plan.Step) []plan.Op {
 
 // without returns the ops of a list that are not in another.
 func without(list, other []plan.Op) []plan.Op {
-	return slices.DeleteFunc(slices.Clone(list), func(op plan.Op) bool { return slices.Contains(other, op) })
+	gone := make(map[plan.Op]bool, len(other))
+	for _, op := range other {
+		gone[op] = true
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(op plan.Op) bool { return gone[op] })
 }
 
 // service is the part of a conversion that concerns dnsmasq.

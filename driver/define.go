@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -29,7 +30,7 @@ func (d *Driver) DefineXML(ctx context.Context, doc string, validate bool) (Ref,
 	if v := n.view.Load(); v != nil {
 		next = *v
 	}
-	next.config = def
+	d.setConfig(n, &next, def)
 	n.view.Store(&next)
 	d.log.Info("network defined", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", def.Bridge.Name)
 	d.tell(EventDefined, n)
@@ -75,6 +76,13 @@ func (d *Driver) receive(doc string, validate bool) (*xml.Network, error) {
 	if err := d.checkPool(def); err != nil {
 		return nil, err
 	}
+	made, ext, err := extended(def)
+	if err != nil {
+		return nil, err
+	}
+	if err := plan.CheckReach(made, ext); err != nil {
+		return nil, err
+	}
 	if a := def.Advertise; a != nil {
 		a.From, a.Deprecated = "", nil // live XML has them; a definition does not
 	}
@@ -108,7 +116,7 @@ func (d *Driver) Undefine(ctx context.Context, net Ref) error {
 	}
 	if v.active() {
 		last := next
-		last.config = nil
+		last.config, last.made = nil, nil
 		n.view.Store(&last)
 	} else {
 		d.warn("removing dnsmasq's files", n.ref, d.dirs.clearServed(n.ref.Name, v.config.Bridge.Name))

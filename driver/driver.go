@@ -70,6 +70,9 @@ type Driver struct {
 	lock   *PIDLock // set by Load
 	random sync.Mutex
 
+	ruleset *ruleset
+	claims  *claims
+
 	mu       sync.RWMutex // guards what follows; held for moments only
 	byUUID   map[xml.UUID]*network
 	byName   map[string]*network
@@ -93,14 +96,17 @@ func New(cfg Config) *Driver {
 		cfg.Deadline = time.Minute
 	}
 	return &Driver{
-		cfg:    cfg,
-		sys:    cfg.System,
-		dirs:   cfg.Dirs,
-		log:    cfg.Log,
-		hooks:  hooks.New(hooks.Config{Dir: cfg.Dirs.Hooks, Log: cfg.Log}),
-		pools:  cfg.Pools,
-		byUUID: make(map[xml.UUID]*network),
-		byName: make(map[string]*network),
+		cfg:   cfg,
+		sys:   cfg.System,
+		dirs:  cfg.Dirs,
+		log:   cfg.Log,
+		hooks: hooks.New(hooks.Config{Dir: cfg.Dirs.Hooks, Log: cfg.Log}),
+		pools: cfg.Pools,
+
+		ruleset: newRuleset(),
+		claims:  newClaims(),
+		byUUID:  make(map[xml.UUID]*network),
+		byName:  make(map[string]*network),
 	}
 }
 

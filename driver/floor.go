@@ -187,7 +187,7 @@ func (d *Driver) step(ctx context.Context, n *network, op plan.Op) error {
 	d.log.Debug("step", "network", n.ref.Name, "step", op.String())
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Deadline)
 	defer cancel()
-	return d.sys.Run(ctx, op)
+	return d.run(ctx, op)
 }
 
 // takeClass returns the lowest class that is free and the classes with it; 0:

@@ -46,11 +46,15 @@ func (d *Driver) fill(b []byte) error {
 // and a network with a bridge of its own must have: the bridge's name and MAC
 // address. The turn of n is held.
 func (d *Driver) complete(ctx context.Context, n *network, def *xml.Network) error {
+	made, _, err := extended(def)
+	if err != nil {
+		return err
+	}
+	if err := d.checkDefinedPrefix(n, made); made.OwnsBridge() && err != nil {
+		return err
+	}
 	if !def.OwnsBridge() {
 		return nil
-	}
-	if err := d.checkDefinedPrefix(n, def); err != nil {
-		return err
 	}
 	if err := d.nameBridge(ctx, n, def); err != nil {
 		return err
@@ -58,7 +62,6 @@ func (d *Driver) complete(ctx context.Context, n *network, def *xml.Network) err
 	if def.MAC != (xml.MAC{}) {
 		return nil
 	}
-	var err error
 	def.MAC, err = d.newMAC()
 	return err
 }

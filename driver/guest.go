@@ -52,5 +52,5 @@ func (d *Driver) removeGuest(ctx context.Context, next *view, p *xml.Port) error
 
 func (d *Driver) saveGuests(ctx context.Context, v *view) error {
 	path := d.dirs.served().MACs(v.live.Bridge.Name)
-	return d.sys.Run(ctx, plan.WriteFile{Path: path, Mode: 0o644, Data: string(dnsmasq.FormatGuests(v.guests))})
+	return d.run(ctx, plan.WriteFile{Path: path, Mode: 0o644, Data: string(dnsmasq.FormatGuests(v.guests))})
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/virbr/virbr/driver/plan"
-	"github.com/virbr/virbr/xml"
 )
 
 // running reports whether a network runs.
@@ -30,7 +29,7 @@ func (d *Driver) takeOver(ctx context.Context, whole bool) {
 		d.log.Info("libvirt's own network daemon serves networks of its own; its firewall rules stay")
 		whole = false
 	default:
-		if err := d.sys.Run(ctx, plan.DropLibvirtRules{}); err != nil {
+		if err := d.run(ctx, plan.DropLibvirtRules{}); err != nil {
 			d.warn("removing libvirt's own firewall rules", Ref{}, err)
 			whole = false
 		}
@@ -58,21 +57,21 @@ func (d *Driver) takeOverOne(ctx context.Context, n *network, v *view, clean boo
 	var errs []error
 	if clean && v.status.removal != nil {
 		if v.status.removal.Backend == "nftables" {
-			errs = append(errs, d.sys.Run(ctx, plan.DropLibvirtQueue{Bridge: v.live.Bridge.Name}))
+			errs = append(errs, d.run(ctx, plan.DropLibvirtQueue{Bridge: v.live.Bridge.Name}))
 		}
 		next := *v
 		next.status.removal = nil
 		errs = append(errs, d.saveStatus(&next))
 		n.view.Store(&next)
 	}
-	return errors.Join(append(errs, d.adoptRecord(n, v.live))...)
+	return errors.Join(append(errs, d.adoptRecord(n, v))...)
 }
 
 // adoptRecord sees to it that a running network's undo record is there and is
 // about the network as it runs now. libvirt's daemon knows of no records: under
 // it a network may have been stopped, and started again on another bridge.
-func (d *Driver) adoptRecord(n *network, live *xml.Network) error {
-	want := plan.Stop(live, d.dirs.plan())
+func (d *Driver) adoptRecord(n *network, v *view) error {
+	want := plan.Stop(v.live, v.reach, d.dirs.plan())
 	r, ok, err := d.readRecord(n.ref.UUID)
 	if err != nil || !ok && len(want) == 0 {
 		return err
@@ -82,7 +81,7 @@ func (d *Driver) adoptRecord(n *network, live *xml.Network) error {
 	}
 	r = d.newRecord(n)
 	r.ops = want
-	d.log.Info("network taken over", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", live.Bridge.Name)
+	d.log.Info("network taken over", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", v.live.Bridge.Name)
 	return r.save()
 }
 

@@ -146,7 +146,8 @@ func (d *Driver) tryConfig(ctx context.Context, name string) (settled bool, err 
 	if v := n.view.Load(); v != nil {
 		next = *v
 	}
-	next.config, next.autostart = def, d.readAutostart(name)
+	d.setConfig(n, &next, def)
+	next.autostart = d.readAutostart(name)
 	n.view.Store(&next)
 	return true, nil
 }
@@ -215,6 +216,7 @@ func (d *Driver) sweep(ctx context.Context) {
 	if err != nil {
 		d.log.Error("listing undo records", "err", err)
 	}
+	d.sweepMemories()
 	for _, name := range names {
 		uuid, ok := xml.ParseUUID(name)
 		if !ok || uuid.String() != name {

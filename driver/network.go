@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -30,12 +31,16 @@ type network struct {
 type view struct {
 	live   *xml.Network // running definition; nil: inactive
 	config *xml.Network // persistent definition; nil: transient
+	made   *xml.Network // config with what its metadata adds; nil: transient
 
 	autostart bool
 	status    status // of the running network
 
 	ports  ports          // of the running network
 	guests dnsmasq.Guests // what the running network's guest file holds; nil: not read yet, or none
+
+	reach *plan.Reach // where the running network's guests are; nil: not looked for yet
+	steps []plan.Step // those that lead to them, and filter: plan.Firewall's
 }
 
 // def returns the definition that counts: the running one, else the
@@ -50,10 +55,10 @@ func (v *view) def() *xml.Network {
 func (v *view) active() bool     { return v.live != nil }
 func (v *view) persistent() bool { return v.config != nil }
 
-// defs returns the definitions that there are.
+// defs returns the definitions that there are, with what their metadata adds.
 func (v *view) defs() []*xml.Network {
 	var list []*xml.Network
-	for _, def := range []*xml.Network{v.live, v.config} {
+	for _, def := range []*xml.Network{v.live, v.made} {
 		if def != nil {
 			list = append(list, def)
 		}

@@ -57,21 +57,26 @@ func (r *record) save() error {
 // readRecord returns the undo record of a network; ok is false where there is
 // none, as for a network that libvirt's daemon started.
 func (d *Driver) readRecord(uuid xml.UUID) (r *record, ok bool, err error) {
-	path := d.dirs.undo(uuid)
-	data, err := readFile(path)
+	r, err = loadRecord(d.dirs.undo(uuid))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil
 	}
+	return r, err == nil, err
+}
+
+// loadRecord reads a record's file.
+func loadRecord(path string) (*record, error) {
+	data, err := readFile(path)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	var file recordFile
 	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, false, fmt.Errorf("reading the undo record %q: %w", path, err)
+		return nil, fmt.Errorf("reading the undo record %q: %w", path, err)
 	}
 	ops, err := plan.UnmarshalOps(file.Undo)
 	if err != nil {
-		return nil, false, fmt.Errorf("reading the undo record %q: %w", path, err)
+		return nil, fmt.Errorf("reading the undo record %q: %w", path, err)
 	}
-	return &record{path: path, network: file.Network, ops: ops}, true, nil
+	return &record{path: path, network: file.Network, ops: ops}, nil
 }

@@ -49,8 +49,28 @@ func PlanRelease(dirs Dirs) (*Release, error) {
 	errs = append(errs, err)
 	for _, uuid := range records {
 		r.Files = append(r.Files, filepath.Join(dirs.undos(), uuid+".json"))
+		errs = append(errs, r.addRecord(filepath.Join(dirs.undos(), uuid+".json")))
+	}
+	memories, err := stems(dirs.memories(), ".json")
+	errs = append(errs, err)
+	for _, uuid := range memories {
+		r.Files = append(r.Files, filepath.Join(dirs.memories(), uuid+".json"))
 	}
 	return r, errors.Join(errs...)
+}
+
+// addRecord adds what a network's record says of the paths to its guests.
+func (r *Release) addRecord(path string) error {
+	record, err := loadRecord(path)
+	if err != nil {
+		return err
+	}
+	for _, op := range record.ops {
+		if plan.Follows(op) {
+			r.Ops = append(r.Ops, op)
+		}
+	}
+	return nil
 }
 
 // Run takes everything back, and goes on after errors.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,7 +93,7 @@ func (d *Driver) refresh(ctx context.Context, facts plan.Facts) bool {
 		}
 		defer n.end()
 		if v := n.view.Load(); v != nil && v.active() {
-			err := d.refreshFirewall(ctx, n, v)
+			v, err := d.refreshFirewall(ctx, n, v, facts)
 			if err != nil {
 				bare.Store(true)
 			}
@@ -104,13 +105,41 @@ func (d *Driver) refresh(ctx context.Context, facts plan.Facts) bool {
 }
 
 // refreshFirewall puts a running network's rules in again, over those that are
-// there: the table may have been flushed, or be of an older version of ours.
-func (d *Driver) refreshFirewall(ctx context.Context, n *network, v *view) error {
-	steps, err := plan.Firewall(v.live)
-	if err != nil {
+// there: the table may have been flushed, or be of an older version of ours. It
+// looks anew where guests are; what led to them where they were goes.
+func (d *Driver) refreshFirewall(ctx context.Context, n *network, v *view, facts plan.Facts) (*view, error) {
+	next := *v
+	if err := d.restore(ctx, n, &next, &facts); err != nil {
+		return v, err
+	}
+	d.holdClaims(n, next.reach)
+	d.saveMemory(n, v.reach, next.reach)
+	n.view.Store(&next)
+	if err := d.reconcile(ctx, n, next.steps); err != nil {
+		return &next, err
+	}
+	return &next, d.apply(ctx, n, next.steps, nil)
+}
+
+// reconcile makes the undo record of a running network one for some steps that
+// are about to be applied, and undoes what others like them did earlier. Without
+// a record, as libvirt's daemon leaves a network, there is nothing of ours.
+func (d *Driver) reconcile(ctx context.Context, n *network, steps []plan.Step) error {
+	r, ok, err := d.readRecord(n.ref.UUID)
+	if err != nil || !ok {
 		return err
 	}
-	return d.apply(ctx, n, steps, nil)
+	want := undos(steps)
+	stale := slices.DeleteFunc(without(r.ops, want), func(op plan.Op) bool { return !plan.Follows(op) })
+	for _, op := range stale {
+		d.warn("taking back what is no longer wanted", n.ref, d.run(ctx, op))
+	}
+	added := without(want, r.ops)
+	if len(stale)+len(added) == 0 {
+		return nil
+	}
+	r.ops = plan.StopOrder(append(without(r.ops, stale), added...))
+	return r.save()
 }
 
 // refreshDnsmasq starts a dnsmasq that died. A living one is left alone; it
@@ -136,7 +165,7 @@ func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts 
 		if have, err := readFile(w.Path); err == nil && bytes.Equal(have, []byte(w.Data)) {
 			continue
 		}
-		if err := d.sys.Run(ctx, w); err != nil {
+		if err := d.run(ctx, w); err != nil {
 			return err
 		}
 		changed = true

@@ -52,21 +52,20 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 	if err := d.hook(ctx, n, hooks.OpStart, next); err != nil {
 		return err
 	}
-	earlier, over := d.enter(next.live)
+	made, ext := d.effective(n.ref, next.live)
+	earlier, over := d.enter(made)
 	defer over()
 	facts, err := d.sys.Facts(ctx)
 	if err != nil {
 		return fmt.Errorf("starting network %q: %w", n.ref.Name, err)
 	}
 	facts.Routes = slices.Concat(facts.Routes, routes(earlier))
-	chosen, err := d.choose(ctx, n, next.live, facts)
+	live, err := d.makeLive(ctx, n, made, facts)
 	if err != nil {
 		return err
 	}
-	live, err := plan.Live(chosen, facts)
-	if err != nil {
-		return err
-	}
+	running := view{live: live}
+	facts.Reach = d.survey(ctx, n, &running, ext, &facts)
 	p, err := plan.Compile(live, facts, d.dirs.plan())
 	if err != nil {
 		return err
@@ -81,7 +80,11 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 	if err != nil {
 		return err
 	}
-	next.live = live
+	if _, err := d.claimPorts(ctx, n, live, nil, facts.Reach); err != nil {
+		return err
+	}
+	next.live, next.reach, next.steps = live, facts.Reach, p.Firewall()
+	d.saveMemory(n, nil, next.reach)
 	if err := d.apply(ctx, n, slices.Concat(room, p.Steps), undo); err != nil {
 		return err
 	}
@@ -99,6 +102,19 @@ func (d *Driver) room(ctx context.Context, n *network, live *xml.Network, facts 
 		return nil, fmt.Errorf("starting network %q: %w", n.ref.Name, err)
 	}
 	return plan.Room(live, facts, limits)
+}
+
+// makeLive returns what a definition is while it runs, with everything chosen.
+func (d *Driver) makeLive(ctx context.Context, n *network, def *xml.Network, facts plan.Facts) (*xml.Network, error) {
+	chosen, err := d.choose(ctx, n, def, facts)
+	if err != nil {
+		return nil, err
+	}
+	live, err := plan.Live(chosen, facts)
+	if err == nil && live.OwnsBridge() && live.MAC.IsZero() { // of a bridge that only the metadata makes
+		live.MAC, err = d.newMAC()
+	}
+	return live, err
 }
 
 // enter says that a start has begun, and returns the definitions of those that
@@ -134,10 +150,12 @@ func routes(defs []*xml.Network) []plan.Route {
 func (d *Driver) apply(ctx context.Context, n *network, steps []plan.Step, undo *record) error {
 	for _, s := range steps {
 		d.log.Debug("step", "network", n.ref.Name, "step", s.Do.String())
-		err := d.sys.Run(ctx, s.Do)
+		err := d.run(ctx, s.Do)
 		if err != nil && s.Tolerate {
 			d.log.Warn("step failed, going on", "network", n.ref.Name, "step", s.Do.String(), "err", err)
-			continue
+		}
+		if err != nil && s.Tolerate {
+			err = nil // it may have been done in part, which is taken back, too
 		}
 		if err != nil && s.Fail != "" {
 			return systemError(err, "%s", s.Fail)

@@ -31,9 +31,9 @@ func (d *Driver) Destroy(ctx context.Context, net Ref) error {
 // of it: the persistent network, or none.
 func (d *Driver) stop(ctx context.Context, n *network, v *view) {
 	ctx = context.WithoutCancel(ctx)
-	d.warn("stopping the network", n.ref, d.takeDown(ctx, n, v.live, d.undoOps(n, v.live)))
+	d.warn("stopping the network", n.ref, d.takeDown(ctx, n, v.live, d.undoOps(n, v)))
 	if v.persistent() {
-		n.view.Store(&view{config: v.config, autostart: v.autostart})
+		n.view.Store(&view{config: v.config, made: v.made, autostart: v.autostart})
 	} else {
 		d.warn("removing dnsmasq's files", n.ref, d.dirs.clearServed(n.ref.Name, v.live.Bridge.Name))
 		d.forgetChoice(n.ref)
@@ -45,13 +45,13 @@ func (d *Driver) stop(ctx context.Context, n *network, v *view) {
 // undoOps returns what takes a running network back: the undo record, or, for a
 // network that libvirt's daemon started or whose record cannot be read, what a
 // start with this definition would have needed.
-func (d *Driver) undoOps(n *network, live *xml.Network) []plan.Op {
+func (d *Driver) undoOps(n *network, v *view) []plan.Op {
 	r, ok, err := d.readRecord(n.ref.UUID)
 	d.warn("stopping without the undo record", n.ref, err)
 	if ok {
 		return r.ops
 	}
-	return plan.Stop(live, d.dirs.plan())
+	return plan.Stop(v.live, v.reach, d.dirs.plan())
 }
 
 // takeDown takes a network back in libvirt's order: status file, host, ports,
@@ -60,7 +60,8 @@ func (d *Driver) undoOps(n *network, live *xml.Network) []plan.Op {
 func (d *Driver) takeDown(ctx context.Context, n *network, live *xml.Network, undo []plan.Op) error {
 	errs := []error{remove(d.dirs.status(n.ref.Name))}
 	errs = append(errs, d.unwind(ctx, n.ref, undo)...)
-	errs = append(errs, remove(d.dirs.undo(n.ref.UUID)), d.dirs.clearPorts(n.ref.Name))
+	errs = append(errs, remove(d.dirs.undo(n.ref.UUID)), remove(d.dirs.memory(n.ref.UUID)), d.dirs.clearPorts(n.ref.Name))
+	d.unclaim(n)
 	if err := d.hook(ctx, n, hooks.OpStopped, &view{live: live}); err != nil {
 		d.warn("the stopped hook failed", n.ref, err) // its result counts for nothing
 	}
@@ -93,7 +94,7 @@ func (d *Driver) unwind(ctx context.Context, ref Ref, undo []plan.Op) []error {
 func (d *Driver) undo(ctx context.Context, op plan.Op) error {
 	ctx, cancel := d.persist(ctx)
 	defer cancel()
-	return d.sys.Run(ctx, op)
+	return d.run(ctx, op)
 }
 
 // persist returns a context for work that must be done even though the caller

@@ -80,9 +80,11 @@ func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, edi
 		}
 	}
 	if config {
-		if next.config, err = edited(v.config, xml.Inactive, edit); err != nil {
+		made, err := edited(v.config, xml.Inactive, edit)
+		if err != nil {
 			return false, err
 		}
+		d.setConfig(n, &next, made)
 	}
 	c := &conversion{d: d, n: n, from: v, to: &next}
 	if err := c.run(ctx); err != nil {

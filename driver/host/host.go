@@ -174,6 +174,10 @@ func (h *Host) runService(ctx context.Context, op plan.Op) error {
 	switch op := op.(type) {
 	case plan.AddRules:
 		return h.addRules(op)
+	case plan.ReplaceRules:
+		return h.replaceRules(op)
+	case plan.RestoreRules:
+		return h.restoreRules(op)
 	case plan.DelRules:
 		return h.delRules(op)
 	case plan.FillChecksums:

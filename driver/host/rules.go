@@ -15,6 +15,14 @@ func (h *Host) addRules(op plan.AddRules) error {
 	return fwnetlink.Install(h.fw, op.Rules)
 }
 
+func (h *Host) replaceRules(op plan.ReplaceRules) error {
+	return fwnetlink.Change(h.fw, op.From, op.To)
+}
+
+func (h *Host) restoreRules(op plan.RestoreRules) error {
+	return fwnetlink.Install(h.fw, op.Rules...)
+}
+
 func (h *Host) delRules(op plan.DelRules) error {
 	return fwnetlink.Remove(h.fw, op.Bridge)
 }

@@ -167,6 +167,12 @@ func (f *Fake) serve(op plan.Op) error {
 	switch o := op.(type) {
 	case plan.AddRules:
 		f.rules[o.Rules.Bridge] = true
+	case plan.ReplaceRules:
+		f.rules[o.To.Bridge] = true
+	case plan.RestoreRules:
+		for _, n := range o.Rules {
+			f.rules[n.Bridge] = true
+		}
 	case plan.DelRules:
 		delete(f.rules, o.Bridge)
 	case plan.SetZone:

@@ -19,19 +19,19 @@ import (
 // reported first. An error is an *[Error], an *[xml.Error] or of package
 // firewall.
 func Compile(def *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
-	c := &compiler{def: def, ips: def.Subnets(), facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
+	c := &compiler{def: def, ips: def.Subnets(), reach: facts.Reach, facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
 	var parts []func() error
 	switch def.Forward.Mode {
 	case xml.ForwardNone, xml.ForwardNAT, xml.ForwardRoute, xml.ForwardOpen:
 		parts = []func() error{
 			c.subnets, c.clashes, c.advertisable, c.link, c.ipv6, c.firewall, c.addresses, c.up,
-			c.forwarding, c.dnsmasq, c.register, c.bandwidth,
+			c.forwarding, c.answers, c.dnsmasq, c.register, c.bandwidth,
 		}
 	case xml.ForwardBridge:
 		parts = []func() error{c.pool}
 		if def.Bridge.Create {
 			parts = []func() error{
-				c.subnets, c.clashes, c.advertisable, c.link, c.ipv6, c.addresses, c.up, c.dnsmasq, c.register, c.bandwidth,
+				c.subnets, c.clashes, c.advertisable, c.link, c.ipv6, c.addresses, c.up, c.answers, c.dnsmasq, c.register, c.bandwidth,
 			}
 		} else if c.bridge != "" {
 			parts = []func() error{c.named, c.bandwidth, c.vlanFiltering}
@@ -53,6 +53,7 @@ func Compile(def *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
 type compiler struct {
 	def    *xml.Network
 	ips    []xml.IP // with what is advertised
+	reach  *Reach   // nil: no extensions
 	facts  Facts
 	dirs   dnsmasq.Dirs
 	bridge string
@@ -145,11 +146,13 @@ func (c *compiler) firewall() error {
 			Undo: UnsetZone{Link: c.bridge},
 		})
 	}
-	rules, err := firewall.Compile(c.def, nil, firewall.Where{})
+	rules, err := firewall.Compile(c.def, c.reach.ext(), c.reach.where())
 	if err != nil || rules == nil {
 		return err
 	}
 	c.add(Step{Do: AddRules{Rules: rules}, Undo: DelRules{Bridge: c.bridge}})
+	c.localnet(rules)
+	c.accept()
 	for i := range c.def.IPs {
 		if ip := &c.def.IPs[i]; ip.Address.Is4() && ip.HasDHCP() {
 			c.add(Step{Do: FillChecksums{Bridge: c.bridge}, Undo: UnfillChecksums{Bridge: c.bridge}, Tolerate: true})

@@ -89,6 +89,7 @@ func TestStepsOfAStart(t *testing.T) {
 		{"sysctl net/ipv6/conf/virbr0/autoconf = 0 (if present)", "cannot write to '/proc/sys/net/ipv6/conf/virbr0/autoconf' on bridge 'virbr0'", ""},
 		{"zone set virbr0 libvirt (if firewalld runs)", "", "zone unset virbr0"},
 		{"firewall install virbr0 (leave_virbr0 enter_virbr0 nat4_virbr0)", "", "firewall remove virbr0"},
+		{"firewall of others: accept virbr0 (tolerated)", "", "firewall of others: forget virbr0"},
 		{"checksums fill virbr0 (tolerated)", "", "checksums leave virbr0"},
 		{"address add 10.1.0.1/24 broadcast 10.1.0.255 dev virbr0", "Failed to add IP address 10.1.0.1/24 bcast 10.1.0.255 to virbr0", ""},
 		{"address add fd00::1/64 nodad dev virbr0", "Failed to add IP address fd00::1/64 to virbr0", ""},
@@ -211,7 +212,7 @@ func TestPreexistingBridgeIsNeverOurs(t *testing.T) {
 			}
 		}
 	}
-	for _, op := range plan.Stop(parse(t, "<forward mode='bridge'/><bridge name='br0'/>"), places) {
+	for _, op := range plan.Stop(parse(t, "<forward mode='bridge'/><bridge name='br0'/>"), nil, places) {
 		t.Errorf("%q stops a bridge that others made", op)
 	}
 }
@@ -238,7 +239,7 @@ func TestPartsOfAStart(t *testing.T) {
 			parts := map[string][]plan.Step{}
 			if def.Bridge.Name != "" && def.Forward.Mode.Routed() {
 				var err error
-				if parts["firewall"], err = plan.Firewall(def); err != nil {
+				if parts["firewall"], err = plan.Firewall(def, nil); err != nil {
 					t.Fatal(err)
 				}
 				if parts["dnsmasq"], err = plan.Serve(def, quiet(), places); err != nil {
@@ -312,7 +313,7 @@ func TestLivePool(t *testing.T) {
 func TestStopUndoesStart(t *testing.T) {
 	t.Parallel()
 	for name, def := range corpus(t) {
-		undo, stop := compile(t, def).Undo(), plan.Stop(def, places)
+		undo, stop := compile(t, def).Undo(), plan.Stop(def, nil, places)
 		next := 0
 		for _, op := range stop {
 			if next < len(undo) && undo[next] == op {

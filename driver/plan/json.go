@@ -41,6 +41,8 @@ var names = map[string]Op{
 	"drop-libvirt-queue": DropLibvirtQueue{},
 	"drop-rules":         DropRules{},
 
+	"replace-rules":      ReplaceRules{},
+	"restore-rules":      RestoreRules{},
 	"proxy-neighbour":    ProxyNeighbour{},
 	"unproxy-neighbour":  UnproxyNeighbour{},
 	"route-guest":        RouteGuest{},

@@ -40,6 +40,10 @@ type Facts struct {
 	VFs map[string][]VF
 
 	Dnsmasq DnsmasqFacts
+
+	// Reach is where the network's guests are, and its extensions; nil: it has
+	// none.
+	Reach *Reach
 }
 
 // VF is one SR-IOV virtual function.

@@ -1,6 +1,11 @@
 package plan
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/virbr/virbr/firewall"
+)
 
 // ProxyNeighbour has the host answer for an address on a link: ARP (RFC 826) for
 // IPv4, neighbour discovery (RFC 4861 section 7.2.8) for IPv6, solicitations to
@@ -56,6 +61,17 @@ type Served struct {
 // UnacceptElsewhere removes the rules of AcceptElsewhere.
 type UnacceptElsewhere struct{ Bridge string }
 
+// ReplaceRules makes the firewall rules of a bridge, which are those of From,
+// those of To. What it costs depends on what differs. Where the kernel has
+// others, it does what AddRules does.
+type ReplaceRules struct{ From, To *firewall.Network }
+
+// RestoreRules puts in the rules of several networks in one batch: somebody else
+// took them away.
+type RestoreRules struct{ Rules []*firewall.Network }
+
+func (ReplaceRules) op()      {}
+func (RestoreRules) op()      {}
 func (ProxyNeighbour) op()    {}
 func (UnproxyNeighbour) op()  {}
 func (RouteGuest) op()        {}
@@ -63,6 +79,17 @@ func (UnrouteGuest) op()      {}
 func (EndConnections) op()    {}
 func (AcceptElsewhere) op()   {}
 func (UnacceptElsewhere) op() {}
+
+func (o ReplaceRules) String() string {
+	if o.To == nil {
+		return "firewall replace to nothing"
+	}
+	return "firewall replace " + word(o.To.Bridge)
+}
+
+func (o RestoreRules) String() string {
+	return fmt.Sprintf("firewall restore %d networks", len(o.Rules))
+}
 
 func (o ProxyNeighbour) String() string {
 	return "neighbour proxy " + o.Address.String() + " dev " + word(o.Link)

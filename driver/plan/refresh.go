@@ -5,15 +5,37 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// Firewall returns the steps of a start that concern the firewall, to be done
-// again for a running network. All of them replace what is there.
-func Firewall(def *xml.Network) ([]Step, error) {
-	c := &compiler{def: def, ips: def.Subnets(), bridge: def.Bridge.Name}
+// Firewall returns the steps of a start that concern the firewall and what leads
+// to guests, to be done again for a running network. All of them replace what is
+// there.
+func Firewall(def *xml.Network, reach *Reach) ([]Step, error) {
+	c := &compiler{def: def, ips: def.Subnets(), reach: reach, bridge: def.Bridge.Name}
 	if err := c.named(); err != nil {
 		return nil, err
 	}
-	err := c.firewall()
+	if def.Forward.Mode.Routed() {
+		if err := c.firewall(); err != nil {
+			return nil, err
+		}
+	}
+	err := c.answers()
 	return c.steps, err
+}
+
+// Firewall returns the steps of a whole start that [Firewall] returns.
+func (p *Plan) Firewall() []Step {
+	var list []Step
+	for _, s := range p.Steps {
+		switch s.Undo.(type) {
+		case UnsetZone, DelRules, UnfillChecksums:
+			list = append(list, s)
+		default:
+			if Follows(s.Undo) {
+				list = append(list, s)
+			}
+		}
+	}
+	return list
 }
 
 // Serve returns the steps of a start that write dnsmasq's files and start it;

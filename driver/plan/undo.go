@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"path"
 	"slices"
 
 	"github.com/virbr/virbr/dnsmasq"
@@ -23,7 +24,7 @@ func (p *Plan) Undo() []Op {
 // Stop returns the ops that stop a running network for which there is no undo
 // record, because another daemon started it. All of them tolerate what is not
 // there.
-func Stop(def *xml.Network, dirs Dirs) []Op {
+func Stop(def *xml.Network, reach *Reach, dirs Dirs) []Op {
 	bridge := def.Bridge.Name
 	var ops []Op
 	if shaped(def) {
@@ -36,13 +37,16 @@ func Stop(def *xml.Network, dirs Dirs) []Op {
 		ops = append(ops, StopDnsmasq{PidFile: dnsmasq.Dirs(dirs).PidFile(def.Name)})
 	}
 	ops = append(ops, SetDown{Link: bridge})
-	if def.Forward.Mode.Routed() && def.Forward.Mode != xml.ForwardOpen {
-		ops = append(ops, UnfillChecksums{Bridge: bridge}, DelRules{Bridge: bridge})
+	steps, err := Firewall(def, reach)
+	if err != nil { // of a definition that is no longer accepted: what it may have
+		steps = append(steps, Step{Undo: UnfillChecksums{Bridge: bridge}}, Step{Undo: DelRules{Bridge: bridge}}, Step{Undo: UnacceptElsewhere{Bridge: bridge}})
 	}
-	if zoned(def) {
-		ops = append(ops, UnsetZone{Link: bridge})
+	for _, s := range slices.Backward(steps) {
+		if s.Undo != nil {
+			ops = append(ops, s.Undo)
+		}
 	}
-	return append(ops, DelLink{Name: bridge})
+	return StopOrder(append(ops, DelLink{Name: bridge}))
 }
 
 // StopOrder returns undo ops in the order of libvirt's networkShutdownNetwork,
@@ -59,6 +63,18 @@ func StopOrder(ops []Op) []Op {
 	return out
 }
 
+// Follows reports whether an undo op is about what comes and goes while a network
+// runs: with guests, and with what the extensions say.
+func Follows(undo Op) bool {
+	switch op := undo.(type) {
+	case UnrouteGuest, UnproxyNeighbour, UnacceptElsewhere:
+		return true
+	case SetSysctl:
+		return path.Base(op.Key) == localnet
+	}
+	return false
+}
+
 // rank is an undo op's place in the order of stop. Other ops come first.
 func rank(op Op) int {
 	switch op.(type) {
@@ -70,7 +86,7 @@ func rank(op Op) int {
 		return 3
 	case UnfillChecksums:
 		return 4
-	case DelRules:
+	case DelRules, UnacceptElsewhere, SetSysctl:
 		return 5
 	case UnsetZone:
 		return 6

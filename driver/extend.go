@@ -1,0 +1,144 @@
+package driver
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// extended returns a definition in which the elements of its metadata have effect
+// that may also stand in the network itself, and the extensions. What is given in
+// both places counts as it stands in the network: so it is in what a running
+// network prints of itself. The result shares the definition's metadata.
+func extended(def *xml.Network) (*xml.Network, *xml.Extensions, error) {
+	ext, err := def.Extensions()
+	if err != nil {
+		return nil, nil, err
+	}
+	own := *ext
+	if def.Advertise != nil {
+		own.Advertise = nil
+	}
+	if own.Auto {
+		own.Auto = !slices.ContainsFunc(def.IPs, func(ip xml.IP) bool { return ip.Auto || ip.Address.Is4() })
+	}
+	if def.Bridge.Create {
+		own.Create = false
+	}
+	if own.Advertise == nil && !own.Auto && !own.Create {
+		return def, ext, nil
+	}
+	draft := *def
+	own.Forwards, own.Publics, own.Firewall = nil, nil, xml.Firewall{}
+	if err := draft.SetExtensions(&own); err != nil {
+		return nil, nil, err
+	}
+	made, err := draft.Extended()
+	if err != nil {
+		return nil, nil, err
+	}
+	made.Metadata = def.Metadata
+	return made, ext, made.Validate()
+}
+
+// effective is extended for definitions that were accepted earlier, perhaps by
+// libvirt, which does not look into metadata: what cannot be read there is logged
+// and has no effect.
+func (d *Driver) effective(n Ref, def *xml.Network) (*xml.Network, *xml.Extensions) {
+	made, ext, err := extended(def)
+	if err != nil {
+		d.warn("extensions in the network's metadata have no effect", n, err)
+		return def, &xml.Extensions{}
+	}
+	return made, ext
+}
+
+// setConfig sets the persistent definition of a view that nobody sees yet.
+func (d *Driver) setConfig(n *network, v *view, def *xml.Network) {
+	v.config = def
+	v.made, _ = d.effective(n.ref, def)
+}
+
+// extensions returns those of a running network, in which the elements that may
+// stand in the network itself have had their effect.
+func (d *Driver) extensions(n Ref, live *xml.Network) *xml.Extensions {
+	ext, err := live.Extensions()
+	if err != nil {
+		d.warn("extensions in the network's metadata have no effect", n, err)
+		return &xml.Extensions{}
+	}
+	return ext
+}
+
+// survey finds out what the extensions of a running network come to now. What the
+// host does not tell counts as not there, and is logged. Facts may be nil.
+func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *plan.Facts) *plan.Reach {
+	live := v.live
+	proxied := live.Advertise != nil && live.Advertise.ProxyNDP != ""
+	if len(ext.Forwards)+len(ext.Publics) == 0 && !proxied || !live.OwnsBridge() {
+		return &plan.Reach{Ext: ext}
+	}
+	seen := plan.Sightings{Now: time.Now().Unix()}
+	var err error
+	seen.Leases, err = d.readLeases(live.Bridge.Name)
+	d.warn("looking for guests without the leases", n.ref, err)
+	for _, p := range v.ports {
+		seen.Ports = append(seen.Ports, p.MAC)
+	}
+	if proxied || len(ext.Publics) > 0 {
+		if facts == nil {
+			read, err := d.sys.Facts(ctx)
+			d.warn("looking for guests without the host's routes", n.ref, err)
+			facts = &read
+		}
+		seen.Routes = facts.Routes
+	}
+	d.watched(ctx, n, live, &seen)
+	return plan.NewReach(live, ext, seen, d.memory(n, v))
+}
+
+// watched adds what the Watcher knows.
+func (d *Driver) watched(ctx context.Context, n *network, live *xml.Network, seen *plan.Sightings) {
+	w := d.cfg.Watcher
+	if w == nil {
+		return
+	}
+	near, err := w.Neighbours(ctx, live.Bridge.Name)
+	if err != nil { // no bridge yet
+		d.log.Debug("looking for guests without their bridge", "network", n.ref.Name, "err", err)
+	}
+	seen.Neighbours = near
+	seen.Devices, err = w.Addresses(ctx)
+	d.warn("looking for guests without the host's addresses", n.ref, err)
+	for _, link := range plan.Uplinks(live, seen.Routes) {
+		list, err := w.Neighbours(ctx, link)
+		d.warn("looking for guests without the uplink's neighbours", n.ref, err)
+		if seen.Uplinks == nil {
+			seen.Uplinks = make(map[string][]plan.Neighbour)
+		}
+		seen.Uplinks[link] = list
+	}
+}
+
+// reachOf returns the reach of a view whose running definition is another than
+// that of an earlier one.
+func (d *Driver) reachOf(ctx context.Context, n *network, from, to *view) *plan.Reach {
+	var ext *xml.Extensions
+	if from.reach != nil && from.live != nil && from.live.Metadata.Equal(to.live.Metadata) {
+		ext = from.reach.Ext
+	} else {
+		ext = d.extensions(n.ref, to.live)
+	}
+	return d.survey(ctx, n, to, ext, nil)
+}
+
+// restore makes the part of a view that is not on disk: where guests are, and the
+// steps that lead to them.
+func (d *Driver) restore(ctx context.Context, n *network, v *view, facts *plan.Facts) (err error) {
+	v.reach = d.survey(ctx, n, v, d.extensions(n.ref, v.live), facts)
+	v.steps, err = plan.Firewall(v.live, v.reach)
+	return err
+}

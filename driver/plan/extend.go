@@ -1,0 +1,265 @@
+package plan
+
+import (
+	"net/netip"
+	"path"
+	"slices"
+
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/xml"
+)
+
+// Reach is what a network's extensions come to on this host at the moment. It is
+// never changed. A nil Reach is that of a network without extensions.
+type Reach struct {
+	Ext     *xml.Extensions
+	Where   firewall.Where
+	Answers []Answer // in order
+	Memory  Memory
+}
+
+// Answer is an address behind a bridge that the host answers for on another
+// link.
+type Answer struct {
+	Link    string
+	Address netip.Addr
+	Own     bool // the bridge's own: it needs no route
+	Learned bool // a guest's, which comes and goes
+}
+
+// NewReach finds out where the guests and links of a network's extensions are.
+// The definition is the running one.
+func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memory) *Reach {
+	l := newLocator(def, seen, before)
+	r := &Reach{Ext: ext, Where: l.where(ext)}
+	r.Answers = append(l.publics(def, ext, r.Where), l.proxied(def)...)
+	r.Memory = l.after
+	slices.SortFunc(r.Answers, func(a, b Answer) int { return a.Address.Compare(b.Address) })
+	r.Answers = slices.CompactFunc(r.Answers, func(a, b Answer) bool { return a.Address == b.Address })
+	return r
+}
+
+// Uplinks returns the links on which the host answers for a whole prefix, guest
+// by guest: those whose neighbours [NewReach] wants to know.
+func Uplinks(def *xml.Network, routes []Route) []string {
+	if link := uplink(def, routes); link != "" {
+		return []string{link}
+	}
+	return nil
+}
+
+// uplink returns the device of <ipv6 proxyndp='...'>; "": there is none.
+func uplink(def *xml.Network, routes []Route) string {
+	a := def.Advertise
+	if a == nil || a.ProxyNDP == "" || a.ProxyNDP == def.Bridge.Name {
+		return ""
+	}
+	if a.ProxyNDP != "auto" {
+		return a.ProxyNDP
+	}
+	for _, r := range routes {
+		if r.Dest == netip.PrefixFrom(netip.IPv6Unspecified(), 0) && r.Link != def.Bridge.Name {
+			return r.Link
+		}
+	}
+	return ""
+}
+
+// publics returns the public addresses that somebody on a link of the host asks
+// for: those of a prefix that the link has, while their guest is known. One that
+// is the host's own is answered for already, and one that is routed to the host
+// nobody asks for.
+func (l *locator) publics(def *xml.Network, ext *xml.Extensions, where firewall.Where) []Answer {
+	var list []Answer
+	for i := range ext.Publics {
+		p := &ext.Publics[i]
+		known := slices.ContainsFunc(where.Guests[p.Guest], func(a netip.Addr) bool { return a.Is4() == p.Public.Is4() })
+		link := onLink(p.Public, def.Bridge.Name, l.seen.Routes)
+		if known && link != "" && !l.own[p.Public] {
+			list = append(list, Answer{Link: link, Address: p.Public})
+		}
+	}
+	return list
+}
+
+// onLink returns the link that an address is on by the routes; "": behind a
+// gateway, or on the bridge itself.
+func onLink(a netip.Addr, bridge string, routes []Route) string {
+	link, bits := "", -1
+	for _, r := range routes {
+		if r.Dest.Contains(a) && r.Dest.Bits() > bits && r.Dest.Bits() < a.BitLen() {
+			link, bits = r.Link, r.Dest.Bits()
+			if r.Gateway.IsValid() || r.Link == bridge {
+				link = ""
+			}
+		}
+	}
+	return link
+}
+
+// proxied returns the addresses of an advertised prefix that the provider takes
+// to be on the uplink: the bridge's and those of the guests that are there. An
+// address that somebody on the uplink has is not a guest's, whatever it says; nor
+// is a gateway's.
+func (l *locator) proxied(def *xml.Network) []Answer {
+	link := uplink(def, l.seen.Routes)
+	if link == "" {
+		return nil
+	}
+	foreign := map[netip.Addr]bool{}
+	for _, n := range l.seen.Uplinks[link] {
+		foreign[n.Address] = true
+	}
+	for _, r := range l.seen.Routes {
+		foreign[r.Gateway] = true
+	}
+	var list []Answer
+	for _, ip := range def.Subnets()[len(def.IPs):] {
+		prefix, ok := ip.Subnet()
+		if !ok {
+			continue
+		}
+		list = append(list, Answer{Link: link, Address: ip.Address, Own: true})
+		add := func(a netip.Addr) {
+			if prefix.Contains(a) && !foreign[a] && len(list) < maxGuests {
+				list = append(list, Answer{Link: link, Address: a, Learned: true})
+			}
+		}
+		for mac, addrs := range l.leases {
+			if !l.unplugged(mac) {
+				each(addrs, add)
+			}
+		}
+		for _, addrs := range l.after.Learned {
+			each(addrs, add)
+		}
+	}
+	return list
+}
+
+func each(list []netip.Addr, do func(netip.Addr)) {
+	for _, a := range list {
+		do(a)
+	}
+}
+
+// ext returns the extensions; never nil.
+func (r *Reach) ext() *xml.Extensions {
+	if r == nil || r.Ext == nil {
+		return &xml.Extensions{}
+	}
+	return r.Ext
+}
+
+func (r *Reach) where() firewall.Where {
+	if r == nil {
+		return firewall.Where{}
+	}
+	return r.Where
+}
+
+// answers leads packets for some addresses to the bridge, and has the host
+// answer for these where others ask for them.
+func (c *compiler) answers() error {
+	if c.reach == nil {
+		return nil
+	}
+	for _, a := range c.reach.Answers {
+		if !a.Own {
+			c.add(Step{
+				Do:       RouteGuest{Bridge: c.bridge, Address: a.Address},
+				Undo:     UnrouteGuest{Bridge: c.bridge, Address: a.Address},
+				Tolerate: a.Learned,
+			})
+		}
+		c.add(Step{
+			Do:       ProxyNeighbour{Link: a.Link, Address: a.Address},
+			Undo:     UnproxyNeighbour{Link: a.Link, Address: a.Address},
+			Tolerate: a.Learned || a.Own,
+		})
+	}
+	return nil
+}
+
+// localnet is the sysctl of a link that lets 127.0.0.0/8 leave the host.
+const localnet = "route_localnet"
+
+// localnet lets connections of the host to its own 127.0.0.0/8 be forwarded.
+func (c *compiler) localnet(rules *firewall.Network) {
+	if !rules.NeedsLocalnet() {
+		return
+	}
+	key := path.Join("net/ipv4/conf", c.bridge, localnet)
+	c.add(Step{Do: SetSysctl{Key: key, Value: "1"}, Undo: SetSysctl{Key: key, Value: "0", IfExists: true}})
+}
+
+// accept has the guests' traffic pass the filters of others, unless the
+// extensions say that these shall have the last word.
+func (c *compiler) accept() {
+	fw := c.reach.ext().Firewall
+	if fw.Coexist == xml.No || c.def.Forward.Mode == xml.ForwardOpen && !fw.Filter {
+		return
+	}
+	c.add(Step{
+		Do:       AcceptElsewhere{Bridge: c.bridge, Forward: true, Serve: Serves(c.def)},
+		Undo:     UnacceptElsewhere{Bridge: c.bridge},
+		Tolerate: true,
+	})
+}
+
+// Serves returns what a network's guests ask of the host: DNS, DHCP, TFTP and
+// DHCPv6, as far as the definition has them. Source: libvirt's
+// networkAddGeneralFirewallRules.
+func Serves(def *xml.Network) []Served {
+	if !dnsmasq.Wanted(def) {
+		return nil
+	}
+	var list []Served
+	if def.DNS.Enable != xml.No {
+		list = append(list, Served{"udp", 53}, Served{"tcp", 53})
+	}
+	dhcp4, dhcp6, tftp := false, false, false
+	for i := range def.IPs {
+		ip := &def.IPs[i]
+		dhcp4 = dhcp4 || ip.HasDHCP() && !ip.Is6()
+		dhcp6 = dhcp6 || ip.HasDHCP() && ip.Is6()
+		tftp = tftp || ip.TFTPRoot != ""
+	}
+	if dhcp4 {
+		list = append(list, Served{"udp", 67})
+	}
+	if dhcp6 || def.Advertise != nil && def.Advertise.Mode() != "no" {
+		list = append(list, Served{"udp", 547})
+	}
+	if tftp {
+		list = append(list, Served{"udp", 69})
+	}
+	return list
+}
+
+// CheckReach refuses extensions that contradict the network that they are of: a
+// guest's address that is in none of its subnets, or is the bridge's; a public
+// address that is in one. Where addresses are still to be chosen it cannot know.
+// The definition is one with what its metadata adds. An error is an *[Error].
+func CheckReach(def *xml.Network, ext *xml.Extensions) error {
+	l := newLocator(def, Sightings{}, Memory{})
+	open4, open6 := def.Open()
+	for _, guest := range Guests(ext) {
+		addr, err := netip.ParseAddr(guest)
+		if err != nil || addr.Is4() && open4 || addr.Is6() && open6 {
+			continue
+		}
+		if !l.inside(addr) {
+			return refuse(KindUnsupported, "guest '%s' of network '%s' cannot be one of its guests: it has no subnet with a free address like that", guest, def.Name)
+		}
+	}
+	for i := range ext.Publics {
+		a := ext.Publics[i].Public
+		if slices.ContainsFunc(l.subnets, func(p netip.Prefix) bool { return p.Contains(a) }) {
+			return refuse(KindUnsupported, "public address %s of network '%s' is in a subnet of the network itself", a, def.Name)
+		}
+	}
+	_, err := firewall.Claims(ext, firewall.Where{})
+	return err
+}

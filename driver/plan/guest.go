@@ -1,0 +1,363 @@
+package plan
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/xml"
+)
+
+// Sightings is what is known about who is on a network, beside its definition.
+type Sightings struct {
+	Leases     []dnsmasq.Entry         // of the network's DHCP server
+	Neighbours []Neighbour             // on the bridge
+	Ports      []xml.MAC               // of guests that a hypervisor driver plugged in
+	Devices    map[string][]netip.Addr // addresses of the host's links
+	Now        int64                   // seconds since the epoch
+
+	Uplinks map[string][]Neighbour // who else is on the links of [Uplinks]
+	Routes  []Route                // main table
+}
+
+// Memory is what was found out earlier and keeps its place: it survives a
+// restart of whoever remembers it.
+type Memory struct {
+	// Names says who has a DHCP name that several guests claim: the first.
+	Names map[string]xml.MAC `json:"names,omitempty"`
+	// Learned are the addresses that guests gave themselves.
+	Learned map[xml.MAC][]netip.Addr `json:"learned,omitempty"`
+	// Plugged are guests that have, or had, a port of the network.
+	Plugged []xml.MAC `json:"plugged,omitempty"`
+}
+
+// Equal reports whether both remember the same.
+func (m Memory) Equal(o Memory) bool {
+	return maps.Equal(m.Names, o.Names) && slices.Equal(m.Plugged, o.Plugged) && maps.EqualFunc(m.Learned, o.Learned, slices.Equal[[]netip.Addr])
+}
+
+// maxLearned bounds the addresses that one guest can have by saying so, and
+// maxGuests the guests that can have any: what a guest claims costs the host.
+const (
+	maxLearned = 16
+	maxGuests  = 4096
+)
+
+// locator finds guests. An address counts only if it lies in a subnet of the
+// network and is not the host's, so no guest can draw traffic to somewhere else
+// by what it says about itself.
+//
+// Of several who say where a guest is, the first wins, for each family by
+// itself: the definition's static hosts, leases, and what the guest's own
+// packets tell. A static host's name is its own whoever else asks DHCP for it.
+// Of guests that ask for the same other name the first keeps it for as long as
+// it has a lease: dnsmasq would give it to the last.
+type locator struct {
+	seen    Sightings
+	before  Memory
+	subnets []netip.Prefix
+	own     map[netip.Addr]bool // the host's own
+
+	names   map[string][]xml.DHCPHost // static hosts, lower case
+	hosts   map[xml.MAC][]netip.Addr  // static hosts
+	dns     map[string][]netip.Addr   // lower case
+	claims  map[string][]xml.MAC      // names of leases, lower case, in the order of the file
+	leases  map[xml.MAC][]netip.Addr
+	near    map[xml.MAC][]netip.Addr // neighbours
+	holders map[netip.Addr]xml.MAC   // whose an address is by definition or lease
+	plugged map[xml.MAC]bool         // has a port
+	domain  string
+
+	after Memory
+}
+
+// Locate returns the addresses of the guests and links that a network's
+// extensions name, at most one of each family for a guest, and what is to be
+// remembered for the next time. The definition is the running one: its
+// addresses are chosen.
+func Locate(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memory) (firewall.Where, Memory) {
+	l := newLocator(def, seen, before)
+	return l.where(ext), l.after
+}
+
+func (l *locator) where(ext *xml.Extensions) firewall.Where {
+	where := firewall.Where{Guests: map[string][]netip.Addr{}, Devices: map[string][]netip.Addr{}}
+	for _, guest := range Guests(ext) {
+		if found := l.guest(guest); len(found) > 0 {
+			where.Guests[guest] = found
+		}
+	}
+	for i := range ext.Forwards {
+		dev := ext.Forwards[i].Dev
+		if _, known := where.Devices[dev]; dev == "" || known {
+			continue
+		}
+		usable := func(a netip.Addr) bool { return !a.IsLinkLocalUnicast() }
+		if found := filter(l.seen.Devices[dev], usable); len(found) > 0 {
+			where.Devices[dev] = found
+		}
+	}
+	return where
+}
+
+// Guests returns the guests that a network's extensions name, each once.
+func Guests(ext *xml.Extensions) []string {
+	known := map[string]bool{"": true} // an exception has none
+	var list []string
+	add := func(guest string) {
+		if !known[guest] {
+			known[guest] = true
+			list = append(list, guest)
+		}
+	}
+	for i := range ext.Forwards {
+		add(ext.Forwards[i].Guest)
+	}
+	for i := range ext.Publics {
+		add(ext.Publics[i].Guest)
+	}
+	return list
+}
+
+func newLocator(def *xml.Network, seen Sightings, before Memory) *locator {
+	l := &locator{
+		seen: seen, before: before, own: map[netip.Addr]bool{}, domain: strings.ToLower(def.Domain.Name),
+		names: map[string][]xml.DHCPHost{}, hosts: map[xml.MAC][]netip.Addr{}, dns: map[string][]netip.Addr{},
+		claims: map[string][]xml.MAC{}, leases: map[xml.MAC][]netip.Addr{}, near: map[xml.MAC][]netip.Addr{},
+		holders: map[netip.Addr]xml.MAC{}, plugged: map[xml.MAC]bool{},
+		after: Memory{Names: map[string]xml.MAC{}, Learned: map[xml.MAC][]netip.Addr{}},
+	}
+	ips := def.Subnets()
+	for i := range ips {
+		if p, ok := ips[i].Subnet(); ok && ips[i].Address.IsValid() {
+			l.subnets = append(l.subnets, p)
+			l.own[ips[i].Address] = true
+			if p.Addr().Is4() && p.Bits() < 31 {
+				l.own[p.Addr()], l.own[broadcast(p)] = true, true
+			}
+		}
+	}
+	for _, list := range seen.Devices {
+		for _, a := range list {
+			l.own[a] = true
+		}
+	}
+	l.readDefinition(def)
+	l.readLeases()
+	l.readNeighbours()
+	return l
+}
+
+// inside reports whether an address can be that of a guest.
+func (l *locator) inside(a netip.Addr) bool {
+	return !l.own[a] && slices.ContainsFunc(l.subnets, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// may reports whether a guest can have an address: one of the network that is
+// nobody else's.
+func (l *locator) may(mac xml.MAC, a netip.Addr) bool {
+	holder := l.holders[a]
+	return l.inside(a) && (holder.IsZero() || holder == mac)
+}
+
+func (l *locator) readDefinition(def *xml.Network) {
+	for i := range def.IPs {
+		for _, h := range def.IPs[i].Hosts {
+			if !l.inside(h.IP) {
+				continue
+			}
+			if h.Name != "" {
+				name := strings.ToLower(h.Name)
+				l.names[name] = append(l.names[name], h)
+			}
+			mac, ok := xml.ParseMAC(h.MAC)
+			l.holders[h.IP] = mac // zero: of somebody whose MAC address is not known
+			if ok {
+				l.hosts[mac] = append(l.hosts[mac], h.IP)
+			}
+		}
+	}
+	for _, h := range def.DNS.Hosts {
+		for _, name := range h.Hostnames {
+			if name = strings.ToLower(name); l.inside(h.IP) {
+				l.dns[name] = append(l.dns[name], h.IP)
+			}
+		}
+	}
+}
+
+func (l *locator) readLeases() {
+	for i := range l.seen.Leases {
+		e := &l.seen.Leases[i]
+		mac, known := e.HardwareAddress()
+		addr, err := netip.ParseAddr(e.Address)
+		if !known || err != nil || e.Expiry > 0 && e.Expiry < l.seen.Now {
+			continue
+		}
+		if !l.may(mac, addr) {
+			continue
+		}
+		l.holders[addr] = mac
+		l.leases[mac] = append(l.leases[mac], addr)
+		if name := strings.ToLower(e.Hostname); name != "" && !slices.Contains(l.claims[name], mac) {
+			l.claims[name] = append(l.claims[name], mac)
+		}
+	}
+}
+
+// readNeighbours takes what guests say about themselves for true unless the
+// address is somebody else's. A guest whose port is gone says nothing any more,
+// though the kernel may remember it for a while.
+func (l *locator) readNeighbours() {
+	for _, mac := range l.seen.Ports {
+		l.plugged[mac] = true
+	}
+	for _, n := range l.seen.Neighbours {
+		if !l.may(n.MAC, n.Address) || l.unplugged(n.MAC) {
+			continue
+		}
+		if len(l.near) < maxGuests || l.near[n.MAC] != nil {
+			l.near[n.MAC] = append(l.near[n.MAC], n.Address)
+		}
+	}
+	for mac, list := range l.near {
+		l.near[mac] = l.learn(mac, list)
+	}
+	for mac, list := range l.before.Learned {
+		if l.near[mac] == nil && l.plugged[mac] && len(l.near) < maxGuests {
+			l.near[mac] = l.learn(mac, filter(list, func(a netip.Addr) bool { return l.may(mac, a) }))
+		}
+	}
+	for mac, list := range l.near {
+		if len(list) > 0 {
+			l.after.Learned[mac] = list
+		}
+	}
+	l.rememberPlugs()
+}
+
+// learn returns a guest's addresses with those that it had before in front, in
+// their order, and at most maxLearned of them: the place that an address has
+// does not depend on which others there are, as those for privacy, which come
+// and go (RFC 8981). Among new ones the one made from the MAC address comes
+// first (RFC 4291 appendix A).
+func (l *locator) learn(mac xml.MAC, list []netip.Addr) []netip.Addr {
+	kept := filter(l.before.Learned[mac], func(a netip.Addr) bool { return slices.Contains(list, a) })
+	fresh := filter(list, func(a netip.Addr) bool { return !slices.Contains(kept, a) })
+	slices.SortFunc(fresh, func(a, b netip.Addr) int {
+		if x, y := fromMAC(a, mac), fromMAC(b, mac); x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		return a.Compare(b)
+	})
+	kept = slices.Compact(append(kept, fresh...))
+	return kept[:min(len(kept), maxLearned)]
+}
+
+// fromMAC reports whether the last 64 bits of an address are a MAC address's.
+func fromMAC(a netip.Addr, mac xml.MAC) bool {
+	if !a.Is6() {
+		return false
+	}
+	b := a.As16()
+	return [8]byte(b[8:]) == [8]byte{mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]}
+}
+
+// unplugged reports whether a guest had a port and has none.
+func (l *locator) unplugged(mac xml.MAC) bool {
+	return !l.plugged[mac] && slices.Contains(l.before.Plugged, mac)
+}
+
+// rememberPlugs keeps who was unplugged for as long as something still tells
+// of it.
+func (l *locator) rememberPlugs() {
+	told := map[xml.MAC]bool{}
+	for _, n := range l.seen.Neighbours {
+		told[n.MAC] = true
+	}
+	for mac := range l.leases {
+		told[mac] = true
+	}
+	list := slices.Clone(l.seen.Ports)
+	for _, mac := range l.before.Plugged {
+		if told[mac] {
+			list = append(list, mac)
+		}
+	}
+	slices.SortFunc(list, func(a, b xml.MAC) int { return slices.Compare(a[:], b[:]) })
+	l.after.Plugged = slices.Compact(list)
+}
+
+// guest returns the addresses of a guest as it is written.
+func (l *locator) guest(text string) []netip.Addr {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return filter([]netip.Addr{addr}, l.inside)
+	}
+	if mac, ok := xml.ParseMAC(text); ok {
+		return l.mac(mac)
+	}
+	name := strings.ToLower(text)
+	if l.domain != "" {
+		name = strings.TrimSuffix(name, "."+l.domain)
+	}
+	return l.name(name)
+}
+
+func (l *locator) mac(mac xml.MAC) []netip.Addr {
+	return pick(l.hosts[mac], l.leases[mac], l.near[mac])
+}
+
+func (l *locator) name(name string) []netip.Addr {
+	if static := l.names[name]; len(static) > 0 {
+		var lists [][]netip.Addr
+		for _, h := range static {
+			lists = append(lists, []netip.Addr{h.IP})
+		}
+		lists = append(lists, l.dns[name])
+		for _, h := range static {
+			if mac, ok := xml.ParseMAC(h.MAC); ok {
+				lists = append(lists, l.mac(mac))
+			}
+		}
+		return pick(lists...)
+	}
+	if addrs := l.dns[name]; len(addrs) > 0 {
+		return pick(addrs)
+	}
+	claims := l.claims[name]
+	if len(claims) == 0 {
+		return nil
+	}
+	holder := claims[0]
+	if first, ok := l.before.Names[name]; ok && slices.Contains(claims, first) {
+		holder = first
+	}
+	l.after.Names[name] = holder
+	return l.mac(holder)
+}
+
+// pick returns the first address of each family, IPv4 first.
+func pick(lists ...[]netip.Addr) []netip.Addr {
+	var v4, v6 []netip.Addr
+	for _, list := range lists {
+		for _, a := range list {
+			switch {
+			case a.Is4() && len(v4) == 0:
+				v4 = []netip.Addr{a}
+			case a.Is6() && len(v6) == 0:
+				v6 = []netip.Addr{a}
+			}
+		}
+	}
+	return append(v4, v6...)
+}
+
+func filter(list []netip.Addr, keep func(netip.Addr) bool) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(list), func(a netip.Addr) bool { return !keep(a) })
+}

@@ -1,0 +1,112 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/firewall"
+)
+
+// ruleset is the firewall rules that we have put into the kernel, by bridge. It
+// is what is put back at once when somebody else has removed them: without the
+// turn of a network, which may be held for long.
+type ruleset struct {
+	mu      sync.Mutex // held while rules change: what a stop removes must not be put back
+	rules   map[string]*firewall.Network
+	foreign sync.Mutex // the same for rules in the tables of others
+	accepts map[string]plan.AcceptElsewhere
+}
+
+func newRuleset() *ruleset {
+	return &ruleset{rules: map[string]*firewall.Network{}, accepts: map[string]plan.AcceptElsewhere{}}
+}
+
+// run has the host do one op.
+func (d *Driver) run(ctx context.Context, op plan.Op) error {
+	r := d.ruleset
+	switch o := op.(type) {
+	case plan.AddRules, plan.ReplaceRules, plan.DelRules, plan.DropRules:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		err := d.sys.Run(ctx, op)
+		r.note(op, err)
+		return err
+	case plan.AcceptElsewhere:
+		r.foreign.Lock()
+		defer r.foreign.Unlock()
+		r.accepts[o.Bridge] = o // also where it fails: it is tried again when something changes
+		return d.sys.Run(ctx, op)
+	case plan.UnacceptElsewhere:
+		r.foreign.Lock()
+		defer r.foreign.Unlock()
+		delete(r.accepts, o.Bridge)
+		return d.sys.Run(ctx, op)
+	}
+	return d.sys.Run(ctx, op)
+}
+
+// note keeps account of an op that was done.
+func (r *ruleset) note(op plan.Op, err error) {
+	switch o := op.(type) {
+	case plan.AddRules:
+		if err == nil && o.Rules != nil {
+			r.rules[o.Rules.Bridge] = o.Rules
+		}
+	case plan.ReplaceRules:
+		if err == nil && o.To != nil {
+			r.rules[o.To.Bridge] = o.To
+		}
+	case plan.DelRules:
+		delete(r.rules, o.Bridge) // also where it fails: they are not wanted
+	case plan.DropRules:
+		clear(r.rules)
+	}
+}
+
+// heal puts all rules in again that ours are, in one batch. Where that is refused
+// each network gets its own as far as it can. It returns the bridges that have
+// them.
+func (d *Driver) heal(ctx context.Context) (bridges []string, err error) {
+	r := d.ruleset
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	bridges = slices.Sorted(maps.Keys(r.rules))
+	if len(bridges) == 0 {
+		return nil, nil
+	}
+	all := make([]*firewall.Network, len(bridges))
+	for i, bridge := range bridges {
+		all[i] = r.rules[bridge]
+	}
+	err = d.sys.Run(ctx, plan.RestoreRules{Rules: all})
+	if err == nil || ctx.Err() != nil {
+		return bridges, err
+	}
+	errs := []error{err}
+	var healed []string
+	for i, bridge := range bridges {
+		if err := d.sys.Run(ctx, plan.AddRules{Rules: all[i]}); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		healed = append(healed, bridge)
+	}
+	return healed, errors.Join(errs...)
+}
+
+// accept has what others filter pass our guests' traffic again, as far as the
+// networks want that. It repairs what is missing.
+func (d *Driver) accept(ctx context.Context) error {
+	r := d.ruleset
+	r.foreign.Lock()
+	defer r.foreign.Unlock()
+	var errs []error
+	for _, bridge := range slices.Sorted(maps.Keys(r.accepts)) {
+		errs = append(errs, d.sys.Run(ctx, r.accepts[bridge]))
+	}
+	return errors.Join(errs...)
+}
