@@ -19,8 +19,13 @@ func painterFor(w io.Writer) painter {
 	return painter(err == nil && info.Mode()&os.ModeCharDevice != 0)
 }
 
-func (p painter) red(text string) string  { return p.wrap("31", text) }
-func (p painter) bold(text string) string { return p.wrap("1", text) }
+func (p painter) red(text string) string    { return p.wrap("31", text) }
+func (p painter) green(text string) string  { return p.wrap("32", text) }
+func (p painter) yellow(text string) string { return p.wrap("33", text) }
+func (p painter) bold(text string) string   { return p.wrap("1", text) }
+
+// plain colours nothing.
+func (p painter) plain(text string) string { return text }
 
 func (p painter) wrap(code, text string) string {
 	if !p {

@@ -48,7 +48,7 @@ func (c *client) handle(ctx context.Context, f frame) (answered, last bool) {
 	rq.procedure = p
 	if p.inline && c.srv.cfg.Access == nil {
 		rq.run(ctx)
-		return true, h.Procedure == proto.ConnectClose
+		return true, closes(h)
 	}
 	c.srv.calls.Add(1)
 	c.calls.Add(1)
@@ -57,18 +57,28 @@ func (c *client) handle(ctx context.Context, f frame) (answered, last bool) {
 		defer c.calls.Done()
 		rq.wait(ctx)
 	}()
-	return true, h.Procedure == proto.ConnectClose
+	return true, closes(h)
+}
+
+// closes reports whether a call says goodbye.
+func closes(h wire.Header) bool {
+	return h.Program == proto.Program && h.Procedure == proto.ConnectClose
 }
 
 // lookup finds the procedure of a call, or the reason why there is none.
 func (c *client) lookup(h wire.Header) (*procedure, error) {
-	if h.Program != proto.Program || h.Version != proto.Version {
+	find := lookupProcedure
+	switch {
+	case h.Program == proto.Program && h.Version == proto.Version:
+	case h.Program == proto.ExtensionProgram && h.Version == proto.ExtensionVersion:
+		find = lookupExtension
+	default:
 		return nil, fail(codeRPC, domainRPC, "Cannot find program %d version %d", int32(h.Program), int32(h.Version))
 	}
 	if h.Status != wire.StatusOK {
 		return nil, fail(codeRPC, domainRPC, "Unexpected message status %d", h.Status)
 	}
-	p, ok := lookupProcedure(h.Procedure)
+	p, ok := find(h.Procedure)
 	if !ok {
 		return nil, fail(codeRPC, domainRPC, "unknown procedure: %d", h.Procedure)
 	}
@@ -129,7 +139,7 @@ func (rq *call) reply(result wire.Message, err error) {
 		return
 	}
 	rq.client.send(b, rq.done)
-	if rq.header.Procedure == proto.ConnectClose && rq.procedure != nil {
+	if closes(rq.header) && rq.procedure != nil {
 		rq.client.out.finish()
 	}
 }

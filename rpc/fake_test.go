@@ -24,6 +24,9 @@ type fake struct {
 	before func(op string)      // runs in front of each call, without the lock
 	tell   func(e driver.Event) // receives events
 	leases []driver.Lease
+
+	forwards   []driver.ForwardState
+	extensions xml.Extensions
 }
 
 type fakeNet struct {
@@ -274,6 +277,27 @@ func (f *fake) Leases(_ context.Context, net driver.Ref, mac string) ([]driver.L
 		return nil, err
 	}
 	return f.leases, nil
+}
+
+func (f *fake) Forwards(_ context.Context, net driver.Ref) ([]driver.ForwardState, error) {
+	defer f.enter("Forwards")()
+	if _, err := f.find(net); err != nil {
+		return nil, err
+	}
+	return f.forwards, nil
+}
+
+func (f *fake) EditExtensions(_ context.Context, net driver.Ref, affect driver.Affect, edit func(*xml.Extensions) error) error {
+	defer f.enter(fmt.Sprintf("EditExtensions %d", affect))()
+	if _, err := f.find(net); err != nil {
+		return err
+	}
+	e := f.extensions.Clone()
+	if err := edit(e); err != nil {
+		return err
+	}
+	f.extensions = *e
+	return nil
 }
 
 func (f *fake) Ports(_ context.Context, net driver.Ref) ([]driver.PortRef, error) {

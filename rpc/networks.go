@@ -30,6 +30,9 @@ type Networks interface {
 	Metadata(ctx context.Context, net driver.Ref, req driver.MetadataRequest) (string, error)
 	Leases(ctx context.Context, net driver.Ref, mac string) ([]driver.Lease, error)
 
+	Forwards(ctx context.Context, net driver.Ref) ([]driver.ForwardState, error)
+	EditExtensions(ctx context.Context, net driver.Ref, affect driver.Affect, edit func(*xml.Extensions) error) error
+
 	Ports(ctx context.Context, net driver.Ref) ([]driver.PortRef, error)
 	LookupPort(ctx context.Context, net driver.Ref, uuid xml.UUID) (driver.PortRef, error)
 	CreatePort(ctx context.Context, net driver.Ref, doc string, reclaim, validate bool) (driver.PortRef, error)

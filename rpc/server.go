@@ -55,7 +55,9 @@ type Server struct {
 	cfg    Config
 	log    *slog.Logger
 	events hub
-	idle   chan struct{}
+
+	healings healings
+	idle     chan struct{}
 
 	workers     chan struct{} // a token for each call that runs
 	prioWorkers chan struct{}
@@ -95,7 +97,13 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) Idle() <-chan struct{} { return s.idle }
 
 // Publish tells the clients that listen about a change. It never blocks.
-func (s *Server) Publish(e driver.Event) { s.events.publish(e) }
+func (s *Server) Publish(e driver.Event) {
+	if e.Kind == driver.EventHealed {
+		s.healings.note(e)
+		return
+	}
+	s.events.publish(e)
+}
 
 // Serve accepts and answers clients until ctx ends; then it takes no more
 // calls, waits for those that run, sends their replies and closes every

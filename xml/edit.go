@@ -85,3 +85,22 @@ func (e *Extensions) RemovePublic(public netip.Addr) (PublicAddress, error) {
 	e.Publics = slices.Delete(e.Publics, i, i+1)
 	return a, nil
 }
+
+// CutForward removes the forward that is equal to f.
+func (e *Extensions) CutForward(f *PortForward) error {
+	at := e.IndexForward(f)
+	if at < 0 {
+		return inapt("there is no forward %s", f)
+	}
+	_, err := e.RemoveForward(at)
+	return err
+}
+
+// CutPublic removes the public address that is equal to a.
+func (e *Extensions) CutPublic(a *PublicAddress) error {
+	if i := e.IndexPublic(a.Public); i < 0 || e.Publics[i] != *a {
+		return inapt("there is no public address %s", a)
+	}
+	_, err := e.RemovePublic(a.Public)
+	return err
+}

@@ -239,6 +239,18 @@ func (e *Extensions) String() string {
 	return string(p.b)
 }
 
+// Bare returns the element without its namespace, as libvirt's
+// virNetworkSetMetadata wants it, which puts it into one again.
+func (e *Extensions) Bare() (string, error) {
+	el, err := parseAny([]byte(e.String()))
+	if err != nil {
+		return "", err
+	}
+	el.strip(Namespace)
+	el.decls = nil
+	return string(el.dump(nil, 0, true)), nil
+}
+
 func (f *Firewall) format(p *printer) {
 	if *f == (Firewall{}) {
 		return

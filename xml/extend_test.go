@@ -123,6 +123,24 @@ func TestExtensionsWithoutNamespace(t *testing.T) {
 	}
 }
 
+// TestBare: what is set as metadata comes back as it was.
+func TestBare(t *testing.T) {
+	t.Parallel()
+	want := mustExtend(t, everything)
+	text, err := want.Bare()
+	if err != nil || strings.Contains(text, "virbr:") {
+		t.Fatalf("%q, %v", text, err)
+	}
+	n := mustParse(t, inside("<forward mode='open'/>"))
+	if err := n.SetMetadata(Namespace, "virbr", text); err != nil {
+		t.Fatal(err)
+	}
+	got, err := n.Extensions()
+	if diff := cmp.Diff(want, got, cmpAddr); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
 func TestExtensionsAbsent(t *testing.T) {
 	t.Parallel()
 	for _, doc := range []string{"", "<metadata><a:b xmlns:a='u'/></metadata>", "<metadata>" + own("") + "</metadata>", "<metadata>" + own("<virbr:firewall/>") + "</metadata>"} {

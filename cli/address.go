@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"github.com/virbr/virbr/rpc/client"
+	"github.com/virbr/virbr/xml"
+)
+
+func newAddress(io IO) *cobra.Command {
+	f := &daemonFlags{}
+	cmd := &cobra.Command{
+		Use:   "address COMMAND",
+		Short: "Give guests public addresses of their own",
+		Long: `Give a guest a public address of its own (one-to-one NAT): all that is sent to the
+address reaches the guest, and all that the guest sends comes from it.`,
+		Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	f.add(cmd)
+	cmd.AddCommand(newAddressAdd(io, f), newAddressList(io, f), newAddressRemove(io, f))
+	return cmd
+}
+
+func newAddressAdd(io IO, f *daemonFlags) *cobra.Command {
+	var stateless bool
+	cmd := &cobra.Command{
+		Use:   "add NETWORK ADDRESS GUEST",
+		Short: "Give a guest a public address",
+		Long: `Give GUEST the public IPv4 or IPv6 address ADDRESS. GUEST is the name that it has in
+DHCP, its MAC address or an IP address. Where the address belongs to a link of the
+host, the host answers for it there.
+
+With --stateless no connection is tracked: a flood of them costs no memory, but
+rules that look at connections see none.`,
+		Example: "  virbr address add default 203.0.113.7 web1\n  virbr address add default 2001:db8::7 52:54:00:12:34:56 --stateless",
+		Args:    exactly("NETWORK", "ADDRESS", "GUEST"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			public, err := parseAddress(args[1])
+			if err != nil {
+				return err
+			}
+			a := &xml.PublicAddress{Public: public, Guest: args[2], Stateless: stateless}
+			if err := a.Validate(); err != nil {
+				return usageError{err}
+			}
+			return f.on(cmd.Context(), false, func(c *client.Conn) error {
+				return editAddress(cmd.Context(), io, c, f, args[0], client.Change{Public: a})
+			})
+		},
+		ValidArgsFunction: f.completeAdd,
+	}
+	cmd.Flags().BoolVar(&stateless, "stateless", false, "track no connections")
+	f.addAffect(cmd)
+	return cmd
+}
+
+func newAddressRemove(io IO, f *daemonFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "remove NETWORK ADDRESS",
+		Short:   "Take a public address from a guest and end its connections",
+		Example: "  virbr address remove default 203.0.113.7",
+		Args:    exactly("NETWORK", "ADDRESS"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			public, err := parseAddress(args[1])
+			if err != nil {
+				return err
+			}
+			return f.on(cmd.Context(), false, func(c *client.Conn) error {
+				return removeAddress(cmd.Context(), io, c, f, args[0], public)
+			})
+		},
+		ValidArgsFunction: f.completeAddress,
+	}
+	f.addAffect(cmd)
+	return cmd
+}
+
+func parseAddress(text string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return a, usageError{fmt.Errorf("%q is not an IPv4 or IPv6 address", text)}
+	}
+	return a, nil
+}
+
+func editAddress(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network string, ch client.Change) error {
+	n, err := c.Lookup(ctx, network)
+	if err != nil {
+		return err
+	}
+	how, err := c.Edit(ctx, n, f.affect(n), ch, &f.source)
+	if err != nil {
+		return err
+	}
+	return write(io.Out, fmt.Sprintf("network %s: %s is the address of %s\n", n.Name, ch.Public.Public, ch.Public.Guest)+f.explain(n, how))
+}
+
+func removeAddress(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network string, public netip.Addr) error {
+	n, err := c.Lookup(ctx, network)
+	if err != nil {
+		return err
+	}
+	// It may be in one definition only, and for another guest in each.
+	var found *xml.PublicAddress
+	var affect client.Affect
+	for _, one := range []client.Affect{client.AffectLive, client.AffectConfig} {
+		if f.affect(n)&one == 0 {
+			continue
+		}
+		e, err := c.Extensions(ctx, n, one == client.AffectLive, &f.source)
+		if err != nil {
+			return err
+		}
+		i := e.IndexPublic(public)
+		if i >= 0 && (found == nil || *found == e.Publics[i]) {
+			found = &e.Publics[i]
+			affect |= one
+		}
+	}
+	if found == nil {
+		return fmt.Errorf("network %s has no public address %s", n.Name, public)
+	}
+	how, err := c.Edit(ctx, n, affect, client.Change{Public: found, Remove: true}, &f.source)
+	if err != nil {
+		return err
+	}
+	return write(io.Out, fmt.Sprintf("removed from network %s: %s\n", n.Name, found)+f.explain(n, how))
+}
+
+func newAddressList(io IO, f *daemonFlags) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "list [NETWORK]",
+		Short:   "List the public addresses of guests",
+		Example: "  virbr address list\n  virbr address list default --json",
+		Args:    atMost("NETWORK"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.reading(cmd.Context(), func(c *client.Conn) error {
+				return listAddresses(cmd.Context(), io, c, f, first(args), asJSON)
+			})
+		},
+		ValidArgsFunction: f.completeOne,
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print an array of objects instead")
+	return cmd
+}
+
+// addressJSON is one public address as --json prints it.
+type addressJSON struct {
+	Network   string       `json:"network"`
+	Public    netip.Addr   `json:"public"`
+	Guest     string       `json:"guest"`
+	Mode      string       `json:"mode"`
+	State     string       `json:"state"`
+	Addresses []netip.Addr `json:"addresses"`
+}
+
+func listAddresses(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network string, asJSON bool) error {
+	nets, err := networks(ctx, c, network)
+	if err != nil {
+		return err
+	}
+	objects := []addressJSON{}
+	t := newTable(io, "NETWORK", "ADDRESS", "MODE", "GUEST", "STATE")
+	for _, n := range nets {
+		list, err := publics(ctx, c, f, n)
+		if err != nil {
+			return err
+		}
+		for _, a := range list {
+			objects = append(objects, a.object(n))
+			t.row(paintOf(&a.Forward), n.Name, a.public.Public.String(), mode(a.public), a.public.Guest, state(&a.Forward))
+		}
+	}
+	if asJSON {
+		return writeJSON(io, objects)
+	}
+	return t.print("There are no public addresses.")
+}
+
+// public is one public address, with the state that a forward of its family to
+// its guest would have.
+type public struct {
+	client.Forward
+	public *xml.PublicAddress
+}
+
+// publics returns those of a network. What they come to is worked out from the
+// leases.
+func publics(ctx context.Context, c *client.Conn, f *daemonFlags, n client.Network) ([]public, error) {
+	e, err := c.Extensions(ctx, n, n.Active, &f.source)
+	if err != nil || len(e.Publics) == 0 {
+		return nil, err
+	}
+	var leases []client.Lease
+	if n.Active {
+		if leases, err = c.Leases(ctx, n); err != nil {
+			return nil, err
+		}
+	}
+	var list []public
+	for i := range e.Publics {
+		a := public{public: &e.Publics[i]}
+		a.Guest, a.Family = a.public.Guest, xml.FamilyIPv4
+		if a.public.Public.Is6() {
+			a.Family = xml.FamilyIPv6
+		}
+		for _, addr := range client.Locate(a.Guest, leases) {
+			if addr.Is6() == a.public.Public.Is6() {
+				a.Addresses = append(a.Addresses, addr)
+			}
+		}
+		switch {
+		case !n.Active:
+		case len(a.Addresses) == 0:
+			a.Phase = client.Waiting
+		default:
+			a.Phase = client.Active
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
+
+func (a *public) object(n client.Network) addressJSON {
+	o := addressJSON{
+		Network: n.Name, Public: a.public.Public, Guest: a.public.Guest, Mode: mode(a.public),
+		State: states[a.Phase], Addresses: a.Addresses,
+	}
+	if o.Addresses == nil {
+		o.Addresses = []netip.Addr{}
+	}
+	return o
+}
+
+func mode(a *xml.PublicAddress) string {
+	if a.Stateless {
+		return "stateless"
+	}
+	return "stateful"
+}
+
+// completeAddress completes NETWORK and ADDRESS.
+func (f *daemonFlags) completeAddress(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) != 1 {
+		return f.completeOne(cmd, args, "")
+	}
+	var list []string
+	_ = f.reading(cmd.Context(), func(c *client.Conn) error { // a shell shows no errors
+		n, err := c.Lookup(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		all, err := publics(cmd.Context(), c, f, n)
+		for _, a := range all {
+			list = append(list, a.public.Public.String()+"\t"+a.public.Guest)
+		}
+		return err
+	})
+	return list, cobra.ShellCompDirectiveNoFileComp
+}

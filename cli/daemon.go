@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/virbr/virbr/rpc/client"
+)
+
+// daemonFlags are those of commands that talk to a daemon.
+type daemonFlags struct {
+	socket string
+	source client.Source
+
+	live, config bool
+}
+
+// add adds the flags that say where the daemon is.
+func (f *daemonFlags) add(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVar(&f.socket, "socket", "", "`path` of the daemon's socket, instead of virbrd's, virtnetworkd's or libvirtd's in /run/libvirt")
+	cmd.PersistentFlags().StringVar(&f.source.Dir, "networks-dir", client.ConfigDir, "`directory` with the extensions of networks whose libvirt keeps no metadata")
+}
+
+// addAffect adds the flags that say which definition is changed.
+func (f *daemonFlags) addAffect(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.live, "live", false, "change the running network only: gone when it stops")
+	cmd.Flags().BoolVar(&f.config, "config", false, "change the persistent definition only: in force when the network starts next")
+}
+
+// on runs a command about networks on a connection.
+func (f *daemonFlags) on(ctx context.Context, readOnly bool, do func(*client.Conn) error) error {
+	c, err := client.Dial(ctx, client.Config{Socket: f.socket, ReadOnly: readOnly})
+	if err != nil {
+		return err
+	}
+	err = do(c)
+	if closed := c.Close(); err == nil && closed != nil {
+		return fmt.Errorf("closing the connection: %w", closed)
+	}
+	return err
+}
+
+// dial connects for reading. Where there is no read-only socket, or a person
+// named one, the other is as good.
+func (f *daemonFlags) reading(ctx context.Context, do func(*client.Conn) error) error {
+	err := f.on(ctx, true, do)
+	if errors.Is(err, client.ErrNoDaemon) && f.socket == "" {
+		return f.on(ctx, false, do)
+	}
+	return err
+}
+
+// affect returns which definitions of a network a command changes: those that it
+// has, unless the command line says which.
+func (f *daemonFlags) affect(n client.Network) client.Affect {
+	var affect client.Affect
+	if f.live || n.Active && !f.config {
+		affect |= client.AffectLive
+	}
+	if f.config || n.Persistent && !f.live {
+		affect |= client.AffectConfig
+	}
+	return affect
+}
+
+// networks returns the one of that name, or all.
+func networks(ctx context.Context, c *client.Conn, name string) ([]client.Network, error) {
+	if name == "" {
+		return c.Networks(ctx)
+	}
+	n, err := c.Lookup(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return []client.Network{n}, nil
+}
+
+// explain tells how a change was made where it was not virbrd that made it.
+func (f *daemonFlags) explain(n client.Network, how client.Outcome) string {
+	const apply = "The hook of virbrd puts it in force: within a moment where its agent runs, else with\n" +
+		"\"virbrd hook --apply\". See virbrd(8).\n"
+	switch how {
+	case client.ByMetadata:
+		return "It stands in the metadata that libvirt keeps of network " + n.Name + ".\n" + apply
+	case client.ByFile:
+		return "This libvirt keeps no metadata of networks, so it stands in " + f.source.Path(n.Name) + ".\n" + apply
+	case client.ByDaemon:
+	}
+	return ""
+}
+
+// completeNetworks completes names of networks.
+func (f *daemonFlags) completeNetworks(cmd *cobra.Command) []string {
+	var names []string
+	_ = f.reading(cmd.Context(), func(c *client.Conn) error { // a shell shows no errors
+		list, err := c.Networks(cmd.Context())
+		for _, n := range list {
+			names = append(names, n.Name)
+		}
+		return err
+	})
+	return names
+}
+
+// completeGuests completes the names of guests that have a lease.
+func (f *daemonFlags) completeGuests(cmd *cobra.Command, network string) []string {
+	var names []string
+	_ = f.reading(cmd.Context(), func(c *client.Conn) error { // a shell shows no errors
+		n, err := c.Lookup(cmd.Context(), network)
+		if err != nil {
+			return err
+		}
+		leases, err := c.Leases(cmd.Context(), n)
+		for _, l := range leases {
+			if l.Name != "" {
+				names = append(names, l.Name+"\t"+l.Address)
+			}
+		}
+		return err
+	})
+	return names
+}

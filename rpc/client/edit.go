@@ -1,0 +1,135 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/virbr/virbr/rpc/proto"
+	"github.com/virbr/virbr/xml"
+)
+
+// Change is one change of a network's extensions: exactly one of Forward and
+// Public is set.
+type Change struct {
+	Forward *xml.PortForward
+	At      int // where a forward is added; see [xml.Extensions.AddForward]
+	Public  *xml.PublicAddress
+	Remove  bool // what is equal; otherwise it is added
+}
+
+// Outcome says how a change was made.
+type Outcome uint8
+
+// The outcomes.
+const (
+	ByDaemon   Outcome = iota // virbrd made it, and it is in force
+	ByMetadata                // it stands in the metadata that a libvirt daemon keeps
+	ByFile                    // it stands in a file, for a libvirt daemon that keeps none
+)
+
+// apply makes the change in extensions that we write ourselves.
+func (ch *Change) apply(e *xml.Extensions) error {
+	switch {
+	case ch.Forward != nil && ch.Remove:
+		return e.CutForward(ch.Forward)
+	case ch.Forward != nil:
+		return e.AddForward(*ch.Forward, ch.At)
+	case ch.Remove:
+		return e.CutPublic(ch.Public)
+	}
+	return e.AddPublic(*ch.Public)
+}
+
+// procedure returns how virbrd is asked for the change.
+func (ch *Change) procedure() (number int32, document string) {
+	switch {
+	case ch.Forward != nil && ch.Remove:
+		return proto.ForwardRemove, ch.Forward.XML()
+	case ch.Forward != nil:
+		return proto.ForwardAdd, ch.Forward.XML()
+	case ch.Remove:
+		return proto.AddressRemove, ch.Public.XML()
+	}
+	return proto.AddressAdd, ch.Public.XML()
+}
+
+// Edit changes a network's extensions in the definitions that affect names. virbrd
+// does it at once and as a whole. With libvirt's own daemons the metadata is read,
+// changed and set, or the file of src, which has no running and persistent form.
+func (c *Conn) Edit(ctx context.Context, n Network, affect Affect, ch Change, src *Source) (Outcome, error) {
+	number, document := ch.procedure()
+	err := c.extension(ctx, number, proto.EditArgs{Network: n.ref, XML: document, Index: int32(ch.At), Flags: uint32(affect)}, &proto.Void{})
+	if !unknown(err) {
+		return ByDaemon, err
+	}
+	kept, err := c.editMetadata(ctx, n, affect, ch, src)
+	if err != nil || kept {
+		return ByMetadata, err
+	}
+	if n.Active && affect != AffectLive|AffectConfig {
+		return ByFile, fmt.Errorf("the extensions of network %q stand in %q, for its running and its persistent form alike: change both", n.Name, src.Path(n.Name))
+	}
+	check, err := c.checker(ctx, n, !n.Persistent)
+	if err != nil {
+		return ByFile, err
+	}
+	return ByFile, src.edit(n.Name, func(e *xml.Extensions) error {
+		if err := ch.apply(e); err != nil {
+			return err
+		}
+		return check(e)
+	})
+}
+
+// editMetadata changes what libvirt keeps. It is false if it keeps none, or if
+// the network's extensions stand in our file.
+func (c *Conn) editMetadata(ctx context.Context, n Network, affect Affect, ch Change, src *Source) (bool, error) {
+	// All is worked out before anything is set: a refusal changes nothing.
+	type edited struct {
+		affect Affect
+		e      *xml.Extensions
+	}
+	var todo []edited
+	for _, one := range []Affect{AffectConfig, AffectLive} {
+		if affect&one == 0 {
+			continue
+		}
+		e, known, err := c.metadata(ctx, n, one)
+		if err != nil || !known {
+			return known, err
+		}
+		if e.IsZero() {
+			inFile, err := src.read(n.Name)
+			if err != nil || !inFile.IsZero() {
+				return false, err
+			}
+		}
+		check, err := c.checker(ctx, n, one == AffectLive)
+		if err != nil {
+			return true, err
+		}
+		if err := ch.apply(e); err != nil {
+			return true, err
+		}
+		if err := check(e); err != nil {
+			return true, err
+		}
+		todo = append(todo, edited{one, e})
+	}
+	for _, t := range todo {
+		if err := c.setMetadata(ctx, n, t.affect, t.e); err != nil {
+			return true, fmt.Errorf("setting the metadata of network %q: %w", n.Name, err)
+		}
+	}
+	return true, nil
+}
+
+// checker returns what refuses extensions that make no sense in a definition of
+// the network.
+func (c *Conn) checker(ctx context.Context, n Network, live bool) (func(*xml.Extensions) error, error) {
+	def, err := c.Definition(ctx, n, live)
+	if err != nil {
+		return nil, err
+	}
+	return def.SetExtensions, nil
+}

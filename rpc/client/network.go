@@ -1,0 +1,174 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/virbr/virbr/rpc/proto"
+	"github.com/virbr/virbr/xml"
+)
+
+// Affect says which definitions a change is for: libvirt's
+// VIR_NETWORK_UPDATE_AFFECT_* bits.
+type Affect uint32
+
+// The bits of an Affect.
+const (
+	AffectLive Affect = 1 << iota
+	AffectConfig
+)
+
+// metadataElement is libvirt's VIR_NETWORK_METADATA_ELEMENT.
+const metadataElement = 2
+
+// inactive is libvirt's VIR_NETWORK_XML_INACTIVE.
+const inactive = 1
+
+// Network is one network of the daemon.
+type Network struct {
+	Name       string
+	Active     bool
+	Persistent bool
+
+	ref proto.Network
+}
+
+// Networks returns all networks.
+func (c *Conn) Networks(ctx context.Context) ([]Network, error) {
+	var list proto.Networks
+	if err := c.call(ctx, proto.ConnectListAllNetworks, proto.ListArgs{Need: 1}, &list); err != nil {
+		return nil, fmt.Errorf("listing networks: %w", err)
+	}
+	nets := make([]Network, 0, len(list.Networks))
+	for _, ref := range list.Networks {
+		n, err := c.state(ctx, ref)
+		if IsNoNetwork(err) {
+			continue // gone meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		nets = append(nets, n)
+	}
+	return nets, nil
+}
+
+// Lookup returns a network by its name; see [IsNoNetwork].
+func (c *Conn) Lookup(ctx context.Context, name string) (Network, error) {
+	var ref proto.Network
+	if err := c.call(ctx, proto.NetworkLookupByName, proto.String{Value: name}, &ref); err != nil {
+		return Network{}, err
+	}
+	return c.state(ctx, ref)
+}
+
+func (c *Conn) state(ctx context.Context, ref proto.Network) (Network, error) {
+	n := Network{Name: ref.Name, ref: ref}
+	for _, q := range []struct {
+		procedure int32
+		into      *bool
+	}{{proto.NetworkIsActive, &n.Active}, {proto.NetworkIsPersistent, &n.Persistent}} {
+		var yes proto.Int
+		if err := c.call(ctx, q.procedure, ref, &yes); err != nil {
+			return n, err
+		}
+		*q.into = yes.Value != 0
+	}
+	return n, nil
+}
+
+// Definition returns the definition that is persistent, or the running one.
+func (c *Conn) Definition(ctx context.Context, n Network, live bool) (*xml.Network, error) {
+	args := proto.NetworkFlags{Network: n.ref}
+	if !live {
+		args.Flags = inactive
+	}
+	var doc proto.String
+	if err := c.call(ctx, proto.NetworkGetXMLDesc, args, &doc); err != nil {
+		return nil, err
+	}
+	def, err := xml.ParseNetwork([]byte(doc.Value))
+	if err != nil {
+		return nil, fmt.Errorf("reading the definition of network %q: %w", n.Name, err)
+	}
+	return def, nil
+}
+
+// Lease is one DHCP lease of a network.
+type Lease struct{ Name, MAC, Address string }
+
+// Leases returns the leases of a network that runs.
+func (c *Conn) Leases(ctx context.Context, n Network) ([]Lease, error) {
+	var list proto.Leases
+	if err := c.call(ctx, proto.NetworkGetDHCPLeases, proto.LeasesArgs{Network: n.ref, Need: 1}, &list); err != nil {
+		return nil, err
+	}
+	found := make([]Lease, 0, len(list.Leases))
+	for _, l := range list.Leases {
+		found = append(found, Lease{Name: deref(l.Hostname), MAC: deref(l.MAC), Address: l.Address})
+	}
+	return found, nil
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// metadata returns the extensions in a definition. known is false if the daemon
+// keeps no metadata of networks, as libvirt before 9.7.
+func (c *Conn) metadata(ctx context.Context, n Network, affect Affect) (e *xml.Extensions, known bool, err error) {
+	space := xml.Namespace
+	var text proto.String
+	err = c.call(ctx, proto.NetworkGetMetadata, proto.MetadataArgs{Network: n.ref, Type: metadataElement, URI: &space, Flags: uint32(affect)}, &text)
+	switch {
+	case unknown(err):
+		return nil, false, nil
+	case hasCode(err, codeNoMetadata):
+		return &xml.Extensions{}, true, nil
+	case err != nil:
+		return nil, true, err
+	}
+	e, err = xml.ParseExtensions([]byte(text.Value))
+	if err != nil {
+		err = fmt.Errorf("reading the extensions of network %q: %w", n.Name, err)
+	}
+	return e, true, err
+}
+
+// setMetadata replaces the extensions in a definition.
+func (c *Conn) setMetadata(ctx context.Context, n Network, affect Affect, e *xml.Extensions) error {
+	space, key := xml.Namespace, "virbr"
+	args := proto.SetMetadataArgs{Network: n.ref, Type: metadataElement, Key: &key, URI: &space, Flags: uint32(affect)}
+	if !e.IsZero() {
+		text, err := e.Bare()
+		if err != nil {
+			return err
+		}
+		args.Metadata = &text
+	}
+	return c.call(ctx, proto.NetworkSetMetadata, args, &proto.Void{})
+}
+
+// HasExtensions reports whether the daemon has the extension program: whether it
+// is virbrd.
+func (c *Conn) HasExtensions(ctx context.Context) (bool, error) {
+	c.mu.Lock()
+	extra := c.extra
+	c.mu.Unlock()
+	if extra != nil {
+		return *extra, nil
+	}
+	err := c.extension(ctx, proto.HealingList, nil, &proto.Healings{})
+	if _, refused := errors.AsType[*Error](err); err != nil && !refused {
+		return false, err
+	}
+	has := !unknown(err)
+	c.mu.Lock()
+	c.extra = &has
+	c.mu.Unlock()
+	return has, nil
+}

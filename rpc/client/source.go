@@ -1,0 +1,104 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/virbr/virbr/xml"
+)
+
+// ConfigDir is where virbrd's hook finds the extensions of networks whose daemon
+// keeps no metadata.
+const ConfigDir = "/etc/virbr/networks"
+
+// maxFile bounds the file that is read, in bytes: xml reads no more.
+const maxFile = 4 << 20
+
+// Source is a directory with one file for each network, NAME.xml.
+type Source struct {
+	Dir string // "": ConfigDir
+}
+
+// Path returns the file of a network.
+func (s *Source) Path(network string) string {
+	dir := s.Dir
+	if dir == "" {
+		dir = ConfigDir
+	}
+	return filepath.Join(dir, network+".xml")
+}
+
+// read returns the extensions of a network; a file that is missing has none.
+func (s *Source) read(network string) (*xml.Extensions, error) {
+	f, err := os.Open(s.Path(network))
+	if errors.Is(err, fs.ErrNotExist) {
+		return &xml.Extensions{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the extensions of network %q: %w", network, err)
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the extensions of network %q: %w", network, err)
+	}
+	e, err := xml.ParseExtensions(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading %q: %w", s.Path(network), err)
+	}
+	return e, nil
+}
+
+// edit changes the file of a network: all of it, or nothing. Edits exclude each
+// other. Comments in the file do not survive.
+func (s *Source) edit(network string, change func(*xml.Extensions) error) (err error) {
+	path := s.Path(network)
+	if filepath.Base(path) != network+".xml" {
+		return fmt.Errorf("network %q: a name with a slash has no file", network)
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("making %q: %w", dir, err)
+	}
+	lock, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("opening %q: %w", dir, err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("locking %q: %w", dir, err)
+	}
+	e, err := s.read(network)
+	if err != nil {
+		return err
+	}
+	if err := change(e); err != nil {
+		return err
+	}
+	if err := replace(path, e.String()); err != nil {
+		return fmt.Errorf("writing %q: %w", path, err)
+	}
+	return lock.Sync()
+}
+
+// replace writes a file anew, so that readers see the old text or the new one.
+func replace(path, text string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,19 @@
+package rpc
+
+import "github.com/virbr/virbr/rpc/proto"
+
+// extensions are the procedures of the extension program. They are behind the
+// same authentication, sockets and access checks as libvirt's.
+var extensions = map[int32]procedure{
+	proto.ForwardList:   {serve: bind((*Server).forwards), stage: stageNetwork},
+	proto.ForwardAdd:    {serve: bind((*Server).addForward), stage: stageNetwork, forbid: "virbrForwardAdd", slow: true},
+	proto.ForwardRemove: {serve: bind((*Server).removeForward), stage: stageNetwork, forbid: "virbrForwardRemove", slow: true},
+	proto.AddressAdd:    {serve: bind((*Server).addAddress), stage: stageNetwork, forbid: "virbrAddressAdd", slow: true},
+	proto.AddressRemove: {serve: bind((*Server).removeAddress), stage: stageNetwork, forbid: "virbrAddressRemove", slow: true},
+	proto.HealingList:   {serve: bind((*Server).healed), stage: stageNetwork},
+}
+
+func lookupExtension(number int32) (procedure, bool) {
+	p, ok := extensions[number]
+	return p, ok
+}

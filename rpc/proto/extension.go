@@ -1,0 +1,153 @@
+package proto
+
+import "github.com/virbr/virbr/rpc/wire"
+
+// The program of what libvirt's protocol has no procedure for. Its number is
+// "virb", as keepalive's is "keep". A daemon that does not have it answers
+// "Cannot find program".
+const (
+	ExtensionProgram = 0x76697262
+	ExtensionVersion = 1
+)
+
+// The procedures of the extension program. What is below 100 concerns
+// networks.
+const (
+	ForwardList   = 1
+	ForwardAdd    = 2
+	ForwardRemove = 3
+	AddressAdd    = 4
+	AddressRemove = 5
+	HealingList   = 6
+)
+
+// Limits on arrays of the extension program.
+const (
+	MaxForwards         = 20_000
+	MaxForwardAddresses = 16 // of one forward
+	MaxHealings         = 256
+)
+
+// The phases of a Forward.
+const (
+	PhaseInactive = 0 // the network does not run
+	PhaseWaiting  = 1 // for the guest, or for what is listened at, to have an address
+	PhaseActive   = 2
+)
+
+// Smallest encodings, in bytes.
+const (
+	minForward = 12
+	minHealing = minNetwork + 12
+)
+
+// Forward is one port forward and what it comes to.
+type Forward struct {
+	XML       string // <virbr:portForward>
+	Phase     int32
+	Addresses []string // of the guest
+}
+
+// Encode appends v.
+func (v Forward) Encode(e *wire.Encoder) {
+	e.String(v.XML)
+	e.Int32(v.Phase)
+	e.Length(len(v.Addresses), MaxForwardAddresses)
+	for _, a := range v.Addresses {
+		e.String(a)
+	}
+}
+
+// Decode reads v.
+func (v *Forward) Decode(d *wire.Decoder) {
+	v.XML = d.String()
+	v.Phase = d.Int32()
+	n := d.Length(MaxForwardAddresses, 4)
+	v.Addresses = make([]string, 0, n)
+	for range n {
+		v.Addresses = append(v.Addresses, d.String())
+	}
+}
+
+// Forwards is the result of ForwardList, whose argument is a Network.
+type Forwards struct{ Forwards []Forward }
+
+// Encode appends v.
+func (v Forwards) Encode(e *wire.Encoder) {
+	e.Length(len(v.Forwards), MaxForwards)
+	for i := range v.Forwards {
+		v.Forwards[i].Encode(e)
+	}
+}
+
+// Decode reads v.
+func (v *Forwards) Decode(d *wire.Decoder) {
+	v.Forwards = make([]Forward, d.Length(MaxForwards, minForward))
+	for i := range v.Forwards {
+		v.Forwards[i].Decode(d)
+	}
+}
+
+// EditArgs are the arguments of procedures that add to a list or remove from it.
+type EditArgs struct {
+	Network Network
+	XML     string // <virbr:portForward> or <virbr:address>; what is equal to it is removed
+	Index   int32  // ForwardAdd: before this one, from 0; -1: behind all
+	Flags   uint32 // as those of NetworkUpdate
+}
+
+// Encode appends v.
+func (v EditArgs) Encode(e *wire.Encoder) {
+	v.Network.Encode(e)
+	e.String(v.XML)
+	e.Int32(v.Index)
+	e.Uint32(v.Flags)
+}
+
+// Decode reads v.
+func (v *EditArgs) Decode(d *wire.Decoder) {
+	v.Network.Decode(d)
+	v.XML = d.String()
+	v.Index = d.Int32()
+	v.Flags = d.Uint32()
+}
+
+// Healing says that rules of a network were put back.
+type Healing struct {
+	Network Network
+	Time    int64  // nanoseconds since the epoch
+	By      string // who had removed them; "": not known
+}
+
+// Encode appends v.
+func (v Healing) Encode(e *wire.Encoder) {
+	v.Network.Encode(e)
+	e.Int64(v.Time)
+	e.String(v.By)
+}
+
+// Decode reads v.
+func (v *Healing) Decode(d *wire.Decoder) {
+	v.Network.Decode(d)
+	v.Time = d.Int64()
+	v.By = d.String()
+}
+
+// Healings is the result of HealingList, the oldest first.
+type Healings struct{ Healings []Healing }
+
+// Encode appends v.
+func (v Healings) Encode(e *wire.Encoder) {
+	e.Length(len(v.Healings), MaxHealings)
+	for i := range v.Healings {
+		v.Healings[i].Encode(e)
+	}
+}
+
+// Decode reads v.
+func (v *Healings) Decode(d *wire.Decoder) {
+	v.Healings = make([]Healing, d.Length(MaxHealings, minHealing))
+	for i := range v.Healings {
+		v.Healings[i].Decode(d)
+	}
+}
