@@ -69,6 +69,7 @@ type Driver struct {
 	hooks  *hooks.Runner
 	lock   *PIDLock // set by Load
 	random sync.Mutex
+	starts durations
 
 	ruleset *ruleset
 	claims  *claims

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/hooks"
@@ -39,7 +40,9 @@ func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next
 	next.live, next.status = def, newStatus()
 	d.warn("removing ports of an earlier run", n.ref, d.dirs.clearPorts(n.ref.Name))
 	undo := d.newRecord(n)
+	began := time.Now()
 	err := d.attempt(ctx, n, next, undo)
+	d.starts.observe(time.Since(began), err)
 	if err == nil {
 		d.log.Info("network started", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", next.live.Bridge.Name)
 		return nil

@@ -17,7 +17,9 @@ type NetworkStats struct {
 
 	Ports    int    // of the running network
 	Leases   int    // DHCP leases that have not ended
-	Pool     uint64 // addresses that DHCP can lease in ranges; at most 2^64-1
+	Leases6  int    // of these: of IPv6 addresses
+	Pool     uint64 // IPv4 addresses that DHCP can lease in ranges
+	Pool6    uint64 // IPv6 addresses that DHCP can lease in ranges; at most 2^64-1
 	Forwards int    // port forwards, exceptions included
 	Waiting  int    // of these: those whose guest's address is not known
 

@@ -96,6 +96,13 @@ func New(cfg Config) (*Server, error) {
 // Config.IdleTimeout says.
 func (s *Server) Idle() <-chan struct{} { return s.idle }
 
+// Clients returns how many clients are connected.
+func (s *Server) Clients() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.clients)
+}
+
 // Publish tells the clients that listen about a change. It never blocks.
 func (s *Server) Publish(e driver.Event) {
 	if e.Kind == driver.EventHealed {

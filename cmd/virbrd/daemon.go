@@ -54,14 +54,14 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	defer h.Close()
-	return runWith(ctx, o, cfg, system(h, cfg.network.Backend), log)
+	return runWith(ctx, o, cfg, h, log)
 }
 
 // runWith puts driver and server together and runs them.
-func runWith(ctx context.Context, o *options, cfg *settings, sys driver.System, log *slog.Logger) (err error) {
+func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, log *slog.Logger) (err error) {
 	var server *rpc.Server
 	networks := driver.New(driver.Config{
-		System: sys,
+		System: system(h, cfg.network.Backend),
 		Dirs:   o.dirs,
 		Schema: schemas.New(),
 		Events: func(e driver.Event) { server.Publish(e) },
@@ -92,12 +92,16 @@ func runWith(ctx context.Context, o *options, cfg *settings, sys driver.System, 
 	if err != nil {
 		return err
 	}
-	if err := networks.Load(ctx); err != nil {
+	asked, err := newScrapes(ctx, cfg.own.Metrics, collect(networks, server, h, log))
+	if err != nil {
 		return errors.Join(err, closeAll(socks))
+	}
+	if err := networks.Load(ctx); err != nil {
+		return errors.Join(err, asked.close(), closeAll(socks))
 	}
 	log.Info("ready", "version", version)
 	notify(log, systemd.SdNotifyReady)
-	err = runAll(ctx, serve{server, socks}, idle{server, log}, upkeep{networks, o.pools, log})
+	err = runAll(ctx, serve{server, socks}, idle{server, log}, upkeep{networks, o.pools, log}, asked)
 	notify(log, systemd.SdNotifyStopping)
 	log.Info("stopped, networks go on")
 	return errors.Join(err, networks.Close(context.WithoutCancel(ctx)))

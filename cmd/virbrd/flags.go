@@ -126,6 +126,9 @@ func (o *options) settings(polkit bool) (*settings, error) {
 	if o.timeout >= 0 {
 		s.timeout = time.Duration(o.timeout) * time.Second
 	}
+	if own.Metrics != (config.Address{}) {
+		s.timeout = 0 // who counts on metrics wants them of an idle daemon, too
+	}
 	if o.verbose {
 		o.logLevel = "debug"
 	}

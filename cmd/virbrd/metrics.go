@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/virbr/virbr/config"
+	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/host"
+	"github.com/virbr/virbr/metrics"
+	"github.com/virbr/virbr/rpc"
+)
+
+// scrapes serves metrics. Without a listener nobody asked for them.
+type scrapes struct {
+	collector *metrics.Collector
+	listener  net.Listener
+}
+
+func (s scrapes) Run(ctx context.Context) error {
+	if s.listener == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return s.collector.Serve(ctx, s.listener)
+}
+
+func (s scrapes) String() string { return "serving metrics" }
+
+// newScrapes opens what the configuration names.
+func newScrapes(ctx context.Context, at config.Address, cfg metrics.Config) (scrapes, error) {
+	l, err := listenMetrics(ctx, at)
+	return scrapes{metrics.New(cfg), l}, err
+}
+
+func (s scrapes) close() error {
+	if s.listener == nil {
+		return nil
+	}
+	return s.listener.Close()
+}
+
+// listenMetrics opens what the configuration names; nil where it names nothing.
+// A socket is root's and its group's.
+func listenMetrics(ctx context.Context, at config.Address) (net.Listener, error) {
+	switch {
+	case at.Path != "":
+		l, err := rpc.Listen(rpc.SocketConfig{Path: at.Path, Mode: 0o660})
+		return l.Listener, err
+	case at.TCP.IsValid():
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at.TCP.String())
+		if err != nil {
+			return nil, fmt.Errorf("listening for metrics: %w", err)
+		}
+		return l, nil
+	}
+	return nil, nil
+}
+
+// collect returns a collector of what driver, server and host know.
+func collect(networks *driver.Driver, server *rpc.Server, h *host.Host, log *slog.Logger) metrics.Config {
+	return metrics.Config{
+		Log:      log,
+		Version:  version,
+		Networks: networks.Stats,
+		Starts:   networks.StartTimes,
+		Clients:  server.Clients,
+		Traffic: func(ctx context.Context) (map[string]metrics.Traffic, error) {
+			links, err := h.Traffic(ctx)
+			list := make(map[string]metrics.Traffic, len(links))
+			for name, t := range links {
+				list[name] = metrics.Traffic(t)
+			}
+			return list, err
+		},
+	}
+}

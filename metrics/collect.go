@@ -1,0 +1,62 @@
+package metrics
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/virbr/virbr/driver"
+)
+
+// Traffic is what passed a bridge since it was made. Received is what its guests
+// sent.
+type Traffic struct {
+	ReceivedBytes, ReceivedPackets, ReceivedDrops uint64
+	SentBytes, SentPackets, SentDrops             uint64
+}
+
+// Config says where the numbers come from. Everything is required but Log.
+type Config struct {
+	Version string // of virbrd
+
+	Networks func() []driver.NetworkStats
+	Starts   func() driver.StartTimes
+	Clients  func() int
+	// Traffic returns the counters of the host's links by name.
+	Traffic func(context.Context) (map[string]Traffic, error)
+
+	Log *slog.Logger // nil: discard
+}
+
+// Collector writes documents. It keeps nothing between them.
+type Collector struct {
+	cfg   Config
+	began time.Time
+}
+
+// New returns a Collector.
+func New(cfg Config) *Collector {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Collector{cfg: cfg, began: time.Now()}
+}
+
+// Document returns all metrics. Where the host does not tell about its links,
+// their counters are left out, which is logged.
+func (c *Collector) Document(ctx context.Context) []byte {
+	var t text
+	c.daemon(&t)
+	networks := c.cfg.Networks()
+	states(&t, networks)
+	guests(&t, networks)
+	events(&t, networks)
+	starts(&t, c.cfg.Starts())
+	passed, err := c.cfg.Traffic(ctx)
+	if err != nil {
+		c.cfg.Log.WarnContext(ctx, "reading the counters of links", "err", err)
+		return t.Bytes()
+	}
+	traffic(&t, networks, passed)
+	return t.Bytes()
+}

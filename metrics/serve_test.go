@@ -1,0 +1,127 @@
+package metrics_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/virbr/virbr/metrics"
+)
+
+// served returns a listener's address; it is served until the test ends.
+func served(t *testing.T, network, address string) net.Addr {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- metrics.New(config()).Serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("serving: %v", err)
+		}
+	})
+	return l.Addr()
+}
+
+// ask sends bytes and returns the reply.
+func ask(t *testing.T, to net.Addr, request string) *http.Response {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), to.Network(), to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply
+}
+
+func TestServe(t *testing.T) {
+	t.Parallel()
+	tcp := served(t, "tcp", "127.0.0.1:0")
+	path := filepath.Join(t.TempDir(), "m.sock")
+	unix := served(t, "unix", path)
+	tests := []struct {
+		name, request string
+		to            net.Addr
+		status        int
+	}{
+		{"loopback", "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:9477\r\n\r\n", tcp, 200},
+		{"loopback by name", "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", tcp, 200},
+		{"IPv6 loopback", "GET /metrics?x=y HTTP/1.1\r\nHost: [::1]:9477\r\n\r\n", tcp, 200},
+		{"socket", "GET /metrics HTTP/1.1\r\nHost: anything\r\n\r\n", unix, 200},
+		{"a web page's name", "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", tcp, 421},
+		{"another page", "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", tcp, 404},
+		{"profiles", "GET /debug/pprof/ HTTP/1.1\r\nHost: localhost\r\n\r\n", unix, 404},
+		{"a change", "POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", tcp, 405},
+		{"options", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", tcp, 404},
+		{"long header", "GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", tcp, 431},
+		{"no HTTP", "\x16\x03\x01\x02\r\n\r\n", tcp, 400},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			reply := ask(t, tt.to, tt.request)
+			if reply.StatusCode != tt.status {
+				t.Errorf("status %d, want %d", reply.StatusCode, tt.status)
+			}
+			if tt.status != 200 {
+				return
+			}
+			body, err := io.ReadAll(reply.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := reply.Header.Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
+				t.Errorf("type %q", got)
+			}
+			if read(t, body)["virbr_build_info"] == nil {
+				t.Errorf("no metrics:\n%s", body)
+			}
+		})
+	}
+}
+
+// TestIdleConnections: those who connect and say nothing lose their connections,
+// and only then others are served.
+func TestIdleConnections(t *testing.T) {
+	t.Parallel()
+	addr := served(t, "tcp", "127.0.0.1:0")
+	const many = 20
+	var all sync.WaitGroup
+	for range many {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		all.Go(func() {
+			_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+			if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("a silent connection stays open")
+			}
+		})
+	}
+	if reply := ask(t, addr, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"); reply.StatusCode != 200 {
+		t.Errorf("status %d", reply.StatusCode)
+	}
+	all.Wait()
+}
