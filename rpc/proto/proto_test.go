@@ -35,6 +35,8 @@ func samples() []decodable {
 		&port, &PortsArgs{net, 1, 2}, &Ports{[]Port{port}, 1}, &PortXMLArgs{net, "<networkport/>", 2},
 		&PortFlags{port, 1}, &GetParamsArgs{port, 1, 2}, &PortParams{params, 0}, &SetParamsArgs{port, params, 1},
 		&Lifecycle{1, net, 2, 3}, &MetadataChange{1, net, 2, ptr("urn:x")},
+		&Forward{"<portForward/>", PhaseActive, []string{"192.0.2.1", "fd00::1"}}, &Forwards{[]Forward{{"<portForward/>", PhaseWaiting, []string{"::1"}}}},
+		&EditArgs{net, "<portForward/>", -1, 3}, &Healing{net, 1 << 60, "nft (pid 1)"}, &Healings{[]Healing{{net, 1, "b"}}},
 		&Error{1, 2, ptr("m"), LevelError, ptr("1"), ptr("2"), ptr("3"), 4, 5},
 	}
 }
