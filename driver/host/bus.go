@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,16 @@ func (b *bus) connect(ctx context.Context) (*dbus.Conn, error) {
 	if b.conn != nil && b.conn.Connected() {
 		return b.conn, nil
 	}
+	conn, err := b.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.conn = conn
+	return conn, nil
+}
+
+// dial makes a connection of the caller's own, with the errors of connect.
+func (b *bus) dial(ctx context.Context) (*dbus.Conn, error) {
 	address := b.address
 	if address == "" {
 		if _, err := os.Stat(busSocket); err != nil {
@@ -45,12 +56,19 @@ func (b *bus) connect(ctx context.Context) (*dbus.Conn, error) {
 		}
 		address = "unix:path=" + busSocket
 	}
-	conn, err := dial(ctx, address)
-	if err != nil {
-		return nil, err
+	return dial(ctx, address)
+}
+
+// socket returns the path of the bus; "": it is not reached by one.
+func (b *bus) socket() string {
+	if b.address == "" {
+		return busSocket
 	}
-	b.conn = conn
-	return conn, nil
+	path, ok := strings.CutPrefix(b.address, "unix:path=")
+	if !ok || strings.ContainsAny(path, ",;%") {
+		return ""
+	}
+	return path
 }
 
 // dial connects to a bus. The connection outlives the call that needs it first,

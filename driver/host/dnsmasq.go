@@ -39,13 +39,14 @@ const helperEnv = "GOMAXPROCS=1"
 var errStopped = errors.New("no dnsmasq runs")
 
 // DnsmasqAlive reports whether the pid file names a running dnsmasq that was
-// started with the configuration which names that pid file.
+// started with the configuration which names that pid file. From then on Watch
+// tells when it ends.
 func (h *Host) DnsmasqAlive(pidFile string) bool {
 	p, err := h.openDnsmasq(pidFile)
 	if err != nil {
 		return false
 	}
-	p.close()
+	h.deaths.watch(pidFile, p)
 	return true
 }
 
@@ -208,6 +209,9 @@ func (h *Host) launch(ctx context.Context, path string, op plan.StartDnsmasq) er
 		if status.Signaled() {
 			e.Signal = int(status.Signal())
 		}
+		if strings.Contains(stderr, inUse) {
+			e.Taken = h.taken(ctx, stderr, op.Bridge, dnsPort(op.Conf))
+		}
 		return e
 	}
 	return opError("starting dnsmasq for", op.Bridge, err)
@@ -226,6 +230,7 @@ func (h *Host) signalDnsmasq(op plan.SignalDnsmasq) error {
 		return opError(doing, op.PidFile, err)
 	}
 	defer p.close()
+	h.deaths.forget(op.PidFile)
 	return opError(doing, op.PidFile, p.signal(syscall.SIGTERM))
 }
 
@@ -236,6 +241,7 @@ func (h *Host) stopDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {
 	if err := checkPath(op.PidFile); err != nil {
 		return opError(doing, op.PidFile, err)
 	}
+	h.deaths.forget(op.PidFile)
 	p, err := h.openDnsmasq(op.PidFile)
 	switch {
 	case errors.Is(err, errStopped):

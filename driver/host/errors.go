@@ -33,13 +33,14 @@ type ExitError struct {
 	Status  int    // exit status; -1: killed by Signal
 	Signal  int
 	Stderr  string // capped; with its final newline, as libvirt passes it on
+	Taken   string // who holds a port that the program complains about, in lines like those of Stderr; "": not known
 }
 
 func (e *ExitError) Error() string {
 	if e.Status < 0 {
-		return fmt.Sprintf("Child process (%s) unexpected fatal signal %d: %s", e.Command, e.Signal, e.Stderr)
+		return fmt.Sprintf("Child process (%s) unexpected fatal signal %d: %s%s", e.Command, e.Signal, e.Stderr, e.Taken)
 	}
-	return fmt.Sprintf("Child process (%s) unexpected exit status %d: %s", e.Command, e.Status, e.Stderr)
+	return fmt.Sprintf("Child process (%s) unexpected exit status %d: %s%s", e.Command, e.Status, e.Stderr, e.Taken)
 }
 
 // ZoneError is a firewalld zone that cannot be had. Msg is libvirt's wording.

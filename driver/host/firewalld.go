@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 
@@ -91,4 +92,88 @@ func (h *Host) unsetZone(ctx context.Context, op plan.UnsetZone) error {
 		return nil // firewalld tells its errors apart by the text's first word only
 	}
 	return opError(doing, op.Link, err)
+}
+
+// A bus that cannot be reached is tried again after a tenth of a second, and
+// after twice as long each time, some times: it may be about to come up. Then
+// only its socket, when it appears, leads to another try.
+const (
+	busFirstTry = 100 * time.Millisecond
+	busTries    = 10
+)
+
+// followFirewalld calls tell when firewalld starts or is reloaded, until ctx
+// ends. appeared says that there may be a bus now.
+func (h *Host) followFirewalld(ctx context.Context, appeared <-chan struct{}, tell func()) error {
+	tries := 0
+	for {
+		conn, err := h.bus.dial(ctx)
+		if err == nil {
+			tries = 0
+			err = hearFirewalld(ctx, conn, tell)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		h.log.DebugContext(ctx, "following firewalld", "err", err)
+		var next <-chan time.Time
+		if tries < busTries {
+			next = time.After(busFirstTry << tries)
+		}
+		tries++
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-appeared:
+			tries = 0
+		case <-next:
+		}
+	}
+}
+
+// hearFirewalld follows firewalld on a connection, which it closes in the end.
+func hearFirewalld(ctx context.Context, conn *dbus.Conn, tell func()) error {
+	defer func() { _ = conn.Close() }()
+	const bus = "org.freedesktop.DBus"
+	signals := make(chan *dbus.Signal, 16)
+	conn.Signal(signals)
+	for _, match := range [][]dbus.MatchOption{
+		{dbus.WithMatchSender(bus), dbus.WithMatchInterface(bus), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, firewalldName)},
+		{dbus.WithMatchSender(firewalldName), dbus.WithMatchInterface(firewalldName), dbus.WithMatchMember("Reloaded")},
+	} {
+		patience, over := context.WithTimeout(ctx, busPatience)
+		err := conn.AddMatchSignalContext(patience, match...)
+		over()
+		if err != nil {
+			return fmt.Errorf("asking the system bus for news: %w", err)
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case s, ok := <-signals:
+			if !ok {
+				return fmt.Errorf("reading from the system bus: %w", errNoService)
+			}
+			if startsFirewalld(s) {
+				tell()
+			}
+		}
+	}
+}
+
+// startsFirewalld reports whether firewalld has its rules made anew.
+func startsFirewalld(s *dbus.Signal) bool {
+	switch s.Name {
+	case firewalldName + ".Reloaded":
+		return true
+	case "org.freedesktop.DBus.NameOwnerChanged": // name, old owner, new owner
+		if len(s.Body) != 3 || s.Sender != "org.freedesktop.DBus" || s.Body[0] != firewalldName {
+			return false
+		}
+		owner, _ := s.Body[2].(string)
+		return owner != ""
+	}
+	return false
 }

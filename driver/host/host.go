@@ -41,6 +41,11 @@ type Config struct {
 	// Sysfs is where SR-IOV devices are looked up. "": /sys. In a tree of a
 	// test's own any link may be a physical function.
 	Sysfs string
+
+	// Leases is the directory of the lease files that Watch follows:
+	// BRIDGE.status, as libvirt's and our lease helper write them. It is made
+	// where it is missing. "": they are not followed.
+	Leases string
 }
 
 // Host is this machine, in the network namespace of the thread that called New.
@@ -60,8 +65,11 @@ type Host struct {
 
 	bus     bus
 	dnsmasq dnsmasqProbe
+	deaths  deaths
 
 	checksum checksum
+
+	elsewhere elsewhere
 }
 
 // New opens what the host is reached by. Close gives it back.
@@ -91,6 +99,9 @@ func (h *Host) open() (err error) {
 	if err = h.links.open(); err != nil {
 		return err
 	}
+	if err = h.deaths.open(); err != nil {
+		return err
+	}
 	if h.tc, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return fmt.Errorf("opening netlink: %w", err)
 	}
@@ -112,6 +123,7 @@ func (h *Host) Close() {
 	h.nl.close()
 	h.dumps.close()
 	h.links.close()
+	h.deaths.close()
 	if h.tc != nil {
 		h.tc.Close()
 	}
@@ -221,6 +233,10 @@ func (h *Host) runService(ctx context.Context, op plan.Op) error {
 // runReach applies the ops that lead from elsewhere to guests.
 func (h *Host) runReach(ctx context.Context, op plan.Op) error {
 	switch op := op.(type) {
+	case plan.AcceptElsewhere:
+		return h.acceptElsewhere(ctx, op)
+	case plan.UnacceptElsewhere:
+		return h.unacceptElsewhere(op)
 	case plan.ProxyNeighbour:
 		return h.proxyNeighbour(ctx, op)
 	case plan.UnproxyNeighbour:

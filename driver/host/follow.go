@@ -1,0 +1,200 @@
+package host
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// maxSeen is how many neighbours, and how many addresses, are remembered. What
+// guests may fill is emptied when it is full: then everything is told once more.
+const maxSeen = 1 << 16
+
+// follower knows the neighbours and addresses that were told, so that what the
+// kernel says again and again is told once: each neighbour goes through half a
+// dozen states a minute, and each router advertisement renews an address.
+type follower struct {
+	host       *Host
+	news       *channel
+	neighbours map[onLink]xml.MAC
+	addresses  map[onLink]uint8 // flags
+	links      map[int]followedLink
+	changed    map[followedChange]bool // since the last tale
+}
+
+// onLink is an address on a link.
+type onLink struct {
+	link    int
+	address netip.Addr
+}
+
+// followedLink is a link as it was when it was last told of.
+type followedLink struct {
+	name   string
+	bridge bool
+}
+
+// followedChange is a change of a link; of link 0: of all.
+type followedChange struct {
+	kind plan.ChangeKind
+	link int
+}
+
+func (h *Host) openFollower() (*follower, error) {
+	c, err := openChannel(unix.NETLINK_ROUTE, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+	if err != nil {
+		return nil, fmt.Errorf("following neighbours and addresses: %w", err)
+	}
+	return &follower{
+		host: h, news: c,
+		neighbours: make(map[onLink]xml.MAC), addresses: make(map[onLink]uint8),
+		links: make(map[int]followedLink), changed: make(map[followedChange]bool),
+	}, nil
+}
+
+// run tells of neighbours on bridges and of addresses until ctx ends. What the
+// kernel says in one go is told once for each link.
+func (f *follower) run(ctx context.Context, tell func(plan.Change)) error {
+	stop := context.AfterFunc(ctx, f.news.interrupt)
+	defer stop()
+	for {
+		more, err := true, f.news.receive(f.hear)
+		for err == nil && more && len(f.changed) < maxRecent {
+			more, err = f.news.next(false, f.hear)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, unix.ENOBUFS):
+			f.lost()
+		case err != nil:
+			return fmt.Errorf("following neighbours and addresses: %w", err)
+		}
+		if err := f.tale(ctx, tell); err != nil {
+			return err
+		}
+	}
+}
+
+// hear takes one message of the kernel.
+func (f *follower) hear(m syscall.NetlinkMessage) {
+	switch m.Header.Type {
+	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
+		if n, ok := parseNeighbour(m.Data); ok {
+			n.alive = n.alive && m.Header.Type == unix.RTM_NEWNEIGH
+			f.neighbour(n)
+		}
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		if a, flags, ok := parseAddress(m.Data); ok {
+			f.address(a, flags, m.Header.Type == unix.RTM_NEWADDR)
+		}
+	}
+}
+
+func (f *follower) neighbour(n seenNeighbour) {
+	key := onLink{n.link, n.address}
+	mac, seen := f.neighbours[key]
+	if n.alive == seen && mac == n.mac || !n.alive && !seen {
+		return
+	}
+	f.changed[followedChange{plan.ChangeNeighbours, n.link}] = true
+	if !n.alive {
+		delete(f.neighbours, key)
+		return
+	}
+	if len(f.neighbours) >= maxSeen {
+		clear(f.neighbours)
+	}
+	f.neighbours[key] = n.mac
+}
+
+// shown are the flags of an address that matter to those who use it.
+const shown = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_DEPRECATED
+
+func (f *follower) address(a onLink, flags uint8, there bool) {
+	old, seen := f.addresses[a]
+	if there && seen && old == flags&shown {
+		return
+	}
+	f.changed[followedChange{plan.ChangeAddresses, a.link}] = true
+	if !there {
+		delete(f.addresses, a)
+		return
+	}
+	if len(f.addresses) >= maxSeen {
+		clear(f.addresses)
+	}
+	f.addresses[a] = flags & shown
+}
+
+// lost says that anything may have happened.
+func (f *follower) lost() {
+	clear(f.neighbours)
+	clear(f.addresses)
+	f.changed[followedChange{kind: plan.ChangeNeighbours}] = true
+	f.changed[followedChange{kind: plan.ChangeAddresses}] = true
+}
+
+// tale tells what has changed by the names of links. Neighbours matter on bridges
+// only; a link that was never seen before it went had none that anybody asked for.
+func (f *follower) tale(ctx context.Context, tell func(plan.Change)) error {
+	if len(f.changed) == 0 {
+		return nil
+	}
+	links, _, err := f.host.readLinks(ctx)
+	if err != nil {
+		return err
+	}
+	for name, l := range links {
+		f.links[l.Index] = followedLink{name, l.Kind == "bridge"}
+	}
+	for c := range f.changed {
+		l := f.links[c.link]
+		switch {
+		case c.link == 0:
+			tell(plan.Change{Kind: c.kind})
+		case l.name == "", c.kind == plan.ChangeNeighbours && !l.bridge:
+		default:
+			tell(plan.Change{Kind: c.kind, Link: l.name})
+		}
+	}
+	for index, l := range f.links {
+		if links[l.name].Index != index {
+			delete(f.links, index)
+		}
+	}
+	clear(f.changed)
+	return nil
+}
+
+// parseAddress reads a RTM_NEWADDR or RTM_DELADDR message. Not ok: it is not
+// about an IP address.
+func parseAddress(m []byte) (a onLink, flags uint8, ok bool) {
+	if len(m) < unix.SizeofIfAddrmsg || m[0] != unix.AF_INET && m[0] != unix.AF_INET6 {
+		return a, 0, false
+	}
+	a.link, flags = number(m[4:]), m[2]
+	for typ, value := range attributes(m[unix.SizeofIfAddrmsg:]) {
+		switch typ {
+		case unix.IFA_LOCAL:
+			a.address, _ = netip.AddrFromSlice(value)
+		case unix.IFA_ADDRESS: // of the other end, where there is one
+			if !a.address.IsValid() {
+				a.address, _ = netip.AddrFromSlice(value)
+			}
+		case unix.IFA_FLAGS:
+			if len(value) == 4 {
+				flags = uint8(binary.NativeEndian.Uint32(value))
+			}
+		}
+	}
+	return a, flags, a.address.IsValid()
+}

@@ -1,0 +1,152 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
+)
+
+// Watch calls tell, from one goroutine, for what changes on the host without us,
+// until ctx ends; it returns ctx's error, or that of a source that broke. It
+// waits for the kernel and asks for nothing by the clock. A change that repeats
+// itself within 20 ms is told twice at most.
+//
+// Once everything is followed it tells that leases, neighbours and addresses
+// changed, without names: what happened before, nobody has told. The same is
+// told when the kernel says that it had more to tell than it could keep.
+func (h *Host) Watch(ctx context.Context, tell func(plan.Change)) error {
+	f, err := h.openFollower()
+	if err != nil {
+		return err
+	}
+	defer f.news.close()
+	group, ctx := errgroup.WithContext(ctx)
+	g := newGate(tell)
+	put := func(c plan.Change) { g.put(ctx, c) }
+	appeared := make(chan struct{}, 1)
+	files, err := h.openFiles(ctx, put, appeared)
+	if err != nil {
+		return err
+	}
+	defer files.close()
+	group.Go(func() error { return g.run(ctx) })
+	group.Go(func() error { return f.run(ctx, put) })
+	group.Go(func() error { return files.run(ctx) })
+	group.Go(func() error {
+		return h.deaths.run(ctx, func(pidFile string) { put(plan.Change{Kind: plan.ChangeDnsmasq, Network: networkOf(pidFile)}) })
+	})
+	group.Go(func() error {
+		return h.followFirewalld(ctx, appeared, func() { put(plan.Change{Kind: plan.ChangeFirewalld}) })
+	})
+	group.Go(func() error {
+		return h.watchRules(ctx, func(by string, ours bool) { put(plan.Change{Kind: plan.ChangeRules, By: by, Ours: ours}) })
+	})
+	for _, kind := range []plan.ChangeKind{plan.ChangeLeases, plan.ChangeNeighbours, plan.ChangeAddresses} {
+		put(plan.Change{Kind: kind})
+	}
+	return group.Wait()
+}
+
+// files follows lease files, and the place of the system bus, as far as this
+// host lets us.
+type files struct {
+	run   func(ctx context.Context) error
+	close func()
+}
+
+// openFiles follows the directory of lease files: by inotify, by fanotify where
+// no inotify instance is to be had, and else not at all: then it is up to the
+// neighbours, who are told of when a guest begins to use its lease.
+func (h *Host) openFiles(ctx context.Context, put func(plan.Change), appeared chan<- struct{}) (files, error) {
+	d, err := openDirectories()
+	switch {
+	case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.ENOMEM):
+		return h.openFanFiles(ctx, put, err), nil
+	case err != nil:
+		return files{}, fmt.Errorf("following lease files: %w", err)
+	}
+	if h.cfg.Leases != "" {
+		err := d.follow(directory{path: h.cfg.Leases, make: true, changed: func(name string) { h.tellLease(name, put) }})
+		if err != nil { // no more watches, or no such place
+			d.close()
+			return h.openFanFiles(ctx, put, err), nil
+		}
+	}
+	if socket := h.bus.socket(); socket != "" {
+		err := d.follow(directory{path: filepath.Dir(socket), changed: func(name string) {
+			if name != filepath.Base(socket) && name != "" {
+				return
+			}
+			select {
+			case appeared <- struct{}{}:
+			default: // it is about to be tried
+			}
+		}})
+		if err != nil {
+			h.log.DebugContext(ctx, "following the system bus", "err", err)
+		}
+	}
+	return files{d.run, d.close}, nil
+}
+
+// openFanFiles follows lease files without inotify, which failed.
+func (h *Host) openFanFiles(ctx context.Context, put func(plan.Change), cause error) files {
+	const cure = "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches"
+	idle := files{func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, func() {}}
+	if h.cfg.Leases == "" {
+		return idle
+	}
+	f, err := openFan(h.cfg.Leases)
+	if err != nil {
+		h.log.WarnContext(ctx, "lease files cannot be followed; leases are seen when guests use them. "+cure, "err", errors.Join(cause, err))
+		return idle
+	}
+	h.log.WarnContext(ctx, "lease files are followed by fanotify, for inotify is used up. "+cure, "err", cause)
+	run := func(ctx context.Context) error {
+		return f.run(ctx, func(name string) { h.tellLease(name, put) })
+	}
+	return files{run, f.close}
+}
+
+// tellLease tells of a changed file: "": of any.
+func (h *Host) tellLease(name string, put func(plan.Change)) {
+	bridge, ok := strings.CutSuffix(name, ".status")
+	if name == "" || ok && checkLink(bridge) == nil {
+		put(plan.Change{Kind: plan.ChangeLeases, Link: bridge})
+	}
+}
+
+// Addresses returns the addresses of the host's links by name, in the kernel's
+// order, those that are not yet known to be unique left out.
+func (h *Host) Addresses(ctx context.Context) (map[string][]netip.Addr, error) {
+	_, names, err := h.readLinks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list map[string][]netip.Addr
+	err = h.whole(ctx, "addresses", func() error {
+		list = make(map[string][]netip.Addr)
+		req := h.dumps.request(unix.RTM_GETADDR, unix.NLM_F_DUMP)
+		req.AddData(nl.NewIfAddrmsg(unix.AF_UNSPEC))
+		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWADDR, func(m []byte) bool {
+			a, flags, ok := parseAddress(m)
+			if name := names[a.link]; ok && name != "" && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 {
+				list[name] = append(list[name], a.address)
+			}
+			return true
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing addresses: %w", err)
+	}
+	return list, nil
+}
