@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/virbr/virbr/xml"
 )
@@ -29,25 +30,110 @@ func (c Claim) String() string {
 	switch {
 	case c.Proto == "":
 		return "public address " + c.Address.String()
-	case c.All:
-		return fmt.Sprintf("all %s ports %s", c.Proto, at)
 	case c.Start == c.End:
 		return fmt.Sprintf("%s port %d %s", c.Proto, c.Start, at)
+	case c.Start == 1 && c.End == 65535:
+		return fmt.Sprintf("all %s ports %s", c.Proto, at)
 	}
 	return fmt.Sprintf("%s ports %d to %d %s", c.Proto, c.Start, c.End, at)
 }
 
 // Claims returns what the extensions of a network claim, whether the guests are
-// known or not. An address given by the name of an interface is claimed as far
-// as it is known.
-func Claims(ext *xml.Extensions, where Where) ([]Claim, error) {
-	_, _ = ext, where
-	return nil, nil
+// known or not; what they except is not claimed. Of the definition, bridge and
+// addresses may still be to be chosen. An interface is claimed as far
+// as its addresses are known.
+func Claims(def *xml.Network, ext *xml.Extensions, where Where) ([]Claim, error) {
+	if ext == nil {
+		return nil, nil
+	}
+	c := &compiler{publics: ext.Publics, claims: true}
+	c.open4, c.open6 = def.Open()
+	for _, ip := range def.Subnets() {
+		if p, err := subnet(&ip); err == nil && p.Addr().Is4() {
+			c.subnets4 = append(c.subnets4, p)
+		} else if err == nil {
+			c.subnets6 = append(c.subnets6, p)
+		}
+	}
+	all, err := c.forwards(ext.Forwards, where)
+	if err != nil {
+		return nil, fmt.Errorf("forwards of network %q: %w", def.Name, err)
+	}
+	var claims []Claim
+	for _, t := range all {
+		f := &ext.Forwards[t.rank]
+		if f.Ignore {
+			continue
+		}
+		every := !slices.ContainsFunc(f.Ranges, func(r xml.ForwardRange) bool { return !r.Exclude })
+		claims = append(claims, Claim{Proto: t.proto, Address: t.addr, Start: t.first, End: t.last, All: every, Forward: t.rank})
+	}
+	for i, p := range ext.Publics {
+		claims = append(claims, Claim{Address: p.Public, Forward: i})
+	}
+	return claims, nil
 }
 
 // Clash returns the first claims of two networks that cannot both hold: the same
-// port at the same address, or at any address and at one.
+// port at the same address, or at all addresses and at one; a public address and
+// a port of it. Claims of one network do not clash, their order decides.
 func Clash(mine, theirs []Claim) (m, t Claim, ok bool) {
-	_, _ = mine, theirs
+	type place struct {
+		addr  netip.Addr
+		proto string
+	}
+	by := map[place][]Claim{}
+	for _, t := range theirs {
+		by[place{t.Address, t.Proto}] = append(by[place{t.Address, t.Proto}], t)
+		if t.Proto != "" && !t.Address.IsUnspecified() {
+			every := place{unspecified(t.Address.Is4()), t.Proto + " at one"}
+			by[every] = append(by[every], t)
+		}
+		by[place{t.Address, "all"}] = append(by[place{t.Address, "all"}], t)
+	}
+	for _, list := range by {
+		slices.SortStableFunc(list, func(a, b Claim) int { return int(a.End) - int(b.End) })
+	}
+	for _, m := range mine {
+		places := []place{{m.Address, m.Proto}, {m.Address, ""}}
+		switch {
+		case m.Proto == "":
+			places = []place{{m.Address, "all"}}
+		case m.Address.IsUnspecified():
+			places = append(places, place{m.Address, m.Proto + " at one"})
+		default:
+			places = append(places, place{unspecified(m.Address.Is4()), m.Proto})
+		}
+		for _, p := range places {
+			if t, ok := m.meets(by[p], p.proto == m.Proto); ok {
+				return m, t, true
+			}
+		}
+	}
 	return Claim{}, Claim{}, false
+}
+
+// meets returns the first of some claims, in the order of their ends, that has a
+// port in common. Those of one address are apart.
+func (c Claim) meets(list []Claim, apart bool) (Claim, bool) {
+	for _, o := range list[c.from(list):] {
+		switch {
+		case c.Proto == "" || o.Proto == "" || o.Start <= c.End:
+			return o, true
+		case apart:
+			return Claim{}, false
+		}
+	}
+	return Claim{}, false
+}
+
+// from returns the index of the first claim that does not end before this one.
+func (c Claim) from(list []Claim) int {
+	i, _ := slices.BinarySearchFunc(list, c, func(o, c Claim) int {
+		if c.Proto == "" || o.Proto == "" || o.End >= c.Start {
+			return 1
+		}
+		return -1
+	})
+	return i
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// Compile returns the rules of a network, or nil where its forward mode has
-// none (open, bridge and the modes without a bridge). The verdicts are those
-// of libvirt's networkAddFirewallRules, but that leaving and entering are both
-// asked (see [Base]).
+// Compile returns the rules of a network, or nil where it has none: forward mode
+// open and those without a bridge, unless its extensions ask for some. The
+// verdicts are those of libvirt's networkAddFirewallRules, but that leaving and
+// entering are both asked (see [Base]).
 //
 // The definition must be complete: bridge name and addresses chosen. A port
 // range that ends before it starts is an [xml.Error], as at libvirt's start of
@@ -20,11 +20,12 @@ import (
 //
 // ext may be nil, and where may be empty: then what they would add is left out.
 func Compile(def *xml.Network, ext *xml.Extensions, where Where) (*Network, error) {
+	def = filtered(def, ext)
 	switch def.Forward.Mode {
 	case xml.ForwardNone, xml.ForwardNAT, xml.ForwardRoute:
 	case xml.ForwardOpen, xml.ForwardBridge, xml.ForwardPrivate,
 		xml.ForwardVEPA, xml.ForwardPassthrough, xml.ForwardHostdev:
-		return nil, nil
+		return CompileExtension(def, ext, where)
 	default:
 		return nil, fmt.Errorf("compiling the firewall of network %q: unknown forward mode %d", def.Name, def.Forward.Mode)
 	}
@@ -33,13 +34,28 @@ func Compile(def *xml.Network, ext *xml.Extensions, where Where) (*Network, erro
 		return nil, err
 	}
 	n := &Network{Bridge: c.bridge}
+	if err := c.extend(n, ext, where); err != nil {
+		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
+	}
 	c.filter(n, LeaveMap, c.leave())
 	c.filter(n, EnterMap, c.enter())
 	if c.mode == xml.ForwardNAT {
 		c.nat(n, NAT4Map, c.subnets4)
 		c.nat(n, NAT6Map, c.nat6)
 	}
+	c.reach(n)
 	return n, n.Validate()
+}
+
+// filtered returns the definition with the forward mode whose rules it is to
+// have: for mode open, the extensions can name one.
+func filtered(def *xml.Network, ext *xml.Extensions) *xml.Network {
+	if ext == nil || !ext.Firewall.Filter || def.Forward.Mode != xml.ForwardOpen {
+		return def
+	}
+	changed := *def
+	changed.Forward.Mode = ext.Firewall.Mode
+	return &changed
 }
 
 // compiler is the part of a definition that the firewall needs, checked.
@@ -49,11 +65,21 @@ type compiler struct {
 	mode     xml.ForwardMode
 	subnets4 []netip.Prefix // merged
 	subnets6 []netip.Prefix
+	own      []netip.Addr   // the bridge's addresses
 	replies6 []netip.Prefix // those that only replies may enter
 	nat6     []netip.Prefix // those that are translated
 
 	addrStart, addrEnd netip.Addr // invalid: masquerade
 	portStart, portEnd uint16
+
+	publics []xml.PublicAddress
+	uplinks []string
+
+	forwarded bool // something is forwarded to guests
+	untracked bool // guests have stateless public addresses
+
+	claims       bool // only what is claimed is asked, whoever the guests are
+	open4, open6 bool // subnets are still to be chosen
 }
 
 func newCompiler(def *xml.Network) (*compiler, error) {
@@ -79,6 +105,7 @@ func newCompiler(def *xml.Network) (*compiler, error) {
 		if err != nil {
 			return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
 		}
+		c.own = append(c.own, ips[i].Address)
 		if p.Addr().Is4() {
 			c.subnets4 = append(c.subnets4, p)
 		} else {
@@ -132,6 +159,9 @@ func (c *compiler) filter(n *Network, m string, rules []Rule) {
 // br_netfilter.
 func (c *compiler) leave() []Rule {
 	rules := []Rule{allow(device(OutName, c.bridge))}
+	if c.mode == xml.ForwardNone && c.forwarded {
+		rules = append(rules, allow(Match{Field: Status, Word: Translated}, Match{Field: Direction, Word: Reply}))
+	}
 	if c.mode != xml.ForwardNone {
 		for _, p := range c.subnets4 {
 			rules = append(rules, allow(c.only(OutName, Match{Field: Source4, Prefix: p})...))
@@ -147,7 +177,7 @@ func (c *compiler) leave() []Rule {
 // not translated is routed, also in mode nat: the outside can open connections.
 // Into an advertised prefix it cannot, unless the definition says so.
 func (c *compiler) enter() []Rule {
-	rules := []Rule{allow(device(InName, c.bridge))}
+	rules := append([]Rule{allow(device(InName, c.bridge))}, c.enterReached()...)
 	if c.mode != xml.ForwardNone {
 		for _, p := range c.subnets4 {
 			m := c.only(InName, Match{Field: Dest4, Prefix: p})
@@ -167,12 +197,12 @@ func (c *compiler) enter() []Rule {
 	return append(rules, reject())
 }
 
-// only puts the forward device, if there is one, in front of a condition.
-func (c *compiler) only(f Field, m Match) []Match {
+// only puts the forward device, if there is one, in front of conditions.
+func (c *compiler) only(f Field, m ...Match) []Match {
 	if c.dev == "" {
-		return []Match{m}
+		return m
 	}
-	return []Match{device(f, c.dev), m}
+	return append([]Match{device(f, c.dev)}, m...)
 }
 
 // nat adds a chain that translates sources and the elements that lead to it,

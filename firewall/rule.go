@@ -1,6 +1,10 @@
 package firewall
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
 
 // TableName is the one table, of family inet.
 const TableName = "virbr"
@@ -11,6 +15,7 @@ type Ruleset struct {
 	Maps     []Map
 	Chains   []Chain
 	Elements []Element
+	Data     []Datum
 }
 
 // KeyType is the type of a map's keys, in nft's words.
@@ -21,13 +26,32 @@ const (
 	KeyName KeyType = "ifname"
 	KeyIPv4 KeyType = "ipv4_addr"
 	KeyIPv6 KeyType = "ipv6_addr"
+
+	KeyListen4 KeyType = "ipv4_addr . inet_proto . inet_service"
+	KeyListen6 KeyType = "ipv6_addr . inet_proto . inet_service"
+	KeyPort    KeyType = "inet_proto . inet_service"
 )
 
-// Map is a verdict map. Maps of addresses hold intervals, which must not
+// ValueType is what a map has for each key, in nft's words.
+type ValueType string
+
+// The types of values.
+const (
+	ValueVerdict ValueType = "verdict"
+	ValueNone    ValueType = "" // it is a set
+	ValueIPv4    ValueType = "ipv4_addr"
+	ValueIPv6    ValueType = "ipv6_addr"
+	ValueTo4     ValueType = "ipv4_addr . inet_service"
+	ValueTo6     ValueType = "ipv6_addr . inet_service"
+)
+
+// Map is a map, or a set. Keys of one with Ranges are intervals, which must not
 // overlap.
 type Map struct {
-	Name string
-	Key  KeyType
+	Name   string
+	Key    KeyType
+	Value  ValueType
+	Ranges bool
 }
 
 // Element is one entry of a verdict map: packets whose key is Name or lies in
@@ -76,18 +100,69 @@ const (
 	Dest6    Field = "ip6 daddr"
 	Protocol Field = "meta l4proto"
 	State    Field = "ct state"
+
+	Status    Field = "ct status"
+	Direction Field = "ct direction"
+	Family    Field = "meta nfproto"
+	DestPort  Field = "th dport"
+	DestType  Field = "fib daddr type"    // what the routes say of the destination
+	DestLink  Field = "fib daddr oifname" // where the routes lead to the destination
+	FromLink  Field = "fib saddr oifname" // and to the source
+	Socket    Field = "socket wildcard"   // of the process on the host that listens; none: no match
+	ICMP4Type Field = "icmp type"
+	ICMP6Type Field = "icmpv6 type"
+	Key       Field = "key" // Match.Key, which is in Match.Set
 )
 
-// Established is the value of a State match: packets of a connection that is
-// known, or that a known one announced.
-const Established = "established,related"
+// The values of matches that are words.
+const (
+	// Established of State: packets of a connection that is known, or that a
+	// known one announced.
+	Established = "established,related"
+	// Untracked of State: packets that have been excepted from tracking.
+	Untracked = "untracked"
+	// Stray of State: those, and packets of no connection, such as ICMP errors
+	// about what is not tracked.
+	Stray = "invalid,untracked"
+
+	Translated = "dnat"     // of Status: the destination has been translated
+	Original   = "original" // of Direction: from the opener of the connection
+	Reply      = "reply"    // of Direction: to the opener
+	IPv4       = "ipv4"     // of Family
+	IPv6       = "ipv6"     // of Family
+	Local      = "local"    // of DestType: an address of the host
+	Unicast    = "unicast"  // of DestType: elsewhere
+	Any        = "<= 1"     // of Socket: bound to the address or to all
+)
+
+// Tuple is several properties of a packet, as the key of a map. The last one is
+// masked with Mask, unless that is 0.
+type Tuple struct {
+	Fields []Field `json:",omitempty"`
+	Mask   uint16  `json:",omitzero"`
+}
+
+// String prints the tuple in nft's language.
+func (t Tuple) String() string {
+	var words []string
+	for _, f := range t.Fields {
+		words = append(words, string(f))
+	}
+	if last := len(words) - 1; t.Mask != 0 {
+		words[last] = fmt.Sprintf("(%s & %#x)", words[last], t.Mask)
+	}
+	return strings.Join(words, " . ")
+}
 
 // Match is one condition of a rule.
 type Match struct {
 	Field  Field
-	Not    bool         `json:",omitzero"` // names only
-	Word   string       `json:",omitzero"` // a device; "tcp" or "udp"; Established
+	Not    bool         `json:",omitzero"` // names and words only
+	Word   string       `json:",omitzero"` // a device; "tcp" or "udp"; Established, ...
 	Prefix netip.Prefix `json:",omitzero"` // addresses
+	Lo, Hi uint8        `json:",omitzero"` // types of ICMP: from, to
+	Key    Tuple        `json:",omitzero"` // Key: what is in
+	Set    string       `json:",omitzero"` // this set
 }
 
 // ActionKind is what a rule does, in nft's words.
@@ -96,6 +171,13 @@ type ActionKind string
 // The kinds of Action.
 const (
 	Return     ActionKind = "return"
+	Accept     ActionKind = "accept" // for this base chain
+	Drop       ActionKind = "drop"
+	Jump       ActionKind = "jump"
+	NoTrack    ActionKind = "notrack"
+	DNAT       ActionKind = "dnat"
+	Rewrite    ActionKind = "set"                                // of an address, by a map, without connection tracking
+	Embedded   ActionKind = "embedded"                           // Rewrite in the packet that an ICMP error is about
 	Reject     ActionKind = "reject with icmpx port-unreachable" // ICMP 3/3, ICMPv6 1/4
 	Lookup     ActionKind = "vmap"
 	Masquerade ActionKind = "masquerade"
@@ -106,8 +188,12 @@ const (
 type Action struct {
 	Kind ActionKind
 
-	Field Field  `json:",omitzero"` // Lookup: the key
-	Map   string `json:",omitzero"` // Lookup: where
+	Field Field  `json:",omitzero"` // Lookup: the key; Rewrite, Embedded: the address, and the key
+	Map   string `json:",omitzero"` // Lookup, DNAT, SNAT, Rewrite, Embedded: where
+	Key   Tuple  `json:",omitzero"` // DNAT, SNAT with a map: the key
+	IPv6  bool   `json:",omitzero"` // DNAT, SNAT with a map: the family
+	Ports bool   `json:",omitzero"` // DNAT: the map has ports, too
+	Chain string `json:",omitzero"` // Jump
 
 	// SNAT: the new source, one of AddrStart to AddrEnd, both IPv4.
 	AddrStart netip.Addr `json:",omitzero"`
@@ -125,39 +211,8 @@ type Network struct {
 	Bridge   string // the key: rules of one bridge replace each other
 	Chains   []Chain
 	Elements []Element
-}
-
-// The maps of the base chains.
-const (
-	LeaveMap = "leave" // by bridge: what its guests send
-	EnterMap = "enter" // by bridge: what is sent to its guests
-	NAT4Map  = "nat4"  // by source subnet
-	NAT6Map  = "nat6"
-)
-
-// Base returns what all networks share: the maps and the base chains. That
-// forward asks both the network that a packet leaves and the one that it enters
-// closes a hole that libvirt has: there the second one's accept is final, so
-// isolated guests can send into routed networks.
-func Base() *Ruleset {
-	lookup := func(f Field, m string) Rule { return Rule{Do: Action{Kind: Lookup, Field: f, Map: m}} }
-	return &Ruleset{
-		Maps: []Map{
-			{Name: LeaveMap, Key: KeyName},
-			{Name: EnterMap, Key: KeyName},
-			{Name: NAT4Map, Key: KeyIPv4},
-			{Name: NAT6Map, Key: KeyIPv6},
-		},
-		Chains: []Chain{{
-			Name:  "forward",
-			Hook:  &Hook{Type: "filter", Name: "forward", Priority: 0},
-			Rules: []Rule{lookup(InName, LeaveMap), lookup(OutName, EnterMap)},
-		}, {
-			Name:  "postrouting",
-			Hook:  &Hook{Type: "nat", Name: "postrouting", Priority: 100},
-			Rules: []Rule{lookup(Source4, NAT4Map), lookup(Source6, NAT6Map)},
-		}},
-	}
+	Entries  []Entry  `json:",omitempty"` // ports that are forwarded or left alone; disjoint
+	Publics  []Public `json:",omitempty"` // addresses that are translated one to one
 }
 
 // With returns the ruleset with the networks' chains and elements added. nil
@@ -167,11 +222,13 @@ func (r *Ruleset) With(nets ...*Network) *Ruleset {
 		Maps:     append([]Map(nil), r.Maps...),
 		Chains:   append([]Chain(nil), r.Chains...),
 		Elements: append([]Element(nil), r.Elements...),
+		Data:     append([]Datum(nil), r.Data...),
 	}
 	for _, n := range nets {
 		if n != nil {
 			out.Chains = append(out.Chains, n.Chains...)
 			out.Elements = append(out.Elements, n.Elements...)
+			out.Data = append(out.Data, n.Data()...)
 		}
 	}
 	return out

@@ -30,12 +30,16 @@ func (n *Network) String() string {
 	if n == nil {
 		return ""
 	}
-	return Base().With(n).String()
+	return n.base().With(n).String()
 }
 
 func (r *Ruleset) writeMap(b *strings.Builder, m Map) {
-	fmt.Fprintf(b, "\tmap %s {\n\t\ttype %s : verdict\n", m.Name, m.Key)
-	if m.Interval() {
+	if m.Value == ValueNone {
+		fmt.Fprintf(b, "\tset %s {\n\t\ttype %s\n", m.Name, m.Key)
+	} else {
+		fmt.Fprintf(b, "\tmap %s {\n\t\ttype %s : %s\n", m.Name, m.Key, m.Value)
+	}
+	if m.Ranges {
 		b.WriteString("\t\tflags interval\n")
 	}
 	var elements []string
@@ -44,14 +48,16 @@ func (r *Ruleset) writeMap(b *strings.Builder, m Map) {
 			elements = append(elements, e.String())
 		}
 	}
+	for _, d := range r.Data {
+		if d.Map == m.Name {
+			elements = append(elements, d.String())
+		}
+	}
 	if len(elements) > 0 {
 		fmt.Fprintf(b, "\t\telements = { %s }\n", strings.Join(elements, ",\n\t\t\t     "))
 	}
 	b.WriteString("\t}\n")
 }
-
-// Interval reports whether the map's keys are ranges.
-func (m Map) Interval() bool { return m.Key != KeyName }
 
 // String prints the element as in a list of elements:
 // "192.168.122.0/24 : jump nat4_virbr0".
@@ -74,9 +80,13 @@ func (c *Chain) write(b *strings.Builder) {
 	b.WriteString("\t}\n")
 }
 
-// String prints the rule in nft's language.
+// String prints the rule in nft's language, or as a comment where that has no
+// words for it.
 func (r Rule) String() string {
 	var parts []string
+	if r.Do.Kind == Embedded {
+		parts = append(parts, "# by netlink only:")
+	}
 	for _, m := range r.Match {
 		parts = append(parts, m.String())
 	}
@@ -90,15 +100,19 @@ func (r Rule) String() string {
 func (m Match) String() string {
 	var value string
 	switch m.Field {
-	case InName, OutName:
+	case InName, OutName, DestLink, FromLink:
 		value = quote(m.Word)
 	case Source4, Dest4, Source6, Dest6:
 		value = m.Prefix.String()
 		if m.Prefix.IsSingleIP() {
 			value = m.Prefix.Addr().String()
 		}
-	case Protocol, State:
+	case Protocol, State, Status, Direction, Family, DestType, DestPort, Socket:
 		value = m.Word
+	case ICMP4Type, ICMP6Type:
+		value = fmt.Sprintf("%d-%d", m.Lo, m.Hi)
+	case Key:
+		return m.Key.String() + " @" + m.Set
 	}
 	if m.Not {
 		return string(m.Field) + " != " + value
@@ -109,8 +123,16 @@ func (m Match) String() string {
 // String prints the action in nft's language.
 func (a Action) String() string {
 	switch a.Kind {
-	case Return, Reject:
+	case Return, Reject, Accept, Drop, NoTrack:
 		return string(a.Kind)
+	case Jump:
+		return "jump " + a.Chain
+	case DNAT:
+		return fmt.Sprintf("dnat %s to %s map @%s", a.family(), a.Key, a.Map)
+	case Rewrite:
+		return fmt.Sprintf("%s set %s map @%s", a.Field, a.Field, a.Map)
+	case Embedded:
+		return fmt.Sprintf("embedded %s set %s map @%s", a.Field, a.Field, a.Map)
 	case Lookup:
 		return fmt.Sprintf("%s vmap @%s", a.Field, a.Map)
 	case Masquerade:
@@ -119,6 +141,9 @@ func (a Action) String() string {
 		}
 		return "masquerade"
 	case SNAT:
+		if a.Map != "" {
+			return fmt.Sprintf("snat %s to %s map @%s", a.family(), a.Key, a.Map)
+		}
 		to := a.AddrStart.String()
 		if a.AddrEnd != a.AddrStart {
 			to += "-" + a.AddrEnd.String()
@@ -126,6 +151,14 @@ func (a Action) String() string {
 		return "snat ip to " + to + a.ports()
 	}
 	return fmt.Sprintf("unknown action %q", string(a.Kind))
+}
+
+// family names the family of translated addresses.
+func (a Action) family() string {
+	if a.IPv6 {
+		return "ip6"
+	}
+	return "ip"
 }
 
 func (a Action) ports() string {

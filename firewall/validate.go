@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // Validate refuses a network with a value that cannot be written into a rule,
@@ -12,16 +13,16 @@ func (n *Network) Validate() error {
 	if err := CheckDevice(n.Bridge); err != nil {
 		return err
 	}
-	own := map[string]bool{}
-	for _, m := range Base().Maps {
-		own[ChainName(m.Name, n.Bridge)] = true
+	own := map[string]string{}
+	for _, m := range Owned() {
+		own[ChainName(m.Name, n.Bridge)] = m.Name
 	}
 	for _, c := range n.Chains {
-		if !own[c.Name] || c.Hook != nil {
+		if own[c.Name] == "" || c.Hook != nil {
 			return fmt.Errorf("chain %q is not one of bridge %q", c.Name, n.Bridge)
 		}
 		for _, r := range c.Rules {
-			if err := r.validate(); err != nil {
+			if err := r.validate(own[c.Name]); err != nil {
 				return fmt.Errorf("chain %q: %w", c.Name, err)
 			}
 		}
@@ -31,13 +32,13 @@ func (n *Network) Validate() error {
 			return err
 		}
 	}
-	return nil
+	return n.validData()
 }
 
 func (e Element) validate(bridge string) error {
 	ok := e.Chain == ChainName(e.Map, bridge)
 	switch e.Map {
-	case LeaveMap, EnterMap:
+	case LeaveMap, EnterMap, HairpinMap, LocalMap:
 		ok = ok && e.Name == bridge && !e.Prefix.IsValid()
 	case NAT4Map:
 		ok = ok && e.Name == "" && plain(e.Prefix, true)
@@ -52,13 +53,22 @@ func (e Element) validate(bridge string) error {
 	return nil
 }
 
-func (r Rule) validate() error {
+// actions are what the rules of a network's chains may do.
+var actions = map[string][]ActionKind{
+	LeaveMap: {Return, Reject}, EnterMap: {Return, Reject},
+	NAT4Map: {Return, Masquerade, SNAT}, NAT6Map: {Return, Masquerade, SNAT},
+	HairpinMap: {Masquerade, Accept}, LocalMap: {Drop},
+	inwardChain: {Return, Jump}, outwardChain: {Return, NoTrack},
+}
+
+// validate checks a rule of the chain that is named after a map.
+func (r Rule) validate(m string) error {
 	for _, m := range r.Match {
 		if !m.valid() {
 			return fmt.Errorf("%q is not a condition", m)
 		}
 	}
-	if !r.Do.valid() {
+	if !slices.Contains(actions[m], r.Do.Kind) || !r.Do.valid() {
 		return fmt.Errorf("%q is not an action of a network's chain", r.Do)
 	}
 	return nil
@@ -66,7 +76,7 @@ func (r Rule) validate() error {
 
 func (m Match) valid() bool {
 	switch m.Field {
-	case InName, OutName:
+	case InName, OutName, DestLink, FromLink:
 		return CheckDevice(m.Word) == nil
 	case Source4, Dest4:
 		return !m.Not && plain(m.Prefix, true)
@@ -75,7 +85,16 @@ func (m Match) valid() bool {
 	case Protocol:
 		return !m.Not && (m.Word == "tcp" || m.Word == "udp")
 	case State:
-		return !m.Not && m.Word == Established
+		return !m.Not && (m.Word == Established || m.Word == Untracked)
+	case Status:
+		return !m.Not && m.Word == Translated
+	case Direction:
+		return !m.Not && (m.Word == Original || m.Word == Reply)
+	case Family:
+		return !m.Not && (m.Word == IPv4 || m.Word == IPv6)
+	case DestType:
+		return m.Word == Unicast
+	case DestPort, Socket, ICMP4Type, ICMP6Type, Key: // of base chains only
 	}
 	return false
 }
@@ -83,13 +102,15 @@ func (m Match) valid() bool {
 func (a Action) valid() bool {
 	ports := a.PortStart <= a.PortEnd && (a.PortStart == 0) == (a.PortEnd == 0)
 	switch a.Kind {
-	case Return, Reject:
+	case Return, Reject, Accept, Drop, NoTrack:
 		return true
+	case Jump:
+		return a.Chain == translateChain
 	case Masquerade:
 		return ports
 	case SNAT:
-		return ports && a.AddrStart.Is4() && a.AddrEnd.Is4() && !a.AddrEnd.Less(a.AddrStart)
-	case Lookup: // of base chains only
+		return ports && a.Map == "" && a.AddrStart.Is4() && a.AddrEnd.Is4() && !a.AddrEnd.Less(a.AddrStart)
+	case Lookup, DNAT, Rewrite, Embedded: // of base chains only
 	}
 	return false
 }

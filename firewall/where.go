@@ -8,4 +8,10 @@ import "net/netip"
 type Where struct {
 	Guests  map[string][]netip.Addr // by guest, as written in the definition
 	Devices map[string][]netip.Addr // by host interface
+
+	// Uplinks are the host's interfaces beyond which a stateless public address
+	// is spoken to without connection tracking. From anywhere else, such as other
+	// networks of the host, whose own addresses are translated, it is tracked.
+	// None: the forward device of the network, or all but its bridge.
+	Uplinks []string
 }

@@ -134,7 +134,7 @@ func (r *Reach) Claims() ([]firewall.Claim, error) {
 	if r == nil || r.Ext == nil || len(r.Ext.Forwards)+len(r.Ext.Publics) == 0 {
 		return nil, nil
 	}
-	return firewall.Claims(r.Ext, r.Where)
+	return firewall.Claims(r.def, r.Ext, r.Where)
 }
 
 // cut returns the ports of some runs that are in none of others.

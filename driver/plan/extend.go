@@ -17,6 +17,8 @@ type Reach struct {
 	Where   firewall.Where
 	Answers []Answer // in order
 	Memory  Memory
+
+	def *xml.Network
 }
 
 // Answer is an address behind a bridge that the host answers for on another
@@ -32,7 +34,7 @@ type Answer struct {
 // The definition is the running one.
 func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memory) *Reach {
 	l := newLocator(def, seen, before)
-	r := &Reach{Ext: ext, Where: l.where(ext)}
+	r := &Reach{Ext: ext, Where: l.where(ext), def: def}
 	r.Answers = append(l.publics(def, ext, r.Where), l.proxied(def)...)
 	r.Memory = l.after
 	slices.SortFunc(r.Answers, func(a, b Answer) int { return a.Address.Compare(b.Address) })
@@ -260,6 +262,6 @@ func CheckReach(def *xml.Network, ext *xml.Extensions) error {
 			return refuse(KindUnsupported, "public address %s of network '%s' is in a subnet of the network itself", a, def.Name)
 		}
 	}
-	_, err := firewall.Claims(ext, firewall.Where{})
+	_, err := firewall.Claims(def, ext, firewall.Where{})
 	return err
 }

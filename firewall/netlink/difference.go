@@ -1,13 +1,118 @@
 package netlink
 
-import "github.com/virbr/virbr/firewall"
+import (
+	"errors"
+	"fmt"
+	"slices"
 
-// Change makes the rules of a bridge, which are those of from, those of to. What
-// it sends is what differs; where the kernel finds that they were not those of
-// from, it does what [Install] does. nil: no rules.
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/firewall"
+)
+
+// Change makes the rules of a bridge, which are those of from, those of to; nil:
+// none. What is sent to the kernel is what differs, and nothing is read from it:
+// one forward more among thousands is one element. Where the kernel finds that
+// the rules were not those of from, and where more than forwards and public
+// addresses differ, it does what [Install] does. Damage that is in nobody's way
+// it does not see; Install does.
 func Change(conn *Conn, from, to *firewall.Network) error {
-	if to == nil && from != nil {
+	switch {
+	case to == nil && from == nil:
+		return nil
+	case to == nil:
 		return Remove(conn, from.Bridge)
+	case from == nil:
+		return Install(conn, to)
+	case from.Bridge != to.Bridge:
+		return errors.Join(Remove(conn, from.Bridge), Install(conn, to))
+	case !alike(from, to):
+		return Install(conn, to)
 	}
-	return Install(conn, to)
+	if err := errors.Join(from.Validate(), to.Validate()); err != nil {
+		return fmt.Errorf("changing the rules of %q: %w", to.Bridge, err)
+	}
+	err := conn.use(func(socket *netlink.Conn) error {
+		return newChange(socket, false).difference(from, to)
+	})
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
+		return Install(conn, to)
+	}
+	return err
+}
+
+// alike reports whether two networks differ in data only.
+func alike(a, b *firewall.Network) bool {
+	return slices.Equal(a.Elements, b.Elements) && slices.EqualFunc(a.Chains, b.Chains, func(x, y firewall.Chain) bool {
+		return x.Name == y.Name && slices.EqualFunc(x.Rules, y.Rules, func(r, s firewall.Rule) bool { return r.String() == s.String() })
+	})
+}
+
+// difference is the batch of Change.
+func (c *change) difference(from, to *firewall.Network) error {
+	gone, come := firewall.Difference(from, to)
+	if len(gone)+len(come) == 0 {
+		return nil
+	}
+	take, bring := byMap(gone), byMap(come)
+	for _, m := range dataMaps() {
+		c.delData(m, take[m])
+	}
+	for _, m := range dataMaps() {
+		c.addData(m, bring[m])
+	}
+	return c.apply(fmt.Sprintf("changing the rules of %q", to.Bridge))
+}
+
+// dataMaps returns the names of the maps and sets that networks have data in.
+func dataMaps() []string {
+	var names []string
+	for _, p := range firewall.Parts() {
+		for _, m := range p.Maps {
+			if m.Key != firewall.KeyName && !m.Ranges {
+				names = append(names, m.Name)
+			}
+		}
+	}
+	return names
+}
+
+// byMap encodes data and sorts them by their maps.
+func byMap(data []firewall.Datum) map[string][]datum {
+	out := map[string][]datum{}
+	for _, d := range data {
+		out[d.Map] = append(out[d.Map], encodeDatum(d))
+	}
+	return out
+}
+
+// stale deletes the data that a network has and should not have, and returns
+// those that it lacks. have are the network's chains: without one for forwards
+// there can be no data, unless somebody else was at work.
+func (c *change) stale(n *firewall.Network, have map[string][]kernelRule) (lacks map[string][]datum, err error) {
+	want := byMap(n.Data())
+	if _, ok := have[firewall.HairpinMap]; !ok && !c.exact {
+		return want, nil
+	}
+	lacks = map[string][]datum{}
+	for _, m := range dataMaps() {
+		own, err := c.reader.data(m, n.Bridge)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range want[m] {
+			if own[d.key] == d {
+				delete(own, d.key)
+			} else {
+				lacks[m] = append(lacks[m], d)
+			}
+		}
+		var gone []datum
+		for _, d := range own {
+			gone = append(gone, d)
+		}
+		c.delData(m, gone)
+	}
+	return lacks, nil
 }

@@ -52,32 +52,82 @@ func after(p netip.Prefix) netip.Addr {
 	return addr.Next()
 }
 
-// addMap makes a verdict map; one that exists stays, with its elements. id is
-// the map's number within the batch. nft needs to be told the byte order of the
-// keys, or it prints them empty.
+// keyTypes are nf_tables' types of keys.
+var keyTypes = map[firewall.KeyType][]nftables.SetDatatype{
+	firewall.KeyName:    {nftables.TypeIFName},
+	firewall.KeyIPv4:    {nftables.TypeIPAddr},
+	firewall.KeyIPv6:    {nftables.TypeIP6Addr},
+	firewall.KeyListen4: {nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService},
+	firewall.KeyListen6: {nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService},
+	firewall.KeyPort:    {nftables.TypeInetProto, nftables.TypeInetService},
+}
+
+// valueTypes are those of what is found.
+var valueTypes = map[firewall.ValueType][]nftables.SetDatatype{
+	firewall.ValueIPv4: {nftables.TypeIPAddr},
+	firewall.ValueIPv6: {nftables.TypeIP6Addr},
+	firewall.ValueTo4:  {nftables.TypeIPAddr, nftables.TypeInetService},
+	firewall.ValueTo6:  {nftables.TypeIP6Addr, nftables.TypeInetService},
+}
+
+// compound returns the number and the length of a type of several parts. Each
+// begins at a multiple of four bytes.
+func compound(parts []nftables.SetDatatype) (magic, size uint32) {
+	for _, t := range parts {
+		magic = magic<<nftables.SetConcatTypeBits | t.GetNFTMagic()
+		size += (t.Bytes + 3) &^ 3
+	}
+	if len(parts) == 1 {
+		size = parts[0].Bytes
+	}
+	return magic, size
+}
+
+// addMap makes a map or a set; one that exists stays, with its elements. id is
+// its number within the batch. nft needs to be told the byte order of the keys,
+// or it prints names empty.
 func (b *batch) addMap(m firewall.Map, id int) {
 	const hostOrder, bigEndian = 1, 2
-	key, order, flags := nftables.TypeIFName, uint32(hostOrder), uint32(unix.NFT_SET_MAP)
-	switch m.Key {
-	case firewall.KeyName:
-	case firewall.KeyIPv4:
-		key = nftables.TypeIPAddr
-	case firewall.KeyIPv6:
-		key = nftables.TypeIP6Addr
+	order, flags := uint32(bigEndian), uint32(0)
+	if m.Key == firewall.KeyName {
+		order = hostOrder
 	}
-	if m.Interval() {
-		order, flags = bigEndian, flags|unix.NFT_SET_INTERVAL
+	if m.Ranges {
+		flags |= unix.NFT_SET_INTERVAL
 	}
+	if m.Value != firewall.ValueNone {
+		flags |= unix.NFT_SET_MAP
+	}
+	key, size := compound(keyTypes[m.Key])
 	b.add(unix.NFT_MSG_NEWSET, netlink.Create, func(ae *netlink.AttributeEncoder) {
 		ae.String(unix.NFTA_SET_TABLE, b.table)
 		ae.String(unix.NFTA_SET_NAME, m.Name)
 		ae.Uint32(unix.NFTA_SET_FLAGS, flags)
-		ae.Uint32(unix.NFTA_SET_KEY_TYPE, key.GetNFTMagic())
-		ae.Uint32(unix.NFTA_SET_KEY_LEN, key.Bytes)
-		ae.Uint32(unix.NFTA_SET_DATA_TYPE, unix.NFT_DATA_VERDICT)
-		ae.Uint32(unix.NFTA_SET_DATA_LEN, 0)
+		ae.Uint32(unix.NFTA_SET_KEY_TYPE, key)
+		ae.Uint32(unix.NFTA_SET_KEY_LEN, size)
+		data := userdata.AppendUint32(nil, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, order)
+		switch m.Value {
+		case firewall.ValueNone:
+		case firewall.ValueVerdict:
+			ae.Uint32(unix.NFTA_SET_DATA_TYPE, unix.NFT_DATA_VERDICT)
+			ae.Uint32(unix.NFTA_SET_DATA_LEN, 0)
+		default:
+			value, size := compound(valueTypes[m.Value])
+			ae.Uint32(unix.NFTA_SET_DATA_TYPE, value)
+			ae.Uint32(unix.NFTA_SET_DATA_LEN, size)
+			data = userdata.AppendUint32(data, userdata.NFTNL_UDATA_SET_DATABYTEORDER, bigEndian)
+		}
 		ae.Uint32(unix.NFTA_SET_ID, uint32(id)+1)
-		ae.Bytes(unix.NFTA_SET_USERDATA, userdata.AppendUint32(nil, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, order))
+		ae.Bytes(unix.NFTA_SET_USERDATA, data)
+	})
+}
+
+// delMap deletes a map or a set with its elements. It must exist, and no rule may
+// look into it.
+func (b *batch) delMap(name string) {
+	b.add(unix.NFT_MSG_DELSET, 0, func(ae *netlink.AttributeEncoder) {
+		ae.String(unix.NFTA_SET_TABLE, b.table)
+		ae.String(unix.NFTA_SET_NAME, name)
 	})
 }
 

@@ -47,7 +47,7 @@ func (e *encoder) match(m firewall.Match) {
 		op = expr.CmpOpNeq
 	}
 	switch m.Field {
-	case firewall.InName, firewall.OutName:
+	case firewall.InName, firewall.OutName, firewall.DestLink, firewall.FromLink:
 		e.load(m.Field)
 		e.add(&expr.Cmp{Op: op, Register: 1, Data: deviceKey(m.Word)})
 	case firewall.Source4, firewall.Dest4, firewall.Source6, firewall.Dest6:
@@ -60,15 +60,50 @@ func (e *encoder) match(m firewall.Match) {
 		e.load(m.Field)
 		e.add(&expr.Cmp{Op: op, Register: 1, Data: []byte{proto}})
 	case firewall.State:
+		e.bits(m.Field, states[m.Word])
+	case firewall.Status:
+		const translated = 1 << 5 // IPS_DST_NAT
+		e.bits(m.Field, translated)
+	case firewall.Direction, firewall.Family:
 		e.load(m.Field)
-		bits := binaryutil.NativeEndian.PutUint32(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)
-		e.add(
-			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: bits, Xor: make([]byte, 4)},
-			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
-		)
+		e.add(&expr.Cmp{Op: op, Register: 1, Data: []byte{words[m.Word]}})
+	case firewall.DestType:
+		e.load(m.Field)
+		e.add(&expr.Cmp{Op: op, Register: 1, Data: binaryutil.NativeEndian.PutUint32(uint32(words[m.Word]))})
+	case firewall.Socket:
+		e.load(m.Field)
+		e.add(&expr.Cmp{Op: expr.CmpOpLte, Register: 1, Data: []byte{1}})
+	case firewall.ICMP4Type, firewall.ICMP6Type:
+		e.icmp(m)
+	case firewall.Key:
+		e.tuple(m.Key)
+		e.add(&expr.Lookup{SourceRegister: 1, SetName: m.Set})
 	default:
 		e.fail("encoding %q: unknown field", m)
 	}
+}
+
+// states are the bits of ct state.
+var states = map[string]uint32{
+	firewall.Established: expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED,
+	firewall.Untracked:   expr.CtStateBitUNTRACKED,
+	firewall.Stray:       expr.CtStateBitINVALID | expr.CtStateBitUNTRACKED,
+}
+
+// words are the kernel's numbers of values that are words.
+var words = map[string]byte{
+	firewall.Original: 0, firewall.Reply: 1, // enum ip_conntrack_dir
+	firewall.IPv4: unix.NFPROTO_IPV4, firewall.IPv6: unix.NFPROTO_IPV6,
+	firewall.Local: unix.RTN_LOCAL, firewall.Unicast: unix.RTN_UNICAST,
+}
+
+// bits asks whether a field has one of some bits.
+func (e *encoder) bits(f firewall.Field, bits uint32) {
+	e.load(f)
+	e.add(
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+	)
 }
 
 // load puts a field into register 1.
@@ -82,6 +117,20 @@ func (e *encoder) load(f firewall.Field) {
 		e.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1})
 	case firewall.State:
 		e.add(&expr.Ct{Key: expr.CtKeySTATE, Register: 1})
+	case firewall.Status:
+		e.add(&expr.Ct{Key: expr.CtKeySTATUS, Register: 1})
+	case firewall.Direction:
+		e.add(&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1})
+	case firewall.Family:
+		e.add(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1})
+	case firewall.DestType:
+		e.add(&expr.Fib{Register: 1, FlagDADDR: true, ResultADDRTYPE: true})
+	case firewall.DestLink:
+		e.add(&expr.Fib{Register: 1, FlagDADDR: true, ResultOIFNAME: true})
+	case firewall.FromLink:
+		e.add(&expr.Fib{Register: 1, FlagSADDR: true, ResultOIFNAME: true})
+	case firewall.Socket:
+		e.add(&expr.Socket{Key: expr.SocketKeyWildcard, Register: 1})
 	case firewall.Source4, firewall.Dest4, firewall.Source6, firewall.Dest6:
 		at := addresses[f]
 		e.address(at, at.size)
@@ -146,6 +195,20 @@ func (e *encoder) action(a firewall.Action) {
 	switch a.Kind {
 	case firewall.Return:
 		e.add(&expr.Verdict{Kind: expr.VerdictReturn})
+	case firewall.Accept:
+		e.add(&expr.Verdict{Kind: expr.VerdictAccept})
+	case firewall.Drop:
+		e.add(&expr.Verdict{Kind: expr.VerdictDrop})
+	case firewall.Jump:
+		e.add(&expr.Verdict{Kind: expr.VerdictJump, Chain: a.Chain})
+	case firewall.NoTrack:
+		e.add(&expr.Notrack{})
+	case firewall.DNAT:
+		e.mapped(a, expr.NATTypeDestNAT)
+	case firewall.Rewrite:
+		e.rewrite(a)
+	case firewall.Embedded:
+		e.embedded(a)
 	case firewall.Reject:
 		e.add(&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH})
 	case firewall.Lookup:
@@ -154,7 +217,11 @@ func (e *encoder) action(a firewall.Action) {
 	case firewall.Masquerade:
 		e.masquerade(a)
 	case firewall.SNAT:
-		e.snat(a)
+		if a.Map != "" {
+			e.mapped(a, expr.NATTypeSourceNAT)
+		} else {
+			e.snat(a)
+		}
 	default:
 		e.fail("encoding %q: unknown action", a.Kind)
 	}

@@ -39,33 +39,46 @@ func bridges(nets []*firewall.Network) string {
 
 func (c *change) install(nets []*firewall.Network) error {
 	doing := "installing the rules of " + bridges(nets)
-	if err := c.base(); err != nil {
+	if err := c.base(nets); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
+	var gone []string
 	for _, n := range nets {
-		if err := c.network(n); err != nil {
+		more, err := c.network(n)
+		if err != nil {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
+		gone = append(gone, more...)
+	}
+	if err := c.prune(gone, nets); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return c.apply(doing)
 }
 
-// base makes what all networks share where it is missing. Base chains whose
+// base makes what the networks share where it is missing. Base chains whose
 // rules are not as they should be get them anew. They are not replaced unasked:
 // freeing rules takes the kernel a while.
-func (c *change) base() error {
+func (c *change) base(nets []*firewall.Network) error {
 	c.addTable()
-	for i, m := range firewall.Base().Maps {
-		c.addMap(m, i)
-	}
-	for _, chain := range firewall.Base().Chains {
-		rules, exists, err := c.reader.rules(chain.Name)
-		if err != nil {
-			return err
+	id := 0
+	for _, part := range firewall.Parts() {
+		if !slices.ContainsFunc(nets, part.Needed) {
+			continue
 		}
-		userdata := records(chain, nil)
-		if !exists || !same(userdata, rules) {
-			c.chain(chain, userdata, exists)
+		for _, m := range part.Maps {
+			c.addMap(m, id)
+			id++
+		}
+		for _, chain := range part.Chains {
+			rules, exists, err := c.reader.rules(chain.Name)
+			if err != nil {
+				return err
+			}
+			userdata := records(chain, nil)
+			if !exists || !same(userdata, rules) {
+				c.chain(chain, userdata, exists)
+			}
 		}
 	}
 	return nil
@@ -82,43 +95,71 @@ func (c *change) chain(chain firewall.Chain, userdata [][]byte, flush bool) {
 	}
 }
 
-// network adds one network. Elements that are there already may be added again;
-// ranges that are not wanted go first, as the new ones may overlap them.
-func (c *change) network(n *firewall.Network) error {
-	var gone []string
-	for _, m := range firewall.Base().Maps {
+// network adds one network and returns the chains that it no longer has. Elements
+// that are there already may be added again; ranges that are not wanted go first,
+// as the new ones may overlap them.
+func (c *change) network(n *firewall.Network) (gone []string, err error) {
+	have, err := c.own(n)
+	if err != nil {
+		return nil, err
+	}
+	come, err := c.stale(n, have)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range firewall.Owned() {
 		name := firewall.ChainName(m.Name, n.Bridge)
-		rules, exists, err := c.reader.rules(name)
-		if err != nil {
-			return err
-		}
+		rules, exists := have[m.Name]
 		i := slices.IndexFunc(n.Chains, func(chain firewall.Chain) bool { return chain.Name == name })
 		var userdata [][]byte
 		if i >= 0 {
 			userdata = records(n.Chains[i], n.Elements)
 		}
 		right := i >= 0 && exists && same(userdata, rules)
-		if c.exact || exists && (i < 0 || !right && m.Interval()) {
+		if m.Key != "" && (c.exact || exists && (i < 0 || !right && m.Ranges)) {
 			if err := c.forget(m, name, n.Bridge, rules); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		if right {
-			continue
-		}
-		if i >= 0 {
+		switch {
+		case right:
+		case i >= 0:
 			c.chain(n.Chains[i], userdata, exists)
-		} else if exists {
+		case exists:
 			gone = append(gone, name)
 		}
 	}
 	for _, e := range n.Elements {
 		c.addElements(e.Map, encodeElement(e))
 	}
+	for _, m := range dataMaps() {
+		c.addData(m, come[m])
+	}
 	for _, name := range gone {
 		c.delChain(name)
 	}
-	return nil
+	return gone, nil
+}
+
+// own returns the rules of those of a bridge's chains that exist, by the map that
+// they are named after. The last ones are only asked for where the network has
+// what they rest on, or will.
+func (c *change) own(n *firewall.Network) (map[string][]kernelRule, error) {
+	own := map[string][]kernelRule{}
+	rest := c.exact || len(n.Entries)+len(n.Publics) > 0
+	for _, m := range firewall.Owned() {
+		if _, reached := own[firewall.HairpinMap]; m.Key == "" && !reached && !rest || m.Name == firewall.LocalMap && !reached && !rest {
+			continue
+		}
+		rules, exists, err := c.reader.rules(firewall.ChainName(m.Name, n.Bridge))
+		if err != nil {
+			return nil, err
+		}
+		if exists {
+			own[m.Name] = rules
+		}
+	}
+	return own, nil
 }
 
 // forget deletes the elements of a map that lead to a bridge's chain: those that
@@ -129,7 +170,7 @@ func (c *change) forget(m firewall.Map, chain, bridge string, rules []kernelRule
 		c.delElements(m.Name, elements)
 		return err
 	}
-	if !m.Interval() {
+	if !m.Ranges {
 		c.delElements(m.Name, encodeElement(firewall.Element{Map: m.Name, Name: bridge, Chain: chain}))
 		return nil
 	}

@@ -125,23 +125,35 @@ func (r *reader) use() (int, error) {
 
 // chains returns the names of the table's chains.
 func (r *reader) chains() ([]string, error) {
-	replies, err := r.get(unix.NFT_MSG_GETCHAIN, netlink.Dump)
+	names, err := r.names(unix.NFT_MSG_GETCHAIN, unix.NFTA_CHAIN_TABLE, unix.NFTA_CHAIN_NAME)
+	return names, wrap(err, "listing chains")
+}
+
+// maps returns the names of the table's maps and sets.
+func (r *reader) maps() ([]string, error) {
+	names, err := r.names(unix.NFT_MSG_GETSET, unix.NFTA_SET_TABLE, unix.NFTA_SET_NAME)
+	return names, wrap(err, "listing maps")
+}
+
+// names returns the names of one kind of the table's objects.
+func (r *reader) names(msg, tableAttr, nameAttr uint16) ([]string, error) {
+	replies, err := r.get(msg, netlink.Dump)
 	if err != nil {
-		return nil, fmt.Errorf("listing chains: %w", err)
+		return nil, err
 	}
 	var names []string
 	for _, m := range replies {
 		var table, name string
 		err := decode(m, func(ad *netlink.AttributeDecoder) {
 			switch ad.Type() {
-			case unix.NFTA_CHAIN_TABLE:
+			case tableAttr:
 				table = ad.String()
-			case unix.NFTA_CHAIN_NAME:
+			case nameAttr:
 				name = ad.String()
 			}
 		})
 		if err != nil {
-			return nil, fmt.Errorf("listing chains: %w", err)
+			return nil, err
 		}
 		if table == r.table {
 			names = append(names, name)

@@ -26,7 +26,8 @@ func (c *change) remove(bridge string) error {
 	if err != nil || use < 0 {
 		return wrap(err, "%s", doing)
 	}
-	own, err := c.own(bridge)
+	nothing := &firewall.Network{Bridge: bridge}
+	own, err := c.own(nothing)
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
@@ -38,33 +39,14 @@ func (c *change) remove(bridge string) error {
 		c.delTable()
 		return c.apply(doing)
 	}
-	for _, m := range firewall.Base().Maps {
-		rules, ok := own[m.Name]
-		if !ok {
-			continue
-		}
-		chain := firewall.ChainName(m.Name, bridge)
-		if err := c.forget(m, chain, bridge, rules); err != nil {
-			return fmt.Errorf("%s: %w", doing, err)
-		}
-		c.delChain(chain)
+	gone, err := c.network(nothing)
+	if err == nil {
+		err = c.prune(gone, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return c.apply(doing)
-}
-
-// own returns the rules of those of a bridge's chains that exist, by map.
-func (c *change) own(bridge string) (map[string][]kernelRule, error) {
-	own := map[string][]kernelRule{}
-	for _, m := range firewall.Base().Maps {
-		rules, exists, err := c.reader.rules(firewall.ChainName(m.Name, bridge))
-		if err != nil {
-			return nil, err
-		}
-		if exists {
-			own[m.Name] = rules
-		}
-	}
-	return own, nil
 }
 
 // last reports whether the table holds nothing but the shared part and a
@@ -72,8 +54,11 @@ func (c *change) own(bridge string) (map[string][]kernelRule, error) {
 // of these are the bridge's. Only where there may be no others are the chains
 // listed, which are few then.
 func (c *change) last(bridge string, use, own int) (bool, error) {
-	base := firewall.Base()
-	if use > len(base.Maps)+len(base.Chains)+own {
+	shared := 0
+	for _, p := range firewall.Parts() {
+		shared += len(p.Maps) + len(p.Chains)
+	}
+	if use > shared+own {
 		return false, nil
 	}
 	names, err := c.reader.chains()
@@ -81,24 +66,75 @@ func (c *change) last(bridge string, use, own int) (bool, error) {
 		return false, err
 	}
 	known := map[string]bool{}
-	for _, c := range base.Chains {
-		known[c.Name] = true
+	for _, p := range firewall.Parts() {
+		for _, c := range p.Chains {
+			known[c.Name] = true
+		}
 	}
-	for _, m := range base.Maps {
+	for _, m := range firewall.Owned() {
 		known[firewall.ChainName(m.Name, bridge)] = true
 	}
 	return !slices.ContainsFunc(names, func(name string) bool { return !known[name] }), nil
 }
 
-// List returns the bridges that have rules in the table, in no order.
+// prune deletes the parts of the base that nobody needs any more, given the
+// chains that go and the networks that come in the same change.
+func (c *change) prune(gone []string, nets []*firewall.Network) error {
+	var names, maps []string
+	for _, part := range slices.Backward(firewall.Parts()) {
+		marks := func(name string) bool {
+			_, ok := firewall.ChainBridge(part.Marker, name)
+			return ok
+		}
+		if part.Marker == "" || !slices.ContainsFunc(gone, marks) || slices.ContainsFunc(nets, part.Needed) {
+			continue
+		}
+		if names == nil {
+			var err error
+			if names, err = c.reader.chains(); err != nil {
+				return err
+			}
+			if maps, err = c.reader.maps(); err != nil {
+				return err
+			}
+		}
+		if !slices.ContainsFunc(names, func(name string) bool { return marks(name) && !slices.Contains(gone, name) }) {
+			c.delPart(part, names, maps)
+		}
+	}
+	return nil
+}
+
+// delPart deletes what there is of a part: base chains, then those that they jump
+// to, then the maps that both look into.
+func (c *change) delPart(part firewall.Part, chains, maps []string) {
+	for _, hooked := range []bool{true, false} {
+		for _, chain := range part.Chains {
+			if (chain.Hook != nil) == hooked && slices.Contains(chains, chain.Name) {
+				c.delChain(chain.Name)
+			}
+		}
+	}
+	for _, m := range part.Maps {
+		if slices.Contains(maps, m.Name) {
+			c.delMap(m.Name)
+		}
+	}
+}
+
+// List returns the bridges that have rules in the table, sorted.
 func List(conn *Conn) (bridges []string, err error) {
 	err = conn.use(func(socket *netlink.Conn) error {
 		names, err := newChange(socket, false).reader.chains()
 		for _, name := range names {
-			if bridge, ok := firewall.ChainBridge(firewall.LeaveMap, name); ok {
-				bridges = append(bridges, bridge)
+			for _, m := range firewall.Owned() {
+				if bridge, ok := firewall.ChainBridge(m.Name, name); ok {
+					bridges = append(bridges, bridge)
+				}
 			}
 		}
+		slices.Sort(bridges)
+		bridges = slices.Compact(bridges)
 		return err
 	})
 	return bridges, err

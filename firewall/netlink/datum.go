@@ -1,0 +1,167 @@
+package netlink
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/firewall"
+)
+
+// datum is an element of a map of data, or of a set, as the kernel has it. The
+// bytes are strings, so that data can be compared and be keys.
+type datum struct {
+	key   string
+	value string
+	chain string // to jump to, instead of a value
+	owner string
+}
+
+// protocols are the numbers of those that have ports.
+var protocols = map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "sctp": unix.IPPROTO_SCTP}
+
+// encodeDatum returns what a datum is to the kernel.
+func encodeDatum(d firewall.Datum) datum {
+	out := datum{key: address(d.Addr), value: address(d.To), chain: d.Chain, owner: d.Owner}
+	if d.Proto != "" {
+		out.key += string([]byte{protocols[d.Proto], 0, 0, 0}) + port(d.Port)
+	}
+	if d.ToPort != 0 {
+		out.value += port(d.ToPort)
+	}
+	return out
+}
+
+func address(a netip.Addr) string { return string(a.AsSlice()) }
+
+// port returns a port in network byte order, and what fills it to four bytes.
+func port(p uint16) string { return string([]byte{byte(p >> 8), byte(p), 0, 0}) }
+
+// perMessage is how many elements go into one message: a list of them cannot be
+// longer than 64 KiB.
+const perMessage = 256
+
+// addData adds elements, which must not be there with other values.
+func (b *batch) addData(m string, list []datum) {
+	for len(list) > 0 {
+		n := min(len(list), perMessage)
+		b.data(unix.NFT_MSG_NEWSETELEM, netlink.Create, m, list[:n])
+		list = list[n:]
+	}
+}
+
+// delData deletes elements, which must be there.
+func (b *batch) delData(m string, list []datum) {
+	for len(list) > 0 {
+		n := min(len(list), perMessage)
+		b.data(unix.NFT_MSG_DELSETELEM, 0, m, list[:n])
+		list = list[n:]
+	}
+}
+
+func (b *batch) data(msg uint16, flags netlink.HeaderFlags, m string, list []datum) {
+	b.add(msg, flags, func(ae *netlink.AttributeEncoder) {
+		ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
+		ae.String(unix.NFTA_SET_ELEM_LIST_SET, m)
+		ae.Nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(ae *netlink.AttributeEncoder) error {
+			for _, d := range list {
+				ae.Nested(unix.NFTA_LIST_ELEM, func(ae *netlink.AttributeEncoder) error {
+					d.encode(ae, msg == unix.NFT_MSG_NEWSETELEM)
+					return nil
+				})
+			}
+			return nil
+		})
+	})
+}
+
+// encode writes the key and, if it is whole, the rest. The owner is a comment,
+// which nft shows.
+func (d datum) encode(ae *netlink.AttributeEncoder, whole bool) {
+	ae.Nested(unix.NFTA_SET_ELEM_KEY, func(ae *netlink.AttributeEncoder) error {
+		ae.Bytes(unix.NFTA_DATA_VALUE, []byte(d.key))
+		return nil
+	})
+	if !whole {
+		return
+	}
+	if d.chain != "" || d.value != "" {
+		ae.Nested(unix.NFTA_SET_ELEM_DATA, func(ae *netlink.AttributeEncoder) error {
+			if d.chain == "" {
+				ae.Bytes(unix.NFTA_DATA_VALUE, []byte(d.value))
+				return nil
+			}
+			ae.Nested(unix.NFTA_DATA_VERDICT, func(ae *netlink.AttributeEncoder) error {
+				ae.Int32(unix.NFTA_VERDICT_CODE, int32(expr.VerdictJump))
+				ae.String(unix.NFTA_VERDICT_CHAIN, d.chain)
+				return nil
+			})
+			return nil
+		})
+	}
+	ae.Bytes(unix.NFTA_SET_ELEM_USERDATA, userdata.AppendString(nil, userdata.TypeComment, d.owner))
+}
+
+// data returns the elements of a map of data that a network owns, by key. It
+// reads the whole map, which may be large.
+func (r *reader) data(m, owner string) (map[string]datum, error) {
+	replies, err := r.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, r.table, m)
+	if err != nil {
+		return nil, wrap(err, "reading map %q", m)
+	}
+	own := map[string]datum{}
+	for _, msg := range replies {
+		err := decode(msg, func(ad *netlink.AttributeDecoder) {
+			if ad.Type() != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+				return
+			}
+			each(ad, func(ad *netlink.AttributeDecoder) {
+				if d := decodeDatum(ad); d.owner == owner {
+					own[d.key] = d
+				}
+			})
+		})
+		if err != nil {
+			return nil, wrap(err, "reading map %q", m)
+		}
+	}
+	return own, nil
+}
+
+// decodeDatum reads one element of a map of data.
+func decodeDatum(list *netlink.AttributeDecoder) datum {
+	var d datum
+	each(list, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_SET_ELEM_KEY:
+			dig(ad, func(ad *netlink.AttributeDecoder) { d.key = string(ad.Bytes()) }, unix.NFTA_DATA_VALUE)
+		case unix.NFTA_SET_ELEM_DATA:
+			each(ad, func(ad *netlink.AttributeDecoder) {
+				switch ad.Type() {
+				case unix.NFTA_DATA_VALUE:
+					d.value = string(ad.Bytes())
+				case unix.NFTA_DATA_VERDICT:
+					dig(ad, func(ad *netlink.AttributeDecoder) { d.chain = ad.String() }, unix.NFTA_VERDICT_CHAIN)
+				}
+			})
+		case unix.NFTA_SET_ELEM_USERDATA:
+			d.owner = comment(ad.Bytes())
+		}
+	})
+	return d
+}
+
+// comment returns the comment in an element's user data; "": none.
+func comment(data []byte) string {
+	for len(data) >= 2 && len(data) >= 2+int(data[1]) {
+		if data[0] == byte(userdata.TypeComment) {
+			return strings.TrimRight(string(data[2:2+int(data[1])]), "\x00")
+		}
+		data = data[2+int(data[1]):]
+	}
+	return ""
+}

@@ -1,0 +1,147 @@
+package netlink
+
+import (
+	"encoding/binary"
+
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/firewall"
+)
+
+// register returns the number of the register for a value that begins after so
+// many words of four bytes: one of four words where that begins, else one word.
+func register(word uint32) uint32 {
+	if word%4 == 0 {
+		return unix.NFT_REG_1 + word/4
+	}
+	return unix.NFT_REG32_00 + word
+}
+
+// tuple loads several fields one after the other, from register 1 on.
+func (e *encoder) tuple(t firewall.Tuple) {
+	word := uint32(0)
+	for _, f := range t.Fields {
+		reg, size := register(word), uint32(1)
+		switch f {
+		case firewall.Source4, firewall.Dest4, firewall.Source6, firewall.Dest6:
+			e.load(f) // always the first
+			size = addresses[f].size / 4
+		case firewall.Protocol:
+			e.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg})
+		case firewall.DestPort:
+			e.add(&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
+			if t.Mask != 0 {
+				e.add(&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 2, Mask: binaryutil.BigEndian.PutUint16(t.Mask), Xor: make([]byte, 2)})
+			}
+		default:
+			e.fail("encoding %q: not part of a key", f)
+		}
+		word += size
+	}
+}
+
+// mapped translates to what a map has.
+func (e *encoder) mapped(a firewall.Action, kind expr.NATType) {
+	e.tuple(a.Key)
+	e.add(&expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetName: a.Map})
+	nat := &expr.NAT{Type: kind, Family: unix.NFPROTO_IPV4, RegAddrMin: 1, RegAddrMax: 1}
+	port := register(1)
+	if a.IPv6 {
+		nat.Family, port = unix.NFPROTO_IPV6, register(4)
+	}
+	if a.Ports {
+		nat.RegProtoMin, nat.RegProtoMax = port, port
+	}
+	e.add(nat)
+}
+
+// icmp limits the rule to some types of ICMP.
+func (e *encoder) icmp(m firewall.Match) {
+	family, proto := byte(unix.NFPROTO_IPV4), byte(unix.IPPROTO_ICMP)
+	if m.Field == firewall.ICMP6Type {
+		family, proto = unix.NFPROTO_IPV6, unix.IPPROTO_ICMPV6
+	}
+	e.family = family
+	e.add(
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{proto}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
+		&expr.Cmp{Op: expr.CmpOpGte, Register: 1, Data: []byte{m.Lo}},
+		&expr.Cmp{Op: expr.CmpOpLte, Register: 1, Data: []byte{m.Hi}},
+	)
+}
+
+// rewrite changes an address to what a map has for it, without connection
+// tracking. The kernel mends the checksum of the IPv4 header, and those of TCP,
+// UDP and ICMPv6, which cover the addresses.
+func (e *encoder) rewrite(a firewall.Action) {
+	at := addresses[a.Field]
+	e.load(a.Field)
+	e.add(&expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetName: a.Map})
+	w := write{base: unix.NFT_PAYLOAD_NETWORK_HEADER, offset: at.offset, size: at.size, flags: unix.NFT_PAYLOAD_L4CSUM_PSEUDOHDR}
+	if at.family == unix.NFPROTO_IPV4 {
+		w.sumType, w.sumOffset = unix.NFT_PAYLOAD_CSUM_INET, checksumOffset
+	}
+	e.write(w)
+}
+
+const (
+	checksumOffset = 10 // of the checksum in the IPv4 header (RFC 791)
+	errorLength    = 8  // of an ICMP header, after which an error has the packet that it is about
+	icmpChecksum   = 2  // where the checksum is in it (RFC 792, RFC 4443)
+)
+
+// embedded changes an address of the packet that an ICMP error is about. With
+// IPv4 that packet's own header has a checksum: once it is mended, the sum over
+// all that the ICMP checksum covers is what it was. With IPv6 the ICMP checksum
+// is mended.
+func (e *encoder) embedded(a firewall.Action) {
+	at := addresses[a.Field]
+	w := write{
+		base: unix.NFT_PAYLOAD_TRANSPORT_HEADER, offset: errorLength + at.offset, size: at.size,
+		sumType: unix.NFT_PAYLOAD_CSUM_INET, sumOffset: errorLength + checksumOffset,
+	}
+	if at.family == unix.NFPROTO_IPV6 {
+		w.sumOffset = icmpChecksum
+	}
+	e.add(
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: w.offset, Len: w.size},
+		&expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetName: a.Map},
+	)
+	e.write(w)
+}
+
+// write is a change of a packet: what is in register 1 goes to a place, and a
+// checksum at another one is mended.
+type write struct {
+	base, offset, size        uint32
+	sumType, sumOffset, flags uint32
+}
+
+// write is encoded here because expr.Payload leaves out the flags where there is
+// no checksum in the header itself, as in IPv6.
+func (e *encoder) write(w write) {
+	ae := netlink.NewAttributeEncoder()
+	ae.ByteOrder = binary.BigEndian
+	ae.String(unix.NFTA_EXPR_NAME, "payload")
+	ae.Nested(unix.NFTA_EXPR_DATA, func(ae *netlink.AttributeEncoder) error {
+		ae.Uint32(unix.NFTA_PAYLOAD_SREG, unix.NFT_REG_1)
+		ae.Uint32(unix.NFTA_PAYLOAD_BASE, w.base)
+		ae.Uint32(unix.NFTA_PAYLOAD_OFFSET, w.offset)
+		ae.Uint32(unix.NFTA_PAYLOAD_LEN, w.size)
+		ae.Uint32(unix.NFTA_PAYLOAD_CSUM_TYPE, w.sumType)
+		ae.Uint32(unix.NFTA_PAYLOAD_CSUM_OFFSET, w.sumOffset)
+		ae.Uint32(unix.NFTA_PAYLOAD_CSUM_FLAGS, w.flags)
+		return nil
+	})
+	data, err := ae.Encode()
+	if err != nil {
+		e.fail("encoding the change of a packet: %w", err)
+	}
+	e.exprs = append(e.exprs, data)
+}
