@@ -127,6 +127,10 @@ func (c *conversion) convert(ctx context.Context) error {
 	if err := c.record(added, nil); err != nil {
 		return err
 	}
+	sleep, err := c.ipv6(ctx)
+	if err != nil {
+		return err
+	}
 	farewell, err := c.addresses(ctx)
 	if err != nil {
 		return err
@@ -140,7 +144,39 @@ func (c *conversion) convert(ctx context.Context) error {
 	if err := farewell(ctx); err != nil {
 		return err
 	}
+	if err := sleep(ctx); err != nil {
+		return err
+	}
 	return c.record(nil, dropped)
+}
+
+// ipv6 switches IPv6 on for a bridge that is about to get its first prefix to
+// advertise, and returns what switches it off where the last address is gone.
+func (c *conversion) ipv6(ctx context.Context) (sleep func(context.Context) error, err error) {
+	none := func(context.Context) error { return nil }
+	if c.from.live.Advertise == nil && c.to.live.Advertise == nil {
+		return none, nil
+	}
+	facts, err := c.d.sys.Facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before, err := plan.IPv6(c.from.live, facts)
+	if err != nil {
+		before = nil
+	}
+	after, err := plan.IPv6(c.to.live, facts)
+	if err != nil || slices.EqualFunc(before, after, func(a, b plan.Step) bool { return a.Do == b.Do }) {
+		return none, err
+	}
+	change := func(ctx context.Context) error {
+		c.onFailure(func(ctx context.Context) error { return c.d.apply(ctx, c.n, before, nil) })
+		return c.d.apply(ctx, c.n, after, nil)
+	}
+	if c.to.live.Advertise == nil {
+		return change, nil
+	}
+	return none, change(ctx)
 }
 
 // firewall does the steps that are new or differ, and undoes those that are no

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -76,11 +75,7 @@ func (d *Driver) receive(doc string, validate bool) (*xml.Network, error) {
 	if err := d.checkPool(def); err != nil {
 		return nil, err
 	}
-	made, ext, err := extended(def)
-	if err != nil {
-		return nil, err
-	}
-	if err := plan.CheckReach(made, ext); err != nil {
+	if _, err := checkExtended(def); err != nil {
 		return nil, err
 	}
 	if a := def.Advertise; a != nil {

@@ -44,6 +44,16 @@ func extended(def *xml.Network) (*xml.Network, *xml.Extensions, error) {
 	return made, ext, made.Validate()
 }
 
+// checkExtended is extended for definitions that come from a client: extensions
+// that contradict the network are refused, too.
+func checkExtended(def *xml.Network) (*xml.Network, error) {
+	made, ext, err := extended(def)
+	if err != nil {
+		return nil, err
+	}
+	return made, plan.CheckReach(made, ext)
+}
+
 // effective is extended for definitions that were accepted earlier, perhaps by
 // libvirt, which does not look into metadata: what cannot be read there is logged
 // and has no effect.

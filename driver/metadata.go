@@ -42,14 +42,18 @@ func (d *Driver) SetMetadata(ctx context.Context, net Ref, req MetadataRequest, 
 			return unknownMetadata(req.Type)
 		}
 		return nil
-	})
+	}, req.Type == MetadataElement && req.URI == xml.Namespace)
 	if err != nil {
 		return err
 	}
-	if d.cfg.Events != nil {
-		d.cfg.Events(Event{Kind: EventMetadata, Network: n.ref, MetadataType: req.Type, URI: req.URI})
-	}
+	d.tellMetadata(n, req.Type, req.URI)
 	return nil
+}
+
+func (d *Driver) tellMetadata(n *network, kind int, uri string) {
+	if d.cfg.Events != nil {
+		d.cfg.Events(Event{Kind: EventMetadata, Network: n.ref, MetadataType: kind, URI: uri})
+	}
 }
 
 // Metadata returns the description, the title or the element of a namespace,

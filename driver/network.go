@@ -24,6 +24,8 @@ type network struct {
 	view atomic.Pointer[view] // nil: not yet (define, create) or no longer (gone) a network
 	gone bool                 // no longer in the registry; guarded by turn
 
+	counters counters
+
 	bridge string // bridge name that a definition on its way in has claimed; guarded by Driver.mu
 }
 

@@ -42,8 +42,10 @@ func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next
 	undo := d.newRecord(n)
 	began := time.Now()
 	err := d.attempt(ctx, n, next, undo)
-	d.starts.observe(time.Since(began), err)
+	took := time.Since(began)
+	d.starts.observe(took, err)
 	if err == nil {
+		n.counters.started.Store(int64(took))
 		d.log.Info("network started", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", next.live.Bridge.Name)
 		return nil
 	}

@@ -1,8 +1,15 @@
 package driver
 
 import (
+	"encoding/binary"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -29,8 +36,83 @@ type NetworkStats struct {
 	Healings        int           // rules put back after somebody else had removed them
 }
 
+// counters are what is counted about a network since the daemon started.
+type counters struct {
+	started  atomic.Int64 // how long the last start took, nanoseconds
+	restarts atomic.Int64 // of dnsmasq
+	healings atomic.Int64
+}
+
 // Stats returns the numbers of all networks, by name. It reads lease files, and
 // waits for nobody.
 func (d *Driver) Stats() []NetworkStats {
-	return nil
+	var list []NetworkStats
+	for _, n := range d.networks() {
+		if v := n.view.Load(); v != nil {
+			list = append(list, d.stats(n, v))
+		}
+	}
+	slices.SortFunc(list, func(a, b NetworkStats) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+func (d *Driver) stats(n *network, v *view) NetworkStats {
+	def := v.def()
+	s := NetworkStats{
+		Name: n.ref.Name, UUID: n.ref.UUID, Bridge: def.Bridge.Name,
+		Active: v.active(), Persistent: v.persistent(), Autostart: v.autostart, Ports: len(v.ports), Pool: pool(def, false), Pool6: pool(def, true),
+		StartDuration:   time.Duration(n.counters.started.Load()),
+		DnsmasqRestarts: int(n.counters.restarts.Load()),
+		Healings:        int(n.counters.healings.Load()),
+	}
+	if entries, err := d.readLeases(def.Bridge.Name); err == nil { // a file that cannot be read is told by Leases
+		leases, _ := dnsmasq.Query(entries, def, "", time.Now().Unix())
+		s.Leases = len(leases)
+		for _, l := range leases {
+			if l.IPv6 {
+				s.Leases6++
+			}
+		}
+	}
+	if ext, err := v.extensions(); err == nil {
+		s.Forwards = len(ext.Forwards)
+		for i := range ext.Forwards {
+			if v.forward(&ext.Forwards[i]).Phase == PhaseWaiting {
+				s.Waiting++
+			}
+		}
+	}
+	return s
+}
+
+// pool returns how many addresses a network's DHCP ranges of a family have.
+func pool(def *xml.Network, six bool) uint64 {
+	var sum uint64
+	for i := range def.IPs {
+		for _, r := range def.IPs[i].Ranges {
+			n := between(r.Start, r.End)
+			if r.Start.Is6() != six {
+				continue
+			}
+			if sum+n < sum {
+				return math.MaxUint64
+			}
+			sum += n
+		}
+	}
+	return sum
+}
+
+// between counts the addresses from one to another, both included.
+func between(start, end netip.Addr) uint64 {
+	if !start.IsValid() || start.BitLen() != end.BitLen() || end.Less(start) {
+		return 0
+	}
+	a, b := start.As16(), end.As16()
+	high := binary.BigEndian.Uint64(b[:8]) - binary.BigEndian.Uint64(a[:8])
+	low, from := binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(a[8:])
+	if high > 1 || high == 1 && low >= from || low-from == math.MaxUint64 {
+		return math.MaxUint64
+	}
+	return low - from + 1
 }

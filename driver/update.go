@@ -25,7 +25,7 @@ func (d *Driver) Update(ctx context.Context, net Ref, req UpdateRequest) error {
 	defer n.end()
 	live, err := d.rewrite(ctx, n, v, req.Affect, func(def *xml.Network) error {
 		return def.Update(req.Command, req.Section, req.ParentIndex, []byte(req.Document))
-	})
+	}, false)
 	if err != nil {
 		return err
 	}
@@ -68,23 +68,33 @@ func (v *view) affected(a Affect) (live, config bool, err error) {
 // rewrite makes an edit in the definitions that it is for, carries it out on
 // the host and on disk, and lets everybody see it; all of that, or nothing. The
 // turn of n is held. It reports whether the running definition was one of them.
-func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, edit func(*xml.Network) error) (live bool, err error) {
+//
+// Extend says that the edit is of the extensions in the metadata: those that
+// cannot be read are refused. Otherwise they are nobody's business.
+func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, edit func(*xml.Network) error, extend bool) (live bool, err error) {
 	live, config, err := v.affected(a)
 	if err != nil {
 		return false, err
 	}
 	next := *v
 	if live {
-		if next.live, err = edited(v.live, 0, edit); err != nil {
+		if next.live, err = edited(v.live, 0, edit); err == nil && extend {
+			next.live, err = d.adapt(ctx, n, v, next.live)
+		}
+		if err != nil {
 			return false, err
 		}
 	}
 	if config {
-		made, err := edited(v.config, xml.Inactive, edit)
+		next.config, err = edited(v.config, xml.Inactive, edit)
+		if err == nil && extend {
+			next.made, err = checkExtended(next.config)
+		} else if err == nil {
+			d.setConfig(n, &next, next.config)
+		}
 		if err != nil {
 			return false, err
 		}
-		d.setConfig(n, &next, made)
 	}
 	c := &conversion{d: d, n: n, from: v, to: &next}
 	if err := c.run(ctx); err != nil {

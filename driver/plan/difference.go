@@ -131,7 +131,7 @@ func (r *Reach) flows() map[flow][]span {
 
 // Claims returns what the extensions take for the network.
 func (r *Reach) Claims() ([]firewall.Claim, error) {
-	if r == nil || r.Ext == nil || len(r.Ext.Forwards)+len(r.Ext.Publics) == 0 {
+	if r == nil || r.def == nil || len(r.Ext.Forwards)+len(r.Ext.Publics) == 0 {
 		return nil, nil
 	}
 	return firewall.Claims(r.def, r.Ext, r.Where)
