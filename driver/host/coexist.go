@@ -84,15 +84,3 @@ func (h *Host) unacceptElsewhere(op plan.UnacceptElsewhere) error {
 	n.view = view
 	return opError("taking back what was accepted in the firewalls of others for", op.Bridge, err)
 }
-
-// Survey reads the packet filters of others.
-func (h *Host) Survey(ctx context.Context) (*coexist.Survey, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	view, err := fwnetlink.ReadSurvey(h.fw, nil)
-	if err != nil {
-		return nil, fmt.Errorf("reading the firewalls of others: %w", err)
-	}
-	return view.Survey, nil
-}

@@ -57,7 +57,9 @@ func (h *Host) watchRules(ctx context.Context, tell func(by string, ours bool)) 
 	defer cancel()
 	news := rulesNews{arrived: make(chan struct{}, 1)}
 	ended := make(chan error, 1)
-	go func() { ended <- fwnetlink.Monitor(ctx, h.fw, func() { news.hear(fwnetlink.Event{Other: true}) }, news.hear) }()
+	go func() {
+		ended <- fwnetlink.Monitor(ctx, h.fw, func() { news.hear(fwnetlink.Event{Other: true}) }, news.hear)
+	}()
 	for {
 		select {
 		case err := <-ended:
@@ -84,7 +86,7 @@ func (h *Host) wanting() (wanting, hurt bool, err error) {
 	n := &h.elsewhere
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.wishes) == 0 {
+	if len(n.wishes) == 0 && h.beside.empty() {
 		return false, false, nil
 	}
 	view, err := fwnetlink.ReadSurvey(h.fw, n.view)
@@ -92,6 +94,9 @@ func (h *Host) wanting() (wanting, hurt bool, err error) {
 		return false, false, err
 	}
 	n.view = view
+	if h.beside.hidden(view.Survey) {
+		return true, true, nil
+	}
 	changes, _ := view.Survey.Plan(n.all()...)
 	for _, c := range changes {
 		hurt = hurt || n.tables[tableOf(c)]

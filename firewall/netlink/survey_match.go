@@ -95,7 +95,7 @@ func (l loaded) value(data []byte) (coexist.Value, bool) {
 		if len(data) == 2 {
 			return number(uint64(binary.BigEndian.Uint16(data)))
 		}
-	case coexist.State:
+	case coexist.State, coexist.DestCast:
 		if len(data) == 4 {
 			return number(uint64(binary.NativeEndian.Uint32(data)))
 		}
@@ -227,7 +227,7 @@ type setContents struct {
 // read returns a set's contents as values of the field that a register holds.
 func (s *setReader) read(name string, l loaded) ([]coexist.Entry, bool, error) {
 	switch l.field {
-	case coexist.InName, coexist.OutName, coexist.NFProto, coexist.L4Proto, coexist.DestPort, coexist.FromPort, coexist.ICMPType, coexist.State:
+	case coexist.InName, coexist.OutName, coexist.NFProto, coexist.L4Proto, coexist.DestPort, coexist.FromPort, coexist.ICMPType, coexist.State, coexist.DestCast:
 	case coexist.Source, coexist.Dest, coexist.Unknown:
 		return nil, false, nil
 	}

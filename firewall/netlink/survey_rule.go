@@ -92,6 +92,8 @@ func (d *ruleDecoder) one(name string, ad *netlink.AttributeDecoder) {
 		d.ct(ad)
 	case "payload":
 		d.payload(ad)
+	case "fib":
+		d.fib(ad)
 	case "bitwise":
 		d.bitwise(ad)
 	case "cmp":
@@ -249,6 +251,22 @@ func (d *ruleDecoder) asked(family uint64) bool {
 		}
 	}
 	return false
+}
+
+// fib knows the question for the kind of the destination; that may be asked for
+// one interface only, which changes nothing for those that it is asked for here.
+func (d *ruleDecoder) fib(ad *netlink.AttributeDecoder) {
+	const (
+		dreg, result, flags = 1, 2, 3 // NFTA_FIB_*
+		addressType         = 3       // NFT_FIB_RESULT_ADDRTYPE
+		destination         = 2       // NFTA_FIB_F_DADDR
+	)
+	values := numbers(ad)
+	l := loaded{text: "fib"}
+	if values[result] == addressType && values[flags]&destination != 0 {
+		l = loaded{field: coexist.DestCast, size: 4}
+	}
+	d.loaded[values[dreg]] = l
 }
 
 func (d *ruleDecoder) bitwise(ad *netlink.AttributeDecoder) {

@@ -40,6 +40,8 @@ func (d *ruleDecoder) extension(kind string, ad *netlink.AttributeDecoder) {
 		ok = d.xtPorts(name, info)
 	case "icmp", "icmp6":
 		ok = d.xtICMP(info)
+	case "addrtype":
+		ok = revision == 1 && d.xtAddrtype(info)
 	case "multiport":
 		ok = revision == 1 && d.xtMultiport(info)
 	case "state":
@@ -113,6 +115,27 @@ func (d *ruleDecoder) xtICMP(info []byte) bool {
 		v := coexist.Value{Low: uint64(info[0]), High: uint64(info[0])}
 		d.add(coexist.Match{Field: coexist.ICMPType, Not: info[3]&1 != 0, Values: []coexist.Value{v}})
 	}
+	return true
+}
+
+// xtAddrtype reads struct xt_addrtype_info_v1, if it asks for the destination
+// alone.
+func (d *ruleDecoder) xtAddrtype(info []byte) bool {
+	const invertDest, limited = 2, 4 | 8
+	if len(info) < 8 || binary.NativeEndian.Uint16(info) != 0 {
+		return false
+	}
+	mask, flags := binary.NativeEndian.Uint16(info[2:]), binary.NativeEndian.Uint32(info[4:])
+	if flags&limited != 0 {
+		return false
+	}
+	m := coexist.Match{Field: coexist.DestCast, Not: flags&invertDest != 0}
+	for bit := range uint64(16) {
+		if mask&(1<<bit) != 0 {
+			m.Values = append(m.Values, coexist.Value{Low: bit, High: bit})
+		}
+	}
+	d.add(m)
 	return true
 }
 

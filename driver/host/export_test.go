@@ -1,0 +1,8 @@
+package host
+
+import "context"
+
+// WatchRules is the part of Watch that hears of others' firewall rules.
+func WatchRules(h *Host, ctx context.Context, tell func(by string, ours bool)) error {
+	return h.watchRules(ctx, tell)
+}
