@@ -34,7 +34,7 @@ func main() {
 		args = append([]string{name, "--dir", dir, "--"}, args...)
 	}
 	root := newRoot(run)
-	root.AddCommand(newDown())
+	root.AddCommand(newDown(), newHook(), newAgent())
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
 		fail(err)

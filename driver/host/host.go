@@ -70,6 +70,7 @@ type Host struct {
 	checksum checksum
 
 	elsewhere elsewhere
+	beside    beside
 }
 
 // New opens what the host is reached by. Close gives it back.
@@ -237,6 +238,10 @@ func (h *Host) runReach(ctx context.Context, op plan.Op) error {
 		return h.acceptElsewhere(ctx, op)
 	case plan.UnacceptElsewhere:
 		return h.unacceptElsewhere(op)
+	case plan.AcceptBeside:
+		return h.acceptBeside(op)
+	case plan.UnacceptBeside:
+		return h.unacceptBeside(op)
 	case plan.ProxyNeighbour:
 		return h.proxyNeighbour(ctx, op)
 	case plan.UnproxyNeighbour:

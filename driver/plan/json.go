@@ -50,6 +50,8 @@ var names = map[string]Op{
 	"end-connections":    EndConnections{},
 	"accept-elsewhere":   AcceptElsewhere{},
 	"unaccept-elsewhere": UnacceptElsewhere{},
+	"accept-beside":      AcceptBeside{},
+	"unaccept-beside":    UnacceptBeside{},
 }
 
 type tagged struct {

@@ -60,7 +60,10 @@ func change1(socket *netlink.Conn, generation uint32, c coexist.Change) error {
 			}
 		}
 		r := nativeAccept(&b, in)
-		if c.Iptables {
+		switch {
+		case in.Kind != coexist.Any || in.Address.IsValid():
+			r = besideAccept(&b, in, c.Iptables)
+		case c.Iptables:
 			r = iptablesAccept(&b, in)
 		}
 		b.insertRule(in.Chain, in.Before, r)

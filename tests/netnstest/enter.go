@@ -10,11 +10,12 @@ import (
 )
 
 // privateDirs are empty and private inside the namespaces.
-var privateDirs = []string{"/run", "/etc/libvirt", "/var/lib/libvirt", ownDir}
+var privateDirs = append([]string{"/run", "/etc/libvirt", "/var/lib/libvirt"}, ownDirs...)
 
-// ownDir is where virbrd keeps what it chose. It is made, empty, where it is not
-// there: there is nothing to mount on else, and daemons would share one.
-const ownDir = "/var/lib/virbr"
+// ownDirs are where virbrd keeps what it chose, and where people keep what it is to
+// do. They are made, empty, where they are not there: there is nothing to mount on
+// else, and daemons would share them.
+var ownDirs = []string{"/var/lib/virbr", "/etc/virbr"}
 
 // enter finishes the namespaces that the process was started in.
 func enter() error {
@@ -25,7 +26,9 @@ func enter() error {
 		return fmt.Errorf("mounting /sys: %w", err)
 	}
 	resolv, target := readResolv()
-	_ = os.Mkdir(ownDir, 0o755) // without root there may be no such place, for virbrd neither
+	for _, dir := range ownDirs {
+		_ = os.Mkdir(dir, 0o755) // without root there may be no such place, for virbrd neither
+	}
 	for _, dir := range privateDirs {
 		if _, err := os.Stat(dir); err != nil {
 			continue

@@ -51,7 +51,7 @@ func TestScriptsAreShell(t *testing.T) {
 func TestManualHasAllFlags(t *testing.T) {
 	t.Parallel()
 	var want []string
-	for _, args := range [][]string{{"--help"}, {"release", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"release", "--help"}, {"hook", "--help"}, {"agent", "--help"}} {
 		for _, m := range regexp.MustCompile(`(?m)^ +(?:-\w, |    )--([a-z-]+)`).FindAllStringSubmatch(output(t, dist("bin/virbrd"), args...), -1) {
 			want = append(want, m[1])
 		}

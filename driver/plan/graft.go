@@ -1,0 +1,179 @@
+package plan
+
+import (
+	"net/netip"
+	"path"
+	"slices"
+
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/xml"
+)
+
+// Grafted returns a definition of another daemon's network with what its
+// extensions add, or says why they cannot be added. What they leave open is still
+// to be chosen (see [xml.Network.Choose]).
+func Grafted(def *xml.Network) (*xml.Network, error) {
+	made, err := def.Extended()
+	if err != nil {
+		return nil, err
+	}
+	ext, err := def.Extensions()
+	if err != nil {
+		return nil, err
+	}
+	for i := range def.IPs {
+		ip := &def.IPs[i]
+		switch {
+		case ext.Advertise != nil && ip.Is6():
+			return nil, refuse(KindUnsupported, "network '%s' has the IPv6 address %s, which libvirt advertises: remove that <ip>, or <virbr:ipv6>", def.Name, ip.Address)
+		case ext.Auto:
+			return nil, refuse(KindUnsupported, "network '%s' has the address %s: <virbr:ip type='auto'/> is for networks without one", def.Name, ip.Address)
+		}
+	}
+	if a := ext.Advertise; a != nil && a.HostID != "" && dnsmasq.Wanted(def) {
+		return nil, refuse(KindUnsupported, "network '%s': hostid='%s' needs the leases of a dnsmasq that libvirt runs; use dhcp='stateful' or dhcp='stateless'", def.Name, a.HostID)
+	}
+	if ext.Advertise != nil || ext.Auto || ext.Create {
+		return made, made.Validate()
+	}
+	return made, nil
+}
+
+// Graft returns the steps that add to a network of another daemon what its
+// extensions ask for, in an order in which they can be done while it runs. Def is
+// its definition, made the result of [Grafted] with everything chosen; the reach in
+// the facts is that of made. A bridge that the extensions make is there before that
+// daemon needs it.
+func Graft(def, made *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
+	if made.Bridge.Create {
+		return Compile(made, facts, dirs)
+	}
+	ours := beside(def, made)
+	c := &compiler{def: ours, ips: ours.Subnets(), facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name, reach: facts.Reach}
+	if err := c.named(); err != nil {
+		return nil, err
+	}
+	parts := []func() error{}
+	if len(c.ips) > 0 {
+		parts = append(parts, c.subnets, c.advertisable, c.wake)
+	}
+	parts = append(parts, c.graftRules(made), c.graftAddresses)
+	if len(c.ips) > 0 {
+		parts = append(parts, c.forwarding)
+	}
+	parts = append(parts, c.answers)
+	if len(c.ips) > 0 {
+		parts = append(parts, c.dnsmasq)
+	}
+	for _, part := range parts {
+		if err := part(); err != nil {
+			return nil, err
+		}
+	}
+	return &Plan{Steps: c.steps}, nil
+}
+
+// beside returns the part of an extended network that its own daemon knows nothing
+// of. Where that runs a dnsmasq, ours leaves names to it.
+func beside(def, made *xml.Network) *xml.Network {
+	ours := made.Clone()
+	ours.IPs = slices.Clone(made.IPs[len(def.IPs):])
+	ours.Domain.Register = xml.Unset
+	if !dnsmasq.Wanted(def) {
+		return ours
+	}
+	ours.DNS = xml.DNS{Enable: xml.No}
+	ours.DnsmasqOptions = nil
+	if made.Advertise == nil || def.DNS.Enable == xml.No {
+		return ours
+	}
+	if p, ok := made.Advertise.Address(); ok { // where their dnsmasq listens, too
+		ours.DnsmasqOptions = []string{"dhcp-option=option6:dns-server,[" + p.Addr().String() + "]"}
+	}
+	return ours
+}
+
+// wake has the bridge of a network without IPv6 have it. Its own daemon switched
+// it off.
+func (c *compiler) wake() error {
+	before := len(c.steps)
+	if err := c.ipv6(); err != nil {
+		return err
+	}
+	for i := range c.steps[before:] {
+		s := &c.steps[before+i]
+		op, ok := s.Do.(SetSysctl)
+		if ok && path.Base(op.Key) == "disable_ipv6" {
+			if op.Value == "1" { // not ours to switch off
+				c.steps = slices.Delete(c.steps, before+i, before+i+1)
+				break
+			}
+			op.Value = "1"
+			s.Undo = op
+		}
+	}
+	return nil
+}
+
+// graftRules returns the rules that the other daemon's lack.
+func (c *compiler) graftRules(made *xml.Network) func() error {
+	return func() error {
+		rules, err := firewall.CompileExtension(made, c.reach.ext(), c.reach.where())
+		if err != nil {
+			return err
+		}
+		if rules != nil {
+			c.add(Step{Do: AddRules{Rules: rules}, Undo: DelRules{Bridge: c.bridge}})
+			c.localnet(rules)
+		}
+		c.pass(made)
+		return nil
+	}
+}
+
+// pass has what our rules decide about pass those of others, and of libvirt, which
+// has none in mode open.
+func (c *compiler) pass(made *xml.Network) {
+	ext := c.reach.ext()
+	if made.Forward.Mode != xml.ForwardOpen && len(ext.Forwards)+len(ext.Publics)+len(c.ips) > 0 {
+		op := AcceptBeside{Bridge: c.bridge}
+		for i := range c.ips {
+			if subnet, ok := c.ips[i].Subnet(); ok && subnet.Addr().Is6() {
+				op.Own = append(op.Own, subnet)
+			}
+		}
+		for i := range ext.Publics {
+			if p := &ext.Publics[i]; p.Stateless {
+				op.Stray = append(op.Stray, c.reach.Where.Guests[p.Guest]...)
+			}
+		}
+		slices.SortFunc(op.Stray, netip.Addr.Compare)
+		op.Stray = slices.Compact(op.Stray)
+		c.add(Step{Do: op, Undo: UnacceptBeside{Bridge: c.bridge}})
+	}
+	if ext.Firewall.Coexist == xml.No || made.Forward.Mode == xml.ForwardOpen && !ext.Firewall.Filter {
+		return
+	}
+	c.add(Step{
+		Do:       AcceptElsewhere{Bridge: c.bridge, Forward: true, Serve: Serves(made)},
+		Undo:     UnacceptElsewhere{Bridge: c.bridge},
+		Tolerate: true,
+	})
+}
+
+// graftAddresses gives the bridge addresses that outlive none of the extensions.
+func (c *compiler) graftAddresses() error {
+	before := len(c.steps)
+	if err := c.addresses(); err != nil {
+		return err
+	}
+	c.steps = slices.DeleteFunc(c.steps, func(s Step) bool { _, other := s.Do.(SetBridge); return other })
+	for i := range c.steps[before:] {
+		s := &c.steps[before+i]
+		if op, ok := s.Do.(AddAddress); ok {
+			s.Undo = DelAddress{Link: op.Link, Address: op.Address}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,312 @@
+package graft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// ErrRuns says that this host has an agent already.
+var ErrRuns = errors.New("another agent runs")
+
+// Run is the agent: it follows guests, other programs and people who edit
+// extensions, for as long as something is added to some network. It returns nil
+// when nothing is, ctx's error when that ends, and ErrRuns where another one runs.
+func (e *Engine) Run(ctx context.Context) error {
+	if err := e.dirs.make(); err != nil {
+		return err
+	}
+	own, err := tryLock(e.dirs.agent())
+	if err == nil && own == nil {
+		err = fmt.Errorf("%w: %q is locked", ErrRuns, e.dirs.agent())
+	}
+	if err != nil {
+		return err
+	}
+	defer own.release()
+	if err := own.sign(); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	n := newNews(e.dirs.State)
+	var group sync.WaitGroup
+	var failures [2]error
+	group.Go(func() { defer stop(); failures[0] = e.sys.Watch(ctx, n.change) })
+	group.Go(func() {
+		defer stop()
+		failures[1] = e.sys.WatchFiles(ctx, []string{e.dirs.State, e.dirs.Config, e.dirs.records()}, n.file)
+	})
+	n.everything()
+	over, err := e.attend(ctx, n, own)
+	stop()
+	group.Wait()
+	if over {
+		return nil
+	}
+	for _, f := range failures {
+		if f != nil && !errors.Is(f, context.Canceled) {
+			err = errors.Join(f, err)
+		}
+	}
+	return err
+}
+
+// attend answers news until there is nothing left to look after, which it reports,
+// or ctx ends.
+func (e *Engine) attend(ctx context.Context, n *news, own *lock) (over bool, err error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-n.bell:
+		}
+		todo := n.take()
+		err := e.locked(func() error {
+			e.answer(ctx, todo)
+			list, err := e.dirs.list()
+			if err == nil && len(list) == 0 {
+				own.release() // while nobody can add anything: see awaken
+				over = true
+			}
+			return err
+		})
+		if over || err != nil {
+			return over, err
+		}
+	}
+}
+
+// answer looks after the networks that news is about.
+func (e *Engine) answer(ctx context.Context, todo *events) {
+	list, err := e.dirs.list()
+	if err != nil {
+		e.log.Error("listing networks", "err", err)
+		return
+	}
+	seen := map[string]bool{}
+	for _, uuid := range list {
+		r, err := e.dirs.readRecord(uuid)
+		if err != nil || r == nil {
+			e.log.Error("what was added to a network is not known", "uuid", uuid.String(), "err", err)
+			continue
+		}
+		seen[r.Network] = true
+		if todo.about(r) {
+			e.mend(ctx, r, todo.gone[r.Network])
+		}
+	}
+	for _, name := range e.candidates(todo) {
+		if !seen[name] {
+			e.adopt(ctx, name)
+		}
+	}
+}
+
+// candidates returns the networks that something may be added to for the first time.
+func (e *Engine) candidates(todo *events) []string {
+	if todo.all {
+		names, err := stems(e.dirs.State, ".xml")
+		if err != nil {
+			e.log.Error("listing networks", "err", err)
+		}
+		return names
+	}
+	var names []string
+	for name := range todo.names {
+		names = append(names, name)
+	}
+	return names
+}
+
+// mend looks after a network to which something was added. What its daemon wrote
+// down last counts; before it has, what the hook was told.
+func (e *Engine) mend(ctx context.Context, r *record, gone bool) {
+	o, err := e.dirs.outline(r.Network)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if over, err := e.over(ctx, r, gone); err != nil || over {
+			if err == nil {
+				e.log.Info("the network is gone", "network", r.Network)
+				err = e.remove(ctx, r.UUID)
+			}
+			e.complain("taking back what was added", r.Network, err)
+			return
+		}
+		o, err = xml.ParseOutline([]byte(r.Def))
+		if err == nil && r.From == File {
+			o.Extended = false // the file may have changed since
+		}
+	case err == nil && o.UUID != r.UUID:
+		err = e.remove(ctx, r.UUID)
+		if err == nil {
+			err = e.follow(ctx, o)
+		}
+		e.complain("changing what was added", r.Network, err)
+		return
+	}
+	if err == nil {
+		err = e.follow(ctx, o)
+	}
+	e.complain("a network is not as its extensions say", r.Network, err)
+}
+
+func (e *Engine) complain(doing, network string, err error) {
+	if err != nil {
+		e.log.Error(doing, "network", network, "err", err)
+	}
+}
+
+// over reports whether a network that its daemon knows nothing of has ended and
+// not just begun.
+func (e *Engine) over(ctx context.Context, r *record, gone bool) (bool, error) {
+	facts, err := e.sys.Facts(ctx)
+	if err != nil {
+		return false, err
+	}
+	link, there := facts.Links[r.Bridge]
+	return gone || !there || link.Index != r.Index && r.Index != 0, nil
+}
+
+// adopt begins to look after a running network that has extensions by now.
+func (e *Engine) adopt(ctx context.Context, name string) {
+	o, err := e.dirs.outline(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		e.complain("reading the network", name, err)
+		return
+	}
+	e.complain("a network is not as its extensions say", name, e.follow(ctx, o))
+}
+
+// outline reads what libvirt wrote down about a running network.
+func (d Dirs) outline(network string) (*xml.Outline, error) {
+	data, err := readFile(d.status(network))
+	if err != nil {
+		return nil, err
+	}
+	o, err := xml.ParseOutline(data)
+	if err == nil && (o.Name != network || o.UUID.IsZero()) {
+		err = fmt.Errorf("it is about network %.255q", o.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %q: %w", d.status(network), err)
+	}
+	return o, nil
+}
+
+// events are what happened since somebody looked last.
+type events struct {
+	all     bool
+	names   map[string]bool // networks
+	gone    map[string]bool // networks whose status file went
+	bridges map[string]bool
+	hurt    bool            // rules
+	moved   map[string]bool // links whose addresses changed
+}
+
+// about reports whether something may have changed for a network.
+func (ev *events) about(r *record) bool {
+	if ev.all || ev.hurt || ev.names[r.Network] || ev.bridges[r.Bridge] {
+		return true
+	}
+	for link := range ev.moved {
+		if link != r.Bridge {
+			return true
+		}
+	}
+	return false
+}
+
+// news collects events for whoever attends to them.
+type news struct {
+	state string        // Dirs.State
+	bell  chan struct{} // holds one when there are events
+
+	mu sync.Mutex // guards what follows
+	ev *events
+}
+
+func newNews(state string) *news {
+	n := &news{state: state, bell: make(chan struct{}, 1)}
+	n.take()
+	return n
+}
+
+// take returns the events so far, and begins anew.
+func (n *news) take() *events {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	was := n.ev
+	n.ev = &events{names: map[string]bool{}, gone: map[string]bool{}, bridges: map[string]bool{}, moved: map[string]bool{}}
+	return was
+}
+
+func (n *news) add(change func(*events)) {
+	n.mu.Lock()
+	change(n.ev)
+	n.mu.Unlock()
+	select {
+	case n.bell <- struct{}{}:
+	default:
+	}
+}
+
+func (n *news) everything() { n.add(func(ev *events) { ev.all = true }) }
+
+// change takes what the host tells.
+func (n *news) change(c plan.Change) {
+	switch c.Kind {
+	case plan.ChangeRules:
+		if c.Ours {
+			n.add(func(ev *events) { ev.hurt = true })
+		}
+	case plan.ChangeFirewalld:
+		n.add(func(ev *events) { ev.hurt = true })
+	case plan.ChangeAddresses:
+		n.add(func(ev *events) { ev.moved[c.Link] = true })
+	case plan.ChangeLeases, plan.ChangeNeighbours:
+		n.add(func(ev *events) {
+			ev.bridges[c.Link] = true
+			ev.all = ev.all || c.Link == ""
+		})
+	case plan.ChangeDnsmasq:
+		n.add(func(ev *events) {
+			ev.names[c.Network] = true
+			ev.all = ev.all || c.Network == ""
+		})
+	}
+}
+
+// file takes which file was written or removed.
+func (n *news) file(path string) {
+	name, ok := strings.CutSuffix(filepath.Base(path), ".xml")
+	switch {
+	case filepath.Ext(path) == ".json":
+		n.add(func(*events) {}) // a record: perhaps the last one went
+		return
+	case filepath.Ext(path) == "":
+		n.everything() // a directory: something was missed
+		return
+	case !ok:
+		return
+	}
+	gone := false
+	if filepath.Dir(path) == n.state {
+		_, err := os.Lstat(path)
+		gone = errors.Is(err, fs.ErrNotExist)
+	}
+	n.add(func(ev *events) {
+		ev.names[name] = true
+		ev.gone[name] = gone || ev.gone[name]
+	})
+}

@@ -1,0 +1,250 @@
+package graft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/hooks"
+	"github.com/virbr/virbr/xml"
+)
+
+// System is the host as this room sees it. Package driver/host satisfies it.
+type System interface {
+	// Facts reads what plans need to know.
+	Facts(ctx context.Context) (plan.Facts, error)
+	// Run applies one op.
+	Run(ctx context.Context, op plan.Op) error
+	// DnsmasqAlive reports whether the pid file names a running dnsmasq.
+	DnsmasqAlive(pidFile string) bool
+	// Reload has a running dnsmasq read its hosts files again.
+	Reload(pidFile string) error
+	// Listeners returns who listens on ports of the host.
+	Listeners(ctx context.Context) ([]plan.Listener, error)
+	// Holder names the program of a listener; "": not known.
+	Holder(ctx context.Context, l plan.Listener) string
+	// Neighbours returns what the kernel knows about who is on a bridge.
+	Neighbours(ctx context.Context, bridge string) ([]plan.Neighbour, error)
+	// Addresses returns the addresses of the host's links by name.
+	Addresses(ctx context.Context) (map[string][]netip.Addr, error)
+	// Watch tells of changes until ctx ends.
+	Watch(ctx context.Context, tell func(plan.Change)) error
+	// WatchFiles calls tell with the path of each file of some directories that
+	// is written, replaced or removed, until ctx ends; with the path of a
+	// directory where something was missed. tell must not block.
+	WatchFiles(ctx context.Context, dirs []string, tell func(path string)) error
+}
+
+// Config is what an Engine needs.
+type Config struct {
+	System System // required
+	Dirs   Dirs   // required, all of them
+
+	// Choose fixes what a definition leaves open: prefixes and subnets. Required.
+	Choose func(ctx context.Context, def *xml.Network, facts plan.Facts) (*xml.Network, error)
+
+	// StartAgent starts the program that runs [Engine.Run], and does not wait for
+	// it. nil: there is none.
+	StartAgent func(ctx context.Context) error
+
+	Log *slog.Logger // nil: discard
+
+	// Deadline bounds each step of taking back, which goes on when the caller is
+	// gone. Zero: 60 seconds.
+	Deadline time.Duration
+}
+
+// Engine adds to networks and takes back. Several processes may have one each.
+type Engine struct {
+	cfg  Config
+	sys  System
+	dirs Dirs
+	log  *slog.Logger
+}
+
+// New returns an Engine.
+func New(cfg Config) *Engine {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Deadline == 0 {
+		cfg.Deadline = time.Minute
+	}
+	return &Engine{cfg: cfg, sys: cfg.System, dirs: cfg.Dirs, log: cfg.Log}
+}
+
+// locked does something while no other process adds or takes back.
+func (e *Engine) locked(do func() error) error {
+	if err := e.dirs.make(); err != nil {
+		return err
+	}
+	l, err := takeLock(e.dirs.lock())
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	return do()
+}
+
+// Hook does what one call of the hook is for. The error fails the start of a
+// network, and nothing that was added for it is left then.
+func (e *Engine) Hook(ctx context.Context, call *hooks.Call) error {
+	o, err := xml.ParseOutline(call.Document)
+	if err != nil {
+		return fmt.Errorf("reading the document about network %q: %w", call.Network, err)
+	}
+	if o.Name != call.Network || o.UUID.IsZero() {
+		return fmt.Errorf("reading the document about network %q: it is about network %.255q with UUID %s", call.Network, o.Name, o.UUID)
+	}
+	return e.locked(func() error {
+		switch call.Op {
+		case hooks.OpStart:
+			return e.prepare(ctx, o)
+		case hooks.OpStopped:
+			return e.remove(ctx, o.UUID)
+		case hooks.OpStarted, hooks.OpUpdated:
+			return e.follow(ctx, o)
+		case hooks.OpPortCreated, hooks.OpPortDeleted:
+			// A guest is not to be refused its card for what its neighbours'
+			// forwards are in want of. The report says it.
+			_ = e.follow(ctx, o)
+			return nil
+		}
+		return &hooks.UnknownOpError{Op: string(call.Op)}
+	})
+}
+
+// prepare is for a network that is about to start: everything that can be known to
+// be wrong is said now. Nothing is changed, but that a bridge is made which the
+// network's own daemon is to find.
+func (e *Engine) prepare(ctx context.Context, o *xml.Outline) error {
+	if err := e.remove(ctx, o.UUID); err != nil { // left by a run whose end nobody told us
+		return err
+	}
+	x, err := e.dirs.extend(o)
+	if err != nil || x == nil {
+		return err
+	}
+	t, err := e.target(ctx, nil, x)
+	if err != nil {
+		return err
+	}
+	if t.made.Bridge.Create {
+		return e.converge(ctx, nil, t)
+	}
+	return nil
+}
+
+// follow makes the host what a running network's extensions ask for.
+func (e *Engine) follow(ctx context.Context, o *xml.Outline) error {
+	was, err := e.dirs.readRecord(o.UUID)
+	if err != nil {
+		return err
+	}
+	x, err := e.dirs.extend(o)
+	if err == nil && x == nil {
+		return e.remove(ctx, o.UUID)
+	}
+	var t *target
+	if err == nil {
+		t, err = e.target(ctx, was, x)
+	}
+	if err == nil {
+		err = e.converge(ctx, was, t)
+	}
+	if err == nil {
+		e.awaken(ctx)
+		return nil
+	}
+	e.failed(o, was, err)
+	return err
+}
+
+// failed says in the report what went wrong.
+func (e *Engine) failed(o *xml.Outline, was *record, err error) {
+	r := Report{Network: o.Name, UUID: o.UUID.String(), Error: err.Error(), Steps: []string{}}
+	if was != nil {
+		r.Bridge, r.From, r.Steps = was.Bridge, was.From, lines(was.Steps)
+	}
+	e.tell(r)
+}
+
+// awaken sees to it that the agent runs. The host lock is held, under which an
+// agent decides to end, so there is none that is about to.
+func (e *Engine) awaken(ctx context.Context) {
+	if e.cfg.StartAgent == nil {
+		return
+	}
+	l, err := tryLock(e.dirs.agent())
+	if err == nil && l == nil {
+		return // it runs
+	}
+	if err == nil {
+		l.release()
+		err = e.cfg.StartAgent(ctx)
+	}
+	if err != nil {
+		e.log.Error("starting the agent; networks go on, but nobody follows their guests", "err", err)
+	}
+}
+
+// remove takes back everything that was added to a network.
+func (e *Engine) remove(ctx context.Context, uuid xml.UUID) error {
+	r, err := e.dirs.readRecord(uuid)
+	if err != nil || r == nil {
+		return err
+	}
+	errs := e.undo(context.WithoutCancel(ctx), r.Steps)
+	e.endConnections(ctx, r.Network, r.Reach, nil)
+	return errors.Join(append(errs, remove(r.path), remove(e.dirs.report(r.Network)))...)
+}
+
+// RemoveAll takes back everything that was added to any network.
+func (e *Engine) RemoveAll(ctx context.Context) error {
+	if left, err := e.dirs.list(); err != nil || len(left) == 0 {
+		return err
+	}
+	return e.locked(func() error {
+		list, err := e.dirs.list()
+		errs := []error{err}
+		for _, uuid := range list {
+			errs = append(errs, e.remove(ctx, uuid))
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// endConnections ends the connections that went to where nothing leads any more.
+func (e *Engine) endConnections(ctx context.Context, network string, before, after *plan.Reach) {
+	for _, op := range plan.Ended(before, after) {
+		if err := e.persist(ctx, op); err != nil {
+			e.log.Warn("connections to a guest go on", "network", network, "step", op.String(), "err", err)
+		}
+	}
+}
+
+// undo takes steps back, the last first, and goes on after errors.
+func (e *Engine) undo(ctx context.Context, steps []plan.Step) []error {
+	var errs []error
+	for i := len(steps) - 1; i >= 0; i-- {
+		if steps[i].Undo == nil {
+			continue
+		}
+		if err := e.persist(ctx, steps[i].Undo); err != nil {
+			errs = append(errs, fmt.Errorf("taking back: %s: %w", steps[i].Undo, err))
+		}
+	}
+	return errs
+}
+
+// persist runs an op though the caller may be gone, for a while.
+func (e *Engine) persist(ctx context.Context, op plan.Op) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Deadline)
+	defer cancel()
+	e.log.Debug("undo", "step", op.String())
+	return e.sys.Run(ctx, op)
+}

@@ -1,0 +1,141 @@
+package graft
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// record is what was added to one network: the steps that were done, or were about
+// to be when the record was written, with what takes each back.
+type record struct {
+	path    string
+	Network string
+	UUID    xml.UUID
+	Bridge  string
+	Index   int    // of the bridge: another one is another bridge
+	From    Source // of the extensions
+	Def     string // the definition with its extensions, as it was last applied
+	Reach   *plan.Reach
+	Steps   []plan.Step
+}
+
+// recordFile is a record as JSON.
+type recordFile struct {
+	Network    string      `json:"network"`
+	UUID       string      `json:"uuid"`
+	Bridge     string      `json:"bridge"`
+	Index      int         `json:"index"`
+	From       Source      `json:"from"`
+	Definition string      `json:"definition"`
+	Reach      *plan.Reach `json:"reach,omitempty"`
+	Steps      []stepFile  `json:"steps"`
+}
+
+type stepFile struct {
+	Do   json.RawMessage `json:"do"`   // one op, by plan.MarshalOps
+	Undo json.RawMessage `json:"undo"` // one op or none
+}
+
+// save writes the record.
+func (r *record) save() error {
+	const doing = "writing the undo record of network %q: %w"
+	file := recordFile{Network: r.Network, UUID: r.UUID.String(), Bridge: r.Bridge, Index: r.Index, From: r.From, Definition: r.Def, Reach: r.Reach}
+	for _, s := range r.Steps {
+		var f stepFile
+		var err error
+		if f.Do, err = plan.MarshalOps([]plan.Op{s.Do}); err != nil {
+			return fmt.Errorf(doing, r.Network, err)
+		}
+		undo := []plan.Op{}
+		if s.Undo != nil {
+			undo = append(undo, s.Undo)
+		}
+		if f.Undo, err = plan.MarshalOps(undo); err != nil {
+			return fmt.Errorf(doing, r.Network, err)
+		}
+		file.Steps = append(file.Steps, f)
+	}
+	data, err := json.Marshal(file)
+	if err == nil {
+		err = writeFile(r.path, append(data, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf(doing, r.Network, err)
+	}
+	return nil
+}
+
+// readRecord returns the record of a network, or nil if nothing was added to it.
+func (d Dirs) readRecord(uuid xml.UUID) (*record, error) {
+	path := d.record(uuid)
+	data, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := parseRecord(data)
+	if err == nil && r.UUID != uuid {
+		err = errors.New("it is another network's")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the undo record %q: %w", path, err)
+	}
+	r.path = path
+	return r, nil
+}
+
+func parseRecord(data []byte) (*record, error) {
+	var file recordFile
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, err
+	}
+	uuid, ok := xml.ParseUUID(file.UUID)
+	if !ok {
+		return nil, fmt.Errorf("%.50q is no UUID", file.UUID)
+	}
+	r := &record{Network: file.Network, UUID: uuid, Bridge: file.Bridge, Index: file.Index, From: file.From, Def: file.Definition, Reach: file.Reach}
+	for i, f := range file.Steps {
+		do, err := plan.UnmarshalOps(f.Do)
+		if err == nil && len(do) != 1 {
+			err = fmt.Errorf("%d ops, want one", len(do))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("step %d: %w", i, err)
+		}
+		undo, err := plan.UnmarshalOps(f.Undo)
+		if err == nil && len(undo) > 1 {
+			err = fmt.Errorf("%d ops, want one at most", len(undo))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("undo of step %d: %w", i, err)
+		}
+		s := plan.Step{Do: do[0]}
+		if len(undo) == 1 {
+			s.Undo = undo[0]
+		}
+		r.Steps = append(r.Steps, s)
+	}
+	return r, nil
+}
+
+// list returns the networks that have a record.
+func (d Dirs) list() ([]xml.UUID, error) {
+	names, err := stems(d.records(), ".json")
+	if err != nil {
+		return nil, fmt.Errorf("listing undo records: %w", err)
+	}
+	var list []xml.UUID
+	for _, name := range names {
+		if uuid, ok := xml.ParseUUID(name); ok && uuid.String() == name {
+			list = append(list, uuid)
+		}
+	}
+	return list, nil
+}

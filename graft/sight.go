@@ -1,0 +1,114 @@
+package graft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// reach finds out where the guests of a network are that its extensions are about.
+func (e *Engine) reach(ctx context.Context, t *target, before plan.Memory) (*plan.Reach, error) {
+	ext, err := t.def.Extensions()
+	if err != nil {
+		return nil, err
+	}
+	seen, err := e.sightings(ctx, t)
+	if err != nil {
+		return nil, fmt.Errorf("looking for the guests of network %q: %w", t.def.Name, err)
+	}
+	return plan.NewReach(t.made, ext, *seen, before), nil
+}
+
+func (e *Engine) sightings(ctx context.Context, t *target) (*plan.Sightings, error) {
+	bridge := t.def.Bridge.Name
+	seen := &plan.Sightings{Now: time.Now().Unix(), Routes: t.facts.Routes, Uplinks: map[string][]plan.Neighbour{}}
+	var err error
+	for _, dirs := range []plan.Dirs{e.dirs.theirs(), e.dirs.plan()} {
+		leases, err := readLeases(dnsmasq.Dirs(dirs), bridge)
+		if err != nil {
+			return nil, err
+		}
+		seen.Leases = append(seen.Leases, leases...)
+	}
+	if seen.Ports, err = e.dirs.ports(t.def.Name); err != nil {
+		return nil, err
+	}
+	if seen.Devices, err = e.sys.Addresses(ctx); err != nil {
+		return nil, err
+	}
+	if _, there := t.facts.Links[bridge]; there {
+		if seen.Neighbours, err = e.sys.Neighbours(ctx, bridge); err != nil {
+			return nil, err
+		}
+	}
+	for _, link := range plan.Uplinks(t.made, t.facts.Routes) {
+		if seen.Uplinks[link], err = e.sys.Neighbours(ctx, link); err != nil {
+			return nil, err
+		}
+	}
+	return seen, nil
+}
+
+// readLeases reads the leases of a bridge. A file that libvirt's helper left half
+// written is one without leases, as it is for libvirt.
+func readLeases(dirs dnsmasq.Dirs, bridge string) ([]dnsmasq.Entry, error) {
+	if bridge == "" || strings.Contains(bridge, "/") {
+		return nil, nil
+	}
+	path := dirs.Status(bridge)
+	data, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	leases, err := dnsmasq.ParseLeases(path, data)
+	if err != nil {
+		return nil, nil //nolint:nilerr // it is written anew with the next lease
+	}
+	return leases, nil
+}
+
+// ports returns the MAC addresses of the guests that libvirt plugged into a network
+// (since 5.5 it writes them down).
+func (d Dirs) ports(network string) ([]xml.MAC, error) {
+	dir := filepath.Join(d.State, network, "ports")
+	names, err := stems(dir, ".xml")
+	if err != nil {
+		return nil, err
+	}
+	var list []xml.MAC
+	for _, name := range names {
+		data, err := readFile(filepath.Join(dir, name+".xml"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // unplugged meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		if p, err := xml.ParsePort(data); err == nil { // of others: what we cannot read is no guest
+			list = append(list, p.MAC)
+		}
+	}
+	return list, nil
+}
+
+// waiting returns the guests that extensions name and nobody knows the address of.
+func waiting(r *plan.Reach) []string {
+	var list []string
+	for _, guest := range plan.Guests(r.Ext) {
+		if len(r.Where.Guests[guest]) == 0 {
+			list = append(list, guest)
+		}
+	}
+	return list
+}

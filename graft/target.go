@@ -1,0 +1,60 @@
+package graft
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// target is what is to be in force for a network.
+type target struct {
+	*extension
+	made  *xml.Network // with what was chosen
+	facts plan.Facts
+	reach *plan.Reach
+	steps []plan.Step
+}
+
+// target computes what a network's extensions ask for on the host as it is, and
+// refuses what gets in the way of others. Was is what it has already; nil: nothing.
+func (e *Engine) target(ctx context.Context, was *record, x *extension) (*target, error) {
+	t := &target{extension: x}
+	if err := e.fill(ctx, was, t); err != nil {
+		if x.from == File {
+			err = fmt.Errorf("%s: %w", e.dirs.file(x.def.Name), err)
+		}
+		return nil, err
+	}
+	return t, nil
+}
+
+func (e *Engine) fill(ctx context.Context, was *record, t *target) (err error) {
+	if t.made, err = plan.Grafted(t.def); err != nil {
+		return err
+	}
+	if t.facts, err = e.sys.Facts(ctx); err != nil {
+		return fmt.Errorf("adding to network %q: %w", t.def.Name, err)
+	}
+	if t.made, err = e.cfg.Choose(ctx, t.made, t.facts); err != nil {
+		return err
+	}
+	var before plan.Memory
+	if was != nil && was.Reach != nil {
+		before = was.Reach.Memory
+	}
+	if t.reach, err = e.reach(ctx, t, before); err != nil {
+		return err
+	}
+	if err := e.admissible(ctx, was, t); err != nil {
+		return err
+	}
+	t.facts.Reach = t.reach
+	p, err := plan.Graft(t.def, t.made, t.facts, e.dirs.plan())
+	if err != nil {
+		return err
+	}
+	t.steps = p.Steps
+	return nil
+}
