@@ -15,6 +15,7 @@ import (
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/rpc/client"
 	"github.com/virbr/virbr/rpc/wire"
+	"github.com/virbr/virbr/tests/daemontest"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -33,9 +34,9 @@ var daemons = []struct {
 	refuse func(wire.Header) string
 	how    client.Outcome
 }{
-	{"virbrd", func(wire.Header) string { return "" }, client.ByDaemon},
-	{"libvirt 9.7", libvirt97, client.ByMetadata},
-	{"libvirt 9.0", libvirt90, client.ByFile},
+	{"virbrd", nil, client.ByDaemon},
+	{"libvirt 9.7", daemontest.Libvirt97, client.ByMetadata},
+	{"libvirt 9.0", daemontest.Libvirt90, client.ByFile},
 }
 
 // TestEdit makes the same changes with each kind of daemon.
@@ -45,9 +46,9 @@ func TestEdit(t *testing.T) {
 		for _, run := range []bool{false, true} {
 			t.Run(tt.name+map[bool]string{true: " running", false: " stopped"}[run], func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t)
-				r.define(t, run)
-				c := dial(t, hide(t, r.socket, tt.refuse))
+				r := daemontest.New(t)
+				r.Define(t, lab, run)
+				c := dial(t, daemontest.Relay(t, r.Socket, tt.refuse))
 				n, err := c.Lookup(t.Context(), "lab")
 				if err != nil || n.Active != run || !n.Persistent {
 					t.Fatalf("%+v, %v", n, err)
@@ -137,11 +138,11 @@ func TestEditChecks(t *testing.T) {
 	for _, tt := range daemons {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t)
-			if _, err := r.d.DefineXML(t.Context(), "<network><name>lab</name><forward mode='bridge'/><bridge name='br0'/></network>", false); err != nil {
+			r := daemontest.New(t)
+			if _, err := r.Driver.DefineXML(t.Context(), "<network><name>lab</name><forward mode='bridge'/><bridge name='br0'/></network>", false); err != nil {
 				t.Fatal(err)
 			}
-			c := dial(t, hide(t, r.socket, tt.refuse))
+			c := dial(t, daemontest.Relay(t, r.Socket, tt.refuse))
 			n, err := c.Lookup(t.Context(), "lab")
 			if err != nil {
 				t.Fatal(err)
@@ -162,8 +163,8 @@ func TestEditChecks(t *testing.T) {
 // overwritten.
 func TestFile(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	r.define(t, true)
+	r := daemontest.New(t)
+	r.Define(t, lab, true)
 	src := &client.Source{Dir: t.TempDir()}
 	const before = "<!-- by hand --><virbr:network xmlns:virbr='urn:virbr:network:1'><virbr:firewall coexist='no'/></virbr:network>"
 	if err := os.WriteFile(src.Path("lab"), []byte(before), 0o600); err != nil {
@@ -171,8 +172,8 @@ func TestFile(t *testing.T) {
 	}
 	both := client.AffectLive | client.AffectConfig
 	web := client.Change{Forward: forward(t, "web1", 8080, 80)}
-	for _, refuse := range []func(wire.Header) string{libvirt90, libvirt97} {
-		c := dial(t, hide(t, r.socket, refuse))
+	for _, refuse := range []func(wire.Header) string{daemontest.Libvirt90, daemontest.Libvirt97} {
+		c := dial(t, daemontest.Relay(t, r.Socket, refuse))
 		n, err := c.Lookup(t.Context(), "lab")
 		if err != nil {
 			t.Fatal(err)
@@ -201,7 +202,7 @@ func TestFile(t *testing.T) {
 	if err := os.WriteFile(src.Path("lab"), []byte("<virbr:network"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := dial(t, hide(t, r.socket, libvirt90))
+	c := dial(t, daemontest.Relay(t, r.Socket, daemontest.Libvirt90))
 	n, err := c.Lookup(t.Context(), "lab")
 	if err != nil {
 		t.Fatal(err)
@@ -216,9 +217,9 @@ func TestFile(t *testing.T) {
 
 func TestNetworks(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	r.define(t, true)
-	c := dial(t, r.socket)
+	r := daemontest.New(t)
+	r.Define(t, lab, true)
+	c := dial(t, r.Socket)
 	list, err := c.Networks(t.Context())
 	if err != nil || len(list) != 1 || list[0].Name != "lab" || !list[0].Active || !list[0].Persistent {
 		t.Errorf("%+v, %v", list, err)
@@ -229,30 +230,30 @@ func TestNetworks(t *testing.T) {
 	if _, err := c.Leases(t.Context(), list[0]); err != nil {
 		t.Error(err)
 	}
-	r.server.Publish(driver.Event{Kind: driver.EventHealed, Network: driver.Ref{Name: "lab"}, By: "nft (pid 1)"})
+	r.Server.Publish(driver.Event{Kind: driver.EventHealed, Network: driver.Ref{Name: "lab"}, By: "nft (pid 1)"})
 	healed, err := c.Healings(t.Context())
 	if err != nil || len(healed) != 1 || healed[0].Network != "lab" || healed[0].By != "nft (pid 1)" || healed[0].Time.IsZero() {
 		t.Errorf("%+v, %v", healed, err)
 	}
-	if healed, err := dial(t, hide(t, r.socket, libvirt97)).Healings(t.Context()); err != nil || healed != nil {
+	if healed, err := dial(t, daemontest.Relay(t, r.Socket, daemontest.Libvirt97)).Healings(t.Context()); err != nil || healed != nil {
 		t.Errorf("of another daemon: %v, %v", healed, err)
 	}
 }
 
 func TestDial(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	c, err := client.Dial(t.Context(), client.Config{RunDir: r.dir})
+	r := daemontest.New(t)
+	c, err := client.Dial(t.Context(), client.Config{RunDir: filepath.Dir(r.Socket)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Socket() != r.socket {
+	if c.Socket() != r.Socket {
 		t.Errorf("connected to %s", c.Socket())
 	}
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
-	for _, cfg := range []client.Config{{RunDir: t.TempDir()}, {Socket: filepath.Join(t.TempDir(), "sock")}, {RunDir: r.dir, ReadOnly: true}} {
+	for _, cfg := range []client.Config{{RunDir: t.TempDir()}, {Socket: filepath.Join(t.TempDir(), "sock")}, {RunDir: filepath.Dir(r.Socket), ReadOnly: true}} {
 		if _, err := client.Dial(t.Context(), cfg); !errors.Is(err, client.ErrNoDaemon) {
 			t.Errorf("%+v: %v, want ErrNoDaemon", cfg, err)
 		}
@@ -262,9 +263,9 @@ func TestDial(t *testing.T) {
 // TestReadOnly: what is opened for reading changes nothing.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	r.define(t, false)
-	c, err := client.Dial(t.Context(), client.Config{Socket: r.socket, ReadOnly: true})
+	r := daemontest.New(t)
+	r.Define(t, lab, false)
+	c, err := client.Dial(t.Context(), client.Config{Socket: r.Socket, ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
