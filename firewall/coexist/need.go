@@ -47,8 +47,10 @@ func Need(w Wish) []Packet {
 		in := Packet{Hook: Input, In: w.Bridge, Proto: s.Proto, Port: s.Port}
 		out := Packet{Hook: Output, Out: w.Bridge, Proto: s.Proto, FromPort: s.Port}
 		switch s.Port {
-		case portDHCP:
+		case portDHCP: // a lease is renewed by unicast
 			list = append(list, in, out)
+			in.Cast = CastLocal
+			list = append(list, in)
 		case portDHCP6:
 			in.IPv6, out.IPv6 = true, true
 			list = append(list, in, out)

@@ -28,7 +28,8 @@ type Packet struct {
 	Type     uint8  // of ICMP or ICMPv6
 	Source   netip.Addr
 	Dest     netip.Addr
-	Reply    bool // of a connection that is known, instead of its first packet
+	Cast     uint8 // kind of the destination: CastLocal, ...; 0: what is usual
+	Reply    bool  // of a connection that is known, instead of its first packet
 }
 
 // String returns words for people: "udp to port 67 from virbr0 (IPv4)".
@@ -167,9 +168,27 @@ func (p Packet) has(f Field, v Value) truth {
 		return addressed(p.Source, v, p.IPv6)
 	case Dest:
 		return addressed(p.Dest, v, p.IPv6)
+	case DestCast:
+		return v.contains(p.cast())
 	case Unknown:
 	}
 	return maybe
+}
+
+// cast returns the kind of the packet's destination. Clients look for servers
+// and routers by broadcast and multicast.
+func (p Packet) cast() uint64 {
+	switch {
+	case p.Cast != 0:
+		return uint64(p.Cast)
+	case p.Hook != Input:
+		return CastUnicast
+	case p.Port == portDHCP:
+		return CastBroadcast
+	case p.Port == portDHCP6, p.Proto == "icmpv6":
+		return CastMulticast
+	}
+	return CastLocal
 }
 
 func (p Packet) named(link string, v Value, never bool) truth {

@@ -1,6 +1,7 @@
 package coexist
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -34,6 +35,10 @@ type Insertion struct {
 	Before  uint64 // handle of a rule; 0: at the end
 	Accept  Packet
 	Comment string
+
+	// For the chains of libvirt, see [Survey.Beside]:
+	Kind    Kind
+	Address netip.Prefix // of the guests: the destination with Accept.Out, else the source; invalid: any
 }
 
 // Plan returns the changes that let pass what wishes need, none where all of it
@@ -154,7 +159,7 @@ func sameRules(have, wanted []accepting) bool {
 
 // accept returns what the rule for a packet asks for.
 func (p Packet) accept() Packet {
-	p.Hook, p.IPv6, p.Reply = "", false, false
+	p.Hook, p.IPv6, p.Cast, p.Reply = "", false, 0, false
 	return p
 }
 
@@ -187,7 +192,7 @@ func (r *Rule) asks() Packet {
 			p.FromPort = uint16(v.Low)
 		case ICMPType:
 			p.Type = uint8(v.Low)
-		case NFProto, State, Source, Dest, Unknown:
+		case NFProto, State, Source, Dest, DestCast, Unknown:
 			return strange
 		}
 	}

@@ -126,6 +126,7 @@ const (
 	State    Field = "ct state"
 	Source   Field = "saddr"
 	Dest     Field = "daddr"
+	DestCast Field = "fib daddr type"
 	Unknown  Field = ""
 )
 
@@ -145,6 +146,14 @@ type Value struct {
 	Low, High uint64
 	Prefix    netip.Prefix
 }
+
+// The values of DestCast, as the kernel has them (RTN_UNICAST and so on).
+const (
+	CastUnicast   = 1
+	CastLocal     = 2 // the host's own addresses
+	CastBroadcast = 3
+	CastMulticast = 5
+)
 
 // The bits of State, as the kernel has them (NF_CT_STATE_BIT).
 const (

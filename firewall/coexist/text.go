@@ -87,6 +87,10 @@ func (v Value) text(f Field) string {
 				return name
 			}
 		}
+	case DestCast:
+		if name := casts[v.Low]; name != "" && v.Low == v.High {
+			return name
+		}
 	case NFProto, DestPort, FromPort, ICMPType, Unknown:
 	}
 	if v.Low != v.High {
@@ -94,6 +98,9 @@ func (v Value) text(f Field) string {
 	}
 	return strconv.FormatUint(v.Low, 10)
 }
+
+// casts are nft's words for DestCast.
+var casts = map[uint64]string{CastUnicast: "unicast", CastLocal: "local", CastBroadcast: "broadcast", CastMulticast: "multicast"}
 
 // states names the bits of State, in nft's order.
 var states = []struct {
