@@ -73,6 +73,8 @@ type Driver struct {
 
 	ruleset *ruleset
 	claims  *claims
+	news    *news
+	slots   chan struct{}
 
 	mu       sync.RWMutex // guards what follows; held for moments only
 	byUUID   map[xml.UUID]*network
@@ -106,6 +108,8 @@ func New(cfg Config) *Driver {
 
 		ruleset: newRuleset(),
 		claims:  newClaims(),
+		news:    newNews(),
+		slots:   newSlots(),
 		byUUID:  make(map[xml.UUID]*network),
 		byName:  make(map[string]*network),
 	}

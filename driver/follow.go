@@ -1,11 +1,386 @@
 package driver
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/virbr/virbr/driver/plan"
+)
 
 // Run follows what happens on the host until ctx ends: forwards go where their
 // guests are, rules and dnsmasq that others took away come back. It must be
 // called after Load, once; without a Watcher it only waits.
 func (d *Driver) Run(ctx context.Context) error {
-	<-ctx.Done()
+	if d.cfg.Watcher == nil {
+		<-ctx.Done()
+		return nil
+	}
+	d.news.put(Change{Kind: ChangeDnsmasq}) // of those that died before anybody watched
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.watch(ctx) })
+	group.Go(func() error { return d.news.guard(ctx, d) })
+	group.Go(func() error { return d.news.permit(ctx, d) })
+	group.Go(func() error { return d.news.serve(ctx, d) })
+	if err := group.Wait(); err != nil && ctx.Err() == nil {
+		return err
+	}
 	return nil
 }
+
+// Patience with what fails again and again: the first pause, and the longest.
+const (
+	firstPause   = time.Second
+	longestPause = time.Minute
+)
+
+// pause waits, and reports whether ctx still lasts.
+func pause(ctx context.Context, length time.Duration) bool {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// watch lets the Watcher tell, again when it gave up.
+func (d *Driver) watch(ctx context.Context) error {
+	for length := firstPause; ; length = min(2*length, longestPause) {
+		began := time.Now()
+		err := d.cfg.Watcher.Watch(ctx, d.news.put)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) > longestPause {
+			length = firstPause
+		}
+		d.log.Error("nothing is heard from the host, trying again", "err", err, "step", length.String())
+		if !pause(ctx, length) {
+			return nil
+		}
+	}
+}
+
+// news is what was told and is not yet dealt with. What is told twice is dealt
+// with once.
+type news struct {
+	rules, filters, others chan struct{} // each holds a token when there is something to do
+
+	mu    sync.Mutex // guards what follows
+	by    string     // who hurt our rules
+	bus   bool       // firewalld is new
+	moved map[string]bool
+	hosts map[string]bool
+	dead  map[string]bool
+	calls map[*network]bool // whose ports have changed
+}
+
+func newNews() *news {
+	slot := func() chan struct{} { return make(chan struct{}, 1) }
+	return &news{
+		rules: slot(), filters: slot(), others: slot(),
+		moved: map[string]bool{}, hosts: map[string]bool{}, dead: map[string]bool{}, calls: map[*network]bool{},
+	}
+}
+
+// ring puts a token into a slot.
+func ring(slot chan struct{}) {
+	select {
+	case slot <- struct{}{}:
+	default:
+	}
+}
+
+// put takes a change down. It blocks nobody.
+func (w *news) put(c Change) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch c.Kind {
+	case ChangeRules:
+		if c.Ours {
+			w.by = c.By
+			ring(w.rules)
+		}
+		ring(w.filters)
+		return
+	case ChangeFirewalld:
+		w.bus = true
+		ring(w.filters)
+	case ChangeLeases, ChangeNeighbours:
+		w.moved[c.Link] = true
+	case ChangeAddresses:
+		w.hosts[c.Link] = true
+	case ChangeDnsmasq:
+		w.dead[c.Network] = true
+	}
+	ring(w.others)
+}
+
+// call has a network looked at whose ports have changed.
+func (w *news) call(n *network) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls[n] = true
+	ring(w.others)
+}
+
+// guard puts rules that others removed in again. It waits for nobody: a network
+// whose turn is held for long has rules to lose, too.
+func (w *news) guard(ctx context.Context, d *Driver) error {
+	length := firstPause
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.rules:
+		}
+		w.mu.Lock()
+		by := w.by
+		w.mu.Unlock()
+		began := time.Now()
+		bridges, err := d.heal(ctx)
+		d.tellHealed(bridges, by, time.Since(began))
+		if err == nil || ctx.Err() != nil {
+			length = firstPause
+			continue
+		}
+		d.log.Error("firewall rules were removed and cannot be put in again; trying once more", "by", by, "err", err, "step", length.String())
+		if !pause(ctx, length) {
+			return nil
+		}
+		length = min(2*length, longestPause)
+		ring(w.rules)
+	}
+}
+
+// tellHealed says that rules are in again.
+func (d *Driver) tellHealed(bridges []string, by string, took time.Duration) {
+	if len(bridges) == 0 {
+		return
+	}
+	who := by
+	if who == "" {
+		who = "a program"
+	}
+	d.log.Warn("somebody removed our firewall rules; they are in again", "by", who, "networks", len(bridges), "took", took.String())
+	healed := make(map[string]bool, len(bridges))
+	for _, bridge := range bridges {
+		healed[bridge] = true
+	}
+	for _, n := range d.networks() {
+		if v := n.view.Load(); v == nil || !v.active() || !healed[v.live.Bridge.Name] {
+			continue
+		}
+		n.counters.healings.Add(1)
+		if d.cfg.Events != nil {
+			d.cfg.Events(Event{Kind: EventHealed, Network: n.ref, By: by})
+		}
+	}
+}
+
+// permit sees to it that what others filter lets our guests' traffic pass.
+func (w *news) permit(ctx context.Context, d *Driver) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.filters:
+		}
+		w.mu.Lock()
+		bus := w.bus
+		w.bus = false
+		w.mu.Unlock()
+		if bus {
+			d.rezone(ctx)
+		}
+		if err := d.accept(ctx); err != nil && ctx.Err() == nil {
+			d.log.Warn("what others filter may stop guests", "err", err)
+		}
+	}
+}
+
+// rezone puts bridges into their firewalld zones again.
+func (d *Driver) rezone(ctx context.Context) {
+	each(d.networks(), func(n *network) {
+		d.withRunning(ctx, n, "setting the zone of", func(v *view) {
+			for _, s := range v.steps {
+				if op, ok := s.Do.(plan.SetZone); ok {
+					d.warn("setting the firewalld zone", n.ref, d.run(ctx, op))
+				}
+			}
+		})
+	})
+}
+
+// withRunning calls do with the turn of a network taken, if it runs.
+func (d *Driver) withRunning(ctx context.Context, n *network, what string, do func(*view)) {
+	if v := n.view.Load(); v == nil || !v.active() || !v.live.OwnsBridge() {
+		return
+	}
+	if err := n.begin(ctx, what, d.cfg.Patience); err != nil {
+		if ctx.Err() == nil {
+			d.warn("what happened on the host waits for its next change", n.ref, err)
+		}
+		return
+	}
+	defer n.end()
+	if v := n.view.Load(); !n.gone && v != nil && v.active() {
+		do(v)
+	}
+}
+
+// serve deals with the networks that changes are about, several at a time, and
+// each by one at a time.
+func (w *news) serve(ctx context.Context, d *Driver) error {
+	follow := newErrands(func(n *network) { d.follow(ctx, n) })
+	nurse := newErrands(func(n *network) { d.nurse(ctx, n) })
+	defer follow.wait()
+	defer nurse.wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.others:
+		}
+		w.mu.Lock()
+		moved, hosts, dead, calls := w.moved, w.hosts, w.dead, w.calls
+		w.moved, w.hosts, w.dead, w.calls = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[*network]bool{}
+		w.mu.Unlock()
+		for _, n := range d.networks() {
+			v := n.view.Load()
+			if v == nil || !v.active() {
+				continue
+			}
+			if v.moves() && (calls[n] || moved[""] || moved[v.live.Bridge.Name] || v.concerns(hosts)) {
+				follow.send(n)
+			}
+			if dead[""] || dead[n.ref.Name] {
+				nurse.send(n)
+			}
+		}
+	}
+}
+
+// moves reports whether what leads to a running network's guests depends on where
+// they are.
+func (v *view) moves() bool {
+	if v.reach == nil || v.reach.Ext == nil {
+		return false
+	}
+	return len(v.reach.Ext.Forwards)+len(v.reach.Ext.Publics) > 0 || v.proxies()
+}
+
+// proxies reports whether the host answers for a running network's guests on its
+// uplink.
+func (v *view) proxies() bool { return v.live.Advertise != nil && v.live.Advertise.ProxyNDP != "" }
+
+// concerns reports whether the addresses of some links matter to a running
+// network: those that it listens on, or that guests must not take.
+func (v *view) concerns(links map[string]bool) bool {
+	if len(links) == 0 {
+		return false
+	}
+	if links[""] || v.proxies() || len(v.reach.Ext.Publics) > 0 {
+		return true
+	}
+	for i := range v.reach.Ext.Forwards {
+		if links[v.reach.Ext.Forwards[i].Dev] {
+			return true
+		}
+	}
+	return false
+}
+
+// errands does something for networks: for each one at a time, and once more if
+// it was asked for meanwhile.
+type errands struct {
+	do func(*network)
+	wg sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	again map[*network]bool
+}
+
+func newErrands(do func(*network)) *errands { return &errands{do: do, again: map[*network]bool{}} }
+
+func (e *errands) wait() { e.wg.Wait() }
+
+func (e *errands) send(n *network) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, busy := e.again[n]; busy {
+		e.again[n] = true
+		return
+	}
+	e.again[n] = false
+	e.wg.Go(func() {
+		for more := true; more; more = e.next(n) {
+			e.do(n)
+		}
+	})
+}
+
+// next reports whether a network is to be dealt with once more.
+func (e *errands) next(n *network) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.again[n] {
+		e.again[n] = false
+		return true
+	}
+	delete(e.again, n)
+	return false
+}
+
+// follow does what is different where the guests of a network are now.
+func (d *Driver) follow(ctx context.Context, n *network) {
+	d.withRunning(ctx, n, "following the guests of", func(v *view) {
+		select {
+		case d.slots <- struct{}{}:
+			defer func() { <-d.slots }()
+		case <-ctx.Done():
+			return
+		}
+		if err := d.catchUp(ctx, n, v); err != nil && ctx.Err() == nil {
+			d.warn("forwards lead to where guests were", n.ref, err)
+		}
+	})
+}
+
+// catchUp makes a running network's firewall, routes and answers those of where
+// its guests are. Its turn is held.
+func (d *Driver) catchUp(ctx context.Context, n *network, v *view) error {
+	if !v.moves() {
+		return nil
+	}
+	next := *v
+	next.reach = d.survey(ctx, n, v, v.reach.Ext, nil)
+	if next.reach.Same(v.reach) {
+		d.saveMemory(n, v.reach, next.reach)
+		n.view.Store(&next)
+		return nil
+	}
+	unclaim, err := d.claimPorts(ctx, n, v.live, v.reach, next.reach)
+	if err != nil {
+		return err
+	}
+	c := &conversion{d: d, n: n, from: v, to: &next}
+	if err := c.follow(ctx); err != nil {
+		unclaim()
+		return fmt.Errorf("following guests: %w", errors.Join(err, c.takeBack(ctx)))
+	}
+	n.view.Store(&next)
+	d.log.Info("forwards follow their guests", "network", n.ref.Name, "uuid", n.ref.UUID.String())
+	return nil
+}
+
+// newSlots bounds how many networks are looked at side by side.
+func newSlots() chan struct{} { return make(chan struct{}, 2*runtime.NumCPU()) }

@@ -25,6 +25,7 @@ type network struct {
 	gone bool                 // no longer in the registry; guarded by turn
 
 	counters counters
+	illness  illness // of its dnsmasq
 
 	bridge string // bridge name that a definition on its way in has claimed; guarded by Driver.mu
 }

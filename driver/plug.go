@@ -49,6 +49,7 @@ func (d *Driver) CreatePort(ctx context.Context, net Ref, doc string, reclaim, v
 		return PortRef{}, err
 	}
 	n.view.Store(&next)
+	d.news.call(n)
 	d.log.Info("port created", "network", n.ref.Name, "port", p.UUID.String(), "mac", p.MAC.String())
 	return PortRef{Network: n.ref, UUID: p.UUID}, nil
 }
@@ -172,6 +173,7 @@ func (d *Driver) DeletePort(ctx context.Context, ref PortRef) error {
 	d.warn("the port-deleted hook failed", n.ref, d.portHook(ctx, n, hooks.OpPortDeleted, &next, p))
 	d.warn("removing a port's file", n.ref, remove(d.dirs.port(n.ref.Name, p.UUID)))
 	n.view.Store(&next)
+	d.news.call(n)
 	d.log.Info("port deleted", "network", n.ref.Name, "port", p.UUID.String(), "mac", p.MAC.String())
 	return nil
 }

@@ -99,14 +99,14 @@ func (d *Driver) heal(ctx context.Context) (bridges []string, err error) {
 }
 
 // accept has what others filter pass our guests' traffic again, as far as the
-// networks want that. It repairs what is missing.
+// networks want that. One op repairs what any network lacks.
 func (d *Driver) accept(ctx context.Context) error {
 	r := d.ruleset
 	r.foreign.Lock()
 	defer r.foreign.Unlock()
-	var errs []error
-	for _, bridge := range slices.Sorted(maps.Keys(r.accepts)) {
-		errs = append(errs, d.sys.Run(ctx, r.accepts[bridge]))
+	bridges := slices.Sorted(maps.Keys(r.accepts))
+	if len(bridges) == 0 {
+		return nil
 	}
-	return errors.Join(errs...)
+	return d.sys.Run(ctx, r.accepts[bridges[0]])
 }

@@ -49,7 +49,7 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, own.Release()) }()
-	h, err := host.New(host.Config{Log: log, LeaseHelper: helper, KeepLimits: cfg.own.KeepLimits})
+	h, err := host.New(host.Config{Log: log, LeaseHelper: helper, Leases: o.dirs.Dnsmasq, KeepLimits: cfg.own.KeepLimits})
 	if err != nil {
 		return err
 	}
@@ -61,12 +61,13 @@ func run(ctx context.Context, o *options) (err error) {
 func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, log *slog.Logger) (err error) {
 	var server *rpc.Server
 	networks := driver.New(driver.Config{
-		System: system(h, cfg.network.Backend),
-		Dirs:   o.dirs,
-		Schema: schemas.New(),
-		Events: func(e driver.Event) { server.Publish(e) },
-		Pools:  cfg.pools,
-		Log:    log,
+		System:  system(h, cfg.network.Backend),
+		Dirs:    o.dirs,
+		Watcher: h,
+		Schema:  schemas.New(),
+		Events:  func(e driver.Event) { server.Publish(e) },
+		Pools:   cfg.pools,
+		Log:     log,
 	})
 	authority := polkit.New("", 0)
 	defer func() { err = errors.Join(err, authority.Close()) }()
@@ -101,7 +102,7 @@ func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, log *
 	}
 	log.Info("ready", "version", version)
 	notify(log, systemd.SdNotifyReady)
-	err = runAll(ctx, serve{server, socks}, idle{server, log}, upkeep{networks, o.pools, log}, asked)
+	err = runAll(ctx, serve{server, socks}, idle{server, log}, follow{networks}, upkeep{networks, o.pools, log}, asked)
 	notify(log, systemd.SdNotifyStopping)
 	log.Info("stopped, networks go on")
 	return errors.Join(err, networks.Close(context.WithoutCancel(ctx)))

@@ -49,6 +49,12 @@ type serve struct {
 func (s serve) Run(ctx context.Context) error { return s.server.Serve(ctx, s.listeners) }
 func (s serve) String() string                { return "serving clients" }
 
+// follow deals with what others do to the host.
+type follow struct{ driver *driver.Driver }
+
+func (f follow) Run(ctx context.Context) error { return f.driver.Run(ctx) }
+func (f follow) String() string                { return "following the host" }
+
 // idle ends the daemon when nobody needs it.
 type idle struct {
 	server *rpc.Server

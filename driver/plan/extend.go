@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"maps"
 	"net/netip"
 	"path"
 	"slices"
@@ -40,6 +41,13 @@ func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memo
 	slices.SortFunc(r.Answers, func(a, b Answer) int { return a.Address.Compare(b.Address) })
 	r.Answers = slices.CompactFunc(r.Answers, func(a, b Answer) bool { return a.Address == b.Address })
 	return r
+}
+
+// Same reports whether two reaches lead to guests in the same way.
+func (r *Reach) Same(o *Reach) bool {
+	lists := func(a, b map[string][]netip.Addr) bool { return maps.EqualFunc(a, b, slices.Equal[[]netip.Addr]) }
+	return r != nil && o != nil && lists(r.Where.Guests, o.Where.Guests) && lists(r.Where.Devices, o.Where.Devices) &&
+		slices.Equal(r.Answers, o.Answers)
 }
 
 // Uplinks returns the links on which the host answers for a whole prefix, guest
@@ -199,8 +207,7 @@ func (c *compiler) localnet(rules *firewall.Network) {
 // accept has the guests' traffic pass the filters of others, unless the
 // extensions say that these shall have the last word.
 func (c *compiler) accept() {
-	fw := c.reach.ext().Firewall
-	if fw.Coexist == xml.No || c.def.Forward.Mode == xml.ForwardOpen && !fw.Filter {
+	if !c.coexists() {
 		return
 	}
 	c.add(Step{
@@ -208,6 +215,13 @@ func (c *compiler) accept() {
 		Undo:     UnacceptElsewhere{Bridge: c.bridge},
 		Tolerate: true,
 	})
+}
+
+// coexists reports whether the filters of others are to let the guests' traffic
+// pass.
+func (c *compiler) coexists() bool {
+	fw := c.reach.ext().Firewall
+	return fw.Coexist != xml.No && (c.def.Forward.Mode != xml.ForwardOpen || fw.Filter)
 }
 
 // Serves returns what a network's guests ask of the host: DNS, DHCP, TFTP and

@@ -45,7 +45,8 @@ type EndConnections struct {
 
 // AcceptElsewhere puts marked accepting rules for a bridge into the tables of
 // others that would drop what its guests send or are sent, at the places that
-// their owners document. It is idempotent, and repairs what is missing.
+// their owners document. It is idempotent, and repairs what is missing, also of
+// other bridges for which it was done.
 type AcceptElsewhere struct {
 	Bridge  string
 	Forward bool     // traffic through the bridge
