@@ -44,8 +44,9 @@ rules that look at connections see none.`,
 			if err != nil {
 				return err
 			}
-			a := &xml.PublicAddress{Public: public, Guest: args[2], Stateless: stateless}
-			if err := a.Validate(); err != nil {
+			said := xml.PublicAddress{Public: public, Guest: args[2], Stateless: stateless}
+			a, err := xml.ParsePublicAddress([]byte(said.XML())) // in its usual form
+			if err != nil {
 				return usageError{err}
 			}
 			return f.on(cmd.Context(), false, func(c *client.Conn) error {
@@ -190,16 +191,16 @@ type public struct {
 	public *xml.PublicAddress
 }
 
-// publics returns those of a network. What they come to is worked out from the
-// leases.
+// publics returns those of a network. What they come to is worked out from
+// what is known about guests.
 func publics(ctx context.Context, c *client.Conn, f *daemonFlags, n client.Network) ([]public, error) {
 	e, err := c.Extensions(ctx, n, n.Active, &f.source)
 	if err != nil || len(e.Publics) == 0 {
 		return nil, err
 	}
-	var leases []client.Lease
+	var guests []client.Lease
 	if n.Active {
-		if leases, err = c.Leases(ctx, n); err != nil {
+		if guests, err = c.Guests(ctx, n); err != nil {
 			return nil, err
 		}
 	}
@@ -210,7 +211,7 @@ func publics(ctx context.Context, c *client.Conn, f *daemonFlags, n client.Netwo
 		if a.public.Public.Is6() {
 			a.Family = xml.FamilyIPv6
 		}
-		for _, addr := range client.Locate(a.Guest, leases) {
+		for _, addr := range client.Locate(a.Guest, guests) {
 			if addr.Is6() == a.public.Public.Is6() {
 				a.Addresses = append(a.Addresses, addr)
 			}

@@ -105,7 +105,7 @@ func (f *daemonFlags) completeNetworks(cmd *cobra.Command) []string {
 	return names
 }
 
-// completeGuests completes the names of guests that have a lease.
+// completeGuests completes the names of guests.
 func (f *daemonFlags) completeGuests(cmd *cobra.Command, network string) []string {
 	var names []string
 	_ = f.reading(cmd.Context(), func(c *client.Conn) error { // a shell shows no errors
@@ -113,10 +113,12 @@ func (f *daemonFlags) completeGuests(cmd *cobra.Command, network string) []strin
 		if err != nil {
 			return err
 		}
-		leases, err := c.Leases(cmd.Context(), n)
-		for _, l := range leases {
-			if l.Name != "" {
-				names = append(names, l.Name+"\t"+l.Address)
+		guests, err := c.Guests(cmd.Context(), n)
+		seen := map[string]bool{}
+		for _, g := range guests {
+			if g.Name != "" && !seen[g.Name] {
+				seen[g.Name] = true
+				names = append(names, g.Name+"\t"+g.Address)
 			}
 		}
 		return err

@@ -93,7 +93,7 @@ type forwardOptions struct {
 	ignore                bool
 }
 
-// forward makes a forward of them. It is not checked beyond its grammar.
+// forward makes a forward of them.
 func (o *forwardOptions) forward() (*xml.PortForward, error) {
 	ranges, proto, err := parsePorts(o.ports)
 	if err != nil {
@@ -135,5 +135,5 @@ func (o *forwardOptions) forward() (*xml.PortForward, error) {
 	} else {
 		f.Dev = o.listen
 	}
-	return f, f.Validate()
+	return xml.ParsePortForward([]byte(f.XML())) // in its usual form
 }

@@ -58,17 +58,19 @@ func Run(ctx context.Context, version string, args []string, io IO) int {
 func newRoot(version string, io IO) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "virbr COMMAND",
-		Short: "Look at libvirt networks without starting them",
+		Short: "Look at libvirt networks, and lead the world to their guests",
 		Long: `virbr shows what a libvirt network definition means: the canonical XML, the
 files of its dnsmasq, its firewall rules and the steps that start it. It also
-checks definitions before a daemon sees them.
+checks definitions before a daemon sees them. render and check work on files, or on
+standard input where the file is "-". They need no daemon and no root.
 
-All commands work on files, or on standard input where the file is "-". They
-need no daemon and no root.`,
-		Example: `  virbr check net.xml                    is this a valid definition?
-  virbr render plan net.xml              what would starting it do to the host?
-  virbr render nft net.xml               which firewall rules would it get?
-  virsh net-dumpxml default | virbr render conf -`,
+Others are about networks that a daemon has, virbrd or libvirt's own: forward leads
+ports of the host to guests, and address gives guests public addresses.`,
+		Example: `  virbr check net.xml                      is this a valid definition?
+  virbr render plan net.xml                what would starting it do to the host?
+  virbr render nft net.xml                 which firewall rules would it get?
+  virsh net-dumpxml default | virbr render conf -
+  virbr forward add default 8080:80 web1   lead port 8080 of the host to a guest`,
 		Version:       version,
 		Args:          noSuchCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -79,6 +81,7 @@ need no daemon and no root.`,
 	root.SetVersionTemplate("virbr {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRender(io), newCheck(io), newMan(io))
+	root.AddCommand(newForward(io), newAddress(io))
 	return root
 }
 

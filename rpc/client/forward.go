@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,15 +71,15 @@ func (c *Conn) foreignForwards(ctx context.Context, n Network, src *Source) ([]F
 	if err != nil {
 		return nil, err
 	}
-	var leases []Lease
+	var guests []Lease
 	if n.Active && len(e.Forwards) > 0 {
-		if leases, err = c.Leases(ctx, n); err != nil {
+		if guests, err = c.Guests(ctx, n); err != nil {
 			return nil, err
 		}
 	}
 	forwards := make([]Forward, 0, len(e.Forwards))
 	for _, f := range e.Forwards {
-		state := Forward{PortForward: f, Addresses: Locate(f.Guest, leases)}
+		state := Forward{PortForward: f, Addresses: Locate(f.Guest, guests)}
 		switch {
 		case !n.Active:
 		case f.Ignore || len(state.Addresses) > 0:
@@ -91,15 +92,17 @@ func (c *Conn) foreignForwards(ctx context.Context, n Network, src *Source) ([]F
 	return forwards, nil
 }
 
-// Locate returns the addresses of a guest, as leases or its own name tell.
-func Locate(guest string, leases []Lease) []netip.Addr {
+// Locate returns the addresses of a guest that is one of these, or that is named
+// by its address.
+func Locate(guest string, guests []Lease) []netip.Addr {
 	if a, err := netip.ParseAddr(guest); err == nil {
 		return []netip.Addr{a}
 	}
 	var found []netip.Addr
-	for _, l := range leases {
-		if strings.EqualFold(l.Name, guest) || strings.EqualFold(l.MAC, guest) {
-			found = append(found, addresses([]string{l.Address})...)
+	for _, l := range guests {
+		a, err := netip.ParseAddr(l.Address)
+		if err == nil && (strings.EqualFold(l.Name, guest) || strings.EqualFold(l.MAC, guest)) && !slices.Contains(found, a) {
+			found = append(found, a)
 		}
 	}
 	return found

@@ -111,6 +111,25 @@ func (c *Conn) Leases(ctx context.Context, n Network) ([]Lease, error) {
 	return found, nil
 }
 
+// Guests returns the leases of a network that runs, and the guests whose addresses
+// its definition fixes.
+func (c *Conn) Guests(ctx context.Context, n Network) ([]Lease, error) {
+	list, err := c.Leases(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	def, err := c.Definition(ctx, n, true)
+	if err != nil {
+		return nil, err
+	}
+	for i := range def.IPs {
+		for _, h := range def.IPs[i].Hosts {
+			list = append(list, Lease{Name: h.Name, MAC: h.MAC, Address: h.IP.String()})
+		}
+	}
+	return list, nil
+}
+
 func deref(s *string) string {
 	if s == nil {
 		return ""
