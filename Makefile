@@ -5,7 +5,7 @@ BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)
 RACE     = $(shell go list ./config ./driver/... ./hooks/... ./rpc/...)
 PLAIN    = $(filter-out $(RACE),$(shell go list ./...))
 
-.PHONY: build test lint fuzz demo bench packages clean
+.PHONY: build test lint fuzz demo bench stress packages clean
 build:
 	$(BUILD) -o bin/virbrd ./cmd/virbrd
 	$(BUILD) -o bin/virbr ./cmd/virbr
@@ -36,6 +36,10 @@ bench: build
 	tests/install-deps
 	go run -tags libvirt_dlopen ./tests/bench
 	go run ./tests/bench/leases
+
+stress: # the tests of tests/stress in full: a thousand networks; make test runs them with a hundred
+	tests/install-deps
+	VIRBR_STRESS=full go test -tags libvirt_dlopen -timeout 60m -count=1 -v ./tests/stress
 
 packages: build # dist/*.deb and dist/*.rpm
 	packaging/build

@@ -2,14 +2,12 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -38,9 +36,9 @@ func (h *Host) Limits(ctx context.Context) ([]plan.Limit, error) {
 			list = append(list, l)
 		}
 	}
-	instances, watches := probeInotify()
-	add(bound(plan.LimitInotify, instances, inotifyInstances, inotifyInstancesHere))
-	add(bound(plan.LimitWatches, watches, inotifyWatches, inotifyWatchesHere))
+	add(descriptors())
+	add(bound(plan.LimitInotify, probeInotify(), inotifyInstances, inotifyInstancesHere))
+	add(bound(plan.LimitWatches, 0, inotifyWatches, inotifyWatchesHere))
 	add(openFiles())
 	add(processes())
 	for _, l := range tasks() {
@@ -81,16 +79,12 @@ func bound(kind plan.LimitKind, free int64, keys ...string) (plan.Limit, bool) {
 	return l, l.Key != ""
 }
 
-// probeInotify returns how many inotify instances and watches may be had still,
-// as far as anybody wants to know. The kernel does not tell, so they are made and
-// given back; the same user as a dnsmasq's that starts pays for them.
-func probeInotify() (instances, watches int64) {
+// probeInotify returns how many inotify instances may be had still, as far as
+// anybody wants to know. The kernel does not tell, so they are made and given
+// back, which takes it some microseconds; the same user as a dnsmasq's that starts
+// pays for them. (A watch costs it milliseconds to give back, so nobody tries.)
+func probeInotify() int64 {
 	var fds []int
-	defer func() {
-		for _, fd := range fds {
-			_ = unix.Close(fd)
-		}
-	}()
 	for len(fds) < plan.InotifySpare {
 		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 		if err != nil {
@@ -98,16 +92,27 @@ func probeInotify() (instances, watches int64) {
 		}
 		fds = append(fds, fd)
 	}
-	if len(fds) == 0 {
-		return 0, plan.WatchesSpare // not known
+	for _, fd := range fds {
+		_ = unix.Close(fd)
 	}
-	for _, place := range [plan.WatchesSpare]string{"/", "/etc", "/proc"} {
-		_, err := unix.InotifyAddWatch(fds[0], place, unix.IN_DELETE_SELF)
-		if !errors.Is(err, syscall.ENOSPC) {
-			watches++
-		}
+	return int64(len(fds))
+}
+
+// descriptors tells how many files the daemon may open. A new descriptor has the
+// lowest number that is free.
+func descriptors() (plan.Limit, bool) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return plan.Limit{}, false
 	}
-	return int64(len(fds)), watches
+	most := int64(min(limit.Cur, math.MaxInt64))
+	l := plan.Limit{Kind: plan.LimitDescriptors, Key: "RLIMIT_NOFILE", Value: most}
+	fd, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err == nil {
+		l.Free = most - int64(fd)
+		_ = unix.Close(fd)
+	}
+	return l, true
 }
 
 // openFiles reads /proc/sys/fs/file-nr: in use, unused, most.

@@ -13,12 +13,13 @@ type LimitKind uint8
 
 // The kinds of Limit.
 const (
-	LimitInotify    LimitKind = iota // inotify instances of our user: dnsmasq takes one
-	LimitWatches                     // inotify watches of our user
-	LimitFiles                       // open files of the host
-	LimitProcesses                   // processes and threads of the host
-	LimitTasks                       // those of our control group
-	LimitNeighbours                  // entries of a neighbour table: each guest is one
+	LimitInotify     LimitKind = iota // inotify instances of our user: dnsmasq takes one
+	LimitWatches                      // inotify watches of our user: dnsmasq takes some
+	LimitFiles                        // open files of the host
+	LimitProcesses                    // processes and threads of the host
+	LimitTasks                        // those of our control group
+	LimitDescriptors                  // open files of the daemon: it has one for each dnsmasq
+	LimitNeighbours                   // entries of a neighbour table: each guest is one
 )
 
 // Limit is one bound of the kernel and how far away it is.
@@ -26,11 +27,14 @@ type Limit struct {
 	Kind LimitKind
 
 	// Key is the sysctl that sets it, as its path below /proc/sys. For
-	// LimitTasks it is the file of the control group, which is not ours to set.
+	// LimitTasks it is the file of the control group, for LimitDescriptors the
+	// name of the resource; neither is ours to set.
 	Key string
 
 	Value int64 // of Key now
-	Free  int64 // how many more there may be; as many as were asked for at least, where that is all that is known
+	// Free is how many more there may be; as many as were asked for at least,
+	// where that is all that is known. Nobody knows it of watches and neighbours.
+	Free int64
 
 	// Fixed: it is not to be raised; see [Room].
 	Fixed bool
@@ -48,22 +52,28 @@ type need struct {
 // and has some twenty files open; others start at the same time.
 var needs = map[LimitKind]need{
 	LimitInotify:   {network: 1, spare: InotifySpare, what: "inotify instance"},
-	LimitWatches:   {network: 3, spare: WatchesSpare, what: "inotify watches"},
 	LimitFiles:     {network: 32, spare: 2048, what: "open files"},
 	LimitProcesses: {network: 3, spare: 512, what: "processes"},
 	LimitTasks:     {network: 3, spare: 3, what: "processes", advice: "set TasksMax= of virbrd.service, or pids.max, higher (%s, now %d)"},
+
+	LimitDescriptors: {network: 3, spare: 3, what: "open files", advice: "set LimitNOFILE= of virbrd.service, or ulimit -n, higher (%s, now %d)"},
 }
 
-// How many inotify instances and watches a host should have left before a
-// network starts. It is no use to look for more.
-const (
-	InotifySpare = 16
-	WatchesSpare = 3
-)
+// share is what the networks of a host take of what cannot be counted, each of
+// them, and what others may take.
+type share struct{ network, others int64 }
 
-// neighbours is how many guests a network is thought to have, for the table of
-// neighbours: libvirt's usual subnet has room for more, few hosts have the memory.
-const neighbours = 8
+// shares is by LimitKind. A dnsmasq watches the directories of resolv.conf. A
+// network is thought to have eight guests: libvirt's usual subnet has room for
+// more, few hosts have the memory.
+var shares = map[LimitKind]share{
+	LimitWatches:    {network: 4, others: 2048},
+	LimitNeighbours: {network: 8},
+}
+
+// InotifySpare is how many inotify instances a host should have left before a
+// network starts. It is no use to look for more.
+const InotifySpare = 16
 
 // maxLimit bounds what is written to a sysctl: the largest that a count of
 // processes may be (PID_MAX_LIMIT), far more than anybody needs of the others.
@@ -90,8 +100,8 @@ func Room(def *xml.Network, facts Facts, limits []Limit) ([]Step, error) {
 	}
 	var steps []Step
 	for _, l := range limits {
-		if l.Kind == LimitNeighbours {
-			steps = append(steps, l.neighbours(facts)...)
+		if sh, known := shares[l.Kind]; known {
+			steps = append(steps, l.grow(sh, facts)...)
 			continue
 		}
 		n, known := needs[l.Kind]
@@ -123,17 +133,17 @@ func (l Limit) refusal(network string, n need) string {
 	return text + fmt.Sprintf("set the sysctl %s to %d (now %d)", strings.ReplaceAll(l.Key, "/", "."), l.higher(), l.Value)
 }
 
-// neighbours makes the table of neighbours large enough for the guests of the
-// bridges that there are. Too small a one stops no network from starting, but
-// its guests from being reached.
-func (l Limit) neighbours(facts Facts) []Step {
+// grow makes a limit large enough for the bridges that there are. Too small a one
+// stops no network from starting, but its guests from being reached, or its
+// dnsmasq from seeing that resolv.conf changes.
+func (l Limit) grow(sh share, facts Facts) []Step {
 	bridges := int64(1)
 	for _, link := range facts.Links {
 		if link.Kind == "bridge" {
 			bridges++
 		}
 	}
-	if l.Fixed || bridges*neighbours <= l.Value {
+	if l.Fixed || bridges*sh.network+sh.others <= l.Value {
 		return nil
 	}
 	return []Step{{Do: RaiseLimit{Key: l.Key, Value: l.higher()}, Tolerate: true}}
