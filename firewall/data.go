@@ -243,7 +243,19 @@ func (n *Network) validPublics() error {
 // forwarded: then the bridge's sysctl route_localnet must be 1. The rules keep
 // guests from abusing it.
 func (n *Network) NeedsLocalnet() bool {
+	return n.forwardsLoopback(true)
+}
+
+// NeedsLocalRoute reports whether connections of the host to [::1] are forwarded:
+// then the kernel takes replies from the bridge only with a route "local ::1 dev
+// BRIDGE table local", with a metric above 0, so that the host's own comes first.
+// It does nothing for guests: what they send to ::1 themselves the kernel drops.
+func (n *Network) NeedsLocalRoute() bool {
+	return n.forwardsLoopback(false)
+}
+
+func (n *Network) forwardsLoopback(v4 bool) bool {
 	return n != nil && slices.ContainsFunc(n.Entries, func(e Entry) bool {
-		return e.Guest.IsValid() && e.Listen.Is4() && (e.Listen.IsUnspecified() || e.Listen.IsLoopback())
+		return e.Guest.IsValid() && e.Listen.Is4() == v4 && (e.Listen.IsUnspecified() || e.Listen.IsLoopback())
 	})
 }

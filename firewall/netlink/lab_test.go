@@ -194,6 +194,12 @@ var errRejected = errors.New("rejected")
 // knock asks the host at an address what it sees. The sender's own address and
 // port may be given.
 func (h *host) knock(network string, from netip.AddrPort, to netip.AddrPort) (netip.AddrPort, error) {
+	return h.ask(network, from, to, patience)
+}
+
+// ask is knock with as much patience as is given. A host without a guest is the
+// router itself.
+func (h *host) ask(network string, from, to netip.AddrPort, patience time.Duration) (netip.AddrPort, error) {
 	d := net.Dialer{Timeout: patience}
 	if from.IsValid() {
 		d.LocalAddr = net.UDPAddrFromAddrPort(from)
@@ -202,10 +208,15 @@ func (h *host) knock(network string, from netip.AddrPort, to netip.AddrPort) (ne
 		}
 	}
 	var c net.Conn
-	err := h.guest.Do(func() (err error) {
+	dial := func() (err error) {
 		c, err = d.Dial(network, to.String())
 		return err
-	})
+	}
+	do := func(fn func() error) error { return fn() }
+	if h.guest != nil {
+		do = h.guest.Do
+	}
+	err := do(dial)
 	if err == nil {
 		defer func() { _ = c.Close() }()
 		_ = c.SetDeadline(time.Now().Add(patience))

@@ -1,0 +1,219 @@
+package netlink_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	vnetlink "github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/tests/netnstest"
+	"github.com/virbr/virbr/xml"
+)
+
+// site is a router with networks of different modes, guests and a host outside.
+type site struct {
+	defs  map[string]*xml.Network
+	hosts map[string]*host
+}
+
+// The guests of the site, and their networks.
+var siteGuests = []struct{ name, network string }{
+	{"web", "nat"}, {"peer", "nat"}, {"other", "nat2"}, {"far", "route"}, {"lone", "none"}, {"bound", "dev"},
+}
+
+// newSite makes the site, without rules. Bridge br-NAME has 10.0.N.1 and
+// fd00:0:0:N::1; the router is 10.0.100.1 and fd00:0:0:64::1 to "outside", and
+// has 192.0.2.1 on that link.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	router(t)
+	s := &site{defs: map[string]*xml.Network{
+		"nat":   {Forward: xml.Forward{Mode: xml.ForwardNAT}},
+		"nat2":  {Forward: xml.Forward{Mode: xml.ForwardNAT}},
+		"route": {Forward: xml.Forward{Mode: xml.ForwardRoute}},
+		"none":  {},
+		"dev":   {Forward: xml.Forward{Mode: xml.ForwardNAT, Interfaces: []xml.ForwardInterface{{Dev: "up1"}}}},
+	}, hosts: map[string]*host{}}
+	for n, g := range siteGuests {
+		def, bridge := s.defs[g.network], "br-"+g.network
+		if def.Bridge.Name != "" {
+			s.hosts[g.name] = second(t, g.name, def)
+			continue
+		}
+		h := newHost(t, n, g.name, func() *netnstest.Guest {
+			addBridge(t, bridge)
+			return netnstest.NewGuest(t, g.name, bridge)
+		})
+		def.Name, def.Bridge.Name = g.network, bridge
+		def.IPs = []xml.IP{{Address: h.gateway4, Prefix: 24}, {Address: h.gateway6, Prefix: 64}}
+		addAddress(t, bridge, netip.PrefixFrom(h.gateway4, 24), netip.PrefixFrom(h.gateway6, 64))
+		s.hosts[g.name] = h
+	}
+	for i, name := range []string{"outside", "outside2"} {
+		link := fmt.Sprintf("up%d", i)
+		s.hosts[name] = newHost(t, 100+i, name, func() *netnstest.Guest {
+			g := netnstest.NewOutside(t, name, link, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(100 + i), 1}), 24), netip.MustParsePrefix("192.0.2.99/32"))
+			addAddress(t, link, netip.MustParsePrefix(fmt.Sprintf("fd00:0:0:%x::1/64", 100+i)))
+			return g
+		})
+	}
+	addAddress(t, "up0", netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::1/128"))
+	return s
+}
+
+// second adds another guest to a network, in its first subnets.
+func second(t *testing.T, name string, def *xml.Network) *host {
+	t.Helper()
+	h := &host{
+		name: name, port: 7, guest: netnstest.NewGuest(t, name, def.Bridge.Name),
+		gateway4: def.IPs[0].Address, gateway6: def.IPs[1].Address,
+	}
+	h.ip4, h.ip6 = h.gateway4.Next().Next(), h.gateway6.Next().Next()
+	h.guest.Address(t, netip.PrefixFrom(h.ip4, 24))
+	h.guest.Address(t, netip.PrefixFrom(h.ip6, 64))
+	h.guest.Route(t, netip.MustParsePrefix("0.0.0.0/0"), h.gateway4)
+	h.guest.Route(t, netip.MustParsePrefix("::/0"), h.gateway6)
+	return h
+}
+
+// compile returns the rules of a network of the site with extensions. Its guests
+// are known by their names.
+func (s *site) compile(t *testing.T, name string, ext *xml.Extensions) *firewall.Network {
+	t.Helper()
+	where := firewall.Where{Guests: map[string][]netip.Addr{}, Devices: map[string][]netip.Addr{
+		"up0": {addr("10.0.100.1"), addr("192.0.2.1"), addr("fd00:0:0:64::1"), addr("2001:db8::1")},
+	}, Uplinks: []string{"up0"}}
+	for _, h := range s.hosts {
+		where.Guests[h.name] = []netip.Addr{h.ip4, h.ip6}
+	}
+	n, err := firewall.Compile(s.defs[name], ext, where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// install gives every network its rules; those without extensions theirs, too.
+func (s *site) install(t *testing.T, exts map[string]*xml.Extensions) {
+	t.Helper()
+	for name, def := range s.defs {
+		n := s.compile(t, name, exts[name])
+		install(t, n)
+		if n.NeedsLocalnet() {
+			localnet(t, def.Bridge.Name)
+		}
+		if n.NeedsLocalRoute() {
+			localRoute(t, def.Bridge.Name)
+		}
+	}
+}
+
+func localnet(t *testing.T, bridge string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join("/proc/sys/net/ipv4/conf", bridge, "route_localnet"), []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// localRoute has the kernel take replies to ::1 from a bridge.
+func localRoute(t *testing.T, bridge string) {
+	t.Helper()
+	link, err := vnetlink.LinkByName(bridge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	route := &vnetlink.Route{
+		LinkIndex: link.Attrs().Index, Dst: &net.IPNet{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
+		Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL, Priority: 2048, Protocol: unix.RTPROT_STATIC,
+	}
+	if err := vnetlink.RouteAppend(route); err != nil {
+		t.Fatalf("adding a local route to %q: %v", bridge, err)
+	}
+}
+
+// callBridge sets whether bridged packets go through the firewall of routed ones
+// (br_netfilter), where the kernel has that.
+func callBridge(t *testing.T, value string) {
+	t.Helper()
+	for _, f := range []string{"iptables", "ip6tables"} {
+		err := os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-"+f, []byte(value), 0o644)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestForwards(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		s := newSite(t)
+		callBridge(t, "0")
+		for _, name := range []string{"web", "peer", "lone", "bound", "far"} {
+			s.hosts[name].echo(t)
+		}
+		s.install(t, map[string]*xml.Extensions{
+			"nat": {Forwards: []xml.PortForward{
+				at("192.0.2.1", ignored(forward("tcp", "", 8081, 0, 0))),
+				forward("tcp", "web", 8080, 8082, 7),
+				forward("tcp", "peer", 8000, 8100, 7),
+				forward("udp", "web", 8080, 0, 7),
+			}},
+			"none":  {Forwards: []xml.PortForward{forward("tcp", "lone", 8180, 0, 7), forward("udp", "lone", 8180, 0, 7)}},
+			"dev":   {Forwards: []xml.PortForward{forward("tcp", "bound", 8280, 0, 7), forward("udp", "bound", 8280, 0, 7)}},
+			"route": {Forwards: []xml.PortForward{forward("tcp", "far", 8380, 0, 7), forward("udp", "far", 8380, 0, 7)}},
+		})
+		ip := func(name string) string { return s.hosts[name].ip4.String() }
+		ip6 := func(name string) string { return s.hosts[name].ip6.String() }
+		for _, c := range []struct {
+			name, from, to string
+			seen           string // "": rejected
+		}{
+			{"outside", "outside", "10.0.100.1:8080", ip("outside")},
+			{"outside", "outside", "192.0.2.1:8080", ip("outside")},
+			{"outside, IPv6", "outside", "[fd00:0:0:64::1]:8080", ip6("outside")},
+			{"outside, isolated", "outside", "10.0.100.1:8180", "10.0.4.1"},
+			{"outside, isolated, IPv6", "outside", "[fd00:0:0:64::1]:8180", "fd00:0:0:4::1"},
+			{"outside, routed", "outside", "10.0.100.1:8380", ip("outside")},
+			{"outside, another device", "outside", "10.0.100.1:8280", ""},
+			{"outside, the device", "outside2", "10.0.101.1:8280", ip("outside2")},
+			{"same network", "peer", "10.0.100.1:8080", "10.0.0.1"},
+			{"same network, itself", "web", "10.0.0.1:8080", "10.0.0.1"},
+			{"same network, IPv6", "peer", "[fd00:0:0:64::1]:8080", "fd00::1"},
+			{"another network", "other", "10.0.100.1:8080", "10.0.0.1"},
+			{"another network, IPv6", "other", "[fd00:0:0:64::1]:8080", ip6("other")},
+			{"routed network", "far", "10.0.100.1:8080", ip("far")},
+			{"isolated network", "lone", "10.0.4.1:8080", ""},
+			{"limited network", "bound", "10.0.100.1:8080", ""},
+			{"to isolated from another network", "far", "10.0.100.1:8180", "10.0.4.1"},
+			{"the host", "", "127.0.0.1:8080", "10.0.0.1"},
+			{"the host's address", "", "10.0.100.1:8080", "10.0.100.1"},
+			{"the host, isolated", "", "127.0.0.1:8180", "10.0.4.1"},
+			{"the host, limited", "", "127.0.0.1:8280", "10.0.5.1"},
+			{"the host, IPv6", "", "[fd00:0:0:64::1]:8080", "fd00:0:0:64::1"},
+			{"the host, IPv6 loopback", "", "[::1]:8080", "fd00::1"},
+			{"the host, IPv6 loopback, isolated", "", "[::1]:8180", "fd00:0:0:4::1"},
+		} {
+			from := s.hosts[c.from]
+			if from == nil {
+				from = &host{}
+			}
+			for _, network := range []string{"tcp", "udp"} {
+				seen, err := from.ask(network, netip.AddrPort{}, netip.MustParseAddrPort(c.to), 5*time.Second)
+				if c.seen == "" && !errors.Is(err, errRejected) || c.seen != "" && (err != nil || seen.Addr() != addr(c.seen)) {
+					t.Errorf("%s, %s: %s sees %v, %v; want %q", c.name, network, c.to, seen.Addr(), err, c.seen)
+				}
+			}
+		}
+		if t.Failed() {
+			t.Log(nft(t, "", "list", "ruleset"))
+		}
+	})
+}
