@@ -77,7 +77,7 @@ func manual(root *cobra.Command, date string) string {
 		p.command(cmd)
 	}
 	p.WriteString(".Sh EXIT STATUS\n0 for success, 1 when the work could not be done or a checked file is wrong, 2 for a\n" +
-		"command line that makes no sense.\n.Sh EXAMPLES\n")
+		"command line that makes no sense or a host that could not be looked at.\n.Sh EXAMPLES\n")
 	p.example(root.Example)
 	p.WriteString(".Sh SEE ALSO\n.Xr virsh 1 ,\n.Xr virbr\\-xml 5 ,\n.Xr virbrd 8\n")
 	return p.String()

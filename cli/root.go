@@ -13,7 +13,7 @@ import (
 const (
 	exitOK    = 0
 	exitError = 1 // the work could not be done, or a checked file is wrong
-	exitUsage = 2 // the command line makes no sense
+	exitUsage = 2 // the command line makes no sense, or the doctor could not look
 )
 
 // IO is where commands read and write.
@@ -21,6 +21,8 @@ type IO struct {
 	In  io.Reader
 	Out io.Writer
 	Err io.Writer
+
+	Survey Survey // of this host, for doctor; nil: there is no doctor here
 }
 
 // usageError is a command line that makes no sense.
@@ -48,6 +50,9 @@ func Run(ctx context.Context, version string, args []string, io IO) int {
 	}
 	p := painterFor(io.Err)
 	fmt.Fprintf(io.Err, "%s %v\n", p.red("virbr:"), err)
+	if _, ok := errors.AsType[errLook](err); ok {
+		return exitUsage
+	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		fmt.Fprintln(io.Err, "Try 'virbr --help'.")
 		return exitUsage
@@ -65,12 +70,14 @@ checks definitions before a daemon sees them. render and check work on files, or
 standard input where the file is "-". They need no daemon and no root.
 
 Others are about networks that a daemon has, virbrd or libvirt's own: forward leads
-ports of the host to guests, and address gives guests public addresses.`,
+ports of the host to guests, and address gives guests public addresses. doctor says
+what is in the way of guests' packets on this host.`,
 		Example: `  virbr check net.xml                      is this a valid definition?
   virbr render plan net.xml                what would starting it do to the host?
   virbr render nft net.xml                 which firewall rules would it get?
   virsh net-dumpxml default | virbr render conf -
-  virbr forward add default 8080:80 web1   lead port 8080 of the host to a guest`,
+  virbr forward add default 8080:80 web1   lead port 8080 of the host to a guest
+  virbr doctor                             why do guests have no network?`,
 		Version:       version,
 		Args:          noSuchCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -80,7 +87,7 @@ ports of the host to guests, and address gives guests public addresses.`,
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("virbr {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRender(io), newCheck(io), newMan(io))
+	root.AddCommand(newRender(io), newCheck(io), newDoctor(io), newMan(io))
 	root.AddCommand(newForward(io), newAddress(io))
 	return root
 }

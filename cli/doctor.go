@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/virbr/virbr/doctor"
+)
+
+// Survey reads the facts of this host. It changes nothing, and needs root.
+type Survey func(ctx context.Context, places doctor.Places) (*doctor.Facts, error)
+
+// errLook is a host that could not be looked at: no verdict about it.
+type errLook struct{ err error }
+
+func (e errLook) Error() string { return e.err.Error() }
+func (e errLook) Unwrap() error { return e.err }
+
+// doctorOptions are the flags of doctor.
+type doctorOptions struct {
+	json    bool
+	explain string
+	verbose bool
+	places  doctor.Places
+}
+
+func newDoctor(io IO) *cobra.Command {
+	o := doctorOptions{places: doctor.Places{
+		Config: "/etc/libvirt/qemu/networks", State: runDir, Dnsmasq: dnsmasqDir, Own: "/run/virbr",
+	}}
+	cmd := &cobra.Command{
+		Use:   "doctor [NETWORK...]",
+		Short: "Say what is in the way of guests' packets, and how to mend it",
+		Long: `Walk the way that packets of each network take on this host, and say in plain
+words what is in the way:
+
+  bridge      is it there, up, with its addresses? do its ports pass packets?
+  dhcp        does dnsmasq run and listen, or who has its port? addresses left?
+  dns         whom does dnsmasq ask, and can it?
+  forwarding  does the host pass packets on, per family and interface?
+  firewall    are the network's rules whole? does anybody else's chain drop?
+  route       does another interface have the subnet? is there a way out?
+  back        does what comes back find its way? are limits in force?
+  forwards    are the guests there that ports are forwarded to?
+
+Each finding has a command that mends it, to be pasted into root's shell. doctor
+itself changes nothing. It works whether virbrd runs or not, and for networks of
+libvirt's own daemon as well. It needs root.
+
+A problem keeps guests from something now. A warning will, or does for some
+guests. A hint may never matter to anybody.
+
+The exit status is 0 if there are neither problems nor warnings, 1 if there are
+some, and 2 if the host could not be looked at, or there is no such network.`,
+		Example: `  virbr doctor                           all networks
+  virbr doctor default                   one of them
+  virbr doctor --explain port-taken      what does that mean?
+  virbr doctor --json | jq -r '.findings[].mend'`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("explain") {
+				return explain(io, o.explain, args)
+			}
+			return examine(cmd.Context(), io, &o, args)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.BoolVar(&o.json, "json", false, "print everything as one JSON object")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "show what was seen for each step, also where all is well")
+	f.StringVar(&o.explain, "explain", "", "say more about the findings of this `ID`; \"list\" lists them")
+	f.StringVar(&o.places.Config, "config-dir", o.places.Config, "definitions and autostart links")
+	f.StringVar(&o.places.State, "state-dir", o.places.State, "what is known of active networks")
+	f.StringVar(&o.places.Dnsmasq, "dnsmasq-dir", o.places.Dnsmasq, "dnsmasq's files and leases")
+	f.StringVar(&o.places.Own, "run-dir", o.places.Own, "virbrd's own files")
+	return cmd
+}
+
+// explain prints what a finding means.
+func explain(io IO, id string, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("virbr doctor: --explain wants no network")}
+	}
+	if id == "list" {
+		return write(io.Out, strings.Join(doctor.IDs(), "\n")+"\n")
+	}
+	text, ok := doctor.Explain(id)
+	if !ok {
+		return usageError{fmt.Errorf("virbr doctor: there is no finding %q; --explain list shows all", id)}
+	}
+	return write(io.Out, painterFor(io.Out).bold(id)+"\n"+text+"\n")
+}
+
+// examine looks at the host and prints what was found.
+func examine(ctx context.Context, io IO, o *doctorOptions, names []string) error {
+	if io.Survey == nil {
+		return errLook{errors.New("this virbr cannot look at hosts")}
+	}
+	facts, err := io.Survey(ctx, o.places)
+	if err != nil {
+		return errLook{fmt.Errorf("looking at this host: %w", err)}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(facts.Networks, func(n doctor.Network) bool { return n.Name == name }) {
+			return errLook{fmt.Errorf("there is no network %q in %s or %s", name, o.places.State, o.places.Config)}
+		}
+	}
+	report := doctor.Examine(facts, names...)
+	if o.json {
+		text, err := json.MarshalIndent(report, "", "  ")
+		if err != nil {
+			return fmt.Errorf("formatting the findings: %w", err)
+		}
+		err = write(io.Out, string(text)+"\n")
+		if err != nil {
+			return err
+		}
+	} else if err := write(io.Out, (&chart{painter: painterFor(io.Out), verbose: o.verbose}).report(report)); err != nil {
+		return err
+	}
+	if !report.Well() {
+		return errReported
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/virbr/virbr/doctor"
+)
+
+// chart prints what the doctor found for people.
+type chart struct {
+	painter painter
+	verbose bool
+	b       strings.Builder
+}
+
+// Marks of steps and findings.
+const (
+	markFine    = "ok"
+	markSkipped = "-"
+)
+
+func (c *chart) report(r *doctor.Report) string {
+	c.heading("this host", "")
+	c.steps(r, "", r.Host)
+	for i := range r.Networks {
+		n := &r.Networks[i]
+		about := []string{}
+		for _, word := range []string{n.Mode, n.Bridge} {
+			if word != "" && word != "none" {
+				about = append(about, word)
+			}
+		}
+		if n.Active {
+			about = append(about, "kept by "+n.Keeper)
+		}
+		c.heading("network "+printable(n.Network), strings.Join(about, ", "))
+		c.steps(r, n.Network, n.Steps)
+	}
+	for _, text := range r.Unchecked {
+		fmt.Fprintf(&c.b, "\nnot looked at: %s\n", printable(text))
+	}
+	c.summary(r)
+	return c.b.String()
+}
+
+func (c *chart) heading(text, about string) {
+	if c.b.Len() > 0 {
+		c.b.WriteByte('\n')
+	}
+	c.b.WriteString(c.painter.bold(text))
+	if about != "" {
+		c.b.WriteString(" (" + printable(about) + ")")
+	}
+	c.b.WriteByte('\n')
+}
+
+// steps prints a walk: a line for each step, and below it what is in the way.
+func (c *chart) steps(r *doctor.Report, network string, steps []doctor.Step) {
+	for _, s := range steps {
+		mark, text := s.State, printable(s.Text)
+		switch s.State {
+		case "ok":
+			mark = c.painter.green(markFine)
+		case "skipped":
+			if !c.verbose {
+				continue
+			}
+			mark, text = markSkipped, or(text, "nothing to look at")
+		default:
+			mark = c.colour(doctor.Severity(s.State), s.State)
+		}
+		line := fmt.Sprintf("  %-11s %s", s.Name, mark)
+		if text != "" && (c.verbose || s.State == "ok") {
+			line += "  " + text
+		}
+		c.b.WriteString(line + "\n")
+		for _, f := range r.Findings {
+			if f.Network == network && f.Step == s.Name {
+				c.finding(f)
+			}
+		}
+	}
+}
+
+func (c *chart) finding(f doctor.Finding) {
+	const width, indent = 78, "      "
+	c.b.WriteString("    " + c.colour(f.Severity, string(f.Severity)) + " " + c.painter.bold(f.ID) + "\n")
+	for _, line := range wrap(printable(f.Text), width-len(indent)) {
+		c.b.WriteString(indent + line + "\n")
+	}
+	for _, e := range f.Evidence {
+		c.b.WriteString(indent + "seen: " + printable(e) + "\n")
+	}
+	if f.Mend != "" {
+		c.b.WriteString(indent + "mend: " + c.painter.bold(printable(f.Mend)) + "\n")
+	}
+	for i, line := range wrap(printable(f.Note), width-len(indent)-6) {
+		if i == 0 {
+			c.b.WriteString(indent + "note: " + line + "\n")
+		} else {
+			c.b.WriteString(indent + "      " + line + "\n")
+		}
+	}
+}
+
+func (c *chart) colour(s doctor.Severity, text string) string {
+	switch s {
+	case doctor.Problem:
+		return c.painter.red(text)
+	case doctor.Warning:
+		return c.painter.yellow(text)
+	case doctor.Hint:
+	}
+	return text
+}
+
+func (c *chart) summary(r *doctor.Report) {
+	var parts []string
+	for _, s := range []doctor.Severity{doctor.Problem, doctor.Warning, doctor.Hint} {
+		if n := r.Count(s); n == 1 {
+			parts = append(parts, "1 "+string(s))
+		} else if n > 1 {
+			parts = append(parts, fmt.Sprintf("%d %ss", n, s))
+		}
+	}
+	text := strings.Join(parts, ", ")
+	switch {
+	case len(parts) == 0 && len(r.Networks) == 0:
+		text = "no networks here"
+	case len(parts) == 0:
+		text = c.painter.green("nothing is in the way")
+	case r.Well():
+		text = c.painter.green("nothing is in the way") + "; " + text
+	}
+	c.b.WriteString("\n" + text + "\n")
+	if len(parts) > 0 {
+		c.b.WriteString("virbr doctor --explain ID says more about a finding\n")
+	}
+}
+
+// wrap breaks text into lines of at most some bytes, at blanks.
+func wrap(text string, width int) []string {
+	var lines []string
+	for word := range strings.FieldsSeq(text) {
+		if n := len(lines); n > 0 && len(lines[n-1])+1+len(word) <= width {
+			lines[n-1] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
+
+// printable replaces what would do things to a terminal: names and rules come from
+// others.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || slices.Contains([]rune{0x2028, 0x2029}, r) || r >= 0x80 && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+func or(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}

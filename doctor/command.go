@@ -1,0 +1,119 @@
+package doctor
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// quote writes a word so that a shell takes it as one.
+func quote(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-+=.,:@/%", r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// operand is a word that is not taken for an option.
+func operand(word string) string {
+	if strings.HasPrefix(word, "-") {
+		return "-- " + quote(word)
+	}
+	return quote(word)
+}
+
+// setSysctl is the command that sets a sysctl. The form with slashes knows
+// interfaces that have dots in their names.
+func setSysctl(key, value string) string { return "sysctl -w " + quote(key+"="+value) }
+
+// virsh is a command to the network daemon, whichever runs.
+func virsh(command, network string) string {
+	return "virsh -c network:///system " + command + " " + operand(network)
+}
+
+// restart stops and starts a network.
+func restart(network string) string {
+	return virsh("net-destroy", network) + " && " + virsh("net-start", network)
+}
+
+// keeper returns who runs a network: the daemon that has the state, else who
+// started it.
+func (f *Facts) keeper(n *Network) Keeper {
+	switch {
+	case f.Daemons.Virbrd.PID != 0:
+		return KeeperVirbrd
+	case f.Daemons.Holder.PID != 0:
+		return KeeperLibvirt
+	}
+	return n.Started
+}
+
+// repair is the command that has a network's daemon look after it: rules and a
+// dnsmasq that died come back. A daemon that does not run does that when it
+// starts.
+func (f *Facts) repair(n *Network) string {
+	p := f.Daemons.Holder
+	if f.Daemons.Virbrd.PID != 0 {
+		p = f.Daemons.Virbrd
+	}
+	switch {
+	case p.PID != 0 && p.Unit != "":
+		return "systemctl reload " + quote(p.Unit)
+	case p.PID != 0:
+		return "kill -HUP " + strconv.Itoa(p.PID)
+	}
+	return f.start(f.keeper(n))
+}
+
+// start is the command that starts a network daemon.
+func (f *Facts) start(k Keeper) string {
+	switch {
+	case k == KeeperVirbrd && f.Daemons.Systemd:
+		return "systemctl start virbrd.service"
+	case k == KeeperVirbrd:
+		return "virbrd &"
+	case f.Daemons.Systemd:
+		return "systemctl start virtnetworkd.service || systemctl start libvirtd.service"
+	}
+	return "libvirtd -d"
+}
+
+// renew is the command that starts a network's daemon anew.
+func (f *Facts) renew(n *Network) string {
+	p := f.Daemons.Holder
+	if f.Daemons.Virbrd.PID != 0 {
+		p = f.Daemons.Virbrd
+	}
+	switch {
+	case p.PID != 0 && p.Unit != "":
+		return "systemctl restart " + quote(p.Unit)
+	case p.PID != 0:
+		return fmt.Sprintf("kill %d; tail --pid=%d -f /dev/null; %s", p.PID, p.PID, f.start(f.keeper(n)))
+	}
+	return f.start(f.keeper(n))
+}
+
+// end is the command that ends a process.
+func end(p Process) string {
+	switch {
+	case p.Unit != "":
+		return "systemctl stop " + quote(p.Unit)
+	case p.PID != 0:
+		return "kill " + strconv.Itoa(p.PID)
+	}
+	return ""
+}
+
+// String names a process as people do: "named (pid 812)".
+func (p Process) String() string {
+	switch {
+	case p.PID == 0:
+		return "an unknown program"
+	case p.Name == "":
+		return "process " + strconv.Itoa(p.PID)
+	}
+	return fmt.Sprintf("%s (pid %d)", p.Name, p.PID)
+}

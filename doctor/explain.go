@@ -1,0 +1,97 @@
+package doctor
+
+import (
+	"maps"
+	"slices"
+)
+
+// explanations say of each finding what it means, for who sees it for the first
+// time.
+var explanations = map[string]string{
+	"accept-ra": `A host that forwards IPv6 is a router, and a router does not listen to other
+routers' advertisements unless accept_ra is 2. The routes that it learned before
+stay until they expire, then its IPv6 is gone.`,
+	"address-duplicate": `Before an IPv6 address is used the kernel asks whether somebody has it (duplicate
+address detection), and leaves it alone if so.`,
+	"address-missing": `The bridge's address is the guests' router, and where dnsmasq serves. Somebody
+removed it: a network manager that takes the bridge for its own, a person, or
+the bridge was switched off, which costs it its IPv6 addresses.`,
+	"bandwidth-off": `Limits of <bandwidth> are queues of the kernel (tc). They go when somebody
+deletes them, or never came where the kernel has no such queues.`,
+	"br-netfilter": `With br_netfilter frames between ports of one bridge go through iptables and
+nftables as if they were forwarded. A policy of drop there, as Docker sets it,
+then cuts guests of one bridge off from each other.`,
+	"bridge-missing": `Guests are plugged into a bridge of the host. Without it they have no network at
+all.`,
+	"checksum": `Virtual network cards leave checksums to hardware that is not there. Most guests
+know; old DHCP clients read raw packets and drop those with a wrong checksum. The
+kernel can fill it in, by tc's csum action or iptables' CHECKSUM target.`,
+	"conntrack-full": `The kernel remembers every connection that is translated or filtered. When its
+table is full, new connections are dropped ("nf_conntrack: table full").`,
+	"definition-broken": `A network's definition or status is a file. The daemon leaves out files that it
+cannot read, and the network does not exist for it.`,
+	"device-missing": `The definition names a device of the host that does not exist: it has another
+name, comes later, or its driver is not loaded.`,
+	"dhcp-full": `Each lease takes an address until it ends, also those of guests that are gone.`,
+	"dnsmasq-dead": `One dnsmasq a network answers DHCP, DNS and router solicitations. Without it
+guests that boot get no address, and names are not found.`,
+	"dnsmasq-deaf": `dnsmasq runs, but has no socket where guests ask. Another program had the port
+when the bridge's address came.`,
+	"dnsmasq-missing": `dnsmasq is a program of its own, in a package of that name.`,
+	"dnsmasq-old":     `Networks need bind-dynamic and lifetimes of router advertisements.`,
+	"extensions-broken": `Forwards, public addresses and the like are in the network's <metadata>. What is
+wrong there is left out as a whole, for a half of it might be worse.`,
+	"files-limit": `The host has only so many open files; sockets are such, too.`,
+	"forward-dropped": `Every base chain of nftables and iptables is asked about a packet, and one that
+drops it has the last word: an accept in another table does not undo that. So a
+firewall that drops what it does not know drops guests' packets.`,
+	"forward-taken": `A forward takes connections before a program on the host sees them.`,
+	"forwarding4-link": `Each interface has a forwarding switch of its own for IPv4, which decides about
+the packets that come in there. ip_forward writes all of them.`,
+	"forwarding4-off": `The host drops what is not for itself. The daemon switches forwarding on when
+the network starts; configuration tools and hardening scripts switch it off.`,
+	"forwarding6-off": `The same for IPv6, where one switch counts: net.ipv6.conf.all.forwarding.`,
+	"guest-outside":   `A forward leads to an address that the network's guests cannot have.`,
+	"guest-waiting": `A forward to a guest by name or MAC address is in force as soon as the guest has
+an address, and follows it.`,
+	"inotify-limit": `dnsmasq watches files by inotify, and so do systemd, file managers and
+containers. Each user has only so many instances, 128 by default, and all of
+root's programs share them.`,
+	"input-dropped": `Guests ask the host itself for addresses (DHCP, ports 67 and 547) and names
+(DNS, port 53). A chain for input that drops them leaves guests without.`,
+	"link-down":      `An interface that is switched off (ip link set ... down) passes nothing.`,
+	"no-route4":      `The host sends guests' packets where its own would go. It has no way out.`,
+	"no-route6":      `The same for IPv6. Local prefixes (ULA) still work among guests.`,
+	"not-started":    `Networks with autostart start with the daemon, once after each boot.`,
+	"output-dropped": `Answers of the host to its guests pass the chains for output.`,
+	"pids-limit":     `The host has only so many process numbers.`,
+	"port-blocked": `The spanning tree protocol closes ports that would make a loop. A guest that
+bridges two cards, or that speaks the protocol itself, looks like one.`,
+	"port-down": `The host's end of a guest's network card is switched off.`,
+	"port-taken": `Only one program can have a port of an address. A DNS server that listens on all
+addresses has port 53 of the bridge as well.`,
+	"resolv-loop":    `dnsmasq asks the servers of the host's resolv.conf, without itself.`,
+	"resolv-missing": `dnsmasq asks the servers of the host's resolv.conf. There are none.`,
+	"resolv-silent":  `resolv.conf names a server on the host itself that does not run.`,
+	"rp-filter": `A strict reverse path filter drops what comes in by another interface than the
+answer would leave by. On a host with two ways out that is common.`,
+	"rules-double":  `libvirt's daemon and virbrd each have rules of their own; packets pass both.`,
+	"rules-missing": `The network's rules translate guests' addresses and keep networks apart.`,
+	"subnet-clash": `Two interfaces with the same addresses: the kernel uses one of the routes, and
+guests or hosts behind the other one cannot be reached. VPNs that come up later
+do this, and a guest that runs networks of the same default subnet itself.`,
+	"subnet-inside": `The network's subnet is part of one that the host is in. The narrower one wins:
+hosts there with such addresses cannot be reached from this one.`,
+	"two-daemons": `libvirt's daemon and virbrd exclude each other where they use the same places.`,
+	"ula-untranslated": `Unique local addresses (RFC 4193) mean nothing outside. Mode nat translates IPv6
+only where the definition says so.`,
+}
+
+// Explain returns what a finding means; false: there is no such finding.
+func Explain(id string) (string, bool) {
+	text, ok := explanations[id]
+	return text, ok
+}
+
+// IDs returns the words for all findings, in order.
+func IDs() []string { return slices.Sorted(maps.Keys(explanations)) }

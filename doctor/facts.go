@@ -1,0 +1,153 @@
+package doctor
+
+import (
+	"net/netip"
+
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/firewall/coexist"
+	"github.com/virbr/virbr/xml"
+)
+
+// Facts is all that is asked of a host, read at one time.
+type Facts struct {
+	Plan    plan.Facts // links, routes of the main table, dnsmasq
+	Links   map[string]Link
+	Routers []Router // neighbours that say that they are routers
+
+	// Sysctls are those that matter, by their path below /proc/sys. The kernel
+	// does not have the ones that are missing.
+	Sysctls map[string]string
+
+	Listeners []Listener
+	Resolv    Resolv
+	Daemons   Daemons
+	Limits    []Limit
+	Networks  []Network // in the order of their names
+
+	// Filters are the packet filters of others; nil: not known.
+	Filters *coexist.Survey
+
+	// Modules says of kernel modules that may be missing what is known.
+	Modules map[string]Module
+
+	Checked   int64    // when, in seconds since the epoch
+	Unchecked []string // what could not be looked at, and why
+}
+
+// Places are the directories of the networks' files.
+type Places struct {
+	Config  string // definitions and autostart links
+	State   string // what is known of active networks
+	Dnsmasq string // dnsmasq's files and leases
+	Own     string // virbrd's own files
+}
+
+// Link is what plans do not need to know of a network interface.
+type Link struct {
+	Up        bool // switched on
+	Carrier   bool
+	Addresses []netip.Prefix
+	Tentative []netip.Addr // those that are not used yet (RFC 4862 section 5.4)
+	Duplicate []netip.Addr // those that somebody else has
+	STP       string       // of a bridge: "", or "on"
+	PortState string       // of a bridge's port: "disabled", "listening", "learning", "forwarding" or "blocking"
+}
+
+// Router is a neighbour that is a router (RFC 4861 section 6.2.8, the R flag).
+type Router struct {
+	Link    string
+	Address netip.Addr
+}
+
+// Listener is a socket that waits on a port of the host.
+type Listener struct {
+	Proto   string // "tcp", "udp" or "sctp"
+	Address netip.Addr
+	Both    bool // an IPv6 wildcard that takes IPv4 too
+	Port    uint16
+	Dev     string // bound to this device; "": none
+	Process Process
+}
+
+// Process is a program that runs. The zero value is an unknown one.
+type Process struct {
+	PID  int
+	Name string
+	Unit string // its systemd service; "": none
+}
+
+// Resolv is the host's /etc/resolv.conf.
+type Resolv struct {
+	Target  string       // where a symbolic link leads; "": it is none
+	Missing bool         // there is no such file, or the link leads nowhere
+	Servers []netip.Addr // without zones
+}
+
+// Daemons are the programs that keep networks.
+type Daemons struct {
+	Systemd bool    // the host was started by systemd
+	Virbrd  Process // PID 0: it does not run
+	Holder  Process // who keeps the networks' state: virbrd or a libvirt daemon; PID 0: nobody
+}
+
+// Limit is a limit of the host that networks may meet.
+type Limit struct {
+	ID    string // of the finding: "inotify-limit"
+	What  string // "inotify instances of one user"
+	Max   int64
+	Free  int64  // how many more there may be; Spare where more are free than anybody counted
+	Spare int64  // how many should be free
+	Key   string // the sysctl that sets it, as a path below /proc/sys
+}
+
+// Module is what is known of a kernel module.
+type Module uint8
+
+// The values of Module.
+const (
+	ModuleUnknown   Module = iota
+	ModulePresent          // loaded or built in
+	ModuleAvailable        // modprobe finds it
+	ModuleAbsent           // the kernel has none
+)
+
+// Keeper is who runs a network.
+type Keeper uint8
+
+// The values of Keeper.
+const (
+	KeeperNobody Keeper = iota
+	KeeperVirbrd
+	KeeperLibvirt
+)
+
+// String returns the word for a keeper.
+func (k Keeper) String() string { return [...]string{"nobody", "virbrd", "libvirt"}[k%3] }
+
+// Network is one network of the host.
+type Network struct {
+	Name      string
+	Def       *xml.Network // the running definition, else the persistent one; nil: Unread says why
+	Unread    string
+	Active    bool
+	Autostart bool
+	Started   Keeper // who started it, as far as files tell
+
+	Dnsmasq Process         // PID 0: none runs
+	Leases  []dnsmasq.Entry // of the bridge
+	Rules   Rules
+
+	// Checksums says that the kernel fills in checksums of DHCP replies.
+	Checksums bool
+	// Shaped are the kinds of queues on the bridge: "htb", "ingress", "clsact".
+	Shaped []string
+}
+
+// Rules is what the kernel has of a network's firewall rules.
+type Rules struct {
+	Own     bool     // virbr's table has something for the bridge
+	Missing []string // what it lacks: "chain leave_virbr0"
+	Libvirt bool     // libvirt's rules name the bridge
+	Legacy  bool     // the older iptables is in use, which cannot be looked into
+}

@@ -1,0 +1,228 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// route looks where the host sends what guests send.
+func (w *walker) route() bool {
+	w.clashes()
+	if !w.outward() {
+		return w.worst != ""
+	}
+	if dev := w.n.Def.Forward.Dev(); dev != "" && !w.uplink(dev) {
+		return true
+	}
+	if len(w.subnets(netip.Addr.Is4)) > 0 {
+		w.way("IPv4", netip.Addr.Is4, w.severity4())
+	}
+	if six := w.subnets(netip.Addr.Is6); len(six) > 0 && !w.f.Plan.NoIPv6 {
+		w.way("IPv6", netip.Addr.Is6, severity6(six))
+	}
+	return true
+}
+
+// uplink looks at the device that a network is limited to.
+func (w *walker) uplink(dev string) bool {
+	if _, ok := w.f.Plan.Links[dev]; !ok {
+		w.tell(Finding{
+			ID: "device-missing", Severity: Problem,
+			Text:     fmt.Sprintf("the network may use device %s only, which does not exist: nothing gets out", dev),
+			Evidence: []string{"no link " + dev},
+			Mend:     virsh("net-edit", w.n.Name),
+			Note:     "correct or remove the dev attribute of <forward>; ip link shows the devices that there are",
+		})
+		return false
+	}
+	return w.up(dev)
+}
+
+// severity4: a network that is only routed may well be meant for its neighbours
+// alone.
+func (w *walker) severity4() Severity {
+	if w.n.Def.Forward.Mode == xml.ForwardNAT {
+		return Warning
+	}
+	return Hint
+}
+
+// severity6: guests prefer IPv4 to local addresses (RFC 6724), and global
+// addresses to all others.
+func severity6(subnets []netip.Prefix) Severity {
+	if slices.ContainsFunc(subnets, func(p netip.Prefix) bool { return !xml.Local(p) }) {
+		return Warning
+	}
+	return Hint
+}
+
+// way looks for a default route of a family.
+func (w *walker) way(name string, family func(netip.Addr) bool, severity Severity) {
+	up := w.uplinks(family)
+	if len(up) > 0 {
+		w.say(name + " leaves by " + join(up))
+		return
+	}
+	f := Finding{
+		ID: "no-route4", Severity: severity,
+		Text:     "the host has no IPv4 default route: guests get no further than the host's neighbours",
+		Evidence: []string{"ip -4 route show default: nothing"},
+	}
+	command := "ip -4 route add default via "
+	if name == "IPv6" {
+		f.ID, command = "no-route6", "ip -6 route add default via "
+		f.Text = "the host has no IPv6 default route: guests have IPv6 among themselves and to the host only"
+		if severity == Warning {
+			f.Text = "guests have global IPv6 addresses, but the host has no IPv6 default route: they try IPv6 first, and wait in vain"
+		}
+		f.Evidence[0] = "ip -6 route show default: nothing"
+	}
+	dev := w.n.Def.Forward.Dev()
+	f.Mend, f.Note = command+"GATEWAY", "put your router's address in the place of GATEWAY"
+	if dev != "" {
+		f.Mend += " dev " + quote(dev)
+		f.Text += fmt.Sprintf(" (the network may use %s only)", dev)
+	}
+	for _, r := range w.f.Routers {
+		if family(r.Address) && !w.bridges(r.Link) && (dev == "" || dev == r.Link) {
+			f.Mend = fmt.Sprintf("%s%s dev %s", command, r.Address, quote(r.Link))
+			f.Note = "this neighbour says that it is a router"
+			break
+		}
+	}
+	w.tell(f)
+}
+
+// bridges reports whether a link is the bridge of a network.
+func (w *walker) bridges(link string) bool {
+	return slices.ContainsFunc(w.f.Networks, func(n Network) bool { return n.Def != nil && n.Def.OwnsBridge() && n.Def.Bridge.Name == link })
+}
+
+// uplinks returns the interfaces with a default route of a family that the
+// network may use, without bridges of networks.
+func (w *walker) uplinks(family func(netip.Addr) bool) []string {
+	var all []string
+	only := w.n.Def.Forward.Dev()
+	for _, r := range w.f.Plan.Routes {
+		if r.Dest.Bits() == 0 && family(r.Dest.Addr()) && r.Link != "" && r.Link != w.n.Def.Bridge.Name &&
+			(only == "" || only == r.Link) && !slices.Contains(all, r.Link) {
+			all = append(all, r.Link)
+		}
+	}
+	return all
+}
+
+// clashes tells of addresses that the host has somewhere else as well, and
+// reports whether there are any.
+func (w *walker) clashes() bool {
+	found := false
+	for _, p := range append(w.subnets(netip.Addr.Is4), w.subnets(netip.Addr.Is6)...) {
+		var seen []plan.Route
+		for _, r := range w.f.Plan.Routes {
+			same := func(o plan.Route) bool { return o.Dest == r.Dest && o.Link == r.Link }
+			if r.Link == w.n.Def.Bridge.Name || r.Dest.Bits() == 0 || !p.Overlaps(r.Dest) || slices.ContainsFunc(seen, same) {
+				continue
+			}
+			seen = append(seen, r)
+			found = w.clash(p, r) || found
+		}
+	}
+	return found
+}
+
+// clash tells of one subnet and one route that share addresses; a wider route by
+// a gateway is none, for the narrower one wins.
+func (w *walker) clash(p netip.Prefix, r plan.Route) bool {
+	f := Finding{ID: "subnet-clash", Severity: Problem, Evidence: []string{"route " + routeText(r)}}
+	owner := "interface " + r.Link
+	for i := range w.f.Networks {
+		if n := &w.f.Networks[i]; n.Def != nil && n.Active && n.Def.Bridge.Name == r.Link {
+			owner = fmt.Sprintf("network %s (%s)", n.Name, r.Link)
+		}
+	}
+	switch {
+	case r.Dest == p:
+		f.Text = fmt.Sprintf("subnet %s is that of %s as well: packets for guests go there, or theirs come here", p, owner)
+	case r.Dest.Bits() > p.Bits():
+		f.Text = fmt.Sprintf("part of subnet %s, %s, leads to %s: guests with these addresses get no answers", p, r.Dest, owner)
+	case !r.Gateway.IsValid() && !wide(r.Dest):
+		f.ID, f.Severity = "subnet-inside", Hint
+		f.Text = fmt.Sprintf("subnet %s lies within %s of %s: hosts there that have such addresses cannot be reached", p, r.Dest, owner)
+	default:
+		return false
+	}
+	if !w.n.Active {
+		f.Severity = Hint
+		if w.n.Autostart {
+			f.Severity = Warning
+		}
+		f.Text += "; the network does not start as long"
+	}
+	f.Mend, f.Note = w.renumber(p)
+	w.tell(f)
+	return f.ID == "subnet-clash"
+}
+
+// wide reports whether a prefix is a way of saying "everything".
+func wide(p netip.Prefix) bool { return p.Bits() < 8 || p.Addr().Is6() && p.Bits() < 16 }
+
+func routeText(r plan.Route) string {
+	text := r.Dest.String()
+	if r.Gateway.IsValid() {
+		text += " via " + r.Gateway.String()
+	}
+	return text + " dev " + r.Link
+}
+
+// renumber is the command that gives the network a free subnet in the place of
+// one. Only whole IPv4 /24s can be exchanged in a definition's text.
+func (w *walker) renumber(p netip.Prefix) (mend, note string) {
+	name := w.n.Name
+	again := virsh("net-start", name)
+	if w.n.Active {
+		again = restart(name)
+	}
+	free, ok := w.free()
+	if p.Bits() != 24 || !p.Addr().Is4() || !ok {
+		return virsh("net-edit", name), "give the network a subnet that is free, then " + again
+	}
+	three := func(p netip.Prefix) string { return strings.TrimSuffix(p.Addr().String(), ".0") }
+	old := strings.ReplaceAll(three(p), ".", `\.`)
+	mend = fmt.Sprintf(`virsh -c network:///system net-dumpxml --inactive %s | sed 's/\b%s\./%s./g' > /run/virbr-renumbered.xml && `+
+		`virsh -c network:///system net-define /run/virbr-renumbered.xml && %s`, operand(name), old, three(free), again)
+	return mend, fmt.Sprintf("this moves the network to %s, which is free; guests must be plugged in again or restarted, and ask for new addresses", free)
+}
+
+// free returns a private IPv4 /24 that no route and no network has.
+func (w *walker) free() (netip.Prefix, bool) {
+	for i := byte(123); i < 255; i++ {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, i, 0}), 24)
+		if !w.used(p) {
+			return p, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+// used reports whether a route or a network has something of a prefix.
+func (w *walker) used(p netip.Prefix) bool {
+	for _, r := range w.f.Plan.Routes {
+		if r.Dest.Bits() > 0 && !wide(r.Dest) && r.Dest.Overlaps(p) {
+			return true
+		}
+	}
+	for i := range w.f.Networks {
+		if def := w.f.Networks[i].Def; def != nil {
+			other := walker{n: &w.f.Networks[i]}
+			if slices.ContainsFunc(other.subnets(netip.Addr.Is4), p.Overlaps) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,147 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/doctor"
+)
+
+// socketOwners returns the process of each socket of the machine by its inode:
+// of several the one with the lowest number, which mostly is the parent. It walks
+// over the descriptors of all processes; those that end meanwhile are left out.
+func socketOwners() map[uint32]int {
+	owners := map[uint32]int{}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return owners
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		dir := filepath.Join("/proc", e.Name(), "fd")
+		fds, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			target, err := os.Readlink(filepath.Join(dir, fd.Name()))
+			if err != nil {
+				continue
+			}
+			text, ok := strings.CutPrefix(target, "socket:[")
+			inode, err := strconv.ParseUint(strings.TrimSuffix(text, "]"), 10, 32)
+			if !ok || err != nil {
+				continue
+			}
+			if first, ok := owners[uint32(inode)]; !ok || pid < first {
+				owners[uint32(inode)] = pid
+			}
+		}
+	}
+	return owners
+}
+
+// describe tells of a process.
+func describe(pid int) doctor.Process {
+	if pid <= 0 {
+		return doctor.Process{}
+	}
+	p := doctor.Process{PID: pid, Name: commandName(pid)}
+	if parent(pid) == 1 && p.Name != "dnsmasq" { // else the unit is that of who started it
+		p.Unit = unitOf(pid)
+	}
+	return p
+}
+
+func commandName(pid int) string {
+	if target, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
+		return filepath.Base(strings.TrimSuffix(target, " (deleted)"))
+	}
+	data, err := readCapped(fmt.Sprintf("/proc/%d/comm", pid), maxPIDFile)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// parent returns the parent of a process; 0: not known.
+func parent(pid int) int {
+	data, err := readCapped(fmt.Sprintf("/proc/%d/status", pid), maxResolv)
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(data)) {
+		if text, ok := strings.CutPrefix(line, "PPid:"); ok {
+			n, _ := strconv.Atoi(strings.TrimSpace(text))
+			return n
+		}
+	}
+	return 0
+}
+
+// unitOf returns the systemd service of a process by its control group; "":
+// none.
+func unitOf(pid int) string {
+	data, err := readCapped(fmt.Sprintf("/proc/%d/cgroup", pid), maxResolv)
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		_, path, _ := strings.Cut(strings.TrimSpace(line), ":/")
+		if rest, ok := strings.CutPrefix(path, "system.slice/"); ok && strings.HasSuffix(rest, ".service") {
+			return filepath.Base(rest)
+		}
+	}
+	return ""
+}
+
+// listeners reads the sockets that wait on ports, and whose they are.
+func (s *survey) listeners(ctx context.Context) error {
+	list, err := s.h.Listeners(ctx)
+	known := map[uint32]doctor.Process{}
+	for _, l := range list {
+		if _, ok := known[l.Inode]; !ok {
+			known[l.Inode] = describe(s.owners[l.Inode])
+		}
+		s.facts.Listeners = append(s.facts.Listeners, doctor.Listener{
+			Proto: l.Proto, Address: l.Address.WithZone(""), Both: l.Both, Port: l.Port, Dev: l.Dev, Process: known[l.Inode],
+		})
+	}
+	return err
+}
+
+// daemons finds who keeps the networks, by the locks that they hold.
+func (s *survey) daemons() {
+	d := &s.facts.Daemons
+	_, err := os.Stat("/run/systemd/system")
+	d.Systemd = err == nil
+	d.Virbrd = describe(lockHolder(filepath.Join(s.places.Own, "virbrd.pid")))
+	d.Holder = describe(lockHolder(filepath.Join(s.places.State, "driver.pid")))
+}
+
+// lockHolder returns who has locked a pid file, as it says; 0: nobody has.
+func lockHolder(path string) int {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = f.Close() }()
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Len: 1}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock); err != nil || lock.Type == unix.F_UNLCK {
+		return 0
+	}
+	pid, err := readPID(path)
+	if err != nil {
+		return int(max(lock.Pid, 0))
+	}
+	return pid
+}
