@@ -25,14 +25,14 @@ func (e *Engine) converge(ctx context.Context, was *record, t *target) error {
 	}
 	now := &record{
 		path: e.dirs.record(t.def.UUID), Network: t.def.Name, UUID: t.def.UUID, Bridge: t.def.Bridge.Name,
-		Index: link.Index, From: t.from, Def: t.def.Format(0), Reach: t.reach, Steps: t.steps,
+		Index: link.Index, From: t.from, Def: t.def.Format(0), Made: t.made.Format(0), Reach: t.reach, Steps: t.steps,
 	}
 	w := &work{e: e, now: now}
 	if was != nil {
-		w.before = was.Steps
+		w.before, now.text = was.Steps, was.text
 	}
 	err := w.run(ctx)
-	if err == nil && (was == nil || !reflect.DeepEqual(was, now)) {
+	if err == nil {
 		err = now.save()
 	}
 	if err != nil {
@@ -72,6 +72,7 @@ type work struct {
 // before it is done.
 func (w *work) run(ctx context.Context) error {
 	pending := *w.now
+	defer func() { w.now.text = pending.text }() // what is on disk
 	pending.Steps = union(w.before, w.now.Steps)
 	if len(pending.Steps) != len(w.before) {
 		pending.Steps = slices.DeleteFunc(pending.Steps, w.perhapsTheirs)
@@ -119,6 +120,7 @@ func (w *work) takeBack(ctx context.Context, was *record) error {
 		errs = append(errs, back.do(ctx, s))
 	}
 	errs = append(errs, back.drop(ctx)...)
+	was.text = nil // whatever is on disk
 	return errors.Join(append(errs, was.save())...)
 }
 

@@ -1,6 +1,7 @@
 package graft
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,12 +15,14 @@ import (
 // to be when the record was written, with what takes each back.
 type record struct {
 	path    string
+	text    []byte // as it is on disk
 	Network string
 	UUID    xml.UUID
 	Bridge  string
 	Index   int    // of the bridge: another one is another bridge
 	From    Source // of the extensions
 	Def     string // the definition with its extensions, as it was last applied
+	Made    string // the same with what was added to it and chosen
 	Reach   *plan.Reach
 	Steps   []plan.Step
 }
@@ -32,6 +35,7 @@ type recordFile struct {
 	Index      int         `json:"index"`
 	From       Source      `json:"from"`
 	Definition string      `json:"definition"`
+	Made       string      `json:"made"`
 	Reach      *plan.Reach `json:"reach,omitempty"`
 	Steps      []stepFile  `json:"steps"`
 }
@@ -44,7 +48,7 @@ type stepFile struct {
 // save writes the record.
 func (r *record) save() error {
 	const doing = "writing the undo record of network %q: %w"
-	file := recordFile{Network: r.Network, UUID: r.UUID.String(), Bridge: r.Bridge, Index: r.Index, From: r.From, Definition: r.Def, Reach: r.Reach}
+	file := recordFile{Network: r.Network, UUID: r.UUID.String(), Bridge: r.Bridge, Index: r.Index, From: r.From, Definition: r.Def, Made: r.Made, Reach: r.Reach}
 	for _, s := range r.Steps {
 		var f stepFile
 		var err error
@@ -61,12 +65,13 @@ func (r *record) save() error {
 		file.Steps = append(file.Steps, f)
 	}
 	data, err := json.Marshal(file)
-	if err == nil {
-		err = writeFile(r.path, append(data, '\n'), 0o600)
+	if err == nil && !bytes.Equal(data, r.text) {
+		err = writeFile(r.path, data, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf(doing, r.Network, err)
 	}
+	r.text = data
 	return nil
 }
 
@@ -87,7 +92,7 @@ func (d Dirs) readRecord(uuid xml.UUID) (*record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the undo record %q: %w", path, err)
 	}
-	r.path = path
+	r.path, r.text = path, data
 	return r, nil
 }
 
@@ -100,7 +105,13 @@ func parseRecord(data []byte) (*record, error) {
 	if !ok {
 		return nil, fmt.Errorf("%.50q is no UUID", file.UUID)
 	}
-	r := &record{Network: file.Network, UUID: uuid, Bridge: file.Bridge, Index: file.Index, From: file.From, Def: file.Definition, Reach: file.Reach}
+	r := &record{Network: file.Network, UUID: uuid, Bridge: file.Bridge, Index: file.Index, From: file.From, Def: file.Definition, Made: file.Made}
+	if file.Reach != nil && file.Reach.Ext != nil {
+		// One that this version refuses claims nothing, but can be taken back.
+		if def, err := xml.ParseNetwork([]byte(file.Made)); err == nil {
+			r.Reach = file.Reach.Revived(def)
+		}
+	}
 	for i, f := range file.Steps {
 		do, err := plan.UnmarshalOps(f.Do)
 		if err == nil && len(do) != 1 {

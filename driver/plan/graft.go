@@ -74,6 +74,14 @@ func Graft(def, made *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
 	return &Plan{Steps: c.steps}, nil
 }
 
+// Revived returns a reach that was written down without its definition, which is
+// the running one that [NewReach] was given.
+func (r *Reach) Revived(def *xml.Network) *Reach {
+	c := *r
+	c.def = def
+	return &c
+}
+
 // beside returns the part of an extended network that its own daemon knows nothing
 // of. Where that runs a dnsmasq, ours leaves names to it.
 func beside(def, made *xml.Network) *xml.Network {
