@@ -17,7 +17,7 @@
 //   - lo is up and there is no other link;
 //   - /sys shows the new network namespace, /proc/sys/net is writable;
 //   - /run, /etc/libvirt and /var/lib/libvirt (each where it exists) and
-//     /var/lib/virbr are private and empty;
+//     /var/lib/virbr and /etc/virbr are private and empty;
 //   - every process that is still there when the test ends is killed, daemons too.
 //
 // A [Guest] is one more network namespace, joined by a veth pair to a bridge

@@ -10,9 +10,9 @@ import (
 )
 
 // privateDirs are empty and private inside the namespaces.
-var privateDirs = append([]string{"/run", "/etc/libvirt", "/var/lib/libvirt"}, ownDirs...)
+var privateDirs = []string{"/run", "/etc/libvirt", "/var/lib/libvirt", "/var/lib/virbr", "/etc/virbr"}
 
-// ownDirs are where virbrd keeps what it chose, and where people keep what it is to
+// ownDirs, of these, are where virbrd keeps what it chose, and where people keep what it is to
 // do. They are made, empty, where they are not there: there is nothing to mount on
 // else, and daemons would share them.
 var ownDirs = []string{"/var/lib/virbr", "/etc/virbr"}

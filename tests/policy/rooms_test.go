@@ -47,6 +47,8 @@ var rooms = []room{
 		why:    "the one door to the system: it runs steps and decides nothing"},
 	{path: "driver", ours: []string{"xml", "schemas", "dnsmasq", "firewall", "hooks", "driver/plan"}, theirs: []string{"golang.org/x/sys", "golang.org/x/sync"},
 		why: "reaches the host through the interface that it declares, never by itself"},
+	{path: "graft", ours: []string{"xml", "dnsmasq", "firewall", "hooks", "driver/plan"}, theirs: []string{"golang.org/x/sys"},
+		why: "adds to networks that another daemon runs; reaches the host through the interface that it declares"},
 	{path: "driver/hosttest", ours: []string{"driver", "driver/plan", "xml", "firewall"},
 		why: "the printing stand-in for driver/host, for tests"},
 	{path: "rpc/wire", why: "frames and XDR know no procedure"},
@@ -66,7 +68,7 @@ var rooms = []room{
 	{path: "cli", ours: []string{"xml", "schemas", "dnsmasq", "firewall", "driver/plan", "doctor", "rpc/client"}, theirs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 		why: "virbr's commands work on files, or ask a daemon: without the driver and the host"},
 	{path: "cmd/virbr", ours: []string{"cli", "doctor", "driver/host"}, why: "wiring"},
-	{path: "cmd/virbrd", ours: []string{"config", "dnsmasq", "driver", "driver/host", "driver/plan", "leases", "metrics", "rpc", "rpc/polkit", "schemas"},
+	{path: "cmd/virbrd", ours: []string{"config", "dnsmasq", "driver", "driver/host", "driver/plan", "graft", "hooks", "leases", "metrics", "rpc", "rpc/polkit", "schemas"},
 		theirs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/coreos/go-systemd/v22", "golang.org/x/sync", "golang.org/x/sys"}, why: "wiring"},
 }
 
