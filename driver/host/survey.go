@@ -233,14 +233,12 @@ func (s *survey) limits(ctx context.Context) error {
 		switch l.Kind {
 		case plan.LimitInotify:
 			limit.ID, limit.What, limit.Spare = "inotify-limit", "inotify instances of one user", plan.InotifySpare
-		case plan.LimitWatches:
-			limit.ID, limit.What, limit.Spare = "inotify-limit", "inotify watches of one user", plan.WatchesSpare
 		case plan.LimitFiles:
 			limit.ID, limit.What, limit.Spare = "files-limit", "open files", l.Value/10
 		case plan.LimitProcesses:
 			limit.ID, limit.What, limit.Spare = "pids-limit", "processes and threads", l.Value/10
-		case plan.LimitTasks, plan.LimitNeighbours: // of our own group; nobody counts neighbours
-			continue
+		case plan.LimitWatches, plan.LimitNeighbours, plan.LimitTasks, plan.LimitDescriptors:
+			continue // nobody counts those; these are of our own process
 		}
 		s.facts.Limits = append(s.facts.Limits, limit)
 	}
