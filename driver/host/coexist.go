@@ -16,6 +16,8 @@ import (
 // elsewhere is what this process has accepted in the tables of others, so that
 // it can be said whether somebody took it away.
 type elsewhere struct {
+	zone sync.Mutex // held while firewalld's zone of our own is made
+
 	mu     sync.Mutex // guards what follows
 	wishes map[string]coexist.Wish
 	tables map[string]bool // those in which there are accepts of ours, or were

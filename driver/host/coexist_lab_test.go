@@ -27,6 +27,7 @@ type beside struct {
 	host           *host.Host
 	guest, outside *netnstest.Guest
 	news           chan news
+	env            []string // of scripts, besides what is usual
 }
 
 // news is what the host told of others' changes.
@@ -91,7 +92,7 @@ func (l *beside) sh(script string, args ...string) string {
 
 func (l *beside) try(script string, args ...string) (string, error) {
 	cmd := exec.CommandContext(l.t.Context(), "/bin/sh", append([]string{"-ec", script, "sh"}, args...)...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+	cmd.Env = append(append(os.Environ(), "LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"), l.env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return string(out), fmt.Errorf("%w: %s", err, out)
@@ -262,12 +263,26 @@ func (l *beside) watch() {
 			}
 		})
 	}()
+	netnstest.Wait(l.t, "the host listens", listening)
 	l.t.Cleanup(func() {
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			l.t.Errorf("watching ended with %v", err)
 		}
 	})
+}
+
+// listening returns nil when somebody in the namespace listens to changes of
+// nftables.
+func listening() error {
+	data, err := os.ReadFile("/proc/thread-self/net/netlink")
+	for line := range strings.Lines(string(data)) {
+		const netfilter, rules = "12", "00000040" // NETLINK_NETFILTER, 1 << (NFNLGRP_NFTABLES - 1)
+		if words := strings.Fields(line); len(words) > 3 && words[1] == netfilter && words[3] == rules {
+			return nil
+		}
+	}
+	return errors.Join(err, errors.New("nobody listens"))
 }
 
 // mendUntil runs the op again with all news until the wanted rules are there.

@@ -45,7 +45,7 @@ func (h *Host) setZone(ctx context.Context, op plan.SetZone) error {
 	}
 	zone := op.Zone
 	if zone == "" {
-		if zone, err = defaultZone(ctx, firewalld, op.Routed); err != nil {
+		if zone, err = h.defaultZone(ctx, firewalld, op); err != nil {
 			var missing *ZoneError
 			if errors.As(err, &missing) {
 				return missing
@@ -58,12 +58,12 @@ func (h *Host) setZone(ctx context.Context, op plan.SetZone) error {
 }
 
 // defaultZone chooses the zone of a network that names none.
-func defaultZone(ctx context.Context, firewalld dbus.BusObject, routed bool) (string, error) {
+func (h *Host) defaultZone(ctx context.Context, firewalld dbus.BusObject, op plan.SetZone) (string, error) {
 	var zones []string
 	if err := call(ctx, firewalld, firewalldName+".zone.getZones", nil, &zones); err != nil {
 		return "", err
 	}
-	if routed && slices.Contains(zones, zoneRouted) {
+	if op.Routed && slices.Contains(zones, zoneRouted) {
 		// A firewalld that knows no policies (before 0.9) has no such method.
 		var policies []string
 		err := call(ctx, firewalld, firewalldName+".policy.getPolicies", nil, &policies)
@@ -71,10 +71,18 @@ func defaultZone(ctx context.Context, firewalld dbus.BusObject, routed bool) (st
 			return zoneRouted, nil
 		}
 	}
-	if !slices.Contains(zones, zoneLibvirt) {
-		return "", &ZoneError{Msg: "firewalld can't find the 'libvirt' zone that should have been installed with libvirt"}
+	if slices.Contains(zones, zoneLibvirt) {
+		return zoneLibvirt, nil
 	}
-	return zoneLibvirt, nil
+	missing := &ZoneError{Msg: "firewalld can't find the 'libvirt' zone that should have been installed with libvirt"}
+	if !op.Own {
+		return "", missing
+	}
+	if missing.Err = h.makeOwnZone(ctx, zones); missing.Err != nil {
+		missing.Msg += fmt.Sprintf(", and making %q instead: %v", zoneOwn, missing.Err)
+		return "", missing
+	}
+	return zoneOwn, nil
 }
 
 // unsetZone takes an interface out of its zone, if it is in one.

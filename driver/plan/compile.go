@@ -139,10 +139,10 @@ func zoned(def *xml.Network) bool {
 }
 
 func (c *compiler) firewall() error {
-	if zoned(c.def) {
+	if zoned(c.def) || c.def.Forward.Mode == xml.ForwardOpen && c.coexists() {
 		routed := c.def.Forward.Mode == xml.ForwardRoute && c.def.Bridge.Zone == ""
 		c.add(Step{
-			Do:   SetZone{Link: c.bridge, Zone: c.def.Bridge.Zone, Routed: routed, Network: c.def.Name},
+			Do:   SetZone{Link: c.bridge, Zone: c.def.Bridge.Zone, Routed: routed, Network: c.def.Name, Own: c.coexists()},
 			Undo: UnsetZone{Link: c.bridge},
 		})
 	}

@@ -97,6 +97,10 @@ type SetZone struct {
 	Link, Zone string
 	Routed     bool
 	Network    string // the network's name, for messages
+
+	// Own: where firewalld lacks libvirt's zones, virbr's own is taken, and made
+	// if need be. Otherwise that is an error.
+	Own bool `json:",omitzero"`
 }
 
 // UnsetZone takes an interface out of its firewalld zone.

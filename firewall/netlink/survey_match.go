@@ -326,5 +326,8 @@ func values(list []setElement, l loaded) ([]coexist.Entry, bool) {
 			entries = append(entries, coexist.Entry{Value: v, Verdict: e.verdict})
 		}
 	}
+	slices.SortStableFunc(entries, func(a, b coexist.Entry) int {
+		return cmp.Or(cmp.Compare(a.Value.Name, b.Value.Name), cmp.Compare(a.Value.Low, b.Value.Low))
+	})
 	return entries, true
 }

@@ -172,8 +172,8 @@ func (d *ruleDecoder) xtMultiport(info []byte) bool {
 // xtConntrack reads struct xt_conntrack_mtinfo2 or 3, if it asks for the state
 // alone.
 func (d *ruleDecoder) xtConntrack(info []byte) bool {
-	const flagsAt, stateFlag = 146, 1
-	if len(info) < flagsAt+6 || binary.NativeEndian.Uint16(info[flagsAt:]) != stateFlag {
+	const flagsAt, stateFlag, alias = 146, 1, 1 << 13 // alias: it is called "state"
+	if len(info) < flagsAt+6 || binary.NativeEndian.Uint16(info[flagsAt:])&^alias != stateFlag {
 		return false
 	}
 	not := binary.NativeEndian.Uint16(info[flagsAt+2:])&stateFlag != 0
