@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -172,4 +173,65 @@ func FuzzNews(f *testing.F) {
 		}
 		ctMatch(data, plan.EndConnections{Guest: netip.IPv4Unspecified()}, 6)
 	})
+}
+
+// exhaustedEnv says that the process is the one in which there is no inotify.
+const exhaustedEnv = "VIRBR_TEST_EXHAUSTED"
+
+// A host whose inotify instances are used up is watched all the same. Whose they
+// are is counted by user namespace, so this one has none, and the machine keeps
+// its own.
+func TestWatchWithoutInotify(t *testing.T) {
+	if os.Getenv(exhaustedEnv) == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWatchWithoutInotify$", "-test.v")
+		cmd.Env = append(os.Environ(), exhaustedEnv+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}},
+		}
+		out, err := cmd.CombinedOutput()
+		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) {
+			netnstest.Need(t, "needs a user namespace: "+err.Error()+"; set user.max_user_namespaces, or kernel.apparmor_restrict_unprivileged_userns=0")
+		}
+		if err != nil || !strings.Contains(string(out), "--- PASS: ") {
+			t.Errorf("in its namespaces: %v\n%s", err, out)
+		}
+		return
+	}
+	if err := os.WriteFile("/proc/sys/user/max_inotify_instances", []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := openDirectories(); !errors.Is(err, unix.EMFILE) {
+		d.close()
+		t.Fatalf("opening inotify: %v: nothing is tested here", err)
+	}
+	var log bytes.Buffer
+	dir := t.TempDir()
+	h, err := New(Config{Log: slog.New(slog.NewTextHandler(&log, nil)), Leases: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan plan.Change, 64)
+	ended := make(chan error, 1)
+	go func() { ended <- h.Watch(ctx, func(c plan.Change) { told <- c }) }()
+	for c := range told {
+		if c == (plan.Change{Kind: plan.ChangeLeases}) { // it has begun
+			if err := os.WriteFile(filepath.Join(dir, "virbr7.status"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c.Kind == plan.ChangeLeases && c.Link == "virbr7" {
+			break
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v", err)
+	}
+	if !strings.Contains(log.String(), "followed by fanotify, for inotify is used up. raise") {
+		t.Errorf("the log does not say so: %s", &log)
+	}
 }
