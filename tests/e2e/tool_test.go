@@ -1,0 +1,90 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/virbr/virbr/tests/netnstest"
+)
+
+// tool runs virbr; the error holds what it says.
+func tool(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin("virbr"), args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("virbr %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+// TestToolWithLibvirt: virbr finds Debian's libvirtd by itself, sees that it keeps
+// no metadata of networks, and writes the file that the hook reads.
+func TestToolWithLibvirt(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		d := startLibvirtd(t)
+		d.up("default", hookedXML)
+		for _, step := range []struct{ line, want string }{
+			{"forward add default 8080:80 192.168.122.10", "libvirt keeps no metadata of networks, so it stands in /etc/virbr/networks/default.xml"},
+			{"forward list", "active to 192.168.122.10"},
+			{"forward add default 8080 web1", "! has port 8080 already"},
+			{"forward add nosuch 8080 web1", "! no network with matching name 'nosuch'"},
+			{"address add default 203.0.113.7 web1", "203.0.113.7 is the address of web1"},
+			{"address list default", `waiting for "web1" to get an address`},
+			{"forward remove default 8080/tcp", "removed from network default"},
+			{"forward list --json", "[]"},
+		} {
+			out, err := tool(t, strings.Fields(step.line)...)
+			if want, refused := strings.CutPrefix(step.want, "! "); refused {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: %v, want %q", step.line, err, want)
+				}
+				continue
+			}
+			if err != nil || !strings.Contains(out, step.want) {
+				t.Errorf("%s: %v, %q, want %q", step.line, err, out, step.want)
+			}
+		}
+		text, err := os.ReadFile("/etc/virbr/networks/default.xml")
+		want := "<virbr:network xmlns:virbr='urn:virbr:network:1'>\n  <virbr:address public='203.0.113.7' guest='web1'/>\n</virbr:network>\n"
+		if err != nil || string(text) != want {
+			t.Errorf("%v, %q, want %q", err, text, want)
+		}
+	})
+}
+
+// TestToolWithVirbrd: what virbr changes is in the running network, in the file on
+// disk and in what stock virsh shows.
+func TestToolWithVirbrd(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		d := startVirbrd(t)
+		d.up("default", hookedXML)
+		if out, err := tool(t, "forward", "add", "default", "8080:80", "192.168.122.10"); err != nil || !strings.Contains(out, "is forward 1 of network default: active to 192.168.122.10") {
+			t.Fatalf("%v, %q", err, out)
+		}
+		const line = `<virbr:portForward proto="tcp" guest="192.168.122.10">`
+		for _, doc := range []string{d.virsh("net-dumpxml", "default"), d.virsh("net-dumpxml", "default", "--inactive"), read(t, "/etc/libvirt/qemu/networks/default.xml")} {
+			if !strings.Contains(doc, line) {
+				t.Errorf("no forward in\n%s", doc)
+			}
+		}
+		if out, err := tool(t, "forward", "remove", "default", "1"); err != nil {
+			t.Errorf("%v, %q", err, out)
+		}
+		if doc := d.virsh("net-dumpxml", "default"); strings.Contains(doc, "virbr:") {
+			t.Errorf("something is left of the forward:\n%s", doc)
+		}
+	})
+}
