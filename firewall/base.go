@@ -171,7 +171,8 @@ func local() Part {
 }
 
 // stateless translates what goes to stateless public addresses before connection
-// tracking and routing, and what comes from their guests after it.
+// tracking and routing, and what comes from their guests after it. What is for a
+// public address and is still so after the first look-up is tracked.
 func stateless() Part {
 	p := Part{Marker: inwardChain}
 	var translate, embedded, enter, leave []Rule
@@ -186,7 +187,9 @@ func stateless() Part {
 				Match: []Match{{Field: State, Word: Stray}, m}, Do: Action{Kind: Embedded, Field: f.dest, Map: "stateless" + f.suffix},
 			})
 		}
-		enter = append(enter, lookup(f.dest, "inward"+f.suffix), lookup(f.source, "outward"+f.suffix))
+		enter = append(enter, lookup(f.dest, "inward"+f.suffix), Rule{
+			Match: []Match{{Field: Key, Key: Tuple{Fields: []Field{f.dest}}, Set: "claimed" + f.suffix}}, Do: Action{Kind: Accept},
+		}, lookup(f.source, "outward"+f.suffix))
 		leave = append(leave, Rule{
 			Match: []Match{{Field: State, Word: Untracked}}, Do: Action{Kind: Rewrite, Field: f.source, Map: "stateless" + f.suffix},
 		})
@@ -257,7 +260,8 @@ func (f *family) reachMaps() []Map {
 	}
 	return append(maps,
 		Map{Name: "public" + f.suffix, Key: f.addr, Value: f.value},
-		Map{Name: "private" + f.suffix, Key: f.addr, Value: f.value})
+		Map{Name: "private" + f.suffix, Key: f.addr, Value: f.value},
+		Map{Name: "claimed" + f.suffix, Key: f.addr})
 }
 
 // dnat returns the rules that look a tuple up that ends with the port.

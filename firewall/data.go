@@ -140,7 +140,10 @@ func (e Entry) blocks() func(yield func(uint16, uint32) bool) {
 // for what the guest sends.
 func (p Public) data(owner string, shared bool) []Datum {
 	s := suffix(p.Address)
-	all := []Datum{{Map: "public" + s, Owner: owner, Addr: p.Address, To: p.Guest}}
+	all := []Datum{
+		{Map: "public" + s, Owner: owner, Addr: p.Address, To: p.Guest},
+		{Map: "claimed" + s, Owner: owner, Addr: p.Address},
+	}
 	if !shared {
 		all = append(all, Datum{Map: "private" + s, Owner: owner, Addr: p.Guest, To: p.Address})
 	}

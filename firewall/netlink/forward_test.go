@@ -66,6 +66,11 @@ func newSite(t *testing.T) *site {
 		})
 	}
 	addAddress(t, "up0", netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::1/128"))
+	for _, gateway := range []netip.Addr{s.hosts["outside"].ip4, s.hosts["outside"].ip6} {
+		if err := vnetlink.RouteAdd(&vnetlink.Route{Gw: gateway.AsSlice()}); err != nil {
+			t.Fatalf("adding a default route via %s: %v", gateway, err)
+		}
+	}
 	return s
 }
 
