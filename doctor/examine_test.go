@@ -1,0 +1,255 @@
+package doctor_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/doctor"
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/firewall/coexist"
+	"github.com/virbr/virbr/xml"
+)
+
+const definition = `<network><name>default</name><uuid>c0ffee00-0000-4000-8000-000000000001</uuid>
+  <metadata><virbr:network xmlns:virbr='urn:virbr:network:1'>EXTENSION</virbr:network></metadata>
+  <forward mode='nat'><nat ipv6='yes'/></forward><bridge name='virbr0'/><mac address='52:54:00:00:01:01'/>
+  <ip address='192.168.122.1' netmask='255.255.255.0'><dhcp><range start='192.168.122.2' end='192.168.122.4'/></dhcp></ip>
+  <ip family='ipv6' address='fd00:122::1' prefix='64'/>
+</network>`
+
+func define(t *testing.T, text string) *xml.Network {
+	t.Helper()
+	def, err := xml.ParseNetwork([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return def
+}
+
+// sound is a host in which nothing is in the way.
+func sound(t *testing.T) *doctor.Facts {
+	t.Helper()
+	process := doctor.Process{PID: 812, Name: "dnsmasq"}
+	listener := func(proto, address string, port uint16) doctor.Listener {
+		return doctor.Listener{Proto: proto, Address: netip.MustParseAddr(address), Port: port, Process: process}
+	}
+	return &doctor.Facts{
+		Plan: plan.Facts{
+			Links:   map[string]plan.Link{"virbr0": {Kind: "bridge"}, "eth0": {}, "vnet0": {Master: "virbr0"}},
+			Dnsmasq: plan.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
+			Routes: []plan.Route{
+				{Dest: netip.MustParsePrefix("0.0.0.0/0"), Link: "eth0", Gateway: netip.MustParseAddr("203.0.113.1")},
+				{Dest: netip.MustParsePrefix("::/0"), Link: "eth0", Gateway: netip.MustParseAddr("fe80::1")},
+				{Dest: netip.MustParsePrefix("192.168.122.0/24"), Link: "virbr0"},
+			},
+		},
+		Links: map[string]doctor.Link{
+			"virbr0": {Up: true, STP: "on", Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.122.1/24"), netip.MustParsePrefix("fd00:122::1/64")}},
+			"eth0":   {Up: true, Carrier: true}, "vnet0": {Up: true, Carrier: true, PortState: "forwarding"},
+		},
+		Sysctls: map[string]string{
+			"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1", "net/ipv4/conf/all/rp_filter": "0",
+			"net/ipv4/conf/virbr0/forwarding": "1", "net/ipv4/conf/eth0/forwarding": "1",
+		},
+		Listeners: []doctor.Listener{
+			listener("udp", "192.168.122.1", 53), listener("udp", "fd00:122::1", 53), listener("udp", "0.0.0.0", 67),
+		},
+		Resolv:  doctor.Resolv{Servers: []netip.Addr{netip.MustParseAddr("203.0.113.53")}},
+		Daemons: doctor.Daemons{Systemd: true, Virbrd: doctor.Process{PID: 700, Name: "virbrd", Unit: "virbrd.service"}},
+		Limits:  []doctor.Limit{{ID: "inotify-limit", What: "inotify instances", Max: 128, Free: 16, Spare: 16, Key: "fs/inotify/max_user_instances"}},
+		Filters: &coexist.Survey{},
+		Checked: 1000,
+		Networks: []doctor.Network{{
+			Name: "default", Def: define(t, strings.Replace(definition, "EXTENSION", "", 1)), Active: true, Started: doctor.KeeperVirbrd,
+			Dnsmasq: process, Rules: doctor.Rules{Own: true}, Checksums: true,
+		}},
+	}
+}
+
+func found(r *doctor.Report) []string {
+	list := []string{}
+	for _, f := range r.Findings {
+		list = append(list, f.ID+" "+string(f.Severity))
+	}
+	return list
+}
+
+func TestSound(t *testing.T) {
+	t.Parallel()
+	r := doctor.Examine(sound(t))
+	if len(r.Findings) > 0 || !r.Well() {
+		t.Errorf("findings: %+v", r.Findings)
+	}
+	for _, s := range append(r.Host, r.Networks[0].Steps...) {
+		if s.State != "ok" && s.Name != "forwards" && s.Name != "bridges" {
+			t.Errorf("step %+v", s)
+		}
+	}
+}
+
+// TestFindings is about what no test can inject into a kernel at will; the rest is
+// in tests/e2e.
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	extend := func(t *testing.T, f *doctor.Facts, text string) {
+		f.Networks[0].Def = define(t, strings.Replace(definition, "EXTENSION", text, 1))
+	}
+	for _, c := range []struct {
+		name   string
+		change func(t *testing.T, f *doctor.Facts)
+		want   []string
+		mend   string
+	}{
+		{"conntrack full", func(_ *testing.T, f *doctor.Facts) {
+			f.Limits = append(f.Limits, doctor.Limit{ID: "conntrack-full", What: "tracked connections", Max: 1000, Spare: 100, Key: "net/netfilter/nf_conntrack_max"})
+		}, []string{"conntrack-full problem"}, "sysctl -w net/netfilter/nf_conntrack_max=2000"},
+		{"inotify nearly used up", func(_ *testing.T, f *doctor.Facts) { f.Limits[0].Free = 3 }, []string{"inotify-limit warning"}, "sysctl -w fs/inotify/max_user_instances=1024"},
+		{"old dnsmasq", func(_ *testing.T, f *doctor.Facts) { f.Plan.Dnsmasq.Minor = 66 }, []string{"dnsmasq-old problem"}, "apt-get install --only-upgrade"},
+		{"no dnsmasq", func(_ *testing.T, f *doctor.Facts) { f.Plan.Dnsmasq.Path, f.Networks[0].Dnsmasq = "", doctor.Process{} }, []string{"dnsmasq-missing problem"}, "apt-get install dnsmasq-base"},
+		{"two daemons", func(_ *testing.T, f *doctor.Facts) {
+			f.Daemons.Holder = doctor.Process{PID: 701, Name: "libvirtd", Unit: "libvirtd.service"}
+		}, []string{"two-daemons warning"}, "systemctl stop libvirtd.service"},
+		{"dnsmasq dead under systemd", func(_ *testing.T, f *doctor.Facts) { f.Networks[0].Dnsmasq, f.Listeners = doctor.Process{}, nil }, []string{"dnsmasq-dead problem"}, "systemctl reload virbrd.service"},
+		{"virbrd dead too", func(_ *testing.T, f *doctor.Facts) {
+			f.Networks[0].Dnsmasq, f.Daemons.Virbrd, f.Listeners = doctor.Process{}, doctor.Process{}, nil
+		}, []string{"dnsmasq-dead problem"}, "systemctl start virbrd.service"},
+		{"DHCP full", func(_ *testing.T, f *doctor.Facts) {
+			for _, a := range []string{"192.168.122.2", "192.168.122.3", "192.168.122.4"} {
+				f.Networks[0].Leases = append(f.Networks[0].Leases, dnsmasq.Entry{Address: a, MAC: "52:54:00:00:00:01", Expiry: 1001})
+			}
+		}, []string{"dhcp-full warning"}, "virsh -c network:///system net-edit default"},
+		{"DHCP was full", func(_ *testing.T, f *doctor.Facts) {
+			for _, a := range []string{"192.168.122.2", "192.168.122.3", "192.168.122.4"} {
+				f.Networks[0].Leases = append(f.Networks[0].Leases, dnsmasq.Entry{Address: a, MAC: "52:54:00:00:00:01", Expiry: 999})
+			}
+		}, []string{}, ""},
+		{"routes from advertisements", func(_ *testing.T, f *doctor.Facts) {
+			f.Plan.Routes[1].FromRA, f.Plan.AcceptRA = true, map[string]int{"eth0": 1}
+		}, []string{"accept-ra warning"}, "sysctl -w net/ipv6/conf/eth0/accept_ra=2"},
+		{"a port closed by STP", func(_ *testing.T, f *doctor.Facts) { f.Links["vnet0"] = doctor.Link{Up: true, PortState: "blocking"} }, []string{"port-blocked warning"}, "ip link set virbr0 type bridge stp_state 0"},
+		{"a duplicate address", func(_ *testing.T, f *doctor.Facts) {
+			l := f.Links["virbr0"]
+			l.Duplicate = []netip.Addr{netip.MustParseAddr("fd00:122::1")}
+			f.Links["virbr0"] = l
+		}, []string{"address-duplicate problem"}, "ip addr del fd00:122::1/64 dev virbr0 && ip addr add fd00:122::1/64 dev virbr0 nodad"},
+		{"rules of both", func(_ *testing.T, f *doctor.Facts) { f.Networks[0].Rules.Libvirt = true }, []string{"rules-double warning"}, "systemctl restart virbrd.service"},
+		{"no module for checksums", func(_ *testing.T, f *doctor.Facts) { f.Networks[0].Checksums = false }, []string{"checksum hint"}, ""},
+		{"a module for checksums", func(_ *testing.T, f *doctor.Facts) {
+			f.Networks[0].Checksums, f.Modules = false, map[string]doctor.Module{"act_csum": doctor.ModuleAvailable}
+		}, []string{"checksum hint"}, "modprobe act_csum && { systemctl restart virbrd.service; }"},
+		{"a wider subnet on link", func(_ *testing.T, f *doctor.Facts) {
+			f.Plan.Routes = append(f.Plan.Routes, plan.Route{Dest: netip.MustParsePrefix("192.168.0.0/16"), Link: "eth0"})
+		}, []string{"subnet-inside hint"}, ""},
+		{"a wider route by a gateway", func(_ *testing.T, f *doctor.Facts) {
+			f.Plan.Routes = append(f.Plan.Routes, plan.Route{Dest: netip.MustParsePrefix("192.168.0.0/16"), Link: "eth0", Gateway: netip.MustParseAddr("203.0.113.9")})
+		}, []string{}, ""},
+		{"not translated", func(t *testing.T, f *doctor.Facts) {
+			f.Networks[0].Def = define(t, strings.Replace(strings.Replace(definition, "EXTENSION", "", 1), "<nat ipv6='yes'/>", "", 1))
+		}, []string{"ula-untranslated hint"}, ""},
+		{"a guest that is awaited", func(t *testing.T, f *doctor.Facts) {
+			extend(t, f, "<virbr:portForward proto='tcp' guest='web1'><virbr:range start='80'/></virbr:portForward>")
+		}, []string{"guest-waiting hint"}, ""},
+		{"a guest that is there, and a port that is taken", func(t *testing.T, f *doctor.Facts) {
+			extend(t, f, "<virbr:portForward proto='tcp' guest='WEB1'><virbr:range start='80'/></virbr:portForward>")
+			f.Networks[0].Leases = []dnsmasq.Entry{{Address: "192.168.122.3", MAC: "52:54:00:00:00:01", Hostname: "web1"}}
+			f.Listeners = append(f.Listeners, doctor.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 80, Process: doctor.Process{PID: 90, Name: "nginx", Unit: "nginx.service"}})
+		}, []string{"forward-taken warning"}, "systemctl stop nginx.service"},
+		{"a guest that cannot be", func(t *testing.T, f *doctor.Facts) {
+			extend(t, f, "<virbr:portForward proto='tcp' guest='10.1.2.3'><virbr:range start='80'/></virbr:portForward>")
+		}, []string{"guest-outside warning"}, ""},
+		{"extensions that cannot be read", func(t *testing.T, f *doctor.Facts) { extend(t, f, "<virbr:gate/>") }, []string{"extensions-broken problem"}, ""},
+		{"a broken definition", func(_ *testing.T, f *doctor.Facts) { f.Networks[0].Def, f.Networks[0].Unread = nil, "line 3" }, []string{"definition-broken problem"}, "virbr check /etc/libvirt/qemu/networks/default.xml"},
+		{"a device that is gone", func(t *testing.T, f *doctor.Facts) {
+			f.Networks[0].Def = define(t, "<network><name>default</name><forward mode='nat' dev='eth7'/><bridge name='virbr0'/><ip address='192.168.122.1' netmask='255.255.255.0'/></network>")
+		}, []string{"device-missing problem"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := sound(t)
+			c.change(t, f)
+			r := doctor.Examine(f)
+			if diff := cmp.Diff(c.want, found(r)); diff != "" {
+				t.Fatalf("findings (-want +got):\n%s", diff)
+			}
+			if len(c.want) > 0 && !strings.HasPrefix(r.Findings[0].Mend, c.mend) {
+				t.Errorf("mended by %q, want %q", r.Findings[0].Mend, c.mend)
+			}
+		})
+	}
+}
+
+// TestQuotes: names of others do not become part of a shell's grammar.
+func TestQuotes(t *testing.T) {
+	t.Parallel()
+	f := sound(t)
+	f.Networks[0].Name = "a'; rm -rf / #"
+	f.Networks[0].Active, f.Networks[0].Autostart = false, true
+	r := doctor.Examine(f)
+	if got, want := r.Findings[0].Mend, `virsh -c network:///system net-start 'a'\''; rm -rf / #'`; got != want {
+		t.Errorf("mended by %s, want %s", got, want)
+	}
+}
+
+var tellsID = regexp.MustCompile(`\bID:? ?[:=] ?"([a-z0-9-]+)"|limit\.ID, .*= "([a-z-]+)"`)
+
+// TestIDs: every finding that the code has is explained and documented, and no
+// others are.
+func TestIDs(t *testing.T) {
+	t.Parallel()
+	told := map[string]bool{"forward-dropped": true, "input-dropped": true, "output-dropped": true} // made of a hook's name
+	for _, pattern := range []string{"*.go", "../driver/host/survey*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			for _, m := range tellsID.FindAllStringSubmatch(string(text), -1) {
+				told[m[1]+m[2]] = true
+			}
+		}
+	}
+	told["no-route6"], told["subnet-inside"] = true, true // in the place of others
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(told)), doctor.IDs()); diff != "" {
+		t.Errorf("findings of the code (-) and explained ones (+):\n%s", diff)
+	}
+	page, err := os.ReadFile("../docs/doctor.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range doctor.IDs() {
+		if !strings.Contains(string(page), "| `"+id+"` |") {
+			t.Errorf("docs/doctor.md has no row for %s", id)
+		}
+	}
+}
+
+// TestJSON: lists are lists, also empty ones.
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(doctor.Examine(&doctor.Facts{Filters: &coexist.Survey{}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"version":1`, `"networks":[]`, `"findings":[]`, `"unchecked":[]`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s is not in %s", want, text)
+		}
+	}
+}
