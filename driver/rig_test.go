@@ -55,6 +55,7 @@ func started(t *testing.T) *rig {
 func (r *rig) config() driver.Config {
 	return driver.Config{
 		System:   r.host,
+		Watcher:  r.host,
 		Dirs:     r.dirs,
 		Random:   &counter{},
 		Patience: time.Minute,

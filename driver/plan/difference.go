@@ -40,7 +40,7 @@ func Difference(before, after []Step) []Turn {
 	}
 	for i := range before {
 		if s := &before[i]; s.Undo != nil && !wanted[s.Undo] {
-			list = append(list, Turn{Step: Step{Do: s.Undo, Tolerate: s.Tolerate && Follows(s.Undo)}, Back: s.Do})
+			list = append(list, Turn{Step: Step{Do: s.Undo}, Back: s.Do})
 		}
 	}
 	return list

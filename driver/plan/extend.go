@@ -94,11 +94,12 @@ func (l *locator) publics(def *xml.Network, ext *xml.Extensions, where firewall.
 }
 
 // onLink returns the link that an address is on by the routes; "": behind a
-// gateway, or on the bridge itself.
+// gateway, on the bridge itself, or anywhere (the default route of a line with two
+// ends).
 func onLink(a netip.Addr, bridge string, routes []Route) string {
 	link, bits := "", -1
 	for _, r := range routes {
-		if r.Dest.Contains(a) && r.Dest.Bits() > bits && r.Dest.Bits() < a.BitLen() {
+		if r.Dest.Bits() > 0 && r.Dest.Contains(a) && r.Dest.Bits() > bits && r.Dest.Bits() < a.BitLen() {
 			link, bits = r.Link, r.Dest.Bits()
 			if r.Gateway.IsValid() || r.Link == bridge {
 				link = ""

@@ -1,0 +1,267 @@
+package driver_test
+
+import (
+	"errors"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// setExtensions is what virsh net-metadata does.
+func (r *rig) setExtensions(ref driver.Ref, affect driver.Affect, text string) error {
+	return r.d.SetMetadata(r.t.Context(), ref, driver.MetadataRequest{Type: driver.MetadataElement, URI: xml.Namespace, Affect: affect}, "virbr", &text)
+}
+
+// TestBadExtensions: what cannot be read, or contradicts the network, is refused
+// and changes nothing.
+func TestBadExtensions(t *testing.T) {
+	t.Parallel()
+	both := driver.AffectLive | driver.AffectConfig
+	for name, c := range map[string]struct{ body, want string }{
+		"unknown element":     {"<virbr:portfoward/>", "unknown element 'portfoward'"},
+		"no guest":            {"<virbr:portForward proto='tcp'/>", "guest"},
+		"guest elsewhere":     {"<virbr:portForward proto='tcp' guest='10.9.9.9'/>", "guest '10.9.9.9' of network 'default' cannot be one of its guests"},
+		"guest is the bridge": {"<virbr:portForward proto='tcp' guest='192.168.3.1'/>", "cannot be one of its guests"},
+		"public inside":       {"<virbr:address public='192.168.3.9' guest='web1'/>", "public address 192.168.3.9 of network 'default' is in a subnet of the network itself"},
+		"bad prefix":          {"<virbr:ipv6 advprefix='fe80::/64'/>", "advprefix"},
+		"filter":              {"<virbr:firewall mode='nat'/>", "forward mode='open'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := started(t)
+			if _, err := r.d.DefineXML(t.Context(), extend(natNet("default", 3), c.body), false); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("define: got %v, want %q", err, c.want)
+			}
+			if _, err := r.d.CreateXML(t.Context(), extend(natNet("default", 3), c.body), false); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("create: got %v, want %q", err, c.want)
+			}
+			ref := r.define(natNet("default", 3))
+			r.start(ref)
+			before, host := r.files(), r.host.State()
+			r.told()
+			text := "<network>" + strings.ReplaceAll(c.body, "virbr:", "") + "</network>"
+			for _, affect := range []driver.Affect{driver.AffectLive, driver.AffectConfig, both} {
+				if err := r.setExtensions(ref, affect, text); err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("net-metadata: got %v, want %q", err, c.want)
+				}
+			}
+			if diff := cmp.Diff(append(before, host), append(r.files(), r.host.State())); diff != "" {
+				t.Errorf("refused changes (-before +after)\n%s", diff)
+			}
+			if told := r.told(); len(told) > 0 {
+				t.Errorf("events %q", told)
+			}
+		})
+	}
+}
+
+// TestBadExtensionsOnDisk: a network whose metadata libvirt accepted loads, starts
+// without it, and can be mended; the metadata of others is nobody's business.
+func TestBadExtensionsOnDisk(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write(filepath.Join(r.dirs.Config, "default.xml"), extend(natNet("default", 3), "<virbr:portfoward/>"))
+	r.open()
+	ref := driver.Ref{Name: "default", UUID: uuid(3)}
+	r.start(ref)
+	if _, err := r.d.Forwards(t.Context(), ref); err != nil {
+		t.Errorf("forwards of the running network: %v", err)
+	}
+	if !strings.Contains(r.xml(ref, false), "portfoward") {
+		t.Error("the metadata is gone")
+	}
+	other := "<x/>"
+	if err := r.d.SetMetadata(t.Context(), ref, driver.MetadataRequest{Type: driver.MetadataElement, URI: "urn:other"}, "o", &other); err != nil {
+		t.Errorf("metadata of others: %v", err)
+	}
+	if err := r.edit(ref, func(*xml.Extensions) error { return nil }); err == nil {
+		t.Error("what cannot be read was edited")
+	}
+	r.reopen()
+	if !r.active(ref) {
+		t.Error("not active after a restart")
+	}
+	if err := r.setExtensions(ref, driver.AffectLive|driver.AffectConfig, "<network><portForward proto='tcp' guest='web1'/></network>"); err != nil {
+		t.Fatal(err)
+	}
+	r.wantPhases(ref, "tcp *:all to web1 2 [192.168.3.10]")
+}
+
+// TestElementsOfTheMetadata: they have effect as in the network itself, at a start
+// and while it runs.
+func TestElementsOfTheMetadata(t *testing.T) {
+	t.Parallel()
+	r := started(t)
+	before := r.host.State()
+	ref := r.define(extend(natNet("default", 3), "<virbr:ipv6 advprefix='fd00:7::/64'/>"))
+	if strings.Contains(r.xml(ref, true), "\n  <ipv6") {
+		t.Errorf("the definition is not as it was written:\n%s", r.xml(ref, true))
+	}
+	other := strings.Replace(natNet("other", 4), "  <ip ", "  <ip family='ipv6' address='fd00:7::5' prefix='64'/>\n  <ip ", 1)
+	if _, err := r.d.DefineXML(t.Context(), other, false); err == nil {
+		t.Error("another network got its prefix")
+	}
+	r.start(ref)
+	if !strings.Contains(r.host.State(), "fd00:7::1/64") {
+		t.Errorf("no prefix:\n%s", r.host.State())
+	}
+	r.reopen()
+	for _, step := range []struct{ text, on, off string }{
+		{"<network><ipv6 advprefix='fd00:8::/64'/></network>", "fd00:8::1/64", "fd00:7::1/64"},
+		{"<network><firewall coexist='no'/></network>", "192.168.3.1/24", "fd00:8::1/64"},
+		{"<network><ipv6 advprefix='fd00:9::/64'/></network>", "fd00:9::1/64", "fd00:8::1/64"},
+	} {
+		if err := r.setExtensions(ref, driver.AffectLive|driver.AffectConfig, step.text); err != nil {
+			t.Fatalf("%s: %v", step.text, err)
+		}
+		if state := r.host.State(); !strings.Contains(state, step.on) || strings.Contains(state, step.off) {
+			t.Errorf("%s: want %s and not %s in\n%s", step.text, step.on, step.off, state)
+		}
+	}
+	err := r.setExtensions(ref, driver.AffectLive, "<network><ip type='auto'/></network>")
+	wantKind(t, err, driver.KindOperationUnsupported, "element 'virbr:ip' of network 'default' cannot change while it runs: change the persistent definition and start the network anew")
+	r.destroy(ref)
+	if diff := cmp.Diff(before, r.host.State()); diff != "" {
+		t.Errorf("what is left on the host (-before +after):\n%s", diff)
+	}
+}
+
+// TestLiveDocumentDefinesAgain: what a running network prints of itself, with what
+// its metadata came to, is accepted, and means the same.
+func TestLiveDocumentDefinesAgain(t *testing.T) {
+	t.Parallel()
+	r := started(t)
+	doc := natNet("default", 3)
+	from, to := strings.Index(doc, "  <ip "), strings.Index(doc, "</network>")
+	doc = extend(doc[:from]+doc[to:], "<virbr:ip type='auto'/><virbr:ipv6 advprefix='ula'/>")
+	ref, err := r.d.CreateXML(t.Context(), doc, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := r.xml(ref, false)
+	if strings.Count(live, "<ip ") != 1 || strings.Count(live, "<ipv6 ") != 1 {
+		t.Errorf("running:\n%s", live)
+	}
+	r.destroy(ref)
+	again := r.define(live)
+	r.start(again)
+	if got := r.xml(again, false); strings.Count(got, "<ip ") != 1 || strings.Count(got, "<ipv6 ") != 1 {
+		t.Errorf("running again:\n%s", got)
+	}
+}
+
+// TestConflicts: a port belongs to one network, or to who listens on it; the other
+// is told who has it.
+func TestConflicts(t *testing.T) {
+	t.Parallel()
+	r := started(t)
+	a := r.define(extend(natNet("a", 3), web))
+	b := r.define(extend(natNet("b", 4), web))
+	r.start(a)
+	before := r.host.State()
+	const taken = "network 'b' cannot have tcp port 8080 at any IPv4 address: network 'a' has tcp port 8080 at any IPv4 address"
+	wantKind(t, r.d.Start(t.Context(), b), driver.KindOperationFailed, taken)
+	if diff := cmp.Diff(before, r.host.State()); diff != "" {
+		t.Errorf("host (-before +after)\n%s", diff)
+	}
+	r.reopen()
+	wantKind(t, r.d.Start(t.Context(), b), driver.KindOperationFailed, taken)
+	r.destroy(a)
+	r.start(b)
+	if err := r.d.Start(t.Context(), a); err == nil {
+		t.Error("both run")
+	}
+	r.host.Listen(driver.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 9000, Program: "nginx (pid 812)"})
+	r.host.Listen(driver.Listener{Proto: "tcp", Address: netip.MustParseAddr("10.0.0.5"), Port: 9001})
+	add := func(f xml.PortForward) error {
+		f.Guest = "web1"
+		return r.edit(b, func(e *xml.Extensions) error { return e.AddForward(f, xml.Last) })
+	}
+	held := r.host.State()
+	wantKind(t, add(xml.PortForward{Proto: "tcp", Ranges: []xml.ForwardRange{{Start: 8999, End: 9000}}}), driver.KindOperationFailed,
+		"network 'b' cannot have tcp ports 8999 to 9000 at any IPv4 address: nginx (pid 812) listens on tcp port 9000")
+	wantKind(t, add(xml.PortForward{Proto: "tcp", Address: netip.MustParseAddr("10.0.0.5"), Ranges: []xml.ForwardRange{{Start: 9001}}}), driver.KindOperationFailed,
+		"network 'b' cannot have tcp port 9001 at 10.0.0.5: a program listens on tcp port 9001")
+	wantKind(t, add(xml.PortForward{Proto: "udp", Ranges: []xml.ForwardRange{{Start: 53}}}), driver.KindOperationFailed,
+		"network 'b' cannot have udp port 53 at any IPv4 address: its own dnsmasq serves its guests on udp port 53; forward from one address of the host only")
+	if diff := cmp.Diff(held, r.host.State()); diff != "" {
+		t.Errorf("host (-before +after)\n%s", diff)
+	}
+	for _, f := range []xml.PortForward{
+		{Proto: "tcp", Address: netip.MustParseAddr("10.0.0.6"), Ranges: []xml.ForwardRange{{Start: 9001}}},
+		{Proto: "udp", Ranges: []xml.ForwardRange{{Start: 9000}}},
+		{Proto: "tcp"}, // what is listened on is left alone
+	} {
+		if err := add(f); err != nil {
+			t.Errorf("%s: %v", &f, err)
+		}
+	}
+}
+
+// TestPublicAddress: it is answered for where the host's route says that it is on
+// the link.
+func TestPublicAddress(t *testing.T) {
+	t.Parallel()
+	r := started(t)
+	r.host.AddRoute(plan.Route{Dest: netip.MustParsePrefix("203.0.113.0/24"), Link: "eth0"})
+	before := r.host.State()
+	ref := r.define(extend(natNet("default", 3), "<virbr:address public='203.0.113.7' guest='web1'/><virbr:address public='198.51.100.7' guest='192.168.3.11'/>"))
+	r.start(ref)
+	state := r.host.State()
+	for line, want := range map[string]bool{"proxy eth0 203.0.113.7": true, "route 203.0.113.7 virbr3": true, "198.51.100.7": false} {
+		if strings.Contains(state, line) != want {
+			t.Errorf("%q: want %v in\n%s", line, want, state)
+		}
+	}
+	r.reopen()
+	if diff := cmp.Diff(state, r.host.State()); diff != "" {
+		t.Errorf("after a restart (-before +after)\n%s", diff)
+	}
+	if err := r.edit(ref, func(e *xml.Extensions) error { e.Publics = nil; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(r.host.State(), "203.0.113.7") {
+		t.Errorf("still answered for:\n%s", r.host.State())
+	}
+	r.destroy(ref)
+	if diff := cmp.Diff(before, r.host.State()); diff != "" {
+		t.Errorf("what is left on the host (-before +after):\n%s", diff)
+	}
+}
+
+// TestEditsAreNotLost: two who edit at the same time both have their forward.
+func TestEditsAreNotLost(t *testing.T) {
+	t.Parallel()
+	r := started(t)
+	ref := r.define(natNet("default", 3))
+	r.start(ref)
+	const editors = 20
+	errs := make(chan error)
+	for i := range editors {
+		go func() {
+			errs <- r.edit(ref, func(e *xml.Extensions) error {
+				return e.AddForward(xml.PortForward{Proto: "tcp", Guest: "web1", Ranges: []xml.ForwardRange{{Start: uint16(8000 + i)}}}, xml.Last)
+			})
+		}()
+	}
+	for range editors {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	list, err := r.d.Forwards(t.Context(), ref)
+	if err != nil || len(list) != editors {
+		t.Errorf("%d forwards (%v), want %d", len(list), err, editors)
+	}
+	refused := errors.New("no")
+	if err := r.edit(ref, func(*xml.Extensions) error { return refused }); !errors.Is(err, refused) {
+		t.Errorf("a refused edit gave %v", err)
+	}
+}
