@@ -63,6 +63,10 @@ func (f *Fake) extend(op plan.Op) error {
 		f.reach.accepts[o.Bridge] = fmt.Sprintf("forward %v serve %v", o.Forward, o.Serve)
 	case plan.UnacceptElsewhere:
 		delete(f.reach.accepts, o.Bridge)
+	case plan.AcceptBeside:
+		f.reach.accepts[o.Bridge+" beside libvirt"] = fmt.Sprint(o.Own, o.Stray)
+	case plan.UnacceptBeside:
+		delete(f.reach.accepts, o.Bridge+" beside libvirt")
 	default:
 		return fmt.Errorf("hosttest knows no %T", op)
 	}
