@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,23 +48,33 @@ func (h *Host) acceptElsewhere(ctx context.Context, op plan.AcceptElsewhere) err
 	}
 	n.wishes[op.Bridge] = wish
 	var left []coexist.Obstacle
-	view, err := fwnetlink.Coexist(h.fw, n.view, func(s *coexist.Survey) []coexist.Change {
+	decide := func(s *coexist.Survey) []coexist.Change {
 		var changes []coexist.Change
 		changes, left = s.Plan(n.all()...)
 		for _, c := range changes {
 			n.tables[tableOf(c)] = true
 		}
 		return changes
-	})
-	if n.view = view; err != nil {
+	}
+	var err error
+	if n.view, err = fwnetlink.Coexist(h.fw, n.view, decide); err != nil {
 		return opError(doing, op.Bridge, err)
 	}
+	h.tellObstacles(ctx, op.Bridge, left)
+	if err := h.changeLegacy(ctx, decide); err != nil {
+		return opError(doing, op.Bridge, err)
+	}
+	h.tellObstacles(ctx, op.Bridge, left)
+	return nil
+}
+
+// tellObstacles says what stays in the way of a bridge.
+func (h *Host) tellObstacles(ctx context.Context, bridge string, left []coexist.Obstacle) {
 	for _, o := range left {
-		if o.Packet.In == op.Bridge || o.Packet.Out == op.Bridge {
-			h.log.DebugContext(ctx, "somebody's firewall is in the way of guests", "bridge", op.Bridge, "what", o.Why)
+		if o.Packet.In == bridge || o.Packet.Out == bridge {
+			h.log.DebugContext(ctx, "somebody's firewall is in the way of guests", "bridge", bridge, "what", o.Why)
 		}
 	}
-	return nil
 }
 
 // all returns the wishes in an order that stays.
@@ -77,12 +88,13 @@ func (n *elsewhere) all() []coexist.Wish {
 }
 
 // unacceptElsewhere takes back acceptElsewhere, whoever did it.
-func (h *Host) unacceptElsewhere(op plan.UnacceptElsewhere) error {
+func (h *Host) unacceptElsewhere(ctx context.Context, op plan.UnacceptElsewhere) error {
 	n := &h.elsewhere
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.wishes, op.Bridge)
-	view, err := fwnetlink.Coexist(h.fw, n.view, func(s *coexist.Survey) []coexist.Change { return s.Removal(op.Bridge) })
+	decide := func(s *coexist.Survey) []coexist.Change { return s.Removal(op.Bridge) }
+	view, err := fwnetlink.Coexist(h.fw, n.view, decide)
 	n.view = view
-	return opError("taking back what was accepted in the firewalls of others for", op.Bridge, err)
+	return opError("taking back what was accepted in the firewalls of others for", op.Bridge, errors.Join(err, h.changeLegacy(ctx, decide)))
 }

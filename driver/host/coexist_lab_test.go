@@ -247,7 +247,8 @@ func (l *beside) works(when string) {
 // rules returns all rules, without counters.
 func (l *beside) rules() string {
 	l.t.Helper()
-	return l.sh("nft -s list ruleset")
+	return l.sh(`nft -s list ruleset
+		for i in iptables-legacy ip6tables-legacy; do $i -S 2>/dev/null || true; done`)
 }
 
 // watch begins to collect what the host tells.

@@ -12,6 +12,8 @@ func (t *Table) mend(o Obstacle, at place) string {
 		return ufwCommand(o.Packet)
 	case o.Owner == UFW:
 		return "ufw status numbered; ufw delete NUMBER"
+	case !o.Mendable && o.Handle != 0 && t.Legacy:
+		return fmt.Sprintf("%s -D %s %d", t.program(), o.Chain, o.Handle)
 	case !o.Mendable && o.Handle != 0:
 		return fmt.Sprintf("nft delete rule %s %s handle %d", o.Table, o.Chain, o.Handle)
 	case t.Legacy, t.Iptables():

@@ -81,8 +81,8 @@ func (t *Table) obstacle(base int, p Packet, r result) Obstacle {
 		rule := chain.Rules[last.Rule]
 		o.Rule, o.Handle = rule.String(), rule.Handle
 		what = fmt.Sprintf("rule `%s` (handle %d)", o.Rule, o.Handle)
-		if o.Handle == 0 {
-			what = fmt.Sprintf("rule `%s`", o.Rule)
+		if t.Legacy {
+			what = fmt.Sprintf("rule `%s` (number %d)", o.Rule, o.Handle)
 		}
 	}
 	at, ok := t.place(base, p, r)

@@ -1,6 +1,9 @@
 package coexist
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // place is where an accept goes: before a rule of a chain, or at its end.
 type place struct {
@@ -32,7 +35,7 @@ var documented = map[string]struct {
 // zones for that, Docker's nftables backend and libvirt's drop nothing but what
 // concerns bridges of their own.
 func closed(t *Table) bool {
-	if t.Owned || t.Legacy {
+	if t.Owned {
 		return true
 	}
 	o := t.only()
@@ -43,7 +46,7 @@ func closed(t *Table) bool {
 // whether there is such a place. Of several documented chains on the packet's
 // way the last one is taken, so that everybody's denials come first.
 func (t *Table) place(base int, p Packet, r result) (place, bool) {
-	if closed(t) || names(r.met, p.link()) {
+	if closed(t) || names(r.met, p.link()) || t.Legacy && strings.HasSuffix(p.link(), "+") {
 		return place{}, false
 	}
 	for i := len(r.visited) - 1; i >= 0; i-- {

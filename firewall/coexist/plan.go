@@ -27,6 +27,8 @@ type Change struct {
 type Reference struct {
 	Chain  string
 	Handle uint64
+
+	spec string // of a Legacy table
 }
 
 // Insertion is a rule that accepts what Accept says, Hook and IPv6 aside.
@@ -57,7 +59,7 @@ func (s *Survey) Plan(wishes ...Wish) (changes []Change, left []Obstacle) {
 				continue
 			}
 			for _, r := range have {
-				c.Delete = append(c.Delete, Reference{Chain: t.Chains[r.at.chain].Name, Handle: r.handle})
+				c.Delete = append(c.Delete, Reference{Chain: t.Chains[r.at.chain].Name, Handle: r.handle, spec: r.spec})
 			}
 			for _, want := range wanted {
 				c.Insert = append(c.Insert, theirs.insertion(want, w.Bridge))
@@ -78,7 +80,7 @@ func (s *Survey) Removal(bridge string) []Change {
 		_, ours := t.apart()
 		c := t.change()
 		for _, r := range ours[Mark(bridge)] {
-			c.Delete = append(c.Delete, Reference{Chain: t.Chains[r.at.chain].Name, Handle: r.handle})
+			c.Delete = append(c.Delete, Reference{Chain: t.Chains[r.at.chain].Name, Handle: r.handle, spec: r.spec})
 		}
 		if len(c.Delete) > 0 {
 			changes = append(changes, c)
@@ -96,13 +98,14 @@ type accepting struct {
 	accept Packet
 	at     place
 	handle uint64 // of one that is there
+	spec   string
 }
 
 // apart returns the table without our rules, and ours by their marks. Tables that
 // we cannot change have none of ours.
 func (t *Table) apart() (theirs *Table, ours map[string][]accepting) {
 	theirs = &Table{Family: t.Family, Name: t.Name, Owned: t.Owned, Legacy: t.Legacy, Chains: make([]Chain, len(t.Chains))}
-	if ours = map[string][]accepting{}; t.Owned || t.Legacy {
+	if ours = map[string][]accepting{}; t.Owned {
 		return t, ours
 	}
 	for i, c := range t.Chains {
@@ -113,7 +116,7 @@ func (t *Table) apart() (theirs *Table, ours map[string][]accepting) {
 				kept = append(kept, r)
 				continue
 			}
-			a := accepting{accept: r.asks(), at: place{chain: i, before: len(kept)}, handle: r.Handle}
+			a := accepting{accept: r.asks(), at: place{chain: i, before: len(kept)}, handle: r.Handle, spec: r.spec}
 			ours[r.Comment] = append(ours[r.Comment], a)
 		}
 		theirs.Chains[i].Rules = kept
@@ -149,7 +152,7 @@ func sameRules(have, wanted []accepting) bool {
 		return false
 	}
 	for _, h := range have {
-		h.handle = 0
+		h.handle, h.spec = 0, ""
 		if !slices.Contains(wanted, h) {
 			return false
 		}

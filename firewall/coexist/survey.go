@@ -77,6 +77,8 @@ type Rule struct {
 	Match   []Match
 	Verdict Verdict
 
+	spec string // of a Legacy table: what iptables lists after the chain's name
+
 	// Key and Map are those of a verdict map: a packet whose Key is that of an
 	// entry has the entry's verdict. Verdict is Continue then.
 	Key Field

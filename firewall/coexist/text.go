@@ -102,11 +102,13 @@ func (v Value) text(f Field) string {
 // casts are nft's words for DestCast.
 var casts = map[uint64]string{CastUnicast: "unicast", CastLocal: "local", CastBroadcast: "broadcast", CastMulticast: "multicast"}
 
-// states names the bits of State, in nft's order.
-var states = []struct {
+type stateName struct {
 	bit  uint64
 	name string
-}{
+}
+
+// states names the bits of State, in nft's order.
+var states = []stateName{
 	{StateInvalid, "invalid"}, {StateEstablished, "established"}, {StateRelated, "related"}, {StateNew, "new"}, {StateUntracked, "untracked"},
 }
 

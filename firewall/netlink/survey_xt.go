@@ -28,7 +28,9 @@ func (d *ruleDecoder) extension(kind string, ad *netlink.AttributeDecoder) {
 		}
 	})
 	if kind == "target" {
-		d.rule.Verdict.Kind = targets[name].verdict()
+		if d.rule.Verdict = coexist.TargetVerdict(name); d.rule.Verdict.Kind == coexist.Jump {
+			d.rule.Verdict = coexist.Verdict{Kind: coexist.Other} // a target that is not known
+		}
 		return
 	}
 	var ok bool
@@ -54,35 +56,6 @@ func (d *ruleDecoder) extension(kind string, ad *netlink.AttributeDecoder) {
 	if !ok {
 		d.unknown(name)
 	}
-}
-
-// target is what a target of x_tables does, in short.
-type target uint8
-
-const (
-	ends    target = iota // the walk, in a way of its own
-	refuses               // the packet
-	passes                // it on to the next rule
-)
-
-func (t target) verdict() coexist.VerdictKind {
-	switch t {
-	case refuses:
-		return coexist.Reject
-	case passes:
-		return coexist.Continue
-	case ends:
-	}
-	return coexist.Other
-}
-
-// targets are those of which it is known (iptables-extensions(8)).
-var targets = map[string]target{
-	"REJECT": refuses, "TARPIT": refuses,
-	"LOG": passes, "NFLOG": passes, "ULOG": passes, "AUDIT": passes, "MARK": passes, "CONNMARK": passes, "SECMARK": passes,
-	"CONNSECMARK": passes, "CLASSIFY": passes, "DSCP": passes, "TOS": passes, "TTL": passes, "HL": passes, "TCPMSS": passes,
-	"TCPOPTSTRIP": passes, "TEE": passes, "TRACE": passes, "CT": passes, "NOTRACK": passes, "SET": passes, "RATEEST": passes,
-	"LED": passes, "CHECKSUM": passes, "IDLETIMER": passes, "HMARK": passes,
 }
 
 // xtPorts reads struct xt_tcp or struct xt_udp.

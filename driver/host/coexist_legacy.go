@@ -1,0 +1,66 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/virbr/virbr/firewall/coexist"
+)
+
+// legacyTables reads the filter tables of the iptables that was before nf_tables,
+// where somebody uses it. The kernel tells nobody of changes there, and only its
+// own program can read it.
+func (h *Host) legacyTables(ctx context.Context) (list []coexist.Table, err error) {
+	var errs []error
+	for i, family := range []string{coexist.IPv4, coexist.IPv6} {
+		l := legacies[i]
+		names, err := os.ReadFile(l.tables)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !slices.Contains(strings.Fields(string(names)), "filter") {
+			continue
+		}
+		var listing string
+		if err == nil {
+			listing, err = h.listLegacy(ctx, l)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("reading the filter table of %s: %w", l.program, err))
+			continue
+		}
+		list = append(list, coexist.ParseListing(family, listing))
+	}
+	return list, errors.Join(errs...)
+}
+
+func (h *Host) listLegacy(ctx context.Context, l legacy) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, legacyPatience)
+	defer cancel()
+	return l.run(ctx, l.program, nil, "-w", "-t", "filter", "-S")
+}
+
+// changeLegacy applies the changes that decide asks for to the tables of the older
+// iptables; there are mostly none, and then it costs nothing.
+func (h *Host) changeLegacy(ctx context.Context, decide func(*coexist.Survey) []coexist.Change) error {
+	tables, err := h.legacyTables(ctx)
+	errs := []error{err}
+	if len(tables) == 0 {
+		return err
+	}
+	for _, c := range decide(&coexist.Survey{Tables: tables}) {
+		l := legacies[0]
+		if c.Family == coexist.IPv6 {
+			l = legacies[1]
+		}
+		ctx, cancel := context.WithTimeout(ctx, legacyPatience)
+		_, err := l.run(ctx, l.program+"-restore", strings.NewReader(c.Script()), "-w", "--noflush")
+		cancel()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("changing the filter table of %s: %w", l.program, err))
+		}
+	}
+	return errors.Join(errs...)
+}
