@@ -77,7 +77,7 @@ func (s *Server) feature(_ context.Context, rq *call, a proto.Int) (wire.Message
 	}
 	switch a.Value {
 	case proto.FeatureFDPassing, proto.FeatureTypedParamString, proto.FeatureRemoteEventCallback,
-		proto.FeatureRemoteCloseCallback, proto.FeatureUpdateOrder:
+		proto.FeatureRemoteCloseCallback, proto.FeatureUpdateOrder, proto.FeatureExtensions:
 		return proto.Int{Value: 1}, nil
 	}
 	return proto.Int{}, nil

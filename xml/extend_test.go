@@ -16,7 +16,7 @@ func own(body string) string {
 	return "<virbr:network xmlns:virbr='urn:virbr:network:1'>\n" + body + "</virbr:network>"
 }
 
-var cmpAddr = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
+func cmpAddr() cmp.Option { return cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}) }
 
 func mustExtend(t *testing.T, body string) *Extensions {
 	t.Helper()
@@ -66,7 +66,7 @@ func TestExtensions(t *testing.T) {
 		Firewall: Firewall{Coexist: No, Mode: ForwardNAT, Filter: true},
 	}
 	got := mustExtend(t, everything)
-	if diff := cmp.Diff(want, got, cmpAddr); diff != "" {
+	if diff := cmp.Diff(want, got, cmpAddr()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	const canonical = `<virbr:network xmlns:virbr='urn:virbr:network:1'>
@@ -94,10 +94,10 @@ func TestExtensions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(got, again, cmpAddr); diff != "" {
+	if diff := cmp.Diff(got, again, cmpAddr()); diff != "" {
 		t.Errorf("written and read again (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(got, got.Clone(), cmpAddr); diff != "" {
+	if diff := cmp.Diff(got, got.Clone(), cmpAddr()); diff != "" {
 		t.Errorf("the clone differs (-want +got):\n%s", diff)
 	}
 }
@@ -118,7 +118,7 @@ func TestExtensionsWithoutNamespace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got, cmpAddr); diff != "" || len(got.Forwards) != 1 {
+	if diff := cmp.Diff(want, got, cmpAddr()); diff != "" || len(got.Forwards) != 1 {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -136,7 +136,7 @@ func TestBare(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := n.Extensions()
-	if diff := cmp.Diff(want, got, cmpAddr); err != nil || diff != "" {
+	if diff := cmp.Diff(want, got, cmpAddr()); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }
@@ -209,6 +209,9 @@ func TestExtensionsRefused(t *testing.T) {
 		{rng("start='1' to='2' exclude='yes'"), "attribute 'to' not allowed in <range exclude='yes'>, which is not forwarded"},
 		{rng("start='1' protocol='tcp'"), "unknown attribute 'protocol' in element 'range'"},
 		{"\n" + guest("a") + "\n" + guest("b"), "portForward 2 (tcp *:all to b) never matches: portForward 1 (tcp *:all to a) has all of it"},
+
+		{forward("proto='tcp' guest='a'", "") + "<virbr:portForward proto='tcp' address='0.0.0.0' guest='b'/>", "portForward 2 (tcp ipv4:all to b) never matches: portForward 1 (tcp *:all to a) has all of it"},
+		{forward("proto='tcp' address='::' guest='a'", "") + forward("proto='tcp' family='ipv4' guest='b'", "") + "<virbr:portForward proto='tcp' guest='c'/>", "portForward 3 (tcp *:all to c) never matches: portForward 2 (tcp ipv4:all to b) has all of it"},
 
 		{guest(""), "Invalid guest '' in <portForward>: want a DHCP host name, a MAC address or an IP address"},
 		{guest("10.0.0"), "Invalid guest '10.0.0' in <portForward>: want a DHCP host name, a MAC address or an IP address"},
@@ -309,7 +312,7 @@ func TestSetExtensions(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	got, err := n.Extensions()
-	if diff := cmp.Diff(e, got, cmpAddr); err != nil || diff != "" {
+	if diff := cmp.Diff(e, got, cmpAddr()); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	for _, bad := range []*Extensions{

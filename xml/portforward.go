@@ -59,17 +59,28 @@ func (e *Extensions) parseForward(el *node, holders map[forwardKey]int) error {
 }
 
 // claim enters the ranges of a forward, the one at index at, and says who had
-// one of them before.
+// one of them before, in all families that the forward is for.
 func (f *PortForward) claim(holders map[forwardKey]int, at int) (by int, key forwardKey, taken bool) {
+	both := []Family{f.Families()}
+	if both[0] == FamilyAll {
+		both = []Family{FamilyIPv4, FamilyIPv6}
+	}
 	for _, s := range f.Spans() {
-		key = forwardKey{f.Proto, f.Families(), f.Address, f.Dev, s.First, s.Last}
+		key = forwardKey{proto: f.Proto, address: f.Address, dev: f.Dev, first: s.First, last: s.Last}
 		if f.Address.IsValid() && f.Address.IsUnspecified() {
 			key.address = netip.Addr{} // the family says it
 		}
-		if by, taken = holders[key]; taken && by != at {
+		taken = true
+		for _, key.family = range both {
+			holder, held := holders[key]
+			if !held {
+				holders[key] = at
+			}
+			by, taken = max(by, holder), taken && held && holder != at
+		}
+		if taken {
 			return by, key, true
 		}
-		holders[key] = at
 	}
 	return 0, key, false
 }

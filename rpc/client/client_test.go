@@ -15,7 +15,6 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/rpc/client"
-	"github.com/virbr/virbr/rpc/wire"
 	"github.com/virbr/virbr/tests/daemontest"
 	"github.com/virbr/virbr/xml"
 )
@@ -31,9 +30,9 @@ func forward(t *testing.T, guest string, port, to uint16) *xml.PortForward {
 
 // daemons are the kinds of daemon that there are.
 var daemons = []struct {
-	name   string
-	refuse func(wire.Header) string
-	how    client.Outcome
+	name string
+	pose daemontest.Pose
+	how  client.Outcome
 }{
 	{"virbrd", nil, client.ByDaemon},
 	{"libvirt 9.7", daemontest.Libvirt97, client.ByMetadata},
@@ -49,7 +48,7 @@ func TestEdit(t *testing.T) {
 				t.Parallel()
 				r := daemontest.New(t)
 				r.Define(t, lab, run)
-				c := dial(t, daemontest.Relay(t, r.Socket, tt.refuse))
+				c := dial(t, daemontest.Relay(t, r.Socket, tt.pose))
 				n, err := c.Lookup(t.Context(), "lab")
 				if err != nil || n.Active != run || !n.Persistent {
 					t.Fatalf("%+v, %v", n, err)
@@ -143,7 +142,7 @@ func TestEditChecks(t *testing.T) {
 			if _, err := r.Driver.DefineXML(t.Context(), "<network><name>lab</name><forward mode='bridge'/><bridge name='br0'/></network>", false); err != nil {
 				t.Fatal(err)
 			}
-			c := dial(t, daemontest.Relay(t, r.Socket, tt.refuse))
+			c := dial(t, daemontest.Relay(t, r.Socket, tt.pose))
 			n, err := c.Lookup(t.Context(), "lab")
 			if err != nil {
 				t.Fatal(err)
@@ -173,8 +172,8 @@ func TestFile(t *testing.T) {
 	}
 	both := client.AffectLive | client.AffectConfig
 	web := client.Change{Forward: forward(t, "web1", 8080, 80)}
-	for _, refuse := range []func(wire.Header) string{daemontest.Libvirt90, daemontest.Libvirt97} {
-		c := dial(t, daemontest.Relay(t, r.Socket, refuse))
+	for _, pose := range []daemontest.Pose{daemontest.Libvirt90, daemontest.Libvirt97} {
+		c := dial(t, daemontest.Relay(t, r.Socket, pose))
 		n, err := c.Lookup(t.Context(), "lab")
 		if err != nil {
 			t.Fatal(err)

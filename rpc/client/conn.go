@@ -119,8 +119,17 @@ func (c *Conn) login(ctx context.Context, readOnly bool) error {
 // Socket returns where the daemon listens.
 func (c *Conn) Socket() string { return c.socket }
 
-// Close says goodbye.
-func (c *Conn) Close() error { return c.conn.Close() }
+// goodbye bounds how long Close waits to be told goodbye.
+const goodbye = 2 * time.Second
+
+// Close says goodbye and closes the connection.
+func (c *Conn) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+	defer cancel()
+	// Without it libvirt logs an error. What it answers does not matter.
+	_ = c.call(ctx, proto.ConnectClose, nil, &proto.Void{})
+	return c.conn.Close()
+}
 
 // decodable is a result.
 type decodable interface{ Decode(*wire.Decoder) }

@@ -57,10 +57,14 @@ func (ch *Change) procedure() (number int32, document string) {
 // does it at once and as a whole. With libvirt's own daemons the metadata is read,
 // changed and set, or the file of src, which has no running and persistent form.
 func (c *Conn) Edit(ctx context.Context, n Network, affect Affect, ch Change, src *Source) (Outcome, error) {
-	number, document := ch.procedure()
-	err := c.extension(ctx, number, proto.EditArgs{Network: n.ref, XML: document, Index: int32(ch.At), Flags: uint32(affect)}, &proto.Void{})
-	if !unknown(err) {
+	has, err := c.HasExtensions(ctx)
+	if err != nil {
 		return ByDaemon, err
+	}
+	if has {
+		number, document := ch.procedure()
+		args := proto.EditArgs{Network: n.ref, XML: document, Index: int32(ch.At), Flags: uint32(affect)}
+		return ByDaemon, c.extension(ctx, number, args, &proto.Void{})
 	}
 	kept, err := c.editMetadata(ctx, n, affect, ch, src)
 	if err != nil || kept {

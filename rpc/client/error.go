@@ -2,7 +2,6 @@ package client
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/virbr/virbr/rpc/proto"
 )
@@ -19,7 +18,6 @@ func (e *Error) Error() string { return e.Message }
 
 // The codes of libvirt that this package looks at.
 const (
-	codeRPC        = 39
 	codeNoNetwork  = 43
 	codeNoMetadata = 111
 )
@@ -44,12 +42,4 @@ func IsNoNetwork(err error) bool { return hasCode(err, codeNoNetwork) }
 func hasCode(err error, code int32) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Code == code
-}
-
-// unknown reports whether the daemon does not know the procedure, or not the
-// whole program.
-func unknown(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.Code == codeRPC &&
-		(strings.HasPrefix(e.Message, "unknown procedure") || strings.HasPrefix(e.Message, "Cannot find program"))
 }

@@ -136,14 +136,17 @@ type Healing struct {
 // Healings returns the last ones since the daemon started, the oldest first;
 // none, if the daemon is not virbrd.
 func (c *Conn) Healings(ctx context.Context) ([]Healing, error) {
+	has, err := c.HasExtensions(ctx)
+	if err != nil || !has {
+		return nil, err
+	}
 	var list proto.Healings
-	err := c.extension(ctx, proto.HealingList, nil, &list)
-	if unknown(err) {
-		return nil, nil
+	if err := c.extension(ctx, proto.HealingList, nil, &list); err != nil {
+		return nil, err
 	}
 	found := make([]Healing, 0, len(list.Healings))
 	for _, h := range list.Healings {
 		found = append(found, Healing{Network: h.Network.Name, Time: time.Unix(0, h.Time), By: h.By})
 	}
-	return found, err
+	return found, nil
 }

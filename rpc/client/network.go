@@ -140,12 +140,13 @@ func deref(s *string) string {
 // metadata returns the extensions in a definition. known is false if the daemon
 // keeps no metadata of networks, as libvirt before 9.7.
 func (c *Conn) metadata(ctx context.Context, n Network, affect Affect) (e *xml.Extensions, known bool, err error) {
+	if known, err := c.keepsMetadata(ctx); err != nil || !known {
+		return nil, false, err
+	}
 	space := xml.Namespace
 	var text proto.String
 	err = c.call(ctx, proto.NetworkGetMetadata, proto.MetadataArgs{Network: n.ref, Type: metadataElement, URI: &space, Flags: uint32(affect)}, &text)
 	switch {
-	case unknown(err):
-		return nil, false, nil
 	case hasCode(err, codeNoMetadata):
 		return &xml.Extensions{}, true, nil
 	case err != nil:
@@ -156,6 +157,19 @@ func (c *Conn) metadata(ctx context.Context, n Network, affect Affect) (e *xml.E
 		err = fmt.Errorf("reading the extensions of network %q: %w", n.Name, err)
 	}
 	return e, true, err
+}
+
+// metadataVersion is the libvirt since which networks have metadata: 9.7.0.
+const metadataVersion = 9_007_000
+
+// keepsMetadata reports whether the daemon is new enough. Calling what an older one
+// does not know would tell as well, but it logs that as an error.
+func (c *Conn) keepsMetadata(ctx context.Context) (bool, error) {
+	var version proto.Hyper
+	if err := c.call(ctx, proto.ConnectGetLibVersion, nil, &version); err != nil {
+		return false, err
+	}
+	return version.Value >= metadataVersion, nil
 }
 
 // setMetadata replaces the extensions in a definition.
@@ -181,11 +195,13 @@ func (c *Conn) HasExtensions(ctx context.Context) (bool, error) {
 	if extra != nil {
 		return *extra, nil
 	}
-	err := c.extension(ctx, proto.HealingList, nil, &proto.Healings{})
+	// Calling the program would tell as well, but libvirt logs that as an error.
+	var answer proto.Int
+	err := c.call(ctx, proto.ConnectSupportsFeature, proto.Int{Value: proto.FeatureExtensions}, &answer)
 	if _, refused := errors.AsType[*Error](err); err != nil && !refused {
 		return false, err
 	}
-	has := !unknown(err)
+	has := err == nil && answer.Value == 1
 	c.mu.Lock()
 	c.extra = &has
 	c.mu.Unlock()

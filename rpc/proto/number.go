@@ -94,6 +94,7 @@ const (
 	FeatureRemoteEventCallback = 14
 	FeatureRemoteCloseCallback = 15
 	FeatureUpdateOrder         = 16
+	FeatureExtensions          = ExtensionProgram // ours: the extension program is served
 )
 
 // The answers to AuthList: libvirt's remote_auth_type.

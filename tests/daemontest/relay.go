@@ -1,6 +1,7 @@
 package daemontest
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
@@ -10,13 +11,15 @@ import (
 	"github.com/virbr/virbr/rpc/wire"
 )
 
-// Relay relays a socket and returns the path of its own. Calls of which refuse
-// tells a message are answered as a daemon does that does not know them: so ours
-// passes for an older one, and for others. nil refuses nothing.
-func Relay(t testing.TB, socket string, refuse func(wire.Header) string) string {
+// Pose answers a call in the place of the daemon; nil: the daemon answers.
+type Pose func(h wire.Header, payload []byte) wire.Message
+
+// Relay relays a socket and returns the path of its own. With a pose ours passes
+// for an older daemon, and for libvirt's.
+func Relay(t testing.TB, socket string, pose Pose) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sock")
-	stop, err := StartRelay(path, socket, refuse)
+	stop, err := StartRelay(path, socket, pose)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +28,7 @@ func Relay(t testing.TB, socket string, refuse func(wire.Header) string) string 
 }
 
 // StartRelay is Relay with a path that is given; it returns what stops it.
-func StartRelay(path, socket string, refuse func(wire.Header) string) (func() error, error) {
+func StartRelay(path, socket string, pose Pose) (func() error, error) {
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, err
@@ -36,20 +39,23 @@ func StartRelay(path, socket string, refuse func(wire.Header) string) (func() er
 			if err != nil {
 				return
 			}
-			go relay(conn, socket, refuse)
+			go relay(conn, socket, pose)
 		}
 	}()
 	return l.Close, nil
 }
 
-func relay(conn net.Conn, socket string, refuse func(wire.Header) string) {
+func relay(conn net.Conn, socket string, pose Pose) {
 	defer conn.Close() //nolint:errcheck // the test is over
 	up, err := net.Dial("unix", socket)
 	if err != nil {
 		return
 	}
 	defer up.Close() //nolint:errcheck // the test is over
-	go io.Copy(conn, up)
+	go func() {
+		_, _ = io.Copy(conn, up)
+		_ = conn.Close()
+	}()
 	r := wire.NewReader(conn)
 	for {
 		h, _, err := r.Header()
@@ -60,49 +66,67 @@ func relay(conn net.Conn, socket string, refuse func(wire.Header) string) {
 		if err != nil {
 			return
 		}
-		var frame []byte
-		to := io.Writer(up)
-		message := ""
-		if refuse != nil {
-			message = refuse(h)
-		}
-		if message != "" {
-			h.Type, h.Status = wire.TypeReply, wire.StatusError
-			frame, err = wire.Frame(h, proto.Error{Code: 39, Domain: 7, Message: &message, Level: proto.LevelError})
-			to = conn
-		} else {
-			frame, err = wire.Frame(h, raw(payload))
-		}
-		if err != nil {
-			return
-		}
-		if _, err := to.Write(frame); err != nil {
+		if err := pass(conn, up, h, payload, pose); err != nil {
 			return
 		}
 	}
 }
 
+// pass relays a call, or answers it.
+func pass(conn, up net.Conn, h wire.Header, payload []byte, pose Pose) error {
+	to, says := up, wire.Message(raw(payload))
+	if pose != nil {
+		if answer := pose(h, payload); answer != nil {
+			to, says = conn, answer
+			h.Type = wire.TypeReply
+			if _, refused := answer.(proto.Error); refused {
+				h.Status = wire.StatusError
+			}
+		}
+	}
+	frame, err := wire.Frame(h, says)
+	if err != nil {
+		return err
+	}
+	_, err = to.Write(frame)
+	return err
+}
+
+// raw is an encoded payload.
 type raw []byte
 
-func (b raw) Encode(e *wire.Encoder) {
-	d := wire.NewDecoder(b)
+// Encode appends v.
+func (v raw) Encode(e *wire.Encoder) {
+	d := wire.NewDecoder(v)
 	for d.Rest() > 0 {
 		e.Uint32(d.Uint32())
 	}
 }
 
 // Libvirt97 hides what libvirt 9.7 does not have.
-func Libvirt97(h wire.Header) string {
-	if h.Program == proto.ExtensionProgram {
-		return "Cannot find program 1986622050 version 1"
+func Libvirt97(h wire.Header, payload []byte) wire.Message {
+	switch {
+	case h.Program == proto.ExtensionProgram:
+		return unknown("Cannot find program 1986622050 version 1")
+	case h.Procedure == proto.ConnectGetLibVersion:
+		return proto.Hyper{Value: 9_007_000}
+	case h.Procedure == proto.ConnectSupportsFeature && wire.NewDecoder(payload).Int32() == proto.FeatureExtensions:
+		return proto.Int{}
 	}
-	return ""
+	return nil
 }
 
 // Libvirt90 hides what libvirt 9.0 does not have.
-func Libvirt90(h wire.Header) string {
-	if h.Procedure == proto.NetworkSetMetadata || h.Procedure == proto.NetworkGetMetadata {
-		return "unknown procedure: 444"
+func Libvirt90(h wire.Header, payload []byte) wire.Message {
+	switch h.Procedure {
+	case proto.ConnectGetLibVersion:
+		return proto.Hyper{Value: 9_000_000}
+	case proto.NetworkSetMetadata, proto.NetworkGetMetadata:
+		return unknown(fmt.Sprintf("unknown procedure: %d", h.Procedure))
 	}
-	return Libvirt97(h)
+	return Libvirt97(h, payload)
+}
+
+func unknown(message string) wire.Message {
+	return proto.Error{Code: 39, Domain: 7, Message: &message, Level: proto.LevelError}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/virbr/virbr/rpc/wire"
 	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/daemontest"
 )
@@ -52,9 +51,9 @@ func startDaemon(ctx context.Context, env *testscript.Env) error {
 	}
 	env.Defer(func() { _ = stop() })
 	env.Setenv("SOCKET", d.Socket)
-	for name, refuse := range map[string]func(wire.Header) string{"LIBVIRT97": daemontest.Libvirt97, "LIBVIRT90": daemontest.Libvirt90} {
+	for name, pose := range map[string]daemontest.Pose{"LIBVIRT97": daemontest.Libvirt97, "LIBVIRT90": daemontest.Libvirt90} {
 		path := filepath.Join(dir, name)
-		end, err := daemontest.StartRelay(path, d.Socket, refuse)
+		end, err := daemontest.StartRelay(path, d.Socket, pose)
 		if err != nil {
 			return err
 		}
