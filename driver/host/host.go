@@ -237,7 +237,7 @@ func (h *Host) runReach(ctx context.Context, op plan.Op) error {
 	case plan.AcceptElsewhere:
 		return h.acceptElsewhere(ctx, op)
 	case plan.UnacceptElsewhere:
-		return h.unacceptElsewhere(op)
+		return h.unacceptElsewhere(ctx, op)
 	case plan.AcceptBeside:
 		return h.acceptBeside(op)
 	case plan.UnacceptBeside:

@@ -185,5 +185,8 @@ func (s *survey) filters(ctx context.Context) {
 	s.missed("firewalls of others", err)
 	if err == nil {
 		s.facts.Filters = view.Survey
+		tables, err := s.h.legacyTables(ctx)
+		s.missed("firewalls of others", err)
+		s.facts.Filters.Tables = append(s.facts.Filters.Tables, tables...)
 	}
 }
