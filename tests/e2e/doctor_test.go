@@ -69,6 +69,14 @@ func consult(t *testing.T, args ...string) (*doctor.Report, error) {
 	return r, nil
 }
 
+// speak runs the doctor as a person does.
+func speak(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), bin("virbr"), append([]string{"doctor"}, args...)...)
+	text, _ := cmd.CombinedOutput()
+	return string(text), cmd.ProcessState.ExitCode()
+}
+
 // ids returns the words of all findings, each once.
 func ids(r *doctor.Report) []string {
 	set := map[string]bool{}
@@ -197,6 +205,25 @@ func TestDoctorHealthy(t *testing.T) {
 		same(t, before, netnstest.Snapshot(t), "the doctor was there")
 		d.stop()
 		well(t, "virbrd stopped")
+		text, code := speak(t, "-v", "nat")
+		for _, want := range []string{"network nat (nat, vb-nat, kept by virbrd)\n", "  bridge      ok  vb-nat is up; has 10.81.0.1/24", "nothing is in the way"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q is not in\n%s", want, text)
+			}
+		}
+		if strings.Contains(text, "\x1b") || code != 0 {
+			t.Errorf("status %d, %q", code, text)
+		}
+		if text, code := speak(t, "nowhere"); code != 2 || !strings.Contains(text, `there is no network "nowhere"`) {
+			t.Errorf("status %d, %q", code, text)
+		}
+		run(t, "sysctl", "-qw", "net.ipv4.ip_forward=0")
+		text, code = speak(t) // of nat and route
+		for _, want := range []string{"problem forwarding4-off", "mend: sysctl -w net/ipv4/ip_forward=1", "2 problems"} {
+			if !strings.Contains(text, want) || code != 1 {
+				t.Errorf("status %d, %q is not in\n%s", code, want, text)
+			}
+		}
 		for _, n := range diagnose(t, "nat").Networks {
 			if n.Network != "nat" || n.Keeper != "virbrd" || !n.Active {
 				t.Errorf("walked %+v", n)
