@@ -42,7 +42,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	group.Go(func() { defer stop(); failures[0] = e.sys.Watch(ctx, n.change) })
 	group.Go(func() {
 		defer stop()
-		failures[1] = e.sys.WatchFiles(ctx, []string{e.dirs.State, e.dirs.Config, e.dirs.records()}, n.file)
+		failures[1] = e.sys.WatchFiles(ctx, []string{e.dirs.State, e.dirs.Config, e.dirs.records(), e.dirs.bells()}, n.file)
 	})
 	n.everything()
 	over, err := e.attend(ctx, n, own)

@@ -19,7 +19,7 @@ type Dirs struct {
 	Config  string // extensions of networks, for a libvirt that keeps no metadata: /etc/virbr/networks
 	State   string // libvirt's status files: /run/libvirt/network
 	Dnsmasq string // where libvirt's dnsmasq keeps leases: /var/lib/libvirt/dnsmasq
-	Own     string // undo records, reports and locks: /run/virbr/hook
+	Own     string // undo records, reports, locks and calls of the agent: /run/virbr/hook
 	Lib     string // files of dnsmasq processes of our own: /var/lib/virbr/dnsmasq
 }
 
@@ -42,12 +42,14 @@ func (d Dirs) report(network string) string { return filepath.Join(d.reports(), 
 func (d Dirs) reports() string              { return filepath.Join(d.Own, "networks") }
 func (d Dirs) lock() string                 { return filepath.Join(d.Own, "lock") }
 func (d Dirs) agent() string                { return filepath.Join(d.Own, "agent.pid") }
+func (d Dirs) bells() string                { return filepath.Join(d.Own, "calls") }
+func (d Dirs) bell(network string) string   { return filepath.Join(d.bells(), network+".xml") }
 func (d Dirs) plan() plan.Dirs              { return plan.Dirs{Run: d.Own, Dnsmasq: d.Lib} }
 func (d Dirs) theirs() plan.Dirs            { return plan.Dirs{Run: d.State, Dnsmasq: d.Dnsmasq} }
 
 // make makes the directories that are written to. Others may read reports.
 func (d Dirs) make() error {
-	for dir, mode := range map[string]fs.FileMode{d.Own: 0o755, d.reports(): 0o755, d.Lib: 0o755, d.records(): 0o700} {
+	for dir, mode := range map[string]fs.FileMode{d.Own: 0o755, d.reports(): 0o755, d.Lib: 0o755, d.records(): 0o700, d.bells(): 0o700} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return fmt.Errorf("making a directory for what is added to networks: %w", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/virbr/virbr/driver/plan"
@@ -100,6 +101,10 @@ func (e *Engine) Hook(ctx context.Context, call *hooks.Call) error {
 	if o.Name != call.Network || o.UUID.IsZero() {
 		return fmt.Errorf("reading the document about network %q: it is about network %.255q with UUID %s", call.Network, o.Name, o.UUID)
 	}
+	port := call.Op == hooks.OpPortCreated || call.Op == hooks.OpPortDeleted
+	if port && e.poke(call.Network) {
+		return nil
+	}
 	return e.locked(func() error {
 		switch call.Op {
 		case hooks.OpStart:
@@ -173,6 +178,20 @@ func (e *Engine) failed(o *xml.Outline, was *record, err error) {
 	e.tell(r)
 }
 
+// poke has the agent, if it runs, look after a network; guests that come and go do
+// not wait for it.
+func (e *Engine) poke(network string) bool {
+	l, err := tryLock(e.dirs.agent())
+	if err != nil {
+		return false
+	}
+	if l != nil {
+		l.release()
+		return false
+	}
+	return os.WriteFile(e.dirs.bell(network), nil, 0o600) == nil
+}
+
 // awaken sees to it that the agent runs. The host lock is held, under which an
 // agent decides to end, so there is none that is about to.
 func (e *Engine) awaken(ctx context.Context) {
@@ -200,7 +219,7 @@ func (e *Engine) remove(ctx context.Context, uuid xml.UUID) error {
 	}
 	errs := e.undo(context.WithoutCancel(ctx), r.Steps)
 	e.endConnections(ctx, r.Network, r.Reach, nil)
-	return errors.Join(append(errs, remove(r.path), remove(e.dirs.report(r.Network)))...)
+	return errors.Join(append(errs, remove(r.path), remove(e.dirs.report(r.Network)), remove(e.dirs.bell(r.Network)))...)
 }
 
 // RemoveAll takes back everything that was added to any network.

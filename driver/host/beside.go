@@ -22,25 +22,39 @@ func (h *Host) acceptBeside(op plan.AcceptBeside) error {
 		return opError(doing, op.Bridge, err)
 	}
 	b := coexist.Beside{Bridge: op.Bridge, Own: op.Own, Stray: op.Stray}
-	n := &h.beside
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.list == nil {
-		n.list = map[string]coexist.Beside{}
-	}
-	n.list[op.Bridge] = b
-	_, err := fwnetlink.Coexist(h.fw, nil, func(s *coexist.Survey) []coexist.Change { return s.Beside(b) })
-	return opError(doing, op.Bridge, err)
+	h.beside.set(op.Bridge, &b)
+	return opError(doing, op.Bridge, h.changeTheirs(func(s *coexist.Survey) []coexist.Change { return s.Beside(b) }))
 }
 
 // unacceptBeside takes back acceptBeside, whoever did it.
 func (h *Host) unacceptBeside(op plan.UnacceptBeside) error {
-	n := &h.beside
+	h.beside.set(op.Bridge, nil)
+	err := h.changeTheirs(func(s *coexist.Survey) []coexist.Change { return s.BesideRemoval(op.Bridge) })
+	return opError("taking back what was accepted beside libvirt's rules for", op.Bridge, err)
+}
+
+// changeTheirs changes the rules of others, which are read only if they are not
+// those that were seen last.
+func (h *Host) changeTheirs(decide func(*coexist.Survey) []coexist.Change) (err error) {
+	n := &h.elsewhere
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.list, op.Bridge)
-	_, err := fwnetlink.Coexist(h.fw, nil, func(s *coexist.Survey) []coexist.Change { return s.BesideRemoval(op.Bridge) })
-	return opError("taking back what was accepted beside libvirt's rules for", op.Bridge, err)
+	n.view, err = fwnetlink.Coexist(h.fw, n.view, decide)
+	return err
+}
+
+// set says what a bridge is to have; nil: nothing.
+func (b *beside) set(bridge string, what *coexist.Beside) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.list == nil {
+		b.list = map[string]coexist.Beside{}
+	}
+	if what == nil {
+		delete(b.list, bridge)
+		return
+	}
+	b.list[bridge] = *what
 }
 
 // hidden reports whether something that was accepted in libvirt's chains is missing
