@@ -392,6 +392,7 @@ func services() []fault {
 		{name: "resolv.conf is empty", want: []string{"resolv-missing"}, inject: shell(": > /etc/resolv.conf")},
 		{name: "resolv.conf asks nobody", want: []string{"resolv-silent"}, seen: "127.0.0.9",
 			inject: shell("echo nameserver 203.0.113.53 > /etc/resolv.conf; echo nameserver 127.0.0.9 >> /etc/resolv.conf")},
+		{name: "ufw enabled", alone: true, want: []string{"forward-dropped", "input-dropped"}, seen: "chain of ufw", inject: shell("ufw --force enable")},
 		{name: "autostart failed", want: []string{"not-started"}, seen: "autostart: yes",
 			inject: func(t *testing.T) {
 				d := &daemon{t: t, uri: "network:///system?mode=direct"}
@@ -409,7 +410,7 @@ func TestDoctorServices(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		programs(t)
-		netnstest.NeedProgram(t, "bash", "tail", "ss", "tc", "python3")
+		netnstest.NeedProgram(t, "bash", "tail", "ss", "tc", "python3", "ufw")
 		healthy(t)
 		privateEtc(t)
 		d := startVirbrd(t)
