@@ -161,9 +161,6 @@ func (s *survey) filters(ctx context.Context) {
 		data, err := os.ReadFile(l.tables)
 		legacy = legacy || err == nil && len(strings.TrimSpace(string(data))) > 0
 	}
-	if legacy {
-		s.missed("rules of the older iptables", errors.New("only its own program reads them: iptables-legacy -S, ip6tables-legacy -S"))
-	}
 	for i := range s.facts.Networks {
 		n := &s.facts.Networks[i]
 		if n.Def == nil || !n.Active {
