@@ -24,9 +24,8 @@ func (h *Host) dropLibvirtRules(ctx context.Context) error {
 		h.log.InfoContext(ctx, "libvirt's own firewall rules are replaced by ours", "step", strings.Join(dropped.Parts, ", "))
 	}
 	if (dropped.Input || legacy.Input) && len(dropped.Closed) > 0 {
-		h.log.WarnContext(ctx, "this host drops what nobody accepts, and libvirt's rules accepted DHCP and DNS from guests; "+
-			"virbr has no such rules yet: accept UDP port 67, and TCP and UDP port 53, on the networks' bridges "+
-			"(with ufw: ufw allow in on BRIDGE to any port 67 proto udp; ufw allow in on BRIDGE to any port 53)",
+		h.log.InfoContext(ctx, "this host drops what nobody accepts, and libvirt's rules accepted DHCP and DNS from guests; "+
+			"so do ours, but for networks with coexist='no'",
 			"step", strings.Join(dropped.Closed, ", "))
 	}
 	return errors.Join(err, legacyErr)

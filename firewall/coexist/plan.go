@@ -112,7 +112,10 @@ func (t *Table) apart() (theirs *Table, ours map[string][]accepting) {
 		theirs.Chains[i] = c
 		kept := make([]Rule, 0, len(c.Rules))
 		for _, r := range c.Rules {
-			if !marked(r) {
+			switch {
+			case chainOwner(r.Verdict.Chain) == Libvirt:
+				continue // what libvirt accepts goes when it hands its networks over
+			case !marked(r):
 				kept = append(kept, r)
 				continue
 			}

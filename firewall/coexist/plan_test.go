@@ -135,6 +135,8 @@ func TestPlan(t *testing.T) {
 			"ip filter: -FORWARD/1 -FORWARD/2 +FORWARD/0(virbr0<) +FORWARD/0(<virbr0)\n", 0},
 		{"needed no more", forward, table("ip", "filter", "FORWARD forward accept", "  in virbr0 accept mark virbr0"), "ip filter: -FORWARD/1\n", 0},
 		{"of another bridge", forward, table("ip", "filter", "FORWARD forward drop", "  in virbr1 accept mark virbr1"), "ip filter: +FORWARD/0(virbr0<) +FORWARD/0(<virbr0)\n", 0},
+		{"libvirt's accepts do not last", names, table("ip", "filter", "INPUT input drop", "  jump LIBVIRT_INP", "LIBVIRT_INP", "  in virbr0 dport 53 accept"),
+			"ip filter: +INPUT/0(virbr0</udp:53)\n", 0},
 		{"a loop ends", forward, table("ip", "filter", "FORWARD forward drop", "  jump a", "a", "  jump b", "b", "  jump a"), "", 0},
 	}
 	for _, tt := range tests {
