@@ -226,8 +226,9 @@ var families = [2]family{{
 
 // blockSizes are how many ports one element can stand for. A range is cut into
 // blocks of these sizes, each beginning at a multiple of its size, so every
-// look-up is of one exact key, and a range of whatever length is some 60 of them
-// at most in each map.
+// look-up is of one exact key, and a range of whatever length is 105 elements at
+// most. (Intervals of compound keys would be searched in time that grows with
+// their number, and copied whole with every change.)
 var blockSizes = [4]uint32{1, 16, 256, 4096}
 
 // leveled returns the name of the map that holds blocks of a size.

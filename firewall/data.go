@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -24,7 +25,7 @@ type Datum struct {
 }
 
 // Entry is a run of ports at an address that go to a guest, or are left alone.
-// The entries of a network are disjoint. It is comparable.
+// The entries of a network are disjoint, and in order. It is comparable.
 type Entry struct {
 	Listen     netip.Addr // 0.0.0.0 and ::: all of the host's of the family
 	Proto      string     // "tcp", "udp" or "sctp"
@@ -60,16 +61,33 @@ func (n *Network) Data() []Datum {
 // Difference returns the elements of data that a change of a bridge's rules takes
 // away and those that it brings. A key whose value changes is in both.
 func Difference(from, to *Network) (gone, come []Datum) {
-	old, changed := &Network{Bridge: from.Bridge}, &Network{Bridge: to.Bridge}
 	if from.Bridge != to.Bridge {
 		return from.Data(), to.Data()
 	}
-	old.Entries, changed.Entries = without(from.Entries, to.Entries), without(to.Entries, from.Entries)
+	old, changed := &Network{Bridge: from.Bridge}, &Network{Bridge: to.Bridge}
+	old.Entries, changed.Entries = apart(from.Entries, to.Entries)
 	if !slices.Equal(from.Publics, to.Publics) {
 		old.Publics, changed.Publics = from.Publics, to.Publics
 	}
 	before, after := old.Data(), changed.Data()
 	return without(before, after), without(after, before)
+}
+
+// apart returns entries without those that both lists have. Both are in order.
+func apart(a, b []Entry) (onlyA, onlyB []Entry) {
+	for len(a) > 0 && len(b) > 0 {
+		switch order := a[0].order(b[0]); {
+		case a[0] == b[0]:
+			a, b = a[1:], b[1:]
+		case order < 0:
+			onlyA, a = append(onlyA, a[0]), a[1:]
+		case order > 0:
+			onlyB, b = append(onlyB, b[0]), b[1:]
+		default:
+			onlyA, onlyB, a, b = append(onlyA, a[0]), append(onlyB, b[0]), a[1:], b[1:]
+		}
+	}
+	return append(onlyA, a...), append(onlyB, b...)
 }
 
 // without returns what is in a list and not in another one.
@@ -180,20 +198,25 @@ func (d Datum) String() string {
 	return key + " comment " + quote(d.Owner) + value
 }
 
+// order sorts entries by address, protocol and ports, as those of a network are.
+func (e Entry) order(o Entry) int {
+	return cmp.Or(e.Listen.Compare(o.Listen), cmp.Compare(e.Proto, o.Proto), cmp.Compare(e.Start, o.Start))
+}
+
 // validData refuses entries and public addresses that rules cannot hold, that
 // overlap, or that are too many.
 func (n *Network) validData() error {
 	count := 0
-	last := map[Datum]Entry{}
-	for _, e := range slices.SortedFunc(slices.Values(n.Entries), func(a, b Entry) int { return int(a.Start) - int(b.Start) }) {
+	for i, e := range n.Entries {
 		if !e.valid() {
 			return fmt.Errorf("ports %d to %d of %q at %s cannot be forwarded to %s port %d", e.Start, e.End, e.Proto, e.Listen, e.Guest, e.To)
 		}
-		at := Datum{Addr: e.Listen, Proto: e.Proto}
-		if before, ok := last[at]; ok && e.Start <= before.End {
-			return fmt.Errorf("%s port %d at %s is forwarded twice", e.Proto, e.Start, e.Listen)
+		if i > 0 {
+			before := n.Entries[i-1]
+			if e.order(before) <= 0 || e.Listen == before.Listen && e.Proto == before.Proto && e.Start <= before.End {
+				return fmt.Errorf("%s port %d at %s is forwarded twice, or out of order", e.Proto, e.Start, e.Listen)
+			}
 		}
-		last[at] = e
 		for range e.blocks() {
 			if count++; count > maxData {
 				return fmt.Errorf("more than %d ports are forwarded", maxData)

@@ -34,7 +34,9 @@ func Change(conn *Conn, from, to *firewall.Network) error {
 		return fmt.Errorf("changing the rules of %q: %w", to.Bridge, err)
 	}
 	err := conn.use(func(socket *netlink.Conn) error {
-		return newChange(socket, false).difference(from, to)
+		c := newChange(socket, false)
+		c.difference(from, to)
+		return c.apply(fmt.Sprintf("changing the rules of %q", to.Bridge))
 	})
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
 		return Install(conn, to)
@@ -49,12 +51,9 @@ func alike(a, b *firewall.Network) bool {
 	})
 }
 
-// difference is the batch of Change.
-func (c *change) difference(from, to *firewall.Network) error {
+// difference adds what Change sends: what goes first, as keys may get new values.
+func (c *change) difference(from, to *firewall.Network) {
 	gone, come := firewall.Difference(from, to)
-	if len(gone)+len(come) == 0 {
-		return nil
-	}
 	take, bring := byMap(gone), byMap(come)
 	for _, m := range dataMaps() {
 		c.delData(m, take[m])
@@ -62,7 +61,6 @@ func (c *change) difference(from, to *firewall.Network) error {
 	for _, m := range dataMaps() {
 		c.addData(m, bring[m])
 	}
-	return c.apply(fmt.Sprintf("changing the rules of %q", to.Bridge))
 }
 
 // dataMaps returns the names of the maps and sets that networks have data in.
@@ -89,10 +87,14 @@ func byMap(data []firewall.Datum) map[string][]datum {
 
 // stale deletes the data that a network has and should not have, and returns
 // those that it lacks. have are the network's chains: without one for forwards
-// there can be no data, unless somebody else was at work.
+// there are no data.
 func (c *change) stale(n *firewall.Network, have map[string][]kernelRule) (lacks map[string][]datum, err error) {
 	want := byMap(n.Data())
-	if _, ok := have[firewall.HairpinMap]; !ok && !c.exact {
+	reached := c.exact
+	for m := range have {
+		reached = reached || reaches(m)
+	}
+	if !reached {
 		return want, nil
 	}
 	lacks = map[string][]datum{}

@@ -1,12 +1,17 @@
 package netlink_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -219,6 +224,205 @@ func TestForwards(t *testing.T) {
 		}
 		if t.Failed() {
 			t.Log(nft(t, "", "list", "ruleset"))
+		}
+	})
+}
+
+// do runs fn where the host is.
+func (h *host) do(fn func() error) error {
+	if h.guest == nil {
+		return fn()
+	}
+	return h.guest.Do(fn)
+}
+
+// serve has a host say its name, and the port, to everybody who connects.
+func (h *host) serve(t *testing.T, ports ...uint16) {
+	t.Helper()
+	for _, port := range ports {
+		var l net.Listener
+		err := h.do(func() (err error) { l, err = net.Listen("tcp", fmt.Sprintf(":%d", port)); return err })
+		if err != nil {
+			t.Fatalf("serving on %s: %v", h.name, err)
+		}
+		var done sync.WaitGroup
+		done.Go(func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = fmt.Fprintf(c, "%s:%d", h.name, port)
+				_ = c.Close()
+			}
+		})
+		t.Cleanup(func() { _ = l.Close(); done.Wait() })
+	}
+}
+
+// who returns what is said at an address, or "nobody".
+func (h *host) who(to string) string {
+	var c net.Conn
+	err := h.do(func() (err error) { c, err = net.DialTimeout("tcp", to, patience); return err })
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return "nobody"
+	}
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	text, err := io.ReadAll(c)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// TestForwardOrder: of several forwards the first decides, ports move by their
+// offset, and what is excepted is the host's own.
+func TestForwardOrder(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		s := newSite(t)
+		s.hosts["web"].serve(t, 80, 85, 4096, 5000, 9000, 53)
+		s.hosts["peer"].serve(t, 8083, 8084, 8086, 53)
+		(&host{name: "host"}).serve(t, 8086, 8082)
+		cut := forward("tcp", "web", 8000, 8020, 80)
+		cut.Ranges = append(cut.Ranges, xml.ForwardRange{Start: 8001, Exclude: true})
+		dev := forward("tcp", "web", 9000, 0, 0)
+		dev.Dev = "up0"
+		s.install(t, map[string]*xml.Extensions{"nat": {Forwards: []xml.PortForward{
+			at("192.0.2.1", ignored(forward("tcp", "", 8080, 0, 0))),
+			ignored(forward("tcp", "", 8082, 0, 0)),
+			forward("tcp", "web", 8080, 8082, 80),
+			forward("tcp", "peer", 8080, 8090, 8080),
+			forward("tcp", "web", 4000, 5000, 0),
+			at("192.0.2.1", forward("tcp", "web", 53, 0, 0)),
+			forward("tcp", "peer", 53, 0, 0),
+			cut, dev,
+		}}})
+		for _, c := range []struct{ to, want string }{
+			{"10.0.100.1:8080", "web:80"},
+			{"192.0.2.1:8080", "nobody"},
+			{"10.0.100.1:8082", "host:8082"},
+			{"10.0.100.1:8083", "peer:8083"},
+			{"10.0.100.1:8084", "peer:8084"},
+			{"10.0.100.1:8086", "host:8086"}, // what the host listens on, a forward of any address leaves alone
+			{"10.0.100.1:4096", "web:4096"},
+			{"10.0.100.1:5000", "web:5000"},
+			{"10.0.100.1:5001", "nobody"},
+			{"[fd00:0:0:64::1]:4096", "web:4096"},
+			{"10.0.100.1:8000", "web:80"},
+			{"10.0.100.1:8005", "web:85"},
+			{"10.0.100.1:8001", "nobody"},
+			{"10.0.100.1:9000", "web:9000"},
+			{"192.0.2.1:9000", "web:9000"},
+			{"[2001:db8::1]:9000", "web:9000"},
+			{"10.0.0.1:9000", "nobody"},
+			{"10.0.100.1:53", "peer:53"},
+			{"192.0.2.1:53", "web:53"},
+		} {
+			if got := s.hosts["outside"].who(c.to); got != c.want {
+				t.Errorf("%s answers at %s, want %s", got, c.to, c.want)
+			}
+		}
+		if t.Failed() {
+			t.Log(nft(t, "", "list", "ruleset"))
+		}
+	})
+}
+
+// forge sends a UDP packet with addresses of the caller's choice to a link-layer
+// address, as a hostile guest can.
+func (h *host) forge(to net.HardwareAddr, source, dest netip.AddrPort) error {
+	ip := []byte{0x45, 0, 0, 29, 0, 0, 0, 0, 64, unix.IPPROTO_UDP, 0, 0} // RFC 791
+	ip = append(append(ip, source.Addr().AsSlice()...), dest.Addr().AsSlice()...)
+	sum := uint32(0)
+	for i := 0; i < len(ip); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(ip[i:]))
+	}
+	binary.BigEndian.PutUint16(ip[10:], ^uint16(sum+sum>>16))
+	udp := binary.BigEndian.AppendUint16(nil, source.Port())
+	udp = binary.BigEndian.AppendUint16(udp, dest.Port())
+	udp = append(udp, 0, 9, 0, 0, '!') // no checksum
+	frame := append(append(append([]byte{}, to...), h.guest.MAC...), 0x08, 0x00)
+	frame = append(append(frame, ip...), udp...)
+	return h.do(func() error {
+		link, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = unix.Close(fd) }()
+		return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: link.Index})
+	})
+}
+
+// TestLoopbackIsOurs: that a bridge may carry connections to 127.0.0.1 lets nobody
+// on it, or outside, reach what the host keeps to itself (CVE-2020-8558), or speak
+// in its name.
+func TestLoopbackIsOurs(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		s := newSite(t)
+		callBridge(t, "0")
+		web := s.hosts["web"]
+		web.serve(t, 80)
+		listen := func(h *host, at string) (c net.PacketConn) {
+			if err := h.do(func() (err error) { c, err = net.ListenPacket("udp4", at); return err }); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			return c
+		}
+		private, public, guests := listen(&host{}, "127.0.0.1:99"), listen(&host{}, ":98"), listen(web, ":97")
+		s.install(t, map[string]*xml.Extensions{"nat": {Forwards: []xml.PortForward{
+			at("127.0.0.1", forward("tcp", "web", 8080, 0, 80)),
+			at("127.0.0.1", forward("udp", "web", 8097, 0, 97)),
+		}}})
+		if got := (&host{}).who("127.0.0.1:8080"); got != "web:80" {
+			t.Fatalf("%s answers the host", got)
+		}
+		for _, c := range []struct {
+			from, source, dest string
+			at                 net.PacketConn
+			arrives            bool
+		}{
+			{"peer", "10.0.0.3:5", "10.0.0.1:98", public, true}, // forging works
+			{"outside", "10.0.100.2:5", "10.0.100.1:98", public, true},
+			{"outside", "10.0.100.2:5", "127.0.0.1:99", private, false},
+			{"peer", "10.0.0.3:5", "127.0.0.1:99", private, false},
+			{"peer", "127.0.0.1:5", "10.0.0.1:98", public, false},
+			{"peer", "127.0.0.1:5", "127.0.0.1:99", private, false},
+			{"peer", "10.0.0.3:5", "127.0.0.1:8097", guests, false},
+			{"outside", "10.0.100.2:5", "127.0.0.1:8097", guests, false},
+		} {
+			h, link := s.hosts[c.from], "br-nat"
+			if c.from == "outside" {
+				link = "up0"
+			}
+			router, err := net.InterfaceByName(link)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.forge(router.HardwareAddr, netip.MustParseAddrPort(c.source), netip.MustParseAddrPort(c.dest)); err != nil {
+				t.Fatal(err)
+			}
+			wait := patience
+			if !c.arrives {
+				wait = 200 * time.Millisecond
+			}
+			_ = c.at.SetReadDeadline(time.Now().Add(wait))
+			if _, who, err := c.at.ReadFrom(make([]byte, 9)); (err == nil) != c.arrives {
+				t.Errorf("from %s, %s to %s: %v, %v", c.from, c.source, c.dest, who, err)
+			}
+		}
+		if text := nft(t, "", "list", "chain", "inet", "virbr", "local_br-nat"); strings.Contains(text, "packets 0 ") {
+			t.Errorf("not all was dropped where it should be:\n%s", text)
 		}
 	})
 }

@@ -142,13 +142,19 @@ func (c *change) network(n *firewall.Network) (gone []string, err error) {
 }
 
 // own returns the rules of those of a bridge's chains that exist, by the map that
-// they are named after. The last ones are only asked for where the network has
-// what they rest on, or will.
+// they are named after. Those for forwards are looked for only where the network
+// is to have some, or others have.
 func (c *change) own(n *firewall.Network) (map[string][]kernelRule, error) {
+	reach := c.exact || len(n.Entries)+len(n.Publics) > 0
+	if !reach {
+		var err error
+		if reach, err = c.reader.exists(firewall.HairpinMap); err != nil {
+			return nil, err
+		}
+	}
 	own := map[string][]kernelRule{}
-	rest := c.exact || len(n.Entries)+len(n.Publics) > 0
 	for _, m := range firewall.Owned() {
-		if _, reached := own[firewall.HairpinMap]; m.Key == "" && !reached && !rest || m.Name == firewall.LocalMap && !reached && !rest {
+		if !reach && reaches(m.Name) {
 			continue
 		}
 		rules, exists, err := c.reader.rules(firewall.ChainName(m.Name, n.Bridge))
@@ -160,6 +166,12 @@ func (c *change) own(n *firewall.Network) (map[string][]kernelRule, error) {
 		}
 	}
 	return own, nil
+}
+
+// reaches reports whether chains that are named after a map are for forwards or
+// public addresses.
+func reaches(m string) bool {
+	return !slices.ContainsFunc(firewall.Base().Maps, func(core firewall.Map) bool { return core.Name == m })
 }
 
 // forget deletes the elements of a map that lead to a bridge's chain: those that

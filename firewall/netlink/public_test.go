@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	vnetlink "github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/xml"
 )
@@ -89,4 +92,63 @@ func (s *site) publics(t *testing.T) {
 			t.Errorf("ping %s: %v\n%s", to, err, out)
 		}
 	}
+}
+
+// TestStatelessIsStateless: nobody keeps an account of who speaks with a stateless
+// public address from outside, nor of whom its guest speaks with there.
+func TestStatelessIsStateless(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		s := newSite(t)
+		callBridge(t, "0")
+		web, out := s.hosts["web"], s.hosts["outside"]
+		web.echo(t)
+		out.echo(t)
+		count := func(stateless bool) int {
+			s.install(t, publicExt(stateless))
+			if err := vnetlink.ConntrackTableFlush(vnetlink.ConntrackTable); err != nil {
+				t.Fatal(err)
+			}
+			for range 20 {
+				for _, network := range []string{"tcp", "udp"} {
+					for _, c := range []struct {
+						from *host
+						to   netip.Addr
+					}{{out, addr("203.0.113.7")}, {out, addr("2001:db8:7::7")}, {web, out.ip4}, {web, out.ip6}} {
+						if _, err := c.from.knock(network, netip.AddrPort{}, netip.AddrPortFrom(c.to, 7)); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+			}
+			out.guest.Run(t, "ping", "-c", "2", "-i", "0.1", "203.0.113.7")
+			return tracked(t, web, out)
+		}
+		if n := count(true); n != 0 {
+			t.Errorf("%d connections are tracked", n)
+		}
+		if n := count(false); n < 160 {
+			t.Errorf("%d connections are tracked with stateful addresses: this test sees nothing", n)
+		}
+	})
+}
+
+// tracked returns how many tracked connections some hosts have a part in.
+func tracked(t *testing.T, hosts ...*host) int {
+	t.Helper()
+	n := 0
+	for _, family := range []vnetlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
+		flows, err := vnetlink.ConntrackTableList(vnetlink.ConntrackTable, family)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range flows {
+			for _, h := range hosts {
+				if a, _ := netip.AddrFromSlice(f.Forward.SrcIP); a.Unmap() == h.ip4 || a == h.ip6 {
+					n++
+				}
+			}
+		}
+	}
+	return n
 }

@@ -80,25 +80,29 @@ func (c *change) last(bridge string, use, own int) (bool, error) {
 // prune deletes the parts of the base that nobody needs any more, given the
 // chains that go and the networks that come in the same change.
 func (c *change) prune(gone []string, nets []*firewall.Network) error {
-	var names, maps []string
+	needed := func(name string) bool {
+		return slices.ContainsFunc(firewall.Owned(), func(m firewall.Map) bool {
+			_, ok := firewall.ChainBridge(m.Name, name)
+			return ok && reaches(m.Name)
+		})
+	}
+	if !slices.ContainsFunc(gone, needed) {
+		return nil
+	}
+	names, err := c.reader.chains()
+	if err != nil {
+		return err
+	}
+	maps, err := c.reader.maps()
+	if err != nil {
+		return err
+	}
 	for _, part := range slices.Backward(firewall.Parts()) {
 		marks := func(name string) bool {
 			_, ok := firewall.ChainBridge(part.Marker, name)
-			return ok
+			return ok && !slices.Contains(gone, name)
 		}
-		if part.Marker == "" || !slices.ContainsFunc(gone, marks) || slices.ContainsFunc(nets, part.Needed) {
-			continue
-		}
-		if names == nil {
-			var err error
-			if names, err = c.reader.chains(); err != nil {
-				return err
-			}
-			if maps, err = c.reader.maps(); err != nil {
-				return err
-			}
-		}
-		if !slices.ContainsFunc(names, func(name string) bool { return marks(name) && !slices.Contains(gone, name) }) {
+		if part.Marker != "" && !slices.ContainsFunc(nets, part.Needed) && !slices.ContainsFunc(names, marks) {
 			c.delPart(part, names, maps)
 		}
 	}
