@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -25,9 +26,9 @@ type elsewhere struct {
 	view   *fwnetlink.View // the last one; nil: none
 }
 
-// acceptElsewhere has the tables of others let pass what a bridge needs. Those
-// of other bridges that are missing are put back with it: one reading of the
-// rules and one change of each table for all of them.
+// acceptElsewhere has the tables of others let pass what a bridge needs. If that
+// was asked for before it is a repair, and what other bridges lack is put back
+// with it: one reading of the rules and one change of each table for all of them.
 func (h *Host) acceptElsewhere(ctx context.Context, op plan.AcceptElsewhere) error {
 	const doing = "accepting in the firewalls of others for"
 	if err := firewall.CheckDevice(op.Bridge); err != nil {
@@ -46,11 +47,15 @@ func (h *Host) acceptElsewhere(ctx context.Context, op plan.AcceptElsewhere) err
 	if n.wishes == nil {
 		n.wishes, n.tables = map[string]coexist.Wish{}, map[string]bool{}
 	}
+	wishes := []coexist.Wish{wish}
+	if known, ok := n.wishes[op.Bridge]; ok && reflect.DeepEqual(known, wish) {
+		wishes = n.all() // a repair
+	}
 	n.wishes[op.Bridge] = wish
 	var left []coexist.Obstacle
 	decide := func(s *coexist.Survey) []coexist.Change {
 		var changes []coexist.Change
-		changes, left = s.Plan(n.all()...)
+		changes, left = s.Plan(wishes...)
 		for _, c := range changes {
 			n.tables[tableOf(c)] = true
 		}

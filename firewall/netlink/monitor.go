@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -73,7 +74,7 @@ func (w *watcher) hear(m netlink.Message) (Event, bool) {
 		e := w.pending
 		w.pending = Event{}
 		program, pid := author(m)
-		if w.ours(m.Header.PID, pid) {
+		if w.ours(m.Header.PID, pid, program) {
 			return Event{}, false
 		}
 		if e.By = program; pid != 0 {
@@ -91,12 +92,14 @@ func (w *watcher) hear(m netlink.Message) (Event, bool) {
 
 // ours reports whether this process made a change: over its connection, or by a
 // thread of it over another one.
-func (w *watcher) ours(port, thread uint32) bool {
+func (w *watcher) ours(port, thread uint32, program string) bool {
 	if w.conn.port() == port && port != 0 {
 		return true
 	}
-	_, err := os.Stat("/proc/self/task/" + strconv.FormatUint(uint64(thread), 10))
-	return err == nil
+	// The kernel numbers threads as the host does; in a container the same number
+	// may be that of another one.
+	name, err := os.ReadFile("/proc/self/task/" + strconv.FormatUint(uint64(thread), 10) + "/comm")
+	return err == nil && printable(strings.TrimSuffix(string(name), "\n")) == program
 }
 
 // port returns the address of the connection's socket; 0: it is closed.
