@@ -42,7 +42,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	group.Go(func() { defer stop(); failures[0] = e.sys.Watch(ctx, n.change) })
 	group.Go(func() {
 		defer stop()
-		failures[1] = e.sys.WatchFiles(ctx, []string{e.dirs.State, e.dirs.Config, e.dirs.records(), e.dirs.bells()}, n.file)
+		failures[1] = e.sys.WatchFiles(ctx, e.dirs.watched(), n.file)
 	})
 	n.everything()
 	over, err := e.attend(ctx, n, own)
@@ -59,6 +59,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	return err
 }
 
+// watched returns the directories where files tell of changes: what people and
+// libvirt write about networks, leases, and what hooks leave for the agent.
+func (d Dirs) watched() []string {
+	return []string{d.State, d.Config, d.Dnsmasq, d.Lib, d.records(), d.bells()}
+}
+
 // attend answers news until there is nothing left to look after, which it reports,
 // or ctx ends.
 func (e *Engine) attend(ctx context.Context, n *news, own *lock) (over bool, err error) {
@@ -69,19 +75,34 @@ func (e *Engine) attend(ctx context.Context, n *news, own *lock) (over bool, err
 		case <-n.bell:
 		}
 		todo := n.take()
-		err := e.locked(func() error {
-			e.answer(ctx, todo)
-			list, err := e.dirs.list()
-			if err == nil && len(list) == 0 {
-				own.release() // while nobody can add anything: see awaken
-				over = true
+		err := e.locked(func() (err error) {
+			if over, err = e.ours(); err != nil {
+				return err
 			}
-			return err
+			if !over {
+				e.answer(ctx, todo)
+				left, err := e.dirs.list()
+				if err != nil {
+					return err
+				}
+				over = len(left) == 0
+			}
+			if over {
+				own.release() // while nobody can add anything: see awaken
+			}
+			return nil
 		})
 		if over || err != nil {
 			return over, err
 		}
 	}
+}
+
+func (e *Engine) ours() (bool, error) {
+	if e.cfg.Ours == nil {
+		return false, nil
+	}
+	return e.cfg.Ours()
 }
 
 // answer looks after the networks that news is about.
@@ -289,15 +310,21 @@ func (n *news) change(c plan.Change) {
 
 // file takes which file was written or removed.
 func (n *news) file(path string) {
-	name, ok := strings.CutSuffix(filepath.Base(path), ".xml")
+	base := filepath.Base(path)
+	if bridge, leases := strings.CutSuffix(base, ".status"); leases {
+		n.add(func(ev *events) { ev.bridges[bridge] = true })
+		return
+	}
+	name, ok := strings.CutSuffix(base, ".xml")
 	switch {
-	case filepath.Ext(path) == ".json":
+	case ok:
+	case filepath.Ext(base) == ".json":
 		n.add(func(*events) {}) // a record: perhaps the last one went
 		return
-	case filepath.Ext(path) == "":
+	case filepath.Ext(base) == "":
 		n.everything() // a directory: something was missed
 		return
-	case !ok:
+	default:
 		return
 	}
 	gone := false

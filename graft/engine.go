@@ -52,6 +52,10 @@ type Config struct {
 	// it. nil: there is none.
 	StartAgent func(ctx context.Context) error
 
+	// Ours reports whether the networks are virbrd's own by now, which needs no
+	// help: the agent ends then. nil: never.
+	Ours func() (bool, error)
+
 	Log *slog.Logger // nil: discard
 
 	// Deadline bounds each step of taking back, which goes on when the caller is

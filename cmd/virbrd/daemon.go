@@ -54,6 +54,9 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	defer h.Close()
+	if err := takeFromHook(ctx, o.dirs, h, log); err != nil {
+		return err
+	}
 	return runWith(ctx, o, cfg, h, log)
 }
 

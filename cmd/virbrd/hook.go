@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -109,7 +110,7 @@ func (o *hookOptions) engine(stderr *os.File) (*graft.Engine, func(), error) {
 	if os.Geteuid() != 0 {
 		return nil, nil, errors.New("needs root: it changes the host's network")
 	}
-	if owner, err := driver.LockOwner(ownPID(driver.SystemDirs())); err != nil || owner != "" {
+	if ours, err := virbrdRuns(); err != nil || ours {
 		return nil, nil, err
 	}
 	level, err := config.ParseLevel(o.level)
@@ -134,9 +135,33 @@ func (o *hookOptions) engine(stderr *os.File) (*graft.Engine, func(), error) {
 		Dirs:       o.dirs,
 		Choose:     driver.New(driver.Config{System: h, Dirs: driver.SystemDirs(), Pools: poolsOf(own), Log: log}).Choose,
 		StartAgent: func(ctx context.Context) error { return startAgent(ctx, h, log) },
+		Ours:       virbrdRuns,
 		Log:        log,
 	})
 	return e, h.Close, nil
+}
+
+// virbrdRuns reports whether virbrd runs the system's networks.
+func virbrdRuns() (bool, error) {
+	owner, err := driver.LockOwner(ownPID(driver.SystemDirs()))
+	return owner != "", err
+}
+
+// takeFromHook takes back what the hook added to networks that virbrd is about to
+// run: it does all this itself. Where libvirt's daemon runs, virbrd will not.
+func takeFromHook(ctx context.Context, dirs driver.Dirs, h *host.Host, log *slog.Logger) error {
+	hooked := graft.SystemDirs()
+	if dirs.State != hooked.State || hooked.Idle() {
+		return nil
+	}
+	if owner, err := driver.LockOwner(filepath.Join(dirs.State, "driver.pid")); err != nil || owner != "" {
+		return err
+	}
+	log.Info("taking over from the hook")
+	if err := graft.New(graft.Config{System: h, Dirs: hooked, Log: log}).RemoveAll(ctx); err != nil {
+		log.Warn("taking back what the hook added", "err", err)
+	}
+	return nil
 }
 
 // startAgent starts the agent under systemd, or else by itself.
