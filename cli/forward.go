@@ -107,23 +107,14 @@ func addForward(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, netw
 		return err
 	}
 	affect := f.affect(n)
-	how, err := c.Edit(ctx, n, affect, ch, &f.source)
+	added, at, how, err := c.Add(ctx, n, affect, ch, &f.source)
 	if err != nil {
 		return err
 	}
-	if n.Active && affect&client.AffectLive == 0 {
+	if at < 0 || n.Active && affect&client.AffectLive == 0 {
 		return write(io.Out, fmt.Sprintf("network %s will have: %s\n", n.Name, ch.Forward)+f.explain(n, how))
 	}
-	list, err := c.Forwards(ctx, n, &f.source)
-	if err != nil {
-		return err
-	}
-	for i := range list {
-		if list[i].Equal(ch.Forward) {
-			return write(io.Out, fmt.Sprintf("%s is forward %d of network %s: %s\n", ch.Forward, i+1, n.Name, state(&list[i]))+f.explain(n, how))
-		}
-	}
-	return write(io.Out, f.explain(n, how)) // somebody was faster to remove it
+	return write(io.Out, fmt.Sprintf("%s is forward %d of network %s: %s\n", ch.Forward, at+1, n.Name, state(added))+f.explain(n, how))
 }
 
 // completeAdd completes NETWORK and GUEST.

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"slices"
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/rpc/proto"
@@ -27,13 +28,17 @@ func (s *Server) forwards(ctx context.Context, rq *call, a proto.Network) (wire.
 	}
 	result := proto.Forwards{Forwards: make([]proto.Forward, len(list))}
 	for i := range list {
-		f := &result.Forwards[i]
-		f.XML, f.Phase = list[i].Forward.XML(), phases[list[i].Phase]
-		for _, addr := range list[i].Addresses {
-			f.Addresses = append(f.Addresses, addr.String())
-		}
+		result.Forwards[i] = forwardOf(&list[i])
 	}
 	return result, nil
+}
+
+func forwardOf(s *driver.ForwardState) proto.Forward {
+	f := proto.Forward{XML: s.Forward.XML(), Phase: phases[s.Phase]}
+	for _, addr := range s.Addresses {
+		f.Addresses = append(f.Addresses, addr.String())
+	}
+	return f
 }
 
 func (s *Server) addForward(ctx context.Context, rq *call, a proto.EditArgs) (wire.Message, error) {
@@ -41,9 +46,27 @@ func (s *Server) addForward(ctx context.Context, rq *call, a proto.EditArgs) (wi
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.editExtensions(ctx, rq, &a, "virbrForwardAdd", func(e *xml.Extensions) error {
+	err = s.editExtensions(ctx, rq, &a, "virbrForwardAdd", func(e *xml.Extensions) error {
 		return e.AddForward(*f, int(a.Index))
 	})
+	if err != nil {
+		return nil, err
+	}
+	return s.added(ctx, refOf(a.Network), f), nil
+}
+
+// added tells what became of a forward. That the list cannot be read does not make
+// the adding fail.
+func (s *Server) added(ctx context.Context, ref driver.Ref, f *xml.PortForward) proto.Added {
+	list, err := s.cfg.Networks.Forwards(ctx, ref)
+	if err != nil {
+		s.log.Warn("listing forwards after one was added", "network", ref.Name, "err", err)
+	}
+	at := slices.IndexFunc(list, func(o driver.ForwardState) bool { return o.Forward.Equal(f) })
+	if at < 0 {
+		return proto.Added{Index: -1, Forward: proto.Forward{XML: f.XML()}}
+	}
+	return proto.Added{Index: int32(at), Forward: forwardOf(&list[at])}
 }
 
 func (s *Server) removeForward(ctx context.Context, rq *call, a proto.EditArgs) (wire.Message, error) {

@@ -94,8 +94,26 @@ func TestEditExtensions(t *testing.T) {
 	f := newFake(testNet("net", 1, true))
 	c := login(t, serve(t, rpc.Config{Networks: f}))
 	ssh := "<portForward proto='tcp' ignore='yes'><range start='22'/></portForward>"
-	c.extended(proto.ForwardAdd, proto.EditArgs{Network: net, XML: webForward, Index: -1, Flags: 3}, &proto.Void{})
-	c.extended(proto.ForwardAdd, proto.EditArgs{Network: net, XML: ssh, Flags: 1}, &proto.Void{})
+	web, err := xml.ParsePortForward([]byte(webForward))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var added proto.Added
+	c.extended(proto.ForwardAdd, proto.EditArgs{Network: net, XML: webForward, Index: -1, Flags: 3}, &added)
+	if diff := cmp.Diff(proto.Added{Index: -1, Forward: proto.Forward{XML: web.XML(), Addresses: []string{}}}, added); diff != "" {
+		t.Errorf("added, but not listed (-want +got):\n%s", diff)
+	}
+	ignored, err := xml.ParsePortForward([]byte(ssh))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mu.Lock()
+	f.forwards = []driver.ForwardState{{Forward: *web}, {Forward: *ignored, Phase: driver.PhaseActive}}
+	f.mu.Unlock()
+	c.extended(proto.ForwardAdd, proto.EditArgs{Network: net, XML: ssh, Flags: 1}, &added)
+	if diff := cmp.Diff(proto.Added{Index: 1, Forward: proto.Forward{XML: ignored.XML(), Phase: proto.PhaseActive, Addresses: []string{}}}, added); diff != "" {
+		t.Errorf("added (-want +got):\n%s", diff)
+	}
 	c.extended(proto.AddressAdd, proto.EditArgs{Network: net, XML: public, Flags: 2}, &proto.Void{})
 	for _, tt := range []struct {
 		procedure    int32

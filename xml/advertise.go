@@ -268,7 +268,8 @@ func (a *Advertise) format(p *printer, flags FormatFlags) {
 	if a == nil {
 		return
 	}
-	list := a.attrs(flags)
+	list := new(attrs)
+	a.fill(list, flags)
 	if len(a.Deprecated) == 0 || flags&Inactive != 0 {
 		p.empty("ipv6", list)
 		return
@@ -280,8 +281,8 @@ func (a *Advertise) format(p *printer, flags FormatFlags) {
 	p.end("ipv6")
 }
 
-func (a *Advertise) attrs(flags FormatFlags) *attrs {
-	list := new(attrs)
+// fill adds the element's attributes to a list.
+func (a *Advertise) fill(list *attrs, flags FormatFlags) {
 	switch {
 	case a.From == "":
 		list.put("advprefix", a.Prefix)
@@ -294,5 +295,5 @@ func (a *Advertise) attrs(flags FormatFlags) *attrs {
 	if a.Force {
 		list.put("force", "yes")
 	}
-	return list.text("proxyndp", a.ProxyNDP)
+	list.text("proxyndp", a.ProxyNDP)
 }

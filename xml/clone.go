@@ -6,7 +6,6 @@ import "slices"
 // other.
 func (n *Network) Clone() *Network {
 	c := *n
-	c.Metadata = n.Metadata.clone()
 	c.Forward.Interfaces = slices.Clone(n.Forward.Interfaces)
 	for i, in := range c.Forward.Interfaces {
 		c.Forward.Interfaces[i].PCI = clonePtr(in.PCI)

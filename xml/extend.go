@@ -214,52 +214,70 @@ func (e *Extensions) IsZero() bool {
 	return e == nil || e.Advertise == nil && !e.Auto && !e.Create && len(e.Forwards)+len(e.Publics) == 0 && e.Firewall == Firewall{}
 }
 
-// String returns the element in its canonical form, as a document of its own
-// that ends in a newline.
-func (e *Extensions) String() string {
+// ours makes an element of our namespace.
+func ours(name string, a *attrs, children ...*node) *node {
+	return &node{kind: elementNode, prefix: extensionPrefix, space: Namespace, name: name, attrs: a.list, children: children}
+}
+
+// kept returns attributes for ours.
+func kept() *attrs { return &attrs{keep: true} }
+
+// document makes an element one that can stand alone.
+func document(el *node) *node {
+	el.decls = []declaration{{prefix: extensionPrefix, uri: Namespace}}
+	return el
+}
+
+// text prints an element of ours as a document.
+func text(el *node) string {
 	p := &printer{}
-	p.element("virbr:network", new(attrs).put("xmlns:"+extensionPrefix, Namespace), func() {
-		if e.Advertise != nil {
-			p.empty("virbr:ipv6", e.Advertise.attrs(Inactive))
-		}
-		if e.Auto {
-			p.empty("virbr:ip", new(attrs).put("type", "auto"))
-		}
-		if e.Create {
-			p.empty("virbr:bridge", new(attrs).put("create", "yes"))
-		}
-		e.Firewall.format(p)
-		for i := range e.Forwards {
-			e.Forwards[i].format(p, new(attrs))
-		}
-		for i := range e.Publics {
-			e.Publics[i].format(p, new(attrs))
-		}
-	})
+	p.tree(document(el))
 	return string(p.b)
 }
 
-// Bare returns the element without its namespace, as libvirt's
-// virNetworkSetMetadata wants it, which puts it into one again.
-func (e *Extensions) Bare() (string, error) {
-	el, err := parseAny([]byte(e.String()))
-	if err != nil {
-		return "", err
+func (e *Extensions) element() *node {
+	list := make([]*node, 0, len(e.Forwards)+len(e.Publics)+1)
+	if e.Advertise != nil {
+		a := kept()
+		e.Advertise.fill(a, Inactive)
+		list = append(list, ours("ipv6", a))
 	}
-	el.strip(Namespace)
-	el.decls = nil
-	return string(el.dump(nil, 0, true)), nil
+	if e.Auto {
+		list = append(list, ours("ip", kept().put("type", "auto")))
+	}
+	if e.Create {
+		list = append(list, ours("bridge", kept().put("create", "yes")))
+	}
+	if e.Firewall != (Firewall{}) {
+		list = append(list, e.Firewall.element())
+	}
+	for i := range e.Forwards {
+		list = append(list, e.Forwards[i].element())
+	}
+	for i := range e.Publics {
+		list = append(list, e.Publics[i].element())
+	}
+	return ours("network", kept(), list...)
 }
 
-func (f *Firewall) format(p *printer) {
-	if *f == (Firewall{}) {
-		return
-	}
-	a := new(attrs).state("coexist", f.Coexist)
+func (f *Firewall) element() *node {
+	a := kept().state("coexist", f.Coexist)
 	if f.Filter {
 		a.put("mode", f.Mode.String())
 	}
-	p.empty("virbr:firewall", a)
+	return ours("firewall", a)
+}
+
+// String returns the element in its canonical form, as a document of its own
+// that ends in a newline.
+func (e *Extensions) String() string { return text(e.element()) }
+
+// Bare returns the element without its namespace, as libvirt's
+// virNetworkSetMetadata wants it, which puts it into one again.
+func (e *Extensions) Bare() string {
+	el := e.element()
+	el.strip(Namespace)
+	return string(el.dump(nil, 0, true))
 }
 
 // Clone returns a deep copy.
@@ -284,10 +302,7 @@ func (n *Network) SetExtensions(e *Extensions) error {
 	if e.IsZero() {
 		return n.SetMetadata(Namespace, extensionPrefix, "")
 	}
-	el, err := parseAny([]byte(e.String()))
-	if err != nil {
-		return err
-	}
+	el := document(e.element())
 	read, err := parseExtensions(el, "network '"+n.Name+"'")
 	if err != nil {
 		return err

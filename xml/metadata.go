@@ -14,7 +14,8 @@ import (
 const maxMetadata = maxDocument / 2
 
 // Metadata is the <metadata> element: one child element a namespace. It is kept
-// as it was written. A nil Metadata is an absent one.
+// as it was written. A nil Metadata is an absent one. It never changes: copies of
+// a network share it.
 type Metadata struct{ root *node }
 
 // parseMetadata keeps a copy of <metadata> with what libvirt keeps: children
@@ -98,13 +99,6 @@ func (m *Metadata) String() string {
 // Equal reports whether both are written the same way.
 func (m *Metadata) Equal(o *Metadata) bool { return m.String() == o.String() }
 
-func (m *Metadata) clone() *Metadata {
-	if m == nil {
-		return nil
-	}
-	return &Metadata{root: m.root.clone()}
-}
-
 // Get returns the element of a namespace as libvirt's virNetworkGetMetadata
 // does: as text, with the namespace taken away. ok is false if there is none.
 func (m *Metadata) Get(uri string) (text string, ok bool) {
@@ -159,11 +153,11 @@ func (n *Network) SetMetadata(uri, key, text string) error {
 
 // putMetadata replaces the element of a namespace; nil removes it.
 func (n *Network) putMetadata(uri string, el *node) error {
-	m := n.Metadata.clone()
-	if m == nil {
-		m = &Metadata{root: &node{kind: elementNode, name: "metadata"}}
+	m := &Metadata{root: &node{kind: elementNode, name: "metadata"}}
+	if n.Metadata != nil {
+		*m.root = *n.Metadata.root
 	}
-	m.root.children = slices.DeleteFunc(m.root.children, func(c *node) bool { return c.space == uri })
+	m.root.children = slices.DeleteFunc(slices.Clone(m.root.children), func(c *node) bool { return c.space == uri })
 	if el != nil {
 		m.root.children = append(m.root.children, el)
 	}
@@ -310,6 +304,9 @@ func dumpText(b []byte, s string) []byte {
 // dumpValue writes an attribute value; what is not ASCII becomes a character
 // reference, because the copied tree has no document that knows an encoding.
 func dumpValue(b []byte, s string) []byte {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= utf8.RuneSelf || strings.ContainsRune("<>&\"", r) }) {
+		return append(b, s...)
+	}
 	for _, r := range s {
 		switch {
 		case r == '"':

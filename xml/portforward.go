@@ -220,14 +220,10 @@ func (f *PortForward) Validate() error {
 
 // XML returns the element in its canonical form, as a document of its own that
 // ends in a newline.
-func (f *PortForward) XML() string {
-	p := &printer{}
-	f.format(p, new(attrs).put("xmlns:"+extensionPrefix, Namespace))
-	return string(p.b)
-}
+func (f *PortForward) XML() string { return text(f.element()) }
 
-func (f *PortForward) format(p *printer, a *attrs) {
-	a.put("proto", f.Proto)
+func (f *PortForward) element() *node {
+	a := kept().put("proto", f.Proto)
 	if f.Family != FamilyAll {
 		a.put("family", f.Family.String())
 	}
@@ -239,15 +235,15 @@ func (f *PortForward) format(p *printer, a *attrs) {
 		a.put("ignore", "yes")
 	}
 	a.text("guest", f.Guest)
-	p.element("virbr:portForward", a, func() {
-		for _, r := range f.Ranges {
-			list := new(attrs).number("start", uint64(r.Start)).number("end", uint64(r.End)).number("to", uint64(r.To))
-			if r.Exclude {
-				list.put("exclude", "yes")
-			}
-			p.empty("virbr:range", list)
+	ranges := make([]*node, 0, len(f.Ranges))
+	for _, r := range f.Ranges {
+		list := kept().number("start", uint64(r.Start)).number("end", uint64(r.End)).number("to", uint64(r.To))
+		if r.Exclude {
+			list.put("exclude", "yes")
 		}
-	})
+		ranges = append(ranges, ours("range", list))
+	}
+	return ours("portForward", a, ranges...)
 }
 
 // Equal reports whether both forward the same in the same way, however their

@@ -12,11 +12,19 @@ type printer struct {
 	level int
 }
 
-// attrs is a list of attributes that is being printed.
-type attrs struct{ b []byte }
+// attrs is a list of attributes that is being printed, or kept for a node.
+type attrs struct {
+	b    []byte
+	keep bool
+	list []attribute
+}
 
 // put adds an attribute whatever its value.
 func (a *attrs) put(name, value string) *attrs {
+	if a.keep {
+		a.list = append(a.list, attribute{name: name, value: value})
+		return a
+	}
 	a.b = append(append(append(a.b, ' '), name...), "='"...)
 	a.b = append(escape(a.b, value, true), '\'')
 	return a
@@ -96,6 +104,22 @@ func (p *printer) element(name string, a *attrs, body func()) {
 	p.b = p.b[:outer]
 	p.level--
 	p.empty(name, a)
+}
+
+// tree prints an element that has no text in it.
+func (p *printer) tree(n *node) {
+	a := new(attrs)
+	for _, d := range n.decls {
+		a.put("xmlns:"+d.prefix, d.uri)
+	}
+	for _, at := range n.attrs {
+		a.put(at.name, at.value)
+	}
+	p.element(n.qname(), a, func() {
+		for _, c := range n.children {
+			p.tree(c)
+		}
+	})
 }
 
 // leaf prints an element with text, if there is any.

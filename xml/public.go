@@ -75,18 +75,14 @@ func (a *PublicAddress) Validate() error {
 
 // XML returns the element in its canonical form, as a document of its own that
 // ends in a newline.
-func (a *PublicAddress) XML() string {
-	p := &printer{}
-	a.format(p, new(attrs).put("xmlns:"+extensionPrefix, Namespace))
-	return string(p.b)
-}
+func (a *PublicAddress) XML() string { return text(a.element()) }
 
-func (a *PublicAddress) format(p *printer, list *attrs) {
-	list.put("public", a.Public.String()).put("guest", a.Guest)
+func (a *PublicAddress) element() *node {
+	list := kept().put("public", a.Public.String()).put("guest", a.Guest)
 	if a.Stateless {
 		list.put("mode", "stateless")
 	}
-	p.empty("virbr:address", list)
+	return ours("address", list)
 }
 
 // String names the address for people: "203.0.113.7 of web1".

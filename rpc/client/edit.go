@@ -62,9 +62,8 @@ func (c *Conn) Edit(ctx context.Context, n Network, affect Affect, ch Change, sr
 		return ByDaemon, err
 	}
 	if has {
-		number, document := ch.procedure()
-		args := proto.EditArgs{Network: n.ref, XML: document, Index: int32(ch.At), Flags: uint32(affect)}
-		return ByDaemon, c.extension(ctx, number, args, &proto.Void{})
+		_, _, err := c.edit(ctx, n, affect, ch)
+		return ByDaemon, err
 	}
 	kept, err := c.editMetadata(ctx, n, affect, ch, src)
 	if err != nil || kept {
@@ -83,6 +82,49 @@ func (c *Conn) Edit(ctx context.Context, n Network, affect Affect, ch Change, sr
 		}
 		return check(e)
 	})
+}
+
+// edit has virbrd make the change. Of a forward that was added it returns what it
+// comes to and where it stands in the list, from 0; -1: not in the running one.
+func (c *Conn) edit(ctx context.Context, n Network, affect Affect, ch Change) (*Forward, int, error) {
+	number, document := ch.procedure()
+	args := proto.EditArgs{Network: n.ref, XML: document, Index: int32(ch.At), Flags: uint32(affect)}
+	if number != proto.ForwardAdd {
+		return nil, -1, c.extension(ctx, number, args, &proto.Void{})
+	}
+	var added proto.Added
+	if err := c.extension(ctx, number, args, &added); err != nil {
+		return nil, -1, err
+	}
+	f, err := forwardOf(n, added.Forward)
+	return f, int(added.Index), err
+}
+
+// Add adds a forward by Edit, and returns what it comes to and where it stands in
+// the list, from 0; -1: nowhere, because another definition was changed than is
+// listed.
+func (c *Conn) Add(ctx context.Context, n Network, affect Affect, ch Change, src *Source) (f *Forward, at int, how Outcome, err error) {
+	has, err := c.HasExtensions(ctx)
+	if err != nil {
+		return nil, -1, ByDaemon, err
+	}
+	if has {
+		f, at, err := c.edit(ctx, n, affect, ch)
+		return f, at, ByDaemon, err
+	}
+	if how, err = c.Edit(ctx, n, affect, ch, src); err != nil {
+		return nil, -1, how, err
+	}
+	list, err := c.foreignForwards(ctx, n, src)
+	if err != nil {
+		return nil, -1, how, err
+	}
+	for i := range list {
+		if list[i].Equal(ch.Forward) {
+			return &list[i], i, how, nil
+		}
+	}
+	return nil, -1, how, nil
 }
 
 // editMetadata changes what libvirt keeps. It is false if it keeps none, or if

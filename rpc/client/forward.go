@@ -47,13 +47,21 @@ func (c *Conn) Forwards(ctx context.Context, n Network, src *Source) ([]Forward,
 	}
 	forwards := make([]Forward, 0, len(list.Forwards))
 	for _, f := range list.Forwards {
-		made, err := xml.ParsePortForward([]byte(f.XML))
+		made, err := forwardOf(n, f)
 		if err != nil {
-			return nil, fmt.Errorf("reading the forwards of network %q: %w", n.Name, err)
+			return nil, err
 		}
-		forwards = append(forwards, Forward{PortForward: *made, Phase: Phase(f.Phase), Addresses: addresses(f.Addresses)})
+		forwards = append(forwards, *made)
 	}
 	return forwards, nil
+}
+
+func forwardOf(n Network, f proto.Forward) (*Forward, error) {
+	made, err := xml.ParsePortForward([]byte(f.XML))
+	if err != nil {
+		return nil, fmt.Errorf("reading the forwards of network %q: %w", n.Name, err)
+	}
+	return &Forward{PortForward: *made, Phase: Phase(f.Phase), Addresses: addresses(f.Addresses)}, nil
 }
 
 func addresses(list []string) []netip.Addr {

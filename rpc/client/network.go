@@ -177,10 +177,7 @@ func (c *Conn) setMetadata(ctx context.Context, n Network, affect Affect, e *xml
 	space, key := xml.Namespace, "virbr"
 	args := proto.SetMetadataArgs{Network: n.ref, Type: metadataElement, Key: &key, URI: &space, Flags: uint32(affect)}
 	if !e.IsZero() {
-		text, err := e.Bare()
-		if err != nil {
-			return err
-		}
+		text := e.Bare()
 		args.Metadata = &text
 	}
 	return c.call(ctx, proto.NetworkSetMetadata, args, &proto.Void{})

@@ -88,6 +88,25 @@ func (v *Forwards) Decode(d *wire.Decoder) {
 	}
 }
 
+// Added is the result of ForwardAdd: what was added, as ForwardList has it
+// afterwards.
+type Added struct {
+	Index   int32 // in the list, from 0; -1: it is in the persistent definition only, or gone
+	Forward Forward
+}
+
+// Encode appends v.
+func (v Added) Encode(e *wire.Encoder) {
+	e.Int32(v.Index)
+	v.Forward.Encode(e)
+}
+
+// Decode reads v.
+func (v *Added) Decode(d *wire.Decoder) {
+	v.Index = d.Int32()
+	v.Forward.Decode(d)
+}
+
 // EditArgs are the arguments of procedures that add to a list or remove from it.
 type EditArgs struct {
 	Network Network

@@ -36,6 +36,7 @@ func samples() []decodable {
 		&PortFlags{port, 1}, &GetParamsArgs{port, 1, 2}, &PortParams{params, 0}, &SetParamsArgs{port, params, 1},
 		&Lifecycle{1, net, 2, 3}, &MetadataChange{1, net, 2, ptr("urn:x")},
 		&Forward{"<portForward/>", PhaseActive, []string{"192.0.2.1", "fd00::1"}}, &Forwards{[]Forward{{"<portForward/>", PhaseWaiting, []string{"::1"}}}},
+		&Added{3, Forward{"<portForward/>", PhaseWaiting, []string{"::1"}}},
 		&EditArgs{net, "<portForward/>", -1, 3}, &Healing{net, 1 << 60, "nft (pid 1)"}, &Healings{[]Healing{{net, 1, "b"}}},
 		&Error{1, 2, ptr("m"), LevelError, ptr("1"), ptr("2"), ptr("3"), 4, 5},
 	}
