@@ -13,9 +13,9 @@ import (
 )
 
 // What is told of a directory: a file in it that was written and closed, put in
-// its place, made or removed, and the directory's own end.
+// its place, moved away, made or removed, and the directory's own end.
 const (
-	fileNews      = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_CREATE | unix.IN_DELETE | unix.IN_ONLYDIR
+	fileNews      = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_CREATE | unix.IN_DELETE | unix.IN_ONLYDIR
 	directoryNews = unix.IN_MOVE_SELF // its removal is told unasked
 )
 
