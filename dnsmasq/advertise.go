@@ -32,16 +32,20 @@ func (l *lines) advertise(def *xml.Network, dhcp subnets) {
 	bits, valid := p.Bits(), a.Valid()
 	mode := map[string]string{"no": "ra-only", "stateless": "ra-stateless", "stateful": "static"}[a.Mode()]
 	first, last := pool6(p)
+	away := "" // what others on the uplink have of the prefix is reached by the bridge
+	if a.ProxyNDP != "" {
+		away = ",off-link"
+	}
 	switch {
 	case mode != "static":
-		l.add("dhcp-range=%s,%s,ra-names,%d,%d", p.Masked().Addr(), mode, bits, valid)
+		l.add("dhcp-range=%s,%s,ra-names%s,%d,%d", p.Masked().Addr(), mode, away, bits, valid)
 	case numbered(def, dhcp): // an address of a range, which a guest would keep, could be given before the IPv4 lease
-		l.add("dhcp-range=%s,static,%d,%d", p.Masked().Addr(), bits, valid)
+		l.add("dhcp-range=%s,static%s,%d,%d", p.Masked().Addr(), away, bits, valid)
 	default:
-		l.add("dhcp-range=%s,%s,%d,%d", first, last, bits, valid)
+		l.add("dhcp-range=%s,%s%s,%d,%d", first, last, away, bits, valid)
 	}
 	for _, old := range a.Deprecated {
-		l.deprecated(old, mode)
+		l.deprecated(old, mode+away)
 	}
 	if mode == "static" && dhcp.v6 == nil {
 		l.add("enable-ra")

@@ -24,6 +24,7 @@ import (
 type kernel struct {
 	*rig
 	sys *breaking
+	own *host.Host
 }
 
 // breaking is the real host, with a step that fails.
@@ -44,12 +45,13 @@ func (b *breaking) Run(ctx context.Context, op plan.Op) error {
 func onKernel(t *testing.T) *kernel {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	h, err := host.New(host.Config{Log: log, LeaseHelper: "/bin/true"})
+	r := newRig(t)
+	h, err := host.New(host.Config{Log: log, LeaseHelper: "/bin/true", Leases: r.dirs.Dnsmasq})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
-	k := &kernel{newRig(t), &breaking{System: h}}
+	k := &kernel{r, &breaking{System: h}, h}
 	if err := os.Chmod(k.dir, 0o755); err != nil { // dnsmasq drops root's rights
 		t.Fatal(err)
 	}
@@ -60,7 +62,7 @@ func onKernel(t *testing.T) *kernel {
 func (k *kernel) boot() {
 	k.t.Helper()
 	cfg := k.config()
-	cfg.System = k.sys
+	cfg.System, cfg.Watcher = k.sys, k.own
 	cfg.Log = slog.New(slog.NewTextHandler(k.t.Output(), nil))
 	k.d = driver.New(cfg)
 	if err := k.d.Load(k.t.Context()); err != nil {

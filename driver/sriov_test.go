@@ -57,7 +57,7 @@ func TestKernelVirtualFunctions(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(h.Close)
-		k := &kernel{newRig(t), &breaking{System: h}}
+		k := &kernel{newRig(t), &breaking{System: h}, h}
 		k.boot()
 
 		_, err = k.d.DefineXML(t.Context(), "<network><name>bad</name><forward mode='hostdev'><address type='pci' bus='4'/></forward></network>", false)

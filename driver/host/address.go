@@ -38,6 +38,9 @@ func (h *Host) addAddress(op plan.AddAddress) error {
 	if op.Broadcast.IsValid() {
 		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, op.Broadcast.AsSlice()))
 	}
+	if op.Routeless {
+		req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(uint32(msg.IfAddrmsg.Flags)|unix.IFA_F_NOPREFIXROUTE)))
+	}
 	if op.Deprecated { // struct ifa_cacheinfo: preferred for no time, valid for ever, two stamps
 		times := make([]byte, 16)
 		binary.NativeEndian.PutUint32(times[4:], math.MaxUint32)

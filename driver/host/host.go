@@ -60,7 +60,9 @@ type Host struct {
 	fd    int             // a socket to ask for indexes
 	sysfs sysfs
 
-	links   links          // as they were when last looked at
+	links    links // as they were when last looked at
+	snoopers snoopers
+
 	unlinks sync.WaitGroup // removals that the kernel has not finished
 
 	bus     bus
@@ -120,6 +122,7 @@ func (h *Host) open() (err error) {
 
 // Close gives back what New opened. What ops did to the host stays.
 func (h *Host) Close() {
+	h.snoopers.close()
 	h.unlinks.Wait()
 	h.nl.close()
 	h.dumps.close()
@@ -246,6 +249,10 @@ func (h *Host) runReach(ctx context.Context, op plan.Op) error {
 		return h.proxyNeighbour(ctx, op)
 	case plan.UnproxyNeighbour:
 		return h.unproxyNeighbour(op)
+	case plan.SnoopGuests:
+		return h.snoopGuests(op)
+	case plan.UnsnoopGuests:
+		return h.unsnoopGuests(op)
 	case plan.RouteGuest:
 		return h.routeGuest(ctx, op)
 	case plan.UnrouteGuest:

@@ -43,8 +43,14 @@ func (c *compiler) advertisable() error {
 	if !ok {
 		return refuse(KindInternal, "no prefix has been chosen for advprefix '%s' of network '%s'", a.Prefix, c.def.Name)
 	}
+	for _, r := range c.facts.Routes {
+		if r.Gateway == prefix.Addr() {
+			return refuse(KindUnsupported, "advprefix '%s' of network '%s' gives the bridge the address of the router on %s: write another address of the prefix", a.Prefix, c.def.Name, r.Link)
+		}
+	}
+	provider := uplink(c.def, c.facts.Routes) // where the prefix is, too
 	for _, r := range c.facts.Reached(c.bridge) {
-		if !r.Gateway.IsValid() && r.Dest.Overlaps(prefix.Masked()) {
+		if !r.Gateway.IsValid() && r.Link != provider && r.Dest.Overlaps(prefix.Masked()) {
 			return refuse(KindUnsupported, "advprefix '%s' of network '%s' is already in use: interface %s has %s", a.Prefix, c.def.Name, r.Link, r.Dest)
 		}
 	}

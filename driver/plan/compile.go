@@ -173,6 +173,7 @@ func (c *compiler) addresses() error {
 			return err
 		}
 		op := AddAddress{Link: c.bridge, Address: netip.PrefixFrom(ip.Address, subnet.Bits())}
+		op.Routeless = i >= len(c.def.IPs) && c.def.Advertise != nil && c.def.Advertise.ProxyNDP != ""
 		op.Deprecated = c.def.Advertise != nil && slices.Contains(c.def.Advertise.Deprecated, op.Address)
 		fail := fmt.Sprintf("Failed to add IP address %s", op.Address)
 		if ip.Address.Is4() {

@@ -176,6 +176,11 @@ func (c *compiler) answers() error {
 	if c.reach == nil {
 		return nil
 	}
+	if a := c.def.Advertise; a != nil && a.ProxyNDP != "" {
+		if p, ok := a.Address(); ok {
+			c.add(Step{Do: SnoopGuests{Bridge: c.bridge, Prefix: p.Masked()}, Undo: UnsnoopGuests{Bridge: c.bridge}, Tolerate: true})
+		}
+	}
 	for _, a := range c.reach.Answers {
 		if !a.Own {
 			c.add(Step{

@@ -45,6 +45,8 @@ var names = map[string]Op{
 	"restore-rules":      RestoreRules{},
 	"proxy-neighbour":    ProxyNeighbour{},
 	"unproxy-neighbour":  UnproxyNeighbour{},
+	"snoop-guests":       SnoopGuests{},
+	"unsnoop-guests":     UnsnoopGuests{},
 	"route-guest":        RouteGuest{},
 	"unroute-guest":      UnrouteGuest{},
 	"end-connections":    EndConnections{},

@@ -53,6 +53,7 @@ type AddAddress struct {
 	Address    netip.Prefix
 	Broadcast  netip.Addr
 	Deprecated bool `json:",omitzero"`
+	Routeless  bool `json:",omitzero"` // the subnet is not routed to the link (IFA_F_NOPREFIXROUTE): it is on another one
 }
 
 // DelAddress removes an address from a link; a missing one is no error.

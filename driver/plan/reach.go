@@ -21,6 +21,25 @@ type UnproxyNeighbour struct {
 	Address netip.Addr
 }
 
+// SnoopGuests listens on a bridge for guests that take an address of a prefix, so
+// that the host knows of them before it has something to send to them.
+type SnoopGuests struct {
+	Bridge string
+	Prefix netip.Prefix
+}
+
+// UnsnoopGuests undoes SnoopGuests. It need not be done where the process that
+// listened has ended.
+type UnsnoopGuests struct{ Bridge string }
+
+func (SnoopGuests) op()   {}
+func (UnsnoopGuests) op() {}
+
+func (o SnoopGuests) String() string {
+	return "guests listen for " + o.Prefix.String() + " on " + word(o.Bridge)
+}
+func (o UnsnoopGuests) String() string { return "guests leave alone " + word(o.Bridge) }
+
 // RouteGuest leads an address to a bridge: a host route in the main table.
 type RouteGuest struct {
 	Bridge  string

@@ -61,6 +61,9 @@ func (o AddAddress) String() string {
 	if o.Deprecated {
 		text += " deprecated"
 	}
+	if o.Routeless {
+		text += " noprefixroute"
+	}
 	return text + " dev " + word(o.Link)
 }
 

@@ -1,0 +1,195 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
+)
+
+// Bounds of what guests can make us remember.
+const (
+	maxSnooped   = 4096 // guests of a bridge
+	maxAddresses = 16   // addresses of a guest
+)
+
+// snoopers are the bridges whose guests are heard when they take an address.
+type snoopers struct {
+	mu   sync.Mutex // guards what follows
+	open map[string]*snooper
+	wg   sync.WaitGroup
+}
+
+// snooper listens on a bridge for the solicitation by which a guest asks whether
+// anybody has the address that it is about to take (RFC 4862 section 5.4.2), and
+// enters it into the kernel's table of neighbours, where it would appear only when
+// the host has something to send to it.
+type snooper struct {
+	host   *Host
+	link   int
+	prefix netip.Prefix
+	file   *os.File
+	seen   map[xml.MAC]int
+}
+
+// snoopGuests begins to listen on a bridge; where it does already, for another
+// prefix.
+func (h *Host) snoopGuests(op plan.SnoopGuests) error {
+	const doing = "listening for guests on"
+	index, err := h.index(op.Bridge)
+	if err != nil {
+		return opError(doing, op.Bridge, err)
+	}
+	f, err := openSnooper(index)
+	if err != nil {
+		return opError(doing, op.Bridge, err)
+	}
+	s := &snooper{host: h, link: index, prefix: op.Prefix, file: f, seen: make(map[xml.MAC]int)}
+	h.snoopers.mu.Lock()
+	defer h.snoopers.mu.Unlock()
+	if old := h.snoopers.open[op.Bridge]; old != nil {
+		_ = old.file.Close()
+	}
+	if h.snoopers.open == nil {
+		h.snoopers.open = make(map[string]*snooper)
+	}
+	h.snoopers.open[op.Bridge] = s
+	h.snoopers.wg.Go(s.run)
+	return nil
+}
+
+// unsnoopGuests undoes snoopGuests; where nobody listens it is no error.
+func (h *Host) unsnoopGuests(op plan.UnsnoopGuests) error {
+	h.snoopers.mu.Lock()
+	defer h.snoopers.mu.Unlock()
+	if s := h.snoopers.open[op.Bridge]; s != nil {
+		_ = s.file.Close()
+		delete(h.snoopers.open, op.Bridge)
+	}
+	return nil
+}
+
+// close ends all, and waits for them.
+func (s *snoopers) close() {
+	s.mu.Lock()
+	for _, o := range s.open {
+		_ = o.file.Close()
+	}
+	clear(s.open)
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+// Offsets in an IPv6 header and the solicitation behind it (RFC 8200 section 3,
+// RFC 4861 section 4.3).
+const (
+	nextHeaderAt = 6
+	sourceAt     = 8
+	typeAt       = 40
+	targetAt     = 48
+	solicitation = 135
+	shortest     = 64
+)
+
+// snoopFilter lets the kernel pass on only solicitations without a source.
+func snoopFilter() []unix.SockFilter {
+	const (
+		byteAt = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
+		wordAt = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+		equal  = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		leave  = unix.BPF_RET | unix.BPF_K
+	)
+	filter := []unix.SockFilter{
+		{Code: byteAt, K: nextHeaderAt}, {Code: equal, K: unix.IPPROTO_ICMPV6, Jf: 11},
+		{Code: byteAt, K: typeAt}, {Code: equal, K: solicitation, Jf: 9},
+	}
+	for i := range uint32(4) {
+		filter = append(filter, unix.SockFilter{Code: wordAt, K: sourceAt + 4*i}, unix.SockFilter{Code: equal, K: 0, Jf: uint8(7 - 2*i)})
+	}
+	return append(filter, unix.SockFilter{Code: leave, K: shortest}, unix.SockFilter{Code: leave, K: 0})
+}
+
+func openSnooper(index int) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	filter := snoopFilter()
+	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+	if err == nil { // solicitations go to groups that only who has such an address is in
+		err = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_ALLMULTI})
+	}
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_IPV6), Ifindex: index})
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "solicitations"), nil
+}
+
+// run hears until the file is closed or the bridge is gone.
+func (s *snooper) run() {
+	conn, err := s.file.SyscallConn()
+	if err != nil {
+		return
+	}
+	buf := make([]byte, shortest)
+	for {
+		var n int
+		var from unix.Sockaddr
+		var heard error
+		err := conn.Read(func(fd uintptr) bool {
+			n, from, heard = unix.Recvfrom(int(fd), buf, 0)
+			return !errors.Is(heard, unix.EAGAIN)
+		})
+		switch {
+		case err != nil || errors.Is(heard, unix.ENODEV) || errors.Is(heard, unix.EBADF):
+			return
+		case errors.Is(heard, unix.EINTR), errors.Is(heard, unix.ENETDOWN):
+			continue
+		case heard != nil:
+			s.host.log.Warn("guests' new addresses are no longer heard of", "err", heard)
+			return
+		}
+		if ll, ok := from.(*unix.SockaddrLinklayer); ok && ll.Halen == 6 && ll.Pkttype != unix.PACKET_OUTGOING && n == shortest {
+			s.hear(xml.MAC(ll.Addr[:6]), netip.AddrFrom16([16]byte(buf[targetAt:shortest])))
+		}
+	}
+}
+
+// hear enters a guest's address.
+func (s *snooper) hear(mac xml.MAC, a netip.Addr) {
+	if !s.prefix.Contains(a) || mac.IsMulticast() || mac.IsZero() || s.seen[mac] >= maxAddresses || len(s.seen) >= maxSnooped && s.seen[mac] == 0 {
+		return
+	}
+	err := s.host.addNeighbour(s.link, a, net.HardwareAddr(mac[:]))
+	if err == nil {
+		s.seen[mac]++
+	} else if !errors.Is(err, syscall.EEXIST) {
+		s.host.log.Debug("entering a guest's address", "mac", mac.String(), "err", err)
+	}
+}
+
+// addNeighbour enters who has an address, unless the kernel knows of somebody.
+func (h *Host) addNeighbour(link int, a netip.Addr, mac net.HardwareAddr) error {
+	req := h.nl.request(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	req.AddData(&netlink.Ndmsg{Family: uint8(family(a)), Index: uint32(link), State: unix.NUD_STALE})
+	req.AddData(nl.NewRtAttr(unix.NDA_DST, a.AsSlice()))
+	req.AddData(nl.NewRtAttr(unix.NDA_LLADDR, mac))
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		return fmt.Errorf("entering neighbour %s: %w", a, err)
+	}
+	return nil
+}
