@@ -17,7 +17,8 @@ import (
 
 // inNamespace starts virbrd in a user namespace of its own, with as many inotify
 // instances as there may be there. In another one than the first the sysctl is
-// the namespace's: nobody else on this machine has less, or more.
+// the namespace's: nobody else on this machine has less, or more. The mounts are the
+// test's, whose end is all its processes' end.
 func inNamespace(t *testing.T, instances int, args ...string) *daemon {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -27,7 +28,7 @@ func inNamespace(t *testing.T, instances int, args ...string) *daemon {
 	cmd := exec.Command("sh", append([]string{"-c", script, bin("virbrd")}, args...)...)
 	all := []syscall.SysProcIDMap{{Size: 1 << 16}}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS,
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		UidMappings: all, GidMappings: all, GidMappingsEnableSetgroups: true,
 		Pdeathsig: syscall.SIGKILL,
 	}
@@ -75,7 +76,7 @@ func TestInotifyIsShort(t *testing.T) {
 				const limit = 3
 				d := inNamespace(t, limit, prepare(t)...)
 				if name == "read-only" { // as in a container
-					d.remount("/proc/sys/user")
+					protect(t, "/proc/sys/user")
 				}
 				nets, up := d.define(limit+1), 0
 				var err error
@@ -97,15 +98,14 @@ func TestInotifyIsShort(t *testing.T) {
 	}
 }
 
-// remount makes a place read-only for the daemon.
-func (d *daemon) remount(place string) {
-	d.t.Helper()
-	netnstest.NeedProgram(d.t, "nsenter", "mount")
-	target := fmt.Sprintf("--target=%d", d.cmd.Process.Pid)
-	for _, args := range [][]string{{"--bind", place, place}, {"-o", "remount,bind,ro", place}} {
-		cmd := exec.CommandContext(d.t.Context(), "nsenter", append([]string{target, "--user", "--mount", "mount"}, args...)...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			d.t.Fatalf("mount %v: %v\n%s", args, err, out)
-		}
+// protect makes a place read-only for the test and its daemon.
+func protect(t *testing.T, place string) {
+	t.Helper()
+	err := unix.Mount(place, place, "", unix.MS_BIND, "")
+	if err == nil {
+		err = unix.Mount("", place, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, "")
+	}
+	if err != nil {
+		t.Fatalf("making %s read-only: %v", place, err)
 	}
 }

@@ -20,8 +20,8 @@ import (
 // theirs nor has only what they leave.
 const nobodyElse = 54321
 
-// place is user, network and mount namespaces of their own, for daemons that
-// come and go.
+// place is user and network namespaces of their own, for daemons that come and go.
+// The mounts are the test's, whose end is all its processes' end.
 type place struct {
 	t   *testing.T
 	pid int // of a process that keeps them
@@ -37,7 +37,7 @@ func newPlace(t *testing.T) *place {
 	cmd := exec.Command("sleep", "infinity")
 	all := []syscall.SysProcIDMap{{Size: 1 << 16}}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS,
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		UidMappings: all, GidMappings: all, GidMappingsEnableSetgroups: true,
 	}
 	if err := startAs(nobodyElse, cmd); err != nil {
@@ -72,7 +72,7 @@ func startAs(uid uintptr, cmd *exec.Cmd) error {
 
 // command returns a command that runs in the namespaces.
 func (p *place) command(name string, args ...string) *exec.Cmd {
-	return exec.Command("nsenter", append([]string{fmt.Sprintf("--target=%d", p.pid), "--user", "--net", "--mount", name}, args...)...)
+	return exec.Command("nsenter", append([]string{fmt.Sprintf("--target=%d", p.pid), "--user", "--net", name}, args...)...)
 }
 
 // output runs a command in the namespaces.
