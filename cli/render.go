@@ -126,7 +126,13 @@ func renderAddnHosts(def *xml.Network) (string, error) {
 }
 
 func renderNFT(def *xml.Network) (string, error) {
-	rules, err := firewall.Compile(complete(def), nil, firewall.Where{})
+	ext, err := def.Extensions()
+	if err != nil {
+		return "", err
+	}
+	made := complete(def)
+	where := plan.NewReach(made, ext, plan.Sightings{}, plan.Memory{}).Where // guests that the definition itself knows
+	rules, err := firewall.Compile(made, ext, where)
 	if err != nil {
 		return "", err
 	}

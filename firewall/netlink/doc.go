@@ -15,6 +15,11 @@
 // that somebody deleted, flushed or edited is whole again after the next Install
 // (elements and chains of other networks after theirs).
 //
+// Forwards and public addresses are elements of shared maps, thousands of them
+// perhaps. [Change], which is told what was there, sends the elements that differ
+// and reads nothing; [Install] reads all that the network has, and mends what is
+// missing, wrong or too much.
+//
 // Expressions are those of github.com/google/nftables; the messages around them
 // are made here, because that library cannot write "masquerade to :PORTS" so
 // that the kernel heeds it, and waits for an acknowledgement of every message.

@@ -82,7 +82,7 @@ func bulk(from, to *host, at netip.Addr) error {
 
 // datagram sends a large UDP datagram that must not be cut, until the sender is
 // told how large it may be, and returns that.
-func datagram(from *host, to netip.Addr) (mtu int, err error) {
+func datagram(t *testing.T, from *host, to netip.Addr) (mtu int, err error) {
 	var c net.Conn
 	err = from.guest.Do(func() (err error) {
 		c, err = net.Dial("udp", netip.AddrPortFrom(to, 99).String())
@@ -101,14 +101,17 @@ func datagram(from *host, to netip.Addr) (mtu int, err error) {
 		level, discover, get = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_MTU
 	}
 	_ = raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, discover, unix.IP_PMTUDISC_DO) })
-	for end := time.Now().Add(patience); err == nil && time.Now().Before(end); {
+	if err != nil {
+		return 0, err
+	}
+	netnstest.Wait(t, "being told the path MTU to "+to.String(), func() error {
 		if _, werr := c.Write(make([]byte, 1400)); errors.Is(werr, syscall.EMSGSIZE) {
 			_ = raw.Control(func(fd uintptr) { mtu, err = unix.GetsockoptInt(int(fd), level, get) })
-			return mtu, err
+			return nil
 		}
-		time.Sleep(time.Millisecond)
-	}
-	return 0, errors.Join(err, os.ErrDeadlineExceeded)
+		return os.ErrDeadlineExceeded
+	})
+	return mtu, err
 }
 
 // TestPathMTU: ICMP errors reach whom they are for, about what they sent, though
@@ -132,11 +135,11 @@ func TestPathMTU(t *testing.T) {
 		for _, c := range []struct{ public, remote netip.Addr }{
 			{addr("203.0.113.7"), far.ip4}, {addr("2001:db8:7::7"), far.ip6},
 		} {
-			if mtu, err := datagram(web, c.remote); err != nil || mtu != outer {
+			if mtu, err := datagram(t, web, c.remote); err != nil || mtu != outer {
 				t.Errorf("UDP from the guest to %s: MTU %d, %v; want %d", c.remote, mtu, err, outer)
 			}
 			near := s.hosts["outside"]
-			if mtu, err := datagram(near, c.public); err != nil || mtu != inner {
+			if mtu, err := datagram(t, near, c.public); err != nil || mtu != inner {
 				t.Errorf("UDP to %s: MTU %d, %v; want %d", c.public, mtu, err, inner)
 			}
 			if err := bulk(web, far, c.remote); err != nil {
