@@ -11,6 +11,10 @@
 // queue is full, or that reads nothing for Limits.WriteTimeout, loses its
 // connection. What a call has begun is finished, though its client may be gone.
 //
+// What libvirt's protocol has no call for, such as forwards and what they come to,
+// is a program of its own beside libvirt's (proto.ExtensionProgram), on the same
+// sockets and behind the same authentication and access checks.
+//
 // Facts about the protocol: https://libvirt.org/kbase/internals/rpc.html and
 // libvirt's remote_protocol.x.
 package rpc

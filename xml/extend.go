@@ -40,11 +40,15 @@ func (n *Network) Extensions() (*Extensions, error) {
 	if el == nil {
 		return &Extensions{}, nil
 	}
-	e, err := parseExtensions(el, "network '"+n.Name+"'")
-	if err != nil {
-		return nil, err
+	e := n.Metadata.ext.Load()
+	if e == nil {
+		var err error
+		if e, err = parseExtensions(el, "network '"+n.Name+"'"); err != nil {
+			return nil, err
+		}
+		n.Metadata.ext.Store(e)
 	}
-	return e, n.checkExtensions(e)
+	return e.Clone(), n.checkExtensions(e)
 }
 
 // extension returns the element in the metadata, or nil.
@@ -310,7 +314,11 @@ func (n *Network) SetExtensions(e *Extensions) error {
 	if err := n.checkExtensions(read); err != nil {
 		return err
 	}
-	return n.putMetadata(Namespace, el)
+	if err := n.putMetadata(Namespace, el); err != nil {
+		return err
+	}
+	n.Metadata.ext.Store(read)
+	return nil
 }
 
 // checkExtensions refuses what makes no sense in a network of its mode.

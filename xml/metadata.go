@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 )
@@ -16,7 +17,10 @@ const maxMetadata = maxDocument / 2
 // Metadata is the <metadata> element: one child element a namespace. It is kept
 // as it was written. A nil Metadata is an absent one. It never changes: copies of
 // a network share it.
-type Metadata struct{ root *node }
+type Metadata struct {
+	root *node
+	ext  atomic.Pointer[Extensions] // those in root, once they were read; never changed
+}
 
 // parseMetadata keeps a copy of <metadata> with what libvirt keeps: children
 // that have a namespace, the first one of each.
