@@ -134,6 +134,15 @@ func (c *Conn) Close() error {
 // decodable is a result.
 type decodable interface{ Decode(*wire.Decoder) }
 
+// Call calls a procedure of libvirt's program for which there is no method here.
+// A nil result means that there is none. An *[Error] is the daemon's.
+func (c *Conn) Call(ctx context.Context, procedure int32, args wire.Message, result interface{ Decode(*wire.Decoder) }) error {
+	if result == nil {
+		result = &proto.Void{}
+	}
+	return c.call(ctx, procedure, args, result)
+}
+
 // call calls a procedure of libvirt's program.
 func (c *Conn) call(ctx context.Context, procedure int32, args wire.Message, result decodable) error {
 	return c.exchange(ctx, wire.Header{Program: proto.Program, Version: proto.Version, Procedure: procedure}, args, result)

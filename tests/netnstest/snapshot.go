@@ -1,6 +1,8 @@
 package netnstest
 
 import (
+	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -25,37 +27,64 @@ func settled(s string) string { return passing.ReplaceAllString(s, "") }
 func Snapshot(t testing.TB) map[string]string {
 	t.Helper()
 	NeedProgram(t, "ip", "tc", "nft", "sysctl")
-	state := map[string]string{
-		"links":     settled(output(t, "ip", "-o", "-d", "link", "show")),
-		"addresses": settled(output(t, "ip", "-o", "addr", "show")),
-		"routes":    settled(output(t, "ip", "route", "show", "table", "all")),
-		"routes6":   settled(output(t, "ip", "-6", "route", "show", "table", "all")),
-		"rules":     output(t, "nft", "-s", "list", "ruleset"),
-		"qdiscs":    output(t, "tc", "qdisc", "show"),
-		"sysctls":   sysctls(),
-	}
-	links, err := os.ReadDir("/sys/class/net")
+	state, err := State(t.Context())
 	if err != nil {
-		t.Fatalf("listing links: %v", err)
-	}
-	for _, l := range links {
-		state["tc "+l.Name()] = output(t, "tc", "class", "show", "dev", l.Name()) +
-			output(t, "tc", "filter", "show", "dev", l.Name()) +
-			output(t, "tc", "filter", "show", "dev", l.Name(), "egress") +
-			output(t, "tc", "filter", "show", "dev", l.Name(), "ingress")
+		t.Fatal(err)
 	}
 	return state
 }
 
-// output runs a program that lists something.
-func output(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	out, err := cmd.CombinedOutput()
-	if err != nil && !strings.Contains(string(out), "Specified qdisc kind is unknown") {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+// listings are the topics of a Snapshot that one program lists.
+var listings = []struct {
+	topic   string
+	settles bool
+	args    []string
+}{
+	{"links", true, []string{"ip", "-o", "-d", "link", "show"}},
+	{"addresses", true, []string{"ip", "-o", "addr", "show"}},
+	{"routes", true, []string{"ip", "route", "show", "table", "all"}},
+	{"routes6", true, []string{"ip", "-6", "route", "show", "table", "all"}},
+	{"rules", false, []string{"nft", "-s", "list", "ruleset"}},
+	{"qdiscs", false, []string{"tc", "qdisc", "show"}},
+}
+
+// State is [Snapshot] without a test. Links that go meanwhile are an error.
+func State(ctx context.Context) (map[string]string, error) {
+	state := map[string]string{"sysctls": sysctls()}
+	for _, l := range listings {
+		text, err := output(ctx, l.args...)
+		if err != nil {
+			return nil, err
+		}
+		if l.settles {
+			text = settled(text)
+		}
+		state[l.topic] = text
 	}
-	return string(out)
+	links, err := os.ReadDir("/sys/class/net")
+	if err != nil {
+		return nil, fmt.Errorf("listing links: %w", err)
+	}
+	for _, l := range links {
+		for _, args := range [][]string{{"class", "show", "dev", l.Name()}, {"filter", "show", "dev", l.Name()},
+			{"filter", "show", "dev", l.Name(), "egress"}, {"filter", "show", "dev", l.Name(), "ingress"}} {
+			text, err := output(ctx, append([]string{"tc"}, args...)...)
+			if err != nil {
+				return nil, err
+			}
+			state["tc "+l.Name()] += text
+		}
+	}
+	return state, nil
+}
+
+// output runs a program that lists something.
+func output(ctx context.Context, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+	if err != nil && !strings.Contains(string(out), "Specified qdisc kind is unknown") {
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
 }
 
 // sysctls reads the settings of /proc/sys/net that are this namespace's own.
