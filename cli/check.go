@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/schemas"
 	"github.com/virbr/virbr/xml"
 )
@@ -20,7 +19,8 @@ func newCheck(io IO) *cobra.Command {
 		Short: "Check definitions of networks and network ports",
 		Long: `Check network and network-port definitions: that they are well-formed, follow the
 schema, obey libvirt's rules, and make a dnsmasq configuration and firewall
-rules that are sound. Nothing is started and no daemon is asked.
+rules that are sound; that the extensions in their metadata do, too, and lead to
+guests of the network. Nothing is started and no daemon is asked.
 
 Each complaint is one line, "file:line: message". The exit status is 1 if there
 is any complaint, and 0 with no output if all files are in order.`,
@@ -98,8 +98,12 @@ func checkNetwork(doc document) error {
 	if err := def.Validate(); err != nil {
 		return err
 	}
+	c, err := compose(def)
+	if err != nil {
+		return err
+	}
 	_, files := compileDnsmasq(def)
-	_, rules := firewall.Compile(complete(def), nil, firewall.Where{})
+	_, rules := c.rules()
 	return errors.Join(files, rules)
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
-	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -33,7 +32,9 @@ var renderings = []rendering{
 	{"addnhosts", "Print dnsmasq's additional DNS names", `Print the addn-hosts file of the network's dnsmasq: what <dns> says of <host>s.`, renderAddnHosts},
 	{"nft", "Print the network's firewall rules", `Print the network's firewall rules as a script for nft -f: the table that all
 networks share, with this one network in it. Networks of mode open, and those
-whose bridge is not virbr's own, have no rules; nothing is printed for them.`, renderNFT},
+whose bridge is not virbr's own, have no rules; nothing is printed for them.
+Forwards and public addresses of guests whose addresses only their leases tell
+are printed as comments: such rules come with the lease.`, renderNFT},
 	{"plan", "Print the steps that start the network", `Print what starting the network does, one step a line, on a host where nothing
 is in the way: no other network, no clash of routes, IPv6 and dnsmasq there.`, renderPlan},
 }
@@ -44,7 +45,8 @@ func newRender(io IO) *cobra.Command {
 		Short: "Print what a definition becomes: XML, dnsmasq's files, rules, steps",
 		Long: `Print what a network definition becomes, exactly as virbrd would write, load or
 do it. Nothing is started or changed. Where a definition leaves the bridge's
-name open, virbr0 is shown; the daemon takes the first free one.`,
+name open, virbr0 is shown; the daemon takes the first free one. What the
+extensions in the metadata add is shown, too.`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -104,10 +106,11 @@ func exampleIPv4() netip.Prefix { return netip.MustParsePrefix("192.168.122.0/24
 func exampleIPv6() netip.Prefix { return netip.MustParsePrefix("fd00:0:0:1::/64") }
 
 func compileDnsmasq(def *xml.Network) (dnsmasq.Files, error) {
-	if !def.OwnsBridge() {
-		return dnsmasq.Files{}, nil
+	c, err := compose(def)
+	if err != nil || !c.def.OwnsBridge() {
+		return dnsmasq.Files{}, err
 	}
-	return dnsmasq.Compile(complete(def), dnsmasq.Dirs{Run: runDir, Dnsmasq: dnsmasqDir})
+	return dnsmasq.Compile(c.def, dnsmasq.Dirs{Run: runDir, Dnsmasq: dnsmasqDir})
 }
 
 func renderConf(def *xml.Network) (string, error) {
@@ -126,25 +129,29 @@ func renderAddnHosts(def *xml.Network) (string, error) {
 }
 
 func renderNFT(def *xml.Network) (string, error) {
-	ext, err := def.Extensions()
+	c, err := compose(def)
 	if err != nil {
 		return "", err
 	}
-	made := complete(def)
-	where := plan.NewReach(made, ext, plan.Sightings{}, plan.Memory{}).Where // guests that the definition itself knows
-	rules, err := firewall.Compile(made, ext, where)
+	rules, err := c.rules()
 	if err != nil {
 		return "", err
 	}
-	return rules.String(), nil
+	waiting, err := c.waiting()
+	return waiting + rules.String(), err
 }
 
 func renderPlan(def *xml.Network) (string, error) {
+	c, err := compose(def)
+	if err != nil {
+		return "", err
+	}
 	facts := plan.Facts{
+		Reach:   c.reach,
 		Routes:  []plan.Route{{Dest: netip.MustParsePrefix("::/0"), Gateway: netip.MustParseAddr("fe80::1")}},
 		Dnsmasq: plan.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
 	}
-	p, err := plan.Compile(complete(def), facts, plan.Dirs{Run: runDir, Dnsmasq: dnsmasqDir})
+	p, err := plan.Compile(c.def, facts, plan.Dirs{Run: runDir, Dnsmasq: dnsmasqDir})
 	if err != nil {
 		return "", err
 	}

@@ -2,63 +2,27 @@ package driver
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
 
-// extended returns a definition in which the elements of its metadata have effect
-// that may also stand in the network itself, and the extensions. What is given in
-// both places counts as it stands in the network: so it is in what a running
-// network prints of itself. The result shares the definition's metadata.
-func extended(def *xml.Network) (*xml.Network, *xml.Extensions, error) {
-	ext, err := def.Extensions()
-	if err != nil {
-		return nil, nil, err
-	}
-	own := *ext
-	if def.Advertise != nil {
-		own.Advertise = nil
-	}
-	if own.Auto {
-		own.Auto = !slices.ContainsFunc(def.IPs, func(ip xml.IP) bool { return ip.Auto || ip.Address.Is4() })
-	}
-	if def.Bridge.Create {
-		own.Create = false
-	}
-	if own.Advertise == nil && !own.Auto && !own.Create {
-		return def, ext, nil
-	}
-	draft := *def
-	own.Forwards, own.Publics, own.Firewall = nil, nil, xml.Firewall{}
-	if err := draft.SetExtensions(&own); err != nil {
-		return nil, nil, err
-	}
-	made, err := draft.Extended()
-	if err != nil {
-		return nil, nil, err
-	}
-	made.Metadata = def.Metadata
-	return made, ext, made.Validate()
-}
-
-// checkExtended is extended for definitions that come from a client: extensions
+// checkExtended is [plan.Extended] for definitions that come from a client: extensions
 // that contradict the network are refused, too.
 func checkExtended(def *xml.Network) (*xml.Network, error) {
-	made, ext, err := extended(def)
+	made, ext, err := plan.Extended(def)
 	if err != nil {
 		return nil, err
 	}
 	return made, plan.CheckReach(made, ext)
 }
 
-// effective is extended for definitions that were accepted earlier, perhaps by
+// effective is [plan.Extended] for definitions that were accepted earlier, perhaps by
 // libvirt, which does not look into metadata: what cannot be read there is logged
 // and has no effect.
 func (d *Driver) effective(n Ref, def *xml.Network) (*xml.Network, *xml.Extensions) {
-	made, ext, err := extended(def)
+	made, ext, err := plan.Extended(def)
 	if err != nil {
 		d.warn("extensions in the network's metadata have no effect", n, err)
 		return def, &xml.Extensions{}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -46,7 +47,7 @@ func (d *Driver) fill(b []byte) error {
 // and a network with a bridge of its own must have: the bridge's name and MAC
 // address. The turn of n is held.
 func (d *Driver) complete(ctx context.Context, n *network, def *xml.Network) error {
-	made, _, err := extended(def)
+	made, _, err := plan.Extended(def)
 	if err != nil {
 		return err
 	}
