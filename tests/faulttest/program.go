@@ -30,8 +30,8 @@ type Fault struct {
 
 // Call is one system call that was counted.
 type Call struct {
-	Number int // of the system call, see [Call.Name]
-	Path   string
+	Number int    // of the system call, see [Call.Name]
+	Path   string // or what the descriptor is open on: "/run/x", "socket:[123]", "pipe:[45]"
 }
 
 // Program is a running program.

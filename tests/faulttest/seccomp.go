@@ -3,6 +3,7 @@ package faulttest
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -14,9 +15,11 @@ type watch struct {
 	call  int
 	arg   int    // the argument that counts; with mask
 	mask  uint32 // only where arg has one of these bits; 0: always
-	path  int    // the argument that is a path; -1: none
-	child bool   // makes a process, not a thread
+	path  int    // the argument that is a path; -1: none, onFile: the first is a descriptor
 }
+
+// onFile is the path of a watch whose first argument is a descriptor.
+const onFile = -2
 
 // Watched returns the system calls that are counted, by number: those by which
 // Go programs change files, the network and other processes.
@@ -31,19 +34,19 @@ func Watched() map[int]string {
 func watches() []watch {
 	const vfork = unix.CLONE_VFORK // Go's way to start a program; threads come without
 	return []watch{
-		{name: "sendto", call: unix.SYS_SENDTO, path: -1},
-		{name: "sendmsg", call: unix.SYS_SENDMSG, path: -1},
-		{name: "write", call: unix.SYS_WRITE, path: -1},
+		{name: "sendto", call: unix.SYS_SENDTO, path: onFile},
+		{name: "sendmsg", call: unix.SYS_SENDMSG, path: onFile},
+		{name: "write", call: unix.SYS_WRITE, path: onFile},
 		{name: "openat", call: unix.SYS_OPENAT, arg: 2, mask: unix.O_CREAT | unix.O_WRONLY | unix.O_RDWR, path: 1},
-		{name: "fsync", call: unix.SYS_FSYNC, path: -1},
+		{name: "fsync", call: unix.SYS_FSYNC, path: onFile},
 		{name: "renameat", call: unix.SYS_RENAMEAT, path: 3},
 		{name: "renameat2", call: unix.SYS_RENAMEAT2, path: 3},
 		{name: "unlinkat", call: unix.SYS_UNLINKAT, path: 1},
 		{name: "mkdirat", call: unix.SYS_MKDIRAT, path: 1},
 		{name: "symlinkat", call: unix.SYS_SYMLINKAT, path: 2},
 		{name: "linkat", call: unix.SYS_LINKAT, path: 3},
-		{name: "ftruncate", call: unix.SYS_FTRUNCATE, path: -1},
-		{name: "fchmod", call: unix.SYS_FCHMOD, path: -1},
+		{name: "ftruncate", call: unix.SYS_FTRUNCATE, path: onFile},
+		{name: "fchmod", call: unix.SYS_FCHMOD, path: onFile},
 		{name: "ioctl", call: unix.SYS_IOCTL, path: -1},
 		{name: "clone", call: unix.SYS_CLONE, arg: 0, mask: vfork, path: -1},
 		{name: "pidfd_open", call: unix.SYS_PIDFD_OPEN, path: -1},
@@ -152,11 +155,16 @@ func respond(fd int, id uint64, errno unix.Errno) error {
 	return nil
 }
 
-// path reads the argument of a call that is a path; "" where there is none.
+// path reads the argument of a call that is a path, or what its descriptor is
+// open on; "" where there is neither.
 func (n notification) path() string {
 	for _, w := range watches() {
-		if w.call != n.call || w.path < 0 {
+		if w.call != n.call || w.path == -1 {
 			continue
+		}
+		if w.path == onFile {
+			target, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0]))
+			return target
 		}
 		buffer := make([]byte, 256)
 		local := []unix.Iovec{{Base: &buffer[0], Len: uint64(len(buffer))}}

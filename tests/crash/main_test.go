@@ -1,0 +1,54 @@
+package crash
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/virbr/virbr/tests/binaries"
+	"github.com/virbr/virbr/tests/faulttest"
+)
+
+// binEnv names the directory of the binaries under test. Set it to test
+// binaries that are already there; else they are built once.
+const binEnv = "VIRBR_CRASH_BIN"
+
+// fullEnv has the tests run in full when it is "full"; `make stress` sets it.
+const fullEnv = "VIRBR_STRESS"
+
+// seedEnv chooses the calls of a run that is not in full.
+const seedEnv = "VIRBR_CRASH_SEED"
+
+func TestMain(m *testing.M) {
+	faulttest.Launched()
+	binaries.Main(m, binEnv, func(dir string) error { return binaries.Build(dir) })
+}
+
+// bin returns the path of a binary under test.
+func bin(name string) string { return filepath.Join(os.Getenv(binEnv), name) }
+
+// points returns the numbers of the calls, of n, at which something is to happen:
+// all of them in full, else some at equal distances.
+func points(t *testing.T, n, some int) []int {
+	t.Helper()
+	if os.Getenv(fullEnv) == "full" {
+		some = n
+	}
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv(seedEnv); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stride := max(1, n/max(some, 1))
+	var list []int
+	for at := 1 + rand.New(rand.NewPCG(seed, 0)).IntN(stride); at <= n; at += stride {
+		list = append(list, at)
+	}
+	t.Logf("%d of %d calls (%s=%d)", len(list), n, seedEnv, seed)
+	return list
+}
