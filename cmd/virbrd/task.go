@@ -124,6 +124,7 @@ func (u upkeep) reload(ctx context.Context) {
 	if err := u.driver.Reload(ctx); err != nil {
 		u.log.Error("reloading", "err", err)
 	}
+	u.log.Info("reloaded")
 	notify(u.log, systemd.SdNotifyReady)
 }
 func (u upkeep) String() string { return "looking after networks" }

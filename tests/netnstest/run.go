@@ -72,6 +72,14 @@ func Need(t testing.TB, cause string) {
 	need(t, errors.New(cause))
 }
 
+// NeedNamespaces skips the test where no new namespaces are to be had, or fails it
+// when REQUIRE_NETNS=1. Run does that by itself; it is for processes that are
+// started with Attributes.
+func NeedNamespaces(t testing.TB) {
+	t.Helper()
+	need(t, probe())
+}
+
 // NeedProgram skips the test when a program is not installed, or fails it when
 // REQUIRE_NETNS=1.
 func NeedProgram(t testing.TB, names ...string) {
