@@ -101,7 +101,7 @@ func (d *Driver) watched(ctx context.Context, n *network, live *xml.Network, see
 // that of an earlier one.
 func (d *Driver) reachOf(ctx context.Context, n *network, from, to *view) *plan.Reach {
 	var ext *xml.Extensions
-	if from.reach != nil && from.live != nil && from.live.Metadata.Equal(to.live.Metadata) {
+	if from.reach != nil && from.live != nil && from.live.Metadata == to.live.Metadata {
 		ext = from.reach.Ext
 	} else {
 		ext = d.extensions(n.ref, to.live)

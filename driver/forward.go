@@ -95,28 +95,47 @@ func (v *view) listens(f *xml.PortForward, guest netip.Addr) bool {
 
 // EditExtensions changes a network's extensions in the running definition, the
 // persistent one or both, on the host and on disk; all of that, or nothing. Edit
-// is called with each definition's own, which it may change. The change is made
-// under the network's turn, so none that somebody else makes at the same time is
-// lost. An error of edit is returned as it is.
+// is called with each definition's own, which it may change; once where both have
+// the same. The change is made under the network's turn, so none that somebody else
+// makes at the same time is lost. An error of edit is returned as it is.
 func (d *Driver) EditExtensions(ctx context.Context, net Ref, affect Affect, edit func(*xml.Extensions) error) error {
 	n, v, err := d.change(ctx, net, "changing the extensions of")
 	if err != nil {
 		return err
 	}
 	defer n.end()
-	_, err = d.rewrite(ctx, n, v, affect, func(def *xml.Network) error {
-		ext, err := def.Extensions()
-		if err != nil {
-			return err
-		}
-		if err := edit(ext); err != nil {
-			return err
-		}
-		return def.SetExtensions(ext)
-	}, true)
+	_, err = d.rewrite(ctx, n, v, affect, extendedBy(once(edit)), true)
 	if err != nil {
 		return err
 	}
 	d.tellMetadata(n, MetadataElement, xml.Namespace)
 	return nil
+}
+
+// once returns a change of a definition's extensions. The running and the
+// persistent definition of a network share their metadata until one of them is
+// changed alone, and so they do afterwards: ten thousand forwards are written once.
+func once(change func(*xml.Extensions) error) func(*xml.Network) error {
+	var from, to *xml.Metadata
+	done := false
+	return func(def *xml.Network) error {
+		if done && def.Metadata == from {
+			def.Metadata = to
+			_, err := def.Extensions() // whether they fit this one, too
+			return err
+		}
+		ext, err := def.Extensions()
+		if err != nil {
+			return err
+		}
+		if err := change(ext); err != nil {
+			return err
+		}
+		was := def.Metadata
+		if err := def.SetExtensions(ext); err != nil {
+			return err
+		}
+		from, to, done = was, def.Metadata, true
+		return nil
+	}
 }

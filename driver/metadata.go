@@ -27,7 +27,7 @@ func (d *Driver) SetMetadata(ctx context.Context, net Ref, req MetadataRequest, 
 		return err
 	}
 	defer n.end()
-	_, err = d.rewrite(ctx, n, v, req.Affect, func(def *xml.Network) error {
+	_, err = d.rewrite(ctx, n, v, req.Affect, edited(func(def *xml.Network) error {
 		switch req.Type {
 		case MetadataDescription:
 			def.Description = text
@@ -42,7 +42,7 @@ func (d *Driver) SetMetadata(ctx context.Context, net Ref, req MetadataRequest, 
 			return unknownMetadata(req.Type)
 		}
 		return nil
-	}, req.Type == MetadataElement && req.URI == xml.Namespace)
+	}), req.Type == MetadataElement && req.URI == xml.Namespace)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
@@ -23,9 +24,9 @@ func (d *Driver) Update(ctx context.Context, net Ref, req UpdateRequest) error {
 		return err
 	}
 	defer n.end()
-	live, err := d.rewrite(ctx, n, v, req.Affect, func(def *xml.Network) error {
+	live, err := d.rewrite(ctx, n, v, req.Affect, edited(func(def *xml.Network) error {
 		return def.Update(req.Command, req.Section, req.ParentIndex, []byte(req.Document))
-	}, false)
+	}), false)
 	if err != nil {
 		return err
 	}
@@ -71,14 +72,14 @@ func (v *view) affected(a Affect) (live, config bool, err error) {
 //
 // Extend says that the edit is of the extensions in the metadata: those that
 // cannot be read are refused. Otherwise they are nobody's business.
-func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, edit func(*xml.Network) error, extend bool) (live bool, err error) {
+func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, made edit, extend bool) (live bool, err error) {
 	live, config, err := v.affected(a)
 	if err != nil {
 		return false, err
 	}
 	next := *v
 	if live {
-		if next.live, err = edited(v.live, 0, edit); err == nil && extend {
+		if next.live, err = made(v.live, 0); err == nil && extend {
 			next.live, err = d.adapt(ctx, n, v, next.live)
 		}
 		if err != nil {
@@ -86,7 +87,7 @@ func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, edi
 		}
 	}
 	if config {
-		next.config, err = edited(v.config, xml.Inactive, edit)
+		next.config, err = made(v.config, xml.Inactive)
 		if err == nil && extend {
 			next.made, err = checkExtended(next.config)
 		} else if err == nil {
@@ -105,19 +106,46 @@ func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, edi
 	return live, nil
 }
 
-// edited returns an edited copy of a definition, as it will be read from its
-// file: what cannot be written and read again does not become a definition.
-func edited(def *xml.Network, form xml.FormatFlags, edit func(*xml.Network) error) (*xml.Network, error) {
-	draft := def.Clone()
-	if err := edit(draft); err != nil {
-		return nil, err
+// edit makes another definition of one, which it leaves as it is. The form is that
+// in which it will be written.
+type edit func(def *xml.Network, form xml.FormatFlags) (*xml.Network, error)
+
+// edited returns an edit whose result is as it will be read from its file: what
+// cannot be written and read again does not become a definition.
+func edited(change func(*xml.Network) error) edit {
+	return func(def *xml.Network, form xml.FormatFlags) (*xml.Network, error) {
+		draft := def.Clone()
+		if err := change(draft); err != nil {
+			return nil, err
+		}
+		made, err := xml.ParseNetwork([]byte(draft.Format(form)))
+		if err != nil {
+			return nil, err
+		}
+		keepCounts(made, draft)
+		return made, nil
 	}
-	made, err := xml.ParseNetwork([]byte(draft.Format(form)))
-	if err != nil {
-		return nil, err
+}
+
+// fewTags is how many tags of metadata can be written and read again for sure: a
+// document may have three times as many nodes, and a definition without metadata
+// has few.
+const fewTags = 50_000
+
+// extendedBy returns an edit of the extensions alone. It is [edited], but for the
+// time that it takes to read ten thousand forwards again, which were checked when
+// they were made.
+func extendedBy(change func(*xml.Network) error) edit {
+	return func(def *xml.Network, form xml.FormatFlags) (*xml.Network, error) {
+		made := *def
+		if err := change(&made); err != nil {
+			return nil, err
+		}
+		if strings.Count(made.Metadata.String(), "<") > fewTags {
+			return edited(change)(def, form)
+		}
+		return &made, nil
 	}
-	keepCounts(made, draft)
-	return made, nil
 }
 
 // keepCounts carries over what a running definition has beyond its document's

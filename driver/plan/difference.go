@@ -129,12 +129,18 @@ func (r *Reach) flows() map[flow][]span {
 	return list
 }
 
-// Claims returns what the extensions take for the network.
+// Claims returns what the extensions take for the network. They must not be
+// changed.
 func (r *Reach) Claims() ([]firewall.Claim, error) {
 	if r == nil || r.def == nil || len(r.Ext.Forwards)+len(r.Ext.Publics) == 0 {
 		return nil, nil
 	}
-	return firewall.Claims(r.def, r.Ext, r.Where)
+	t := r.taken
+	if t == nil {
+		return firewall.Claims(r.def, r.Ext, r.Where)
+	}
+	t.once.Do(func() { t.claims, t.err = firewall.Claims(r.def, r.Ext, r.Where) })
+	return t.claims, t.err
 }
 
 // cut returns the ports of some runs that are in none of others.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+	"sync"
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/firewall"
@@ -19,7 +20,15 @@ type Reach struct {
 	Answers []Answer // in order
 	Memory  Memory
 
-	def *xml.Network
+	def   *xml.Network
+	taken *taken // nil: found out each time
+}
+
+// taken is what a reach claims, found out when it is wanted.
+type taken struct {
+	once   sync.Once // guards what follows
+	claims []firewall.Claim
+	err    error
 }
 
 // Answer is an address behind a bridge that the host answers for on another
@@ -35,7 +44,7 @@ type Answer struct {
 // The definition is the running one.
 func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memory) *Reach {
 	l := newLocator(def, seen, before)
-	r := &Reach{Ext: ext, Where: l.where(ext), def: def}
+	r := &Reach{Ext: ext, Where: l.where(ext), def: def, taken: new(taken)}
 	r.Answers = append(l.publics(def, ext, r.Where), l.proxied(def)...)
 	r.Memory = l.after
 	slices.SortFunc(r.Answers, func(a, b Answer) int { return a.Address.Compare(b.Address) })

@@ -78,7 +78,7 @@ func Graft(def, made *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
 // the running one that [NewReach] was given.
 func (r *Reach) Revived(def *xml.Network) *Reach {
 	c := *r
-	c.def = def
+	c.def, c.taken = def, new(taken)
 	return &c
 }
 
