@@ -49,14 +49,8 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
-// start starts virbrd and connects to it. The test needs the namespaces of
-// netnstest.
-func start(t *testing.T, args ...string) *daemon {
-	t.Helper()
-	return launch(t, exec.Command(bin("virbrd"), args...))
-}
-
-// launch starts a command that is, or becomes, virbrd.
+// launch starts a command that is, or becomes, virbrd, and connects to it. The test
+// needs the namespaces of netnstest.
 func launch(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Helper()
 	d := &daemon{t: t, cmd: cmd, log: &logBuffer{}, done: make(chan struct{})}
