@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
 )
 
 // conversion turns a network into what it is to be after a change of its
@@ -127,7 +128,7 @@ func (c *conversion) convert(ctx context.Context) error {
 	if err := c.record(added, nil); err != nil {
 		return err
 	}
-	sleep, err := c.ipv6(ctx)
+	sleep, err := c.router(ctx)
 	if err != nil {
 		return err
 	}
@@ -150,22 +151,24 @@ func (c *conversion) convert(ctx context.Context) error {
 	return c.record(nil, dropped)
 }
 
-// ipv6 switches IPv6 on for a bridge that is about to get its first prefix to
-// advertise, and returns what switches it off where the last address is gone.
-func (c *conversion) ipv6(ctx context.Context) (sleep func(context.Context) error, err error) {
+// router switches IPv6 on for a bridge that is about to get its first prefix to
+// advertise, and makes the host a router for an isolated network that is about to
+// get its first forward. It returns what switches IPv6 off where the last address
+// is gone.
+func (c *conversion) router(ctx context.Context) (sleep func(context.Context) error, err error) {
 	none := func(context.Context) error { return nil }
-	if c.from.live.Advertise == nil && c.to.live.Advertise == nil {
+	if c.from.live.Advertise == nil && c.to.live.Advertise == nil && c.to.live.Forward.Mode != xml.ForwardNone {
 		return none, nil
 	}
 	facts, err := c.d.sys.Facts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	before, err := plan.IPv6(c.from.live, facts)
+	before, err := plan.Router(c.from.live, c.from.reach, facts)
 	if err != nil {
 		before = nil
 	}
-	after, err := plan.IPv6(c.to.live, facts)
+	after, err := plan.Router(c.to.live, c.to.reach, facts)
 	if err != nil || slices.EqualFunc(before, after, func(a, b plan.Step) bool { return a.Do == b.Do }) {
 		return none, err
 	}
@@ -173,7 +176,7 @@ func (c *conversion) ipv6(ctx context.Context) (sleep func(context.Context) erro
 		c.onFailure(func(ctx context.Context) error { return c.d.apply(ctx, c.n, before, nil) })
 		return c.d.apply(ctx, c.n, after, nil)
 	}
-	if c.to.live.Advertise == nil {
+	if c.from.live.Advertise != nil && c.to.live.Advertise == nil {
 		return change, nil
 	}
 	return none, change(ctx)

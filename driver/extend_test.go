@@ -236,6 +236,33 @@ func TestPublicAddress(t *testing.T) {
 	}
 }
 
+// TestIsolatedForward: an isolated network's first forward makes the host a
+// router; others leave that as it is.
+func TestIsolatedForward(t *testing.T) {
+	t.Parallel()
+	r := started(t)
+	ref := r.define(strings.Replace(natNet("default", 3), "<forward mode='nat'/>", "", 1))
+	r.start(ref)
+	const router = "sysctl net/ipv4/ip_forward = 1"
+	add := func(port uint16) string {
+		t.Helper()
+		r.host.Lines()
+		err := r.edit(ref, func(e *xml.Extensions) error {
+			return e.AddForward(xml.PortForward{Proto: "tcp", Guest: "web1", Ranges: []xml.ForwardRange{{Start: port}}}, xml.Last)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(r.host.Lines(), "\n")
+	}
+	if lines := add(80); !strings.Contains(lines, router) {
+		t.Errorf("the first did\n%s", lines)
+	}
+	if lines := add(81); strings.Contains(lines, router) {
+		t.Errorf("the second did\n%s", lines)
+	}
+}
+
 // TestEditsAreNotLost: two who edit at the same time both have their forward.
 func TestEditsAreNotLost(t *testing.T) {
 	t.Parallel()

@@ -172,6 +172,10 @@ func (r *Reach) ext() *xml.Extensions {
 	return r.Ext
 }
 
+// leads reports whether guests are reached by forwards or public addresses, though
+// the network may be isolated otherwise.
+func (r *Reach) leads() bool { return len(r.ext().Forwards)+len(r.ext().Publics) > 0 }
+
 func (r *Reach) where() firewall.Where {
 	if r == nil {
 		return firewall.Where{}

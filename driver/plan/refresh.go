@@ -69,10 +69,10 @@ func Files(def *xml.Network, dirs Dirs) ([]WriteFile, error) {
 	return ops, nil
 }
 
-// IPv6 returns the steps of a start that switch IPv6 on or off for the bridge,
+// Router returns the steps of a start that switch IPv6 on or off for the bridge,
 // and make the host a router. None has an undo.
-func IPv6(def *xml.Network, facts Facts) ([]Step, error) {
-	c := &compiler{def: def, ips: def.Subnets(), facts: facts, bridge: def.Bridge.Name}
+func Router(def *xml.Network, reach *Reach, facts Facts) ([]Step, error) {
+	c := &compiler{def: def, ips: def.Subnets(), reach: reach, facts: facts, bridge: def.Bridge.Name}
 	for _, part := range []func() error{c.named, c.ipv6, c.forwarding} {
 		if err := part(); err != nil {
 			return nil, err
