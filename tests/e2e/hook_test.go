@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,6 +106,31 @@ func nothingAdded(t *testing.T) {
 	}
 }
 
+// mends kills the process of a pid file, does something, and waits until another
+// process has its place.
+func mends(t *testing.T, pidFile, what string, then func()) {
+	t.Helper()
+	was := read(t, pidFile)
+	pid, err := strconv.Atoi(was)
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	then()
+	netnstest.Wait(t, what, func() error {
+		now, err := os.ReadFile(pidFile)
+		if err == nil && strings.TrimSpace(string(now)) == was {
+			err = errors.New("it is the former one")
+		}
+		if err == nil {
+			_, err = os.Stat("/proc/" + strings.TrimSpace(string(now)))
+		}
+		return err
+	})
+}
+
 // TestHookPrefix: a network of Debian's libvirtd advertises a prefix. Guests make
 // addresses of it, which the outside sees translated and cannot reach; all of it
 // outlives libvirtd, is mended when it is broken, and goes with the network.
@@ -173,6 +199,11 @@ func TestHookPrefix(t *testing.T) {
 		if now := agentPID(t); now != pid {
 			t.Errorf("the agent was %d and is %d", pid, now)
 		}
+		mends(t, "/run/virbr/hook/default.pid", "our dnsmasq is back", func() {})
+		mends(t, "/run/virbr/hook/agent.pid", "the agent is back", func() {
+			d.virsh("net-update", "default", "add", "dns-host", "<host ip='192.168.122.2'><hostname>two</hostname></host>", "--live")
+		})
+		working("after dnsmasq and the agent died")
 		d.virsh("net-destroy", "default")
 		nothingAdded(t)
 	})
