@@ -137,7 +137,11 @@ func TestPurgeLeavesNothing(t *testing.T) {
 				r := newRoot(t)
 				before := r.files(t)
 				last := map[string]string{"deb": "purge", "rpm": "erase"}[m.name]
-				out := r.manage(t, m, "install 1.0; install 1.1; "+last)
+				script := "install 1.0; install 1.1; "
+				if m.name == "deb" { // whose script runs in the root
+					script += "virbrd hook --install; [ -x /etc/libvirt/hooks/network.d/50-virbr ]; "
+				}
+				out := r.manage(t, m, script+last)
 				after := r.files(t)
 				if m.name == "rpm" { // directories of all packages are filesystem's, which Debian has not
 					after = slices.DeleteFunc(after, func(name string) bool {
