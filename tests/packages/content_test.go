@@ -107,10 +107,11 @@ func TestService(t *testing.T) {
 	}
 	// The program and the pages are not installed here; all else counts.
 	cmd := exec.CommandContext(t.Context(), "systemd-analyze", "verify", "--man=no", service,
-		filepath.Join(packaging, "systemd/virbrd.socket"), filepath.Join(packaging, "systemd/virbrd-ro.socket"))
+		filepath.Join(packaging, "systemd/virbrd.socket"), filepath.Join(packaging, "systemd/virbrd-ro.socket"),
+		filepath.Join(packaging, "systemd/virbr-agent.service"))
 	verdict, _ := cmd.CombinedOutput() // 1 for the missing program
 	for line := range strings.Lines(string(verdict)) {
-		if strings.Contains(line, "virbrd") && !strings.Contains(line, "/usr/sbin/virbrd is not executable") {
+		if strings.Contains(line, "virbr") && !strings.Contains(line, "/usr/sbin/virbrd is not executable") {
 			t.Error(strings.TrimSpace(line))
 		}
 	}
