@@ -52,7 +52,7 @@ func (d *Driver) extensions(n Ref, live *xml.Network) *xml.Extensions {
 func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *plan.Facts) *plan.Reach {
 	live := v.live
 	proxied := live.Advertise != nil && live.Advertise.ProxyNDP != ""
-	if len(ext.Forwards)+len(ext.Publics) == 0 && !proxied || !live.OwnsBridge() {
+	if len(ext.Forwards)+len(ext.Publics) == 0 && !proxied && !ext.Firewall.Offload || !live.OwnsBridge() {
 		return &plan.Reach{Ext: ext}
 	}
 	seen := plan.Sightings{Now: time.Now().Unix()}
@@ -70,8 +70,22 @@ func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Exten
 		}
 		seen.Routes = facts.Routes
 	}
+	if ext.Firewall.Offload {
+		seen.Bridges = d.bridges()
+	}
 	d.watched(ctx, n, live, &seen)
 	return plan.NewReach(live, ext, seen, d.memory(n, v))
+}
+
+// bridges returns those of running networks.
+func (d *Driver) bridges() []string {
+	var list []string
+	for _, n := range d.networks() {
+		if v := n.view.Load(); v != nil && v.active() && v.live.OwnsBridge() {
+			list = append(list, v.live.Bridge.Name)
+		}
+	}
+	return list
 }
 
 // watched adds what the Watcher knows.

@@ -34,7 +34,7 @@ type Part struct {
 }
 
 // Parts returns all parts, those that others rest on first.
-func Parts() []Part { return []Part{core(), reach(), local(), stateless()} }
+func Parts() []Part { return []Part{core(), reach(), local(), stateless(), fast()} }
 
 // Base returns what networks without forwards and public addresses share.
 func Base() *Ruleset {
@@ -48,6 +48,7 @@ func (n *Network) base() *Ruleset {
 	for _, p := range Parts() {
 		if p.Needed(n) {
 			all.Maps = append(all.Maps, p.Maps...)
+			all.Flowtables = append(all.Flowtables, p.Flowtables...)
 			all.Chains = append(all.Chains, p.Chains...)
 		}
 	}
@@ -71,7 +72,8 @@ func (p Part) Needed(n *Network) bool {
 // without a key have only the name: data lead to their chains.
 func Owned() []Map {
 	return append(core().Maps, Map{Name: HairpinMap, Key: KeyName, Value: ValueVerdict},
-		Map{Name: LocalMap, Key: KeyName, Value: ValueVerdict}, Map{Name: inwardChain}, Map{Name: outwardChain})
+		Map{Name: LocalMap, Key: KeyName, Value: ValueVerdict}, Map{Name: inwardChain}, Map{Name: outwardChain},
+		Map{Name: FastMap, Key: KeyName, Value: ValueVerdict})
 }
 
 func lookup(f Field, m string) Rule { return Rule{Do: Action{Kind: Lookup, Field: f, Map: m}} }

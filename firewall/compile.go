@@ -44,6 +44,7 @@ func Compile(def *xml.Network, ext *xml.Extensions, where Where) (*Network, erro
 		c.nat(n, NAT6Map, c.nat6)
 	}
 	c.reach(n)
+	c.fast(n, ext, where)
 	return n, n.Validate()
 }
 

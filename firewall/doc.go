@@ -17,6 +17,7 @@
 //	local_BR    keeps its guests off the host's loopback: prerouting, iifname BR
 //	inward_BR   to a stateless public address of its guests: prerouting
 //	outward_BR  from such a guest: prerouting
+//	fast_BR     what of its connections goes by the flowtable: forward, after all filters
 //
 // leave and enter return what is allowed and reject the rest with
 // port-unreachable. Interfaces are matched by name, never by index, so rules
@@ -29,6 +30,10 @@
 // definition allows; only root of the host can have them translated. The parts of
 // the table that forwards and stateless addresses need are there as long as some
 // network has such (see [Parts]).
+//
+// Established connections of networks that ask for it go by a flowtable: from the
+// link on which a packet arrives straight to the one that it leaves by. Only what
+// the rules of everybody have let pass comes that far.
 //
 // The package is pure and knows no netlink; package firewall/netlink encodes
 // the same values as one batch.

@@ -20,7 +20,7 @@ func CompileExtension(def *xml.Network, ext *xml.Extensions, where Where) (*Netw
 	if m := def.Forward.Mode; def.Advertise != nil && (m == xml.ForwardNone || m == xml.ForwardNAT || m == xml.ForwardRoute) {
 		return CompileIPv6(def, ext, where)
 	}
-	if ext == nil || len(ext.Forwards)+len(ext.Publics) == 0 {
+	if ext == nil || len(ext.Forwards)+len(ext.Publics) == 0 && !ext.Firewall.Offload {
 		return nil, nil
 	}
 	c, err := newCompiler(def)
@@ -32,6 +32,7 @@ func CompileExtension(def *xml.Network, ext *xml.Extensions, where Where) (*Netw
 		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
 	}
 	c.reach(n)
+	c.fast(n, ext, where)
 	if len(n.Chains) == 0 {
 		return nil, nil
 	}

@@ -12,10 +12,11 @@ const TableName = "virbr"
 // Ruleset is the contents of the table. Order counts for the rules of a chain
 // only; the rest is printed in the order given.
 type Ruleset struct {
-	Maps     []Map
-	Chains   []Chain
-	Elements []Element
-	Data     []Datum
+	Maps       []Map
+	Flowtables []Flowtable
+	Chains     []Chain
+	Elements   []Element
+	Data       []Datum
 }
 
 // KeyType is the type of a map's keys, in nft's words.
@@ -182,6 +183,7 @@ const (
 	Lookup     ActionKind = "vmap"
 	Masquerade ActionKind = "masquerade"
 	SNAT       ActionKind = "snat"
+	FlowAdd    ActionKind = "flow add" // the rest of the connection goes by a flowtable
 )
 
 // Action is what a rule does with a packet.
@@ -189,7 +191,7 @@ type Action struct {
 	Kind ActionKind
 
 	Field Field  `json:",omitzero"` // Lookup: the key; Rewrite, Embedded: the address, and the key
-	Map   string `json:",omitzero"` // Lookup, DNAT, SNAT, Rewrite, Embedded: where
+	Map   string `json:",omitzero"` // Lookup, DNAT, SNAT, Rewrite, Embedded: where; FlowAdd: the flowtable
 	Key   Tuple  `json:",omitzero"` // DNAT, SNAT with a map: the key
 	IPv6  bool   `json:",omitzero"` // DNAT, SNAT with a map: the family
 	Ports bool   `json:",omitzero"` // DNAT: the map has ports, too
@@ -213,22 +215,25 @@ type Network struct {
 	Elements []Element
 	Entries  []Entry  `json:",omitempty"` // ports that are forwarded or left alone; disjoint
 	Publics  []Public `json:",omitempty"` // addresses that are translated one to one
+	Fast     []string `json:",omitempty"` // links between which its established connections go by the flowtable
 }
 
 // With returns the ruleset with the networks' chains and elements added. nil
 // networks, which have no rules, are left out.
 func (r *Ruleset) With(nets ...*Network) *Ruleset {
 	out := &Ruleset{
-		Maps:     append([]Map(nil), r.Maps...),
-		Chains:   append([]Chain(nil), r.Chains...),
-		Elements: append([]Element(nil), r.Elements...),
-		Data:     append([]Datum(nil), r.Data...),
+		Maps:       append([]Map(nil), r.Maps...),
+		Flowtables: append([]Flowtable(nil), r.Flowtables...),
+		Chains:     append([]Chain(nil), r.Chains...),
+		Elements:   append([]Element(nil), r.Elements...),
+		Data:       append([]Datum(nil), r.Data...),
 	}
 	for _, n := range nets {
 		if n != nil {
 			out.Chains = append(out.Chains, n.Chains...)
 			out.Elements = append(out.Elements, n.Elements...)
 			out.Data = append(out.Data, n.Data()...)
+			out.carry(n.Fast)
 		}
 	}
 	return out

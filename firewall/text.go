@@ -16,6 +16,10 @@ func (r *Ruleset) String() string {
 		}
 		r.writeMap(&b, m)
 	}
+	for _, f := range r.Flowtables {
+		b.WriteByte('\n')
+		f.write(&b)
+	}
 	for _, c := range r.Chains {
 		b.WriteByte('\n')
 		c.write(&b)
@@ -127,6 +131,8 @@ func (a Action) String() string {
 		return string(a.Kind)
 	case Jump:
 		return "jump " + a.Chain
+	case FlowAdd:
+		return "flow add @" + a.Map
 	case DNAT:
 		return fmt.Sprintf("dnat %s to %s map @%s", a.family(), a.Key, a.Map)
 	case Rewrite:

@@ -32,13 +32,18 @@ func (n *Network) Validate() error {
 			return err
 		}
 	}
+	for _, link := range n.Fast {
+		if err := CheckDevice(link); err != nil {
+			return err
+		}
+	}
 	return n.validData()
 }
 
 func (e Element) validate(bridge string) error {
 	ok := e.Chain == ChainName(e.Map, bridge)
 	switch e.Map {
-	case LeaveMap, EnterMap, HairpinMap, LocalMap:
+	case LeaveMap, EnterMap, HairpinMap, LocalMap, FastMap:
 		ok = ok && e.Name == bridge && !e.Prefix.IsValid()
 	case NAT4Map:
 		ok = ok && e.Name == "" && plain(e.Prefix, true)
@@ -59,6 +64,7 @@ var actions = map[string][]ActionKind{
 	NAT4Map: {Return, Masquerade, SNAT}, NAT6Map: {Return, Masquerade, SNAT},
 	HairpinMap: {Masquerade, Accept}, LocalMap: {Drop},
 	inwardChain: {Return, Jump}, outwardChain: {Return, NoTrack},
+	FastMap: {Jump},
 }
 
 // validate checks a rule of the chain that is named after a map.
@@ -105,12 +111,12 @@ func (a Action) valid() bool {
 	case Return, Reject, Accept, Drop, NoTrack:
 		return true
 	case Jump:
-		return a.Chain == translateChain
+		return a.Chain == translateChain || a.Chain == FlowChain
 	case Masquerade:
 		return ports
 	case SNAT:
 		return ports && a.Map == "" && a.AddrStart.Is4() && a.AddrEnd.Is4() && !a.AddrEnd.Less(a.AddrStart)
-	case Lookup, DNAT, Rewrite, Embedded: // of base chains only
+	case Lookup, DNAT, Rewrite, Embedded, FlowAdd: // of base chains only
 	}
 	return false
 }

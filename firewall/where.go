@@ -14,4 +14,8 @@ type Where struct {
 	// networks of the host, whose own addresses are translated, it is tracked.
 	// None: the forward device of the network, or all but its bridge.
 	Uplinks []string
+
+	// Links are the host's interfaces that packets are routed between, for the
+	// flowtable. None: the forward device of the network, if it has one.
+	Links []string
 }

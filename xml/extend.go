@@ -147,12 +147,17 @@ func (e *Extensions) parseSingle(el *node, where string) (err error) {
 }
 
 func (f *Firewall) parse(el *node) (err error) {
-	if err := el.leaf("coexist", "mode"); err != nil {
+	if err := el.leaf("coexist", "mode", "offload"); err != nil {
 		return err
 	}
 	if f.Coexist, err = el.tristate("coexist"); err != nil {
 		return err
 	}
+	offload, err := el.tristate("offload")
+	if err != nil {
+		return err
+	}
+	f.Offload = offload == Yes
 	word, err := el.enum("mode", "none", "nat", "route")
 	if err != nil || word == "" {
 		return err
@@ -269,6 +274,9 @@ func (f *Firewall) element() *node {
 	if f.Filter {
 		a.put("mode", f.Mode.String())
 	}
+	if f.Offload {
+		a.put("offload", "yes")
+	}
 	return ours("firewall", a)
 }
 
@@ -336,6 +344,8 @@ func (n *Network) checkExtensions(e *Extensions) error {
 		return refuse("portForward is not supported with forward mode='%s', whose guests are not behind the host", mode)
 	case len(e.Publics) > 0:
 		return refuse("address is not supported with forward mode='%s', whose guests are not behind the host", mode)
+	case e.Firewall.Offload:
+		return refuse("firewall offload='yes' is not supported with forward mode='%s', whose guests are not behind the host", mode)
 	}
 	return nil
 }

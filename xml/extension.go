@@ -32,6 +32,10 @@ type Firewall struct {
 	// has. Only with Filter.
 	Mode   ForwardMode // none, nat or route
 	Filter bool        // the mode attribute was given
+
+	// Offload has established connections go by a flowtable of the kernel, past
+	// all rules.
+	Offload bool
 }
 
 // Family selects address families. The zero value is both.

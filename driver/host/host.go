@@ -69,7 +69,8 @@ type Host struct {
 	dnsmasq dnsmasqProbe
 	deaths  deaths
 
-	checksum checksum
+	checksum   checksum
+	flowtables flowtables
 
 	elsewhere elsewhere
 	beside    beside
@@ -189,11 +190,11 @@ func (h *Host) Run(ctx context.Context, op plan.Op) error {
 func (h *Host) runService(ctx context.Context, op plan.Op) error {
 	switch op := op.(type) {
 	case plan.AddRules:
-		return h.addRules(op)
+		return h.addRules(ctx, op)
 	case plan.ReplaceRules:
-		return h.replaceRules(op)
+		return h.replaceRules(ctx, op)
 	case plan.RestoreRules:
-		return h.restoreRules(op)
+		return h.restoreRules(ctx, op)
 	case plan.DelRules:
 		return h.delRules(op)
 	case plan.FillChecksums:

@@ -1,28 +1,90 @@
 package host
 
 import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/firewall"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 )
 
 // Changes of the firewall wait for each other in the connection: one batch at a
 // time.
 
-func (h *Host) addRules(op plan.AddRules) error {
+func (h *Host) addRules(ctx context.Context, op plan.AddRules) error {
 	if op.Rules == nil {
 		return nil
 	}
-	return fwnetlink.Install(h.fw, op.Rules)
+	return h.withLinks(ctx, func() error {
+		return fwnetlink.Install(h.fw, h.able(ctx, op.Rules))
+	}, op.Rules)
 }
 
-func (h *Host) replaceRules(op plan.ReplaceRules) error {
-	return fwnetlink.Change(h.fw, op.From, op.To)
+func (h *Host) replaceRules(ctx context.Context, op plan.ReplaceRules) error {
+	return h.withLinks(ctx, func() error {
+		return fwnetlink.Change(h.fw, h.able(ctx, op.From), h.able(ctx, op.To))
+	}, op.To)
 }
 
-func (h *Host) restoreRules(op plan.RestoreRules) error {
-	return fwnetlink.Install(h.fw, op.Rules...)
+func (h *Host) restoreRules(ctx context.Context, op plan.RestoreRules) error {
+	return h.withLinks(ctx, func() error {
+		able := make([]*firewall.Network, len(op.Rules))
+		for i, n := range op.Rules {
+			able[i] = h.able(ctx, n)
+		}
+		return fwnetlink.Install(h.fw, able...)
+	}, op.Rules...)
 }
 
 func (h *Host) delRules(op plan.DelRules) error {
 	return fwnetlink.Remove(h.fw, op.Bridge)
+}
+
+// flowtables remembers what is known of the kernel: asking it again makes it look
+// for modules each time.
+type flowtables struct{ known, lacking atomic.Bool }
+
+// able returns rules that the kernel has what is needed for: those for a kernel
+// without flowtables, or of the links that are there.
+func (h *Host) able(ctx context.Context, n *firewall.Network) *firewall.Network {
+	if n == nil || len(n.Fast) == 0 {
+		return n
+	}
+	if !h.flowtables.known.Load() {
+		has, err := fwnetlink.Flowtables(h.fw)
+		if err != nil {
+			h.log.WarnContext(ctx, "connections do not go by a flowtable", "bridge", n.Bridge, "err", err)
+			return n.Plain()
+		}
+		if !has && !h.flowtables.lacking.Swap(true) {
+			h.log.WarnContext(ctx, "kernel has no flowtables (CONFIG_NF_FLOW_TABLE_INET, CONFIG_NFT_FLOW_OFFLOAD): "+
+				"the option offload of networks has no effect", "bridge", n.Bridge)
+		}
+		h.flowtables.known.Store(true)
+	}
+	if h.flowtables.lacking.Load() {
+		return n.Plain()
+	}
+	here := *n
+	here.Fast = slices.DeleteFunc(slices.Clone(n.Fast), func(link string) bool {
+		_, err := h.index(link)
+		return err != nil
+	})
+	return &here
+}
+
+// withLinks does what names links that may go away in this moment: once more where
+// one did.
+func (h *Host) withLinks(ctx context.Context, do func() error, nets ...*firewall.Network) error {
+	err := do()
+	fast := func(n *firewall.Network) bool { return n != nil && len(n.Fast) > 0 }
+	if errors.Is(err, unix.ENOENT) && ctx.Err() == nil && slices.ContainsFunc(nets, fast) {
+		return do()
+	}
+	return err
 }

@@ -45,6 +45,7 @@ type Answer struct {
 func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memory) *Reach {
 	l := newLocator(def, seen, before)
 	r := &Reach{Ext: ext, Where: l.where(ext), def: def, taken: new(taken)}
+	r.Where.Links = routed(def, ext, seen)
 	r.Answers = append(l.publics(def, ext, r.Where), l.proxied(def)...)
 	r.Memory = l.after
 	slices.SortFunc(r.Answers, func(a, b Answer) int { return a.Address.Compare(b.Address) })
@@ -56,6 +57,7 @@ func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memo
 func (r *Reach) Same(o *Reach) bool {
 	lists := func(a, b map[string][]netip.Addr) bool { return maps.EqualFunc(a, b, slices.Equal[[]netip.Addr]) }
 	return r != nil && o != nil && lists(r.Where.Guests, o.Where.Guests) && lists(r.Where.Devices, o.Where.Devices) &&
+		slices.Equal(r.Where.Links, o.Where.Links) &&
 		slices.Equal(r.Answers, o.Answers)
 }
 

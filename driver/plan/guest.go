@@ -19,6 +19,7 @@ type Sightings struct {
 	Devices    map[string][]netip.Addr // addresses of the host's links
 	Now        int64                   // seconds since the epoch
 
+	Bridges []string               // of other networks
 	Uplinks map[string][]Neighbour // who else is on the links of [Uplinks]
 	Routes  []Route                // main table
 }

@@ -18,6 +18,9 @@ type change struct {
 	// Otherwise it is what should be there, which is much cheaper to know; if
 	// it is not there, the kernel refuses the batch.
 	exact bool
+
+	// changed: chains that were there are not what they were.
+	changed bool
 }
 
 func newChange(socket *netlink.Conn, exact bool) *change {

@@ -46,7 +46,7 @@ func Change(conn *Conn, from, to *firewall.Network) error {
 
 // alike reports whether two networks differ in data only.
 func alike(a, b *firewall.Network) bool {
-	return slices.Equal(a.Elements, b.Elements) && slices.EqualFunc(a.Chains, b.Chains, func(x, y firewall.Chain) bool {
+	return slices.Equal(a.Elements, b.Elements) && slices.Equal(a.Fast, b.Fast) && slices.EqualFunc(a.Chains, b.Chains, func(x, y firewall.Chain) bool {
 		return x.Name == y.Name && slices.EqualFunc(x.Rules, y.Rules, func(r, s firewall.Rule) bool { return r.String() == s.String() })
 	})
 }
@@ -92,7 +92,7 @@ func (c *change) stale(n *firewall.Network, have map[string][]kernelRule) (lacks
 	want := byMap(n.Data())
 	reached := c.exact
 	for m := range have {
-		reached = reached || reaches(m)
+		reached = reached || reaches(m) && m != firewall.FastMap
 	}
 	if !reached {
 		return want, nil

@@ -201,6 +201,8 @@ func (e *encoder) action(a firewall.Action) {
 		e.add(&expr.Verdict{Kind: expr.VerdictDrop})
 	case firewall.Jump:
 		e.add(&expr.Verdict{Kind: expr.VerdictJump, Chain: a.Chain})
+	case firewall.FlowAdd:
+		e.flowAdd(a.Map)
 	case firewall.NoTrack:
 		e.add(&expr.Notrack{})
 	case firewall.DNAT:

@@ -50,7 +50,7 @@ func (c *change) install(nets []*firewall.Network) error {
 		}
 		gone = append(gone, more...)
 	}
-	if err := c.prune(gone, nets); err != nil {
+	if err := c.settle(gone, nets); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return c.apply(doing)
@@ -69,6 +69,14 @@ func (c *change) base(nets []*firewall.Network) error {
 		for _, m := range part.Maps {
 			c.addMap(m, id)
 			id++
+		}
+		for _, f := range part.Flowtables {
+			for _, n := range nets {
+				f.Links = append(f.Links, n.Fast...)
+			}
+			slices.Sort(f.Links)
+			f.Links = slices.Compact(f.Links)
+			c.addFlowtable(f)
 		}
 		for _, chain := range part.Chains {
 			rules, exists, err := c.reader.rules(chain.Name)
@@ -121,6 +129,7 @@ func (c *change) network(n *firewall.Network) (gone []string, err error) {
 				return nil, err
 			}
 		}
+		c.changed = c.changed || exists && !right
 		switch {
 		case right:
 		case i >= 0:
@@ -145,10 +154,13 @@ func (c *change) network(n *firewall.Network) (gone []string, err error) {
 // they are named after. Those for forwards are looked for only where the network
 // is to have some, or others have.
 func (c *change) own(n *firewall.Network) (map[string][]kernelRule, error) {
-	reach := c.exact || len(n.Entries)+len(n.Publics) > 0
-	if !reach {
+	reach := c.exact || len(n.Entries)+len(n.Publics)+len(n.Fast) > 0
+	for _, shared := range []string{firewall.HairpinMap, firewall.FlowChain} {
+		if reach {
+			break
+		}
 		var err error
-		if reach, err = c.reader.exists(firewall.HairpinMap); err != nil {
+		if reach, err = c.reader.exists(shared); err != nil {
 			return nil, err
 		}
 	}

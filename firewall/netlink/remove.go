@@ -41,7 +41,7 @@ func (c *change) remove(bridge string) error {
 	}
 	gone, err := c.network(nothing)
 	if err == nil {
-		err = c.prune(gone, nil)
+		err = c.settle(gone, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
@@ -56,7 +56,7 @@ func (c *change) remove(bridge string) error {
 func (c *change) last(bridge string, use, own int) (bool, error) {
 	shared := 0
 	for _, p := range firewall.Parts() {
-		shared += len(p.Maps) + len(p.Chains)
+		shared += len(p.Maps) + len(p.Flowtables) + len(p.Chains)
 	}
 	if use > shared+own {
 		return false, nil
@@ -78,8 +78,9 @@ func (c *change) last(bridge string, use, own int) (bool, error) {
 }
 
 // prune deletes the parts of the base that nobody needs any more, given the
-// chains that go and the networks that come in the same change.
-func (c *change) prune(gone []string, nets []*firewall.Network) error {
+// chains that go and the networks that come in the same change. It returns their
+// markers.
+func (c *change) prune(gone []string, nets []*firewall.Network) (pruned []string, err error) {
 	needed := func(name string) bool {
 		return slices.ContainsFunc(firewall.Owned(), func(m firewall.Map) bool {
 			_, ok := firewall.ChainBridge(m.Name, name)
@@ -87,15 +88,15 @@ func (c *change) prune(gone []string, nets []*firewall.Network) error {
 		})
 	}
 	if !slices.ContainsFunc(gone, needed) {
-		return nil
+		return nil, nil
 	}
 	names, err := c.reader.chains()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	maps, err := c.reader.maps()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, part := range slices.Backward(firewall.Parts()) {
 		marks := func(name string) bool {
@@ -103,15 +104,28 @@ func (c *change) prune(gone []string, nets []*firewall.Network) error {
 			return ok && !slices.Contains(gone, name)
 		}
 		if part.Marker != "" && !slices.ContainsFunc(nets, part.Needed) && !slices.ContainsFunc(names, marks) {
-			c.delPart(part, names, maps)
+			if err := c.delPart(part, names, maps); err != nil {
+				return nil, err
+			}
+			pruned = append(pruned, part.Marker)
 		}
 	}
-	return nil
+	return pruned, nil
+}
+
+// settle ends what needs all networks to have changed: parts that nobody needs any
+// more, and what the flowtable knows of rules that were others.
+func (c *change) settle(gone []string, nets []*firewall.Network) error {
+	pruned, err := c.prune(gone, nets)
+	if err != nil || !c.changed || slices.Contains(pruned, firewall.FastMap) {
+		return err
+	}
+	return c.interrupt(nets)
 }
 
 // delPart deletes what there is of a part: base chains, then those that they jump
-// to, then the maps that both look into.
-func (c *change) delPart(part firewall.Part, chains, maps []string) {
+// to, then the maps and flowtables that both name.
+func (c *change) delPart(part firewall.Part, chains, maps []string) error {
 	for _, hooked := range []bool{true, false} {
 		for _, chain := range part.Chains {
 			if (chain.Hook != nil) == hooked && slices.Contains(chains, chain.Name) {
@@ -124,6 +138,16 @@ func (c *change) delPart(part firewall.Part, chains, maps []string) {
 			c.delMap(m.Name)
 		}
 	}
+	for _, f := range part.Flowtables {
+		_, exists, err := c.reader.flowtable(f.Name)
+		if err != nil {
+			return err
+		}
+		if exists {
+			c.delFlowtable(f.Name)
+		}
+	}
+	return nil
 }
 
 // List returns the bridges that have rules in the table, sorted.
