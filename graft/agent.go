@@ -112,6 +112,9 @@ func (e *Engine) answer(ctx context.Context, todo *events) {
 		e.log.Error("listing networks", "err", err)
 		return
 	}
+	if todo.hurt {
+		e.log.Warn("somebody changed rules of ours, putting them back", "by", todo.by)
+	}
 	seen := map[string]bool{}
 	for _, uuid := range list {
 		r, err := e.dirs.readRecord(uuid)
@@ -232,6 +235,7 @@ type events struct {
 	gone    map[string]bool // networks whose status file went
 	bridges map[string]bool
 	hurt    bool            // rules
+	by      string          // who hurt them; "": not known
 	moved   map[string]bool // links whose addresses changed
 }
 
@@ -289,7 +293,7 @@ func (n *news) change(c plan.Change) {
 	switch c.Kind {
 	case plan.ChangeRules:
 		if c.Ours {
-			n.add(func(ev *events) { ev.hurt = true })
+			n.add(func(ev *events) { ev.hurt, ev.by = true, c.By })
 		}
 	case plan.ChangeFirewalld:
 		n.add(func(ev *events) { ev.hurt = true })

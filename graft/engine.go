@@ -99,6 +99,9 @@ func (e *Engine) locked(do func() error) error {
 // network, and nothing that was added for it is left then.
 func (e *Engine) Hook(ctx context.Context, call *hooks.Call) error {
 	o, err := xml.ParseOutline(call.Document)
+	if err != nil && !e.dirs.extended(call.Network, call.Document) {
+		return nil // what we cannot read is none of our business, whatever was added to others
+	}
 	if err != nil {
 		return fmt.Errorf("reading the document about network %q: %w", call.Network, err)
 	}

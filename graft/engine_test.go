@@ -257,6 +257,9 @@ func TestConcerned(t *testing.T) {
 	if !r.dirs.Concerned("other", nil) {
 		t.Error("with something added every call concerns us: it may be what stops it")
 	}
+	if err := r.e.Hook(t.Context(), &hooks.Call{Network: "other", Op: hooks.OpStart, Document: []byte("of a libvirt that we do not understand")}); err != nil {
+		t.Errorf("a network without extensions does not start: %v", err)
+	}
 }
 
 // TestTogether: calls for different networks at the same time leave both as they

@@ -31,13 +31,16 @@ type extension struct {
 // It is quick, for most networks are not: it believes no more of the document than
 // that it would name our namespace.
 func (d Dirs) Concerned(network string, doc []byte) bool {
+	return d.extended(network, doc) || !d.Idle()
+}
+
+// extended reports whether a network may have extensions.
+func (d Dirs) extended(network string, doc []byte) bool {
 	if bytes.Contains(doc, []byte(xml.Namespace)) {
 		return true
 	}
-	if _, err := os.Stat(d.file(network)); !errors.Is(err, fs.ErrNotExist) {
-		return true
-	}
-	return !d.Idle()
+	_, err := os.Stat(d.file(network))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // Idle reports whether nothing is added to any network.

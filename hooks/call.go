@@ -32,7 +32,7 @@ type Call struct {
 // *[UnknownOpError]: a newer libvirt may have more.
 func ReadCall(args []string, stdin io.Reader) (*Call, error) {
 	if len(args) != 4 {
-		return nil, fmt.Errorf("reading the call of a hook: %d arguments, want NETWORK OPERATION SUBOPERATION EXTRA; libvirt calls this, see virbrd-hook(8)", len(args))
+		return nil, fmt.Errorf("reading the call of a hook: %d arguments, want NETWORK OPERATION SUBOPERATION EXTRA; libvirt calls this, see virbrd(8)", len(args))
 	}
 	name := args[0]
 	if name == "" || name == "." || name == ".." || len(name) > 255 || strings.ContainsAny(name, "/\x00\n") {
