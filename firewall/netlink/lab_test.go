@@ -68,9 +68,15 @@ func networks() []*xml.Network {
 // and two hosts outside; rules are installed, and all hosts echo.
 func lab(t *testing.T) []*host {
 	t.Helper()
+	return labOf(t, networks())
+}
+
+// labOf is lab with the networks given, which get bridges and addresses.
+func labOf(t *testing.T, defs []*xml.Network) []*host {
+	t.Helper()
 	router(t)
 	var hosts []*host
-	for n, def := range networks() {
+	for n, def := range defs {
 		def.Bridge.Name = "br-" + def.Name
 		h := newHost(t, n, def.Name, func() *netnstest.Guest {
 			addBridge(t, def.Bridge.Name)

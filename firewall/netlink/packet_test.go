@@ -62,27 +62,30 @@ up1        no    same  no       no     same  same   no         same  same  -
 
 func TestPackets(t *testing.T) {
 	t.Parallel()
-	netnstest.Run(t, func(t *testing.T) {
-		hosts := lab(t)
-		for _, c := range []struct {
-			family, want string
-			address      func(*host) netip.Addr
-		}{
-			{"IPv4", packets4, func(h *host) netip.Addr { return h.ip4 }},
-			{"IPv6", packets6, func(h *host) netip.Addr { return h.ip6 }},
-		} {
-			if diff := cmp.Diff(c.want, matrix(t, hosts, c.address)); diff != "" {
-				t.Errorf("%s packets (-want +got):\n%s", c.family, diff)
-			}
+	netnstest.Run(t, func(t *testing.T) { packetTable(t, lab(t)) })
+}
+
+// packetTable wants the packet table, and what else holds for all networks.
+func packetTable(t *testing.T, hosts []*host) {
+	t.Helper()
+	for _, c := range []struct {
+		family, want string
+		address      func(*host) netip.Addr
+	}{
+		{"IPv4", packets4, func(h *host) netip.Addr { return h.ip4 }},
+		{"IPv6", packets6, func(h *host) netip.Addr { return h.ip6 }},
+	} {
+		if diff := cmp.Diff(c.want, matrix(t, hosts, c.address)); diff != "" {
+			t.Errorf("%s packets (-want +got):\n%s", c.family, diff)
 		}
-		ports(t, hosts)
-		pings(t, hosts)
-		spoofed(t, hosts)
-		neighbours(t, hosts)
-		if t.Failed() {
-			t.Log(nft(t, "", "list", "ruleset"))
-		}
-	})
+	}
+	ports(t, hosts)
+	pings(t, hosts)
+	spoofed(t, hosts)
+	neighbours(t, hosts)
+	if t.Failed() {
+		t.Log(nft(t, "", "list", "ruleset"))
+	}
 }
 
 // matrix has every host knock at every other one, by UDP and by TCP, and prints
