@@ -70,13 +70,15 @@ checks definitions before a daemon sees them. render and check work on files, or
 standard input where the file is "-". They need no daemon and no root.
 
 Others are about networks that a daemon has, virbrd or libvirt's own: forward leads
-ports of the host to guests, and address gives guests public addresses. doctor says
-what is in the way of guests' packets on this host.`,
+ports of the host to guests, and address gives guests public addresses. events says
+what happens to networks. doctor says what is in the way of guests' packets on this
+host.`,
 		Example: `  virbr check net.xml                      is this a valid definition?
   virbr render plan net.xml                what would starting it do to the host?
   virbr render nft net.xml                 which firewall rules would it get?
   virsh net-dumpxml default | virbr render conf -
   virbr forward add default 8080:80 web1   lead port 8080 of the host to a guest
+  virbr events                             who flushed the firewall's rules?
   virbr doctor                             why do guests have no network?`,
 		Version:       version,
 		Args:          noSuchCommand,
@@ -88,7 +90,7 @@ what is in the way of guests' packets on this host.`,
 	root.SetVersionTemplate("virbr {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRender(io), newCheck(io), newDoctor(io), newMan(io))
-	root.AddCommand(newForward(io), newAddress(io))
+	root.AddCommand(newForward(io), newAddress(io), newEvents(io))
 	return root
 }
 

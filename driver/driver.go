@@ -220,12 +220,6 @@ func (d *Driver) networks() []*network {
 	return list
 }
 
-func (d *Driver) tell(kind EventKind, n *network) {
-	if d.cfg.Events != nil {
-		d.cfg.Events(Event{Kind: kind, Network: n.ref})
-	}
-}
-
 // parse reads a document from a client.
 func (d *Driver) parse(doc string, validate bool) (*xml.Network, error) {
 	if validate && d.cfg.Schema != nil {

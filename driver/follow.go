@@ -74,9 +74,10 @@ func (d *Driver) watch(ctx context.Context) error {
 type news struct {
 	rules, filters, others chan struct{} // each holds a token when there is something to do
 
-	mu    sync.Mutex // guards what follows
-	by    string     // who hurt our rules
-	bus   bool       // firewalld is new
+	mu    sync.Mutex        // guards what follows
+	by    string            // who hurt our rules
+	bus   bool              // firewalld is new
+	shut  map[string]string // bridges whose traffic others' rules stop, and who changed those
 	moved map[string]bool
 	hosts map[string]bool
 	dead  map[string]bool
@@ -87,7 +88,7 @@ func newNews() *news {
 	slot := func() chan struct{} { return make(chan struct{}, 1) }
 	return &news{
 		rules: slot(), filters: slot(), others: slot(),
-		moved: map[string]bool{}, hosts: map[string]bool{}, dead: map[string]bool{}, calls: map[*network]bool{},
+		shut: map[string]string{}, moved: map[string]bool{}, hosts: map[string]bool{}, dead: map[string]bool{}, calls: map[*network]bool{},
 	}
 }
 
@@ -105,7 +106,10 @@ func (w *news) put(c Change) {
 	defer w.mu.Unlock()
 	switch c.Kind {
 	case ChangeRules:
-		if c.Ours {
+		switch {
+		case c.Elsewhere:
+			w.shut[c.Link] = c.By
+		case c.Ours:
 			w.by = c.By
 			ring(w.rules)
 		}
@@ -161,31 +165,6 @@ func (w *news) guard(ctx context.Context, d *Driver) error {
 	}
 }
 
-// tellHealed says that rules are in again.
-func (d *Driver) tellHealed(bridges []string, by string, took time.Duration) {
-	if len(bridges) == 0 {
-		return
-	}
-	who := by
-	if who == "" {
-		who = "a program"
-	}
-	d.log.Warn("somebody removed our firewall rules; they are in again", "by", who, "networks", len(bridges), "took", took.String())
-	healed := make(map[string]bool, len(bridges))
-	for _, bridge := range bridges {
-		healed[bridge] = true
-	}
-	for _, n := range d.networks() {
-		if v := n.view.Load(); v == nil || !v.active() || !healed[v.live.Bridge.Name] {
-			continue
-		}
-		n.counters.healings.Add(1)
-		if d.cfg.Events != nil {
-			d.cfg.Events(Event{Kind: EventHealed, Network: n.ref, By: by})
-		}
-	}
-}
-
 // permit sees to it that what others filter lets our guests' traffic pass.
 func (w *news) permit(ctx context.Context, d *Driver) error {
 	for {
@@ -195,13 +174,18 @@ func (w *news) permit(ctx context.Context, d *Driver) error {
 		case <-w.filters:
 		}
 		w.mu.Lock()
-		bus := w.bus
-		w.bus = false
+		bus, shut := w.bus, w.shut
+		w.bus, w.shut = false, map[string]string{}
 		w.mu.Unlock()
 		if bus {
 			d.rezone(ctx)
 		}
-		if err := d.accept(ctx); err != nil && ctx.Err() == nil {
+		began := time.Now()
+		err := d.accept(ctx)
+		switch {
+		case err == nil:
+			d.tellAccepted(shut, time.Since(began))
+		case ctx.Err() == nil:
 			d.log.Warn("what others filter may stop guests", "err", err)
 		}
 	}
@@ -254,12 +238,16 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 		moved, hosts, dead, calls := w.moved, w.hosts, w.dead, w.calls
 		w.moved, w.hosts, w.dead, w.calls = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[*network]bool{}
 		w.mu.Unlock()
+		var bridges []string
+		if len(hosts) > 0 {
+			bridges = d.bridges()
+		}
 		for _, n := range d.networks() {
 			v := n.view.Load()
 			if v == nil || !v.active() {
 				continue
 			}
-			if v.moves() && (calls[n] || moved[""] || moved[v.live.Bridge.Name] || v.concerns(hosts)) {
+			if v.moves() && (calls[n] || moved[""] || moved[v.live.Bridge.Name] || v.concerns(hosts, bridges)) {
 				follow.send(n)
 			}
 			if dead[""] || dead[n.ref.Name] {
@@ -275,7 +263,7 @@ func (v *view) moves() bool {
 	if v.reach == nil || v.reach.Ext == nil {
 		return false
 	}
-	return len(v.reach.Ext.Forwards)+len(v.reach.Ext.Publics) > 0 || v.proxies()
+	return len(v.reach.Ext.Forwards)+len(v.reach.Ext.Publics) > 0 || v.proxies() || v.reach.Ext.Firewall.Offload
 }
 
 // proxies reports whether the host answers for a running network's guests on its
@@ -283,16 +271,34 @@ func (v *view) moves() bool {
 func (v *view) proxies() bool { return v.live.Advertise != nil && v.live.Advertise.ProxyNDP != "" }
 
 // concerns reports whether the addresses of some links matter to a running
-// network: those that it listens on, or that guests must not take.
-func (v *view) concerns(links map[string]bool) bool {
+// network: those that it listens on, or that guests must not take, or that its
+// connections go by. Bridges are those of all networks.
+func (v *view) concerns(links map[string]bool, bridges []string) bool {
 	if len(links) == 0 {
 		return false
 	}
 	if links[""] || v.proxies() || len(v.reach.Ext.Publics) > 0 {
 		return true
 	}
+	if v.reach.Ext.Firewall.Offload && v.live.Forward.Dev() == "" && elsewhere(links, bridges) {
+		return true
+	}
 	for i := range v.reach.Ext.Forwards {
 		if links[v.reach.Ext.Forwards[i].Dev] {
+			return true
+		}
+	}
+	return false
+}
+
+// elsewhere reports whether some links are not bridges of networks.
+func elsewhere(links map[string]bool, bridges []string) bool {
+	own := make(map[string]bool, len(bridges))
+	for _, b := range bridges {
+		own[b] = true
+	}
+	for link := range links {
+		if !own[link] {
 			return true
 		}
 	}
@@ -378,6 +384,7 @@ func (d *Driver) catchUp(ctx context.Context, n *network, v *view) error {
 		return fmt.Errorf("following guests: %w", errors.Join(err, c.takeBack(ctx)))
 	}
 	n.view.Store(&next)
+	d.tellGuests(n, v.reach, next.reach)
 	d.log.Info("forwards follow their guests", "network", n.ref.Name, "uuid", n.ref.UUID.String())
 	return nil
 }

@@ -270,6 +270,35 @@ func TestHealing(t *testing.T) {
 	}
 }
 
+// TestEventsOfGuests: who moved is told, and who is where it was is not; and that
+// others' firewalls stopped guests of some networks.
+func TestEventsOfGuests(t *testing.T) {
+	t.Parallel()
+	r := following(t)
+	ref := r.define(extend(natNet("default", 3), "<virbr:portForward proto='tcp' guest='db'><virbr:range start='1'/></virbr:portForward>"+
+		"<virbr:portForward proto='udp' guest='db'><virbr:range start='1'/></virbr:portForward>"+web))
+	r.start(ref)
+	r.start(r.define(natNet("other", 4)))
+	r.told()
+	told := func(what string, want ...string) {
+		t.Helper()
+		var events []string
+		netnstest.Wait(t, what+" is told", func() error {
+			events = append(events, r.told()...)
+			if diff := cmp.Diff(want, events); diff != "" {
+				return errors.New("(-want +got)\n" + diff)
+			}
+			return nil
+		})
+	}
+	r.lease("virbr3", "52:54:00:00:00:0d 192.168.3.50 db")
+	told("a guest that comes", "default guest db of 2: [] to [192.168.3.50]")
+	r.lease("virbr3", "52:54:00:00:00:0d 192.168.3.51 db")
+	told("a guest that moves", "default guest db of 2: [192.168.3.50] to [192.168.3.51]")
+	r.host.Tell(driver.Change{Kind: driver.ChangeRules, Ours: true, Elsewhere: true, Link: "virbr4", By: "ufw (pid 7)"})
+	told("a closed firewall", "other accepted of 1 by ufw (pid 7)")
+}
+
 // TestDnsmasqIsNursed: a dnsmasq that died is back at once; one that dies again
 // and again is waited for longer and longer, until it has lived for a while.
 func TestDnsmasqIsNursed(t *testing.T) {
@@ -304,8 +333,16 @@ func TestDnsmasqIsNursed(t *testing.T) {
 				t.Errorf("not back after %v", want)
 			}
 		}
+		r.told()
 		for _, wait := range []time.Duration{0, time.Second, 2 * time.Second, 4 * time.Second} {
 			die(wait)
+		}
+		want := []string{
+			"default dnsmasq died 1, wait 0s", "default dnsmasq started", "default dnsmasq died 2, wait 1s", "default dnsmasq started",
+			"default dnsmasq died 3, wait 2s", "default dnsmasq started", "default dnsmasq died 4, wait 4s", "default dnsmasq started",
+		}
+		if diff := cmp.Diff(want, r.told()); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
 		}
 		time.Sleep(2 * time.Minute)
 		die(0)

@@ -41,6 +41,7 @@ func (d *Driver) nurse(ctx context.Context, n *network) {
 		}
 		wait := n.illness.wait(time.Now())
 		d.log.Warn("dnsmasq died, starting it anew", "network", n.ref.Name, "deaths", n.illness.deaths, "in", wait.String())
+		d.emit(Event{Kind: EventDnsmasqDied, Network: n.ref, Deaths: n.illness.deaths, Wait: wait})
 		if wait > 0 && !pause(ctx, wait) {
 			return
 		}
@@ -54,10 +55,12 @@ func (d *Driver) nurse(ctx context.Context, n *network) {
 			if err != nil {
 				well = ctx.Err() != nil
 				d.log.Error("dnsmasq does not start", "network", n.ref.Name, "err", err)
+				d.emit(Event{Kind: EventDnsmasqFailed, Network: n.ref, Deaths: n.illness.deaths, Reason: err.Error()})
 				return
 			}
 			n.counters.restarts.Add(1)
 			d.log.Info("dnsmasq serves again", "network", n.ref.Name, "uuid", n.ref.UUID.String())
+			d.emit(Event{Kind: EventDnsmasqStarted, Network: n.ref, Deaths: n.illness.deaths})
 		})
 	}
 }

@@ -89,10 +89,21 @@ func (r *rig) close() {
 }
 
 func (r *rig) record(e driver.Event) {
-	names := []string{"defined", "undefined", "started", "stopped", "metadata", "healed"}
+	names := []string{"defined", "undefined", "started", "stopped", "metadata", "healed", "accepted", "dnsmasq died", "dnsmasq started", "dnsmasq failed", "guest"}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.events = append(r.events, e.Network.Name+" "+names[e.Kind])
+	text := e.Network.Name + " " + names[e.Kind]
+	switch e.Kind {
+	case driver.EventAccepted:
+		text += fmt.Sprintf(" of %d by %s", e.Networks, e.By)
+	case driver.EventDnsmasqDied:
+		text += fmt.Sprintf(" %d, wait %v", e.Deaths, e.Wait)
+	case driver.EventDnsmasqFailed:
+		text += ": " + e.Reason
+	case driver.EventGuest:
+		text += fmt.Sprintf(" %s of %d: %v to %v", e.Guest, e.Leading, e.Was, e.Now)
+	}
+	r.events = append(r.events, text)
 }
 
 func (r *rig) told() []string {

@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
@@ -53,15 +54,19 @@ const (
 type EventKind uint8
 
 // The events of libvirt's virNetworkEventLifecycleType, the change of metadata,
-// and, unknown to libvirt, the healing: somebody else removed firewall rules of a
-// running network, and they are in again.
+// and, unknown to libvirt, what happens to running networks by itself.
 const (
 	EventDefined EventKind = iota
 	EventUndefined
 	EventStarted
 	EventStopped
 	EventMetadata
-	EventHealed
+	EventHealed         // somebody else removed firewall rules; they are in again
+	EventAccepted       // the rules of others stopped guests' traffic; it passes again
+	EventDnsmasqDied    // it is started again after Wait
+	EventDnsmasqStarted // after it had died
+	EventDnsmasqFailed  // to start, after it had died; Reason says why
+	EventGuest          // a guest that something leads to came, moved or went
 )
 
 // Event is one change of a network, told after the work succeeded.
@@ -72,9 +77,24 @@ type Event struct {
 	// 2 element, and the element's namespace.
 	MetadataType int
 	URI          string
-	// By is set for EventHealed: the program that removed the rules, where the
-	// kernel says so: "nft (pid 4711)".
-	By string
+	// Of EventHealed and EventAccepted: the program that changed the rules, where
+	// the kernel says so ("nft (pid 4711)"), how many networks were mended at once,
+	// and how long that took.
+	By       string
+	Networks int
+	Took     time.Duration
+
+	// Of events of dnsmasq: how often it died in a row, how long its next start
+	// waits, and why it failed.
+	Deaths int
+	Wait   time.Duration
+	Reason string
+
+	// Of EventGuest: the guest's address, name or MAC address as forwards and public
+	// addresses have it, how many of these there are, and where it was and is now.
+	Guest    string
+	Leading  int
+	Was, Now []netip.Addr
 }
 
 // Kind is the class of an Error. Room rpc maps it to libvirt's error code.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/rpc/proto"
@@ -29,9 +30,13 @@ type hub struct {
 	mu        sync.Mutex // guards the fields below
 	listeners map[int32]*listener
 	nextID    int32
-	waiting   []driver.Event
+	waiting   []happening
 	lost      int // events that did not fit
 }
+
+// everything is the event of registrations of the extension program: they hear of
+// all that happens.
+const everything = -1
 
 // listener is one registration: one event of one network, or of all.
 type listener struct {
@@ -39,6 +44,12 @@ type listener struct {
 	client  *client
 	eventID int32
 	network *xml.UUID // nil: all
+}
+
+// happening is an event, and when it was.
+type happening struct {
+	driver.Event
+	at time.Time
 }
 
 func (h *hub) init(s *Server) {
@@ -58,7 +69,7 @@ func (h *hub) publish(e driver.Event) {
 		h.lost++
 		return
 	}
-	h.waiting = append(h.waiting, e)
+	h.waiting = append(h.waiting, happening{e, time.Now()})
 	select {
 	case h.wake <- struct{}{}:
 	default:
@@ -87,8 +98,8 @@ func (h *hub) run(ctx context.Context) {
 }
 
 // tell sends one event to those who may know.
-func (h *hub) tell(ctx context.Context, e driver.Event) {
-	for _, l := range h.interested(e) {
+func (h *hub) tell(ctx context.Context, e happening) {
+	for _, l := range h.interested(e.Event) {
 		if h.srv.cfg.Access != nil {
 			ok, err := h.srv.cfg.Access.Allowed(ctx, l.client.caller(), Access{objectNetwork, "getattr", &e.Network, nil})
 			if err != nil {
@@ -98,7 +109,7 @@ func (h *hub) tell(ctx context.Context, e driver.Event) {
 				continue
 			}
 		}
-		b, err := eventFrame(l.id, e)
+		b, err := l.frame(e)
 		if err != nil {
 			h.srv.log.Error("encoding an event", "network", e.Network.Name, "err", err)
 			return
@@ -107,28 +118,37 @@ func (h *hub) tell(ctx context.Context, e driver.Event) {
 	}
 }
 
-// interested returns the listeners for an event. libvirt's protocol has no word
-// for a healing.
+// interested returns the listeners for an event. libvirt's protocol has no words
+// for what is behind the change of metadata.
 func (h *hub) interested(e driver.Event) []*listener {
-	if e.Kind == driver.EventHealed {
-		return nil
-	}
-	eventID := int32(proto.EventIDLifecycle)
-	if e.Kind == driver.EventMetadata {
+	eventID := int32(everything)
+	switch {
+	case e.Kind < driver.EventMetadata:
+		eventID = proto.EventIDLifecycle
+	case e.Kind == driver.EventMetadata:
 		eventID = proto.EventIDMetadata
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var found []*listener
 	for _, l := range h.listeners {
-		if l.eventID == eventID && (l.network == nil || *l.network == e.Network.UUID) {
+		if (l.eventID == eventID || l.eventID == everything) && (l.network == nil || *l.network == e.Network.UUID) {
 			found = append(found, l)
 		}
 	}
 	return found
 }
 
-// eventFrame encodes an event for one listener.
+// frame encodes an event for a listener, in the words of the program that it came
+// by.
+func (l *listener) frame(e happening) ([]byte, error) {
+	if l.eventID == everything {
+		return toldFrame(l.id, e)
+	}
+	return eventFrame(l.id, e.Event)
+}
+
+// eventFrame encodes an event for a listener of libvirt's program.
 func eventFrame(id int32, e driver.Event) ([]byte, error) {
 	h := wire.Header{Program: proto.Program, Version: proto.Version, Type: wire.TypeMessage, Serial: eventSerial}
 	if e.Kind == driver.EventMetadata {
@@ -173,11 +193,12 @@ func sameNetwork(a, b *xml.UUID) bool {
 	return *a == *b
 }
 
-// remove ends a registration of a client.
-func (h *hub) remove(c *client, id int32) error {
+// remove ends a registration of a client: one of the extension program, or one of
+// libvirt's.
+func (h *hub) remove(c *client, id int32, extension bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if l, ok := h.listeners[id]; !ok || l.client != c {
+	if l, ok := h.listeners[id]; !ok || l.client != c || (l.eventID == everything) != extension {
 		return fail(codeInternal, domainRPC, "network event callback %d not registered", id)
 	}
 	delete(h.listeners, id)
@@ -200,12 +221,17 @@ func (s *Server) register(ctx context.Context, rq *call, a proto.EventArgs) (wir
 	if a.EventID < proto.EventIDLifecycle || a.EventID > proto.EventIDMetadata {
 		return nil, fail(codeInternal, domainRPC, "unsupported network event ID %d", a.EventID)
 	}
+	return s.listen(ctx, rq, a.EventID, a.Network)
+}
+
+// listen registers a listener and answers.
+func (s *Server) listen(ctx context.Context, rq *call, eventID int32, network *proto.Network) (wire.Message, error) {
 	if err := s.allowed(ctx, rq, objectConnect, "search_networks", nil, nil); err != nil {
 		return nil, err
 	}
-	l := &listener{client: rq.client, eventID: a.EventID}
-	if a.Network != nil {
-		uuid := xml.UUID(a.Network.UUID)
+	l := &listener{client: rq.client, eventID: eventID}
+	if network != nil {
+		uuid := xml.UUID(network.UUID)
 		l.network = &uuid
 	}
 	return nil, s.events.add(l, func(id int32) { rq.reply(proto.Int{Value: id}, nil) })
@@ -215,5 +241,5 @@ func (s *Server) deregister(ctx context.Context, rq *call, a proto.Int) (wire.Me
 	if err := s.allowed(ctx, rq, objectConnect, "read", nil, nil); err != nil {
 		return nil, err
 	}
-	return nil, s.events.remove(rq.client, a.Value)
+	return nil, s.events.remove(rq.client, a.Value, false)
 }

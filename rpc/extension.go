@@ -11,6 +11,9 @@ var extensions = map[int32]procedure{
 	proto.AddressAdd:    {serve: bind((*Server).addAddress), stage: stageNetwork, forbid: "virbrAddressAdd", slow: true},
 	proto.AddressRemove: {serve: bind((*Server).removeAddress), stage: stageNetwork, forbid: "virbrAddressRemove", slow: true},
 	proto.HealingList:   {serve: bind((*Server).healed), stage: stageNetwork},
+
+	proto.EventRegister:   {serve: bind((*Server).registerAll), stage: stageNetwork, inline: true},
+	proto.EventDeregister: {serve: bind((*Server).deregisterAll), stage: stageNetwork, inline: true},
 }
 
 func lookupExtension(number int32) (procedure, bool) {

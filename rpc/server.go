@@ -107,7 +107,6 @@ func (s *Server) Clients() int {
 func (s *Server) Publish(e driver.Event) {
 	if e.Kind == driver.EventHealed {
 		s.healings.note(e)
-		return
 	}
 	s.events.publish(e)
 }

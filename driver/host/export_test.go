@@ -1,8 +1,12 @@
 package host
 
-import "context"
+import (
+	"context"
+
+	"github.com/virbr/virbr/driver/plan"
+)
 
 // WatchRules is the part of Watch that hears of others' firewall rules.
 func WatchRules(h *Host, ctx context.Context, tell func(by string, ours bool)) error {
-	return h.watchRules(ctx, tell)
+	return h.watchRules(ctx, func(c plan.Change) { tell(c.By, c.Ours) })
 }

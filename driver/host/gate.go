@@ -79,6 +79,7 @@ func (g *gate) take(c plan.Change) {
 		h.again = &c
 	default:
 		c.Ours = c.Ours || h.again.Ours
+		c.Elsewhere = c.Elsewhere && h.again.Elsewhere
 		h.again = &c
 	}
 }

@@ -1,11 +1,13 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/firewall/coexist"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 )
@@ -51,8 +53,9 @@ func (n *rulesNews) take() (by string, ours, others bool) {
 // if a rule of ours was there before. by names the programs: "nft (pid 4711)".
 // What happens while tell runs is told at once. It returns the error of ctx.
 //
-// What others change in rules that are no concern of ours is not told.
-func (h *Host) watchRules(ctx context.Context, tell func(by string, ours bool)) error {
+// In the tables of others it is told for each bridge. What others change in rules
+// that are no concern of ours is not told.
+func (h *Host) watchRules(ctx context.Context, tell func(plan.Change)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	news := rulesNews{arrived: make(chan struct{}, 1)}
@@ -67,41 +70,50 @@ func (h *Host) watchRules(ctx context.Context, tell func(by string, ours bool)) 
 		case <-news.arrived:
 		}
 		by, ours, others := news.take()
-		if others && !ours {
-			wanting, hurt, err := h.wanting()
-			if err != nil {
-				h.log.WarnContext(ctx, "looking at what somebody else changed", "by", by, "err", err)
-			}
-			if others, ours = wanting, hurt; !others {
-				continue
-			}
+		if ours || !others {
+			tell(plan.Change{Kind: plan.ChangeRules, By: by, Ours: ours})
+			continue
 		}
-		tell(by, ours)
+		bridges, hurt, err := h.wanting()
+		if err != nil {
+			h.log.WarnContext(ctx, "looking at what somebody else changed", "by", by, "err", err)
+		}
+		for _, bridge := range bridges {
+			tell(plan.Change{Kind: plan.ChangeRules, By: by, Ours: hurt, Elsewhere: true, Link: bridge})
+		}
 	}
 }
 
-// wanting reports whether accepts in the tables of others are missing or out of
-// place, and whether they are in a table that had some before.
-func (h *Host) wanting() (wanting, hurt bool, err error) {
+// wanting returns the bridges whose accepts in the tables of others are missing or
+// out of place, "" where that is not known, and whether they are in a table that
+// had some before.
+func (h *Host) wanting() (bridges []string, hurt bool, err error) {
 	n := &h.elsewhere
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.wishes) == 0 && h.beside.empty() {
-		return false, false, nil
+		return nil, false, nil
 	}
 	view, err := fwnetlink.ReadSurvey(h.fw, n.view)
 	if err != nil {
-		return false, false, err
+		return nil, false, err
 	}
 	n.view = view
 	if h.beside.hidden(view.Survey) {
-		return true, true, nil
+		return []string{""}, true, nil
 	}
 	changes, _ := view.Survey.Plan(n.all()...)
 	for _, c := range changes {
 		hurt = hurt || n.tables[tableOf(c)]
+		for _, in := range c.Insert {
+			bridges = append(bridges, cmp.Or(in.Accept.In, in.Accept.Out))
+		}
 	}
-	return len(changes) > 0, hurt, nil
+	if len(changes) > 0 && len(bridges) == 0 {
+		bridges = []string{""} // some are there that should not be
+	}
+	slices.Sort(bridges)
+	return slices.Compact(bridges), hurt, nil
 }
 
 // tableOf names the table of a change.

@@ -48,7 +48,7 @@ func (h *Host) Watch(ctx context.Context, tell func(plan.Change)) error {
 		return h.followFirewalld(ctx, appeared, func() { put(plan.Change{Kind: plan.ChangeFirewalld}) })
 	})
 	group.Go(func() error {
-		return h.watchRules(ctx, func(by string, ours bool) { put(plan.Change{Kind: plan.ChangeRules, By: by, Ours: ours}) })
+		return h.watchRules(ctx, put)
 	})
 	for _, kind := range []plan.ChangeKind{plan.ChangeLeases, plan.ChangeNeighbours, plan.ChangeAddresses} {
 		put(plan.Change{Kind: kind})

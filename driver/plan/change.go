@@ -14,7 +14,7 @@ const (
 	ChangeRules      ChangeKind = iota // somebody else changed an nftables ruleset; By says who
 	ChangeLeases                       // the lease file of a bridge; Link is the bridge
 	ChangeNeighbours                   // who is on a bridge; Link is the bridge
-	ChangeAddresses                    // an address of the host's link Link
+	ChangeAddresses                    // an address of the host's link Link, or a default route by it
 	ChangeDnsmasq                      // the dnsmasq of a network ended; Network is its name
 	ChangeFirewalld                    // firewalld started or was reloaded
 )
@@ -27,6 +27,11 @@ type Change struct {
 	Network string
 	By      string // the program that did it, where the kernel says so: "nft (pid 4711)"
 	Ours    bool   // ChangeRules: our table, or a rule of ours elsewhere, was hurt
+
+	// Elsewhere says of ChangeRules that only the rules of others were changed, so
+	// that guests' traffic does not pass them now: that of the bridge Link, or of
+	// any.
+	Elsewhere bool
 }
 
 // Listener is one socket that waits on a port of the host.

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -243,6 +245,109 @@ func TestNetworks(t *testing.T) {
 	}
 	if healed, err := dial(t, daemontest.Relay(t, r.Socket, daemontest.Libvirt97)).Healings(t.Context()); err != nil || healed != nil {
 		t.Errorf("of another daemon: %v, %v", healed, err)
+	}
+}
+
+// TestHappenings: events come in order, of the network that was asked for; the
+// daemon's end is told, and that others have none.
+func TestHappenings(t *testing.T) {
+	t.Parallel()
+	d, end, err := daemontest.Start(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := sync.OnceValue(end)
+	t.Cleanup(func() { _ = stop() })
+	d.Define(t, lab, true)
+	c := dial(t, d.Socket)
+	n, err := c.Lookup(t.Context(), "lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lab, err := d.Driver.LookupByName(t.Context(), "lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pose := range []daemontest.Pose{daemontest.Libvirt90, daemontest.Libvirt97} {
+		err := dial(t, daemontest.Relay(t, d.Socket, pose)).Events(t.Context(), nil, nil)
+		if !errors.Is(err, client.ErrForeign) || !strings.HasPrefix(err.Error(), "events come from virbrd only") {
+			t.Errorf("of libvirt's daemon: %v", err)
+		}
+	}
+	heard := make(chan client.Event)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- c.Events(t.Context(), &n, func(e client.Event) error {
+			heard <- e
+			return nil
+		})
+	}()
+	// The first one is told as soon as it is registered for.
+	first := func() client.Event {
+		for {
+			d.Server.Publish(driver.Event{Kind: driver.EventHealed, Network: lab, By: "nft (pid 1)", Networks: 3, Took: 5})
+			select {
+			case e := <-heard:
+				return e
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	if first.Time.IsZero() {
+		t.Error("it was never")
+	}
+	first.Time = time.Time{}
+	if diff := cmp.Diff(client.Event{Kind: client.Healed, Network: "lab", By: "nft (pid 1)", Count: 3, Took: 5}, first); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	d.Server.Publish(driver.Event{Kind: driver.EventStarted, Network: driver.Ref{Name: "other"}})
+	d.Server.Publish(driver.Event{Kind: driver.EventGuest, Network: lab, Guest: "web1", Leading: 2, Now: []netip.Addr{netip.MustParseAddr("fd00::1")}})
+	for e := range heard {
+		if e.Kind == client.Healed {
+			continue // asked for while the registration was under way
+		}
+		if e.Kind != client.GuestMoved || e.Detail != "web1" || e.Count != 2 || fmt.Sprint(e.Was, e.Now) != "[] [fd00::1]" {
+			t.Errorf("heard %+v", e)
+		}
+		break
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "has ended") {
+		t.Errorf("the daemon ended: %v", err)
+	}
+	if _, err := c.Networks(t.Context()); err == nil {
+		t.Error("the connection is taken for whole")
+	}
+}
+
+// TestHappeningsEnd: who listens stops when his context ends, or when he says so.
+func TestHappeningsEnd(t *testing.T) {
+	t.Parallel()
+	r := daemontest.New(t)
+	r.Define(t, lab, false)
+	ctx, cancel := context.WithCancel(t.Context())
+	c := dial(t, r.Socket)
+	ended := make(chan error, 1)
+	go func() { ended <- c.Events(ctx, nil, nil) }()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+	enough := errors.New("enough")
+	c = dial(t, r.Socket)
+	go func() { ended <- c.Events(t.Context(), nil, func(client.Event) error { return enough }) }()
+	for {
+		r.Server.Publish(driver.Event{Kind: driver.EventStarted})
+		select {
+		case err := <-ended:
+			if !errors.Is(err, enough) {
+				t.Errorf("it ended with %v", err)
+			}
+			return
+		case <-time.After(time.Millisecond):
+		}
 	}
 }
 

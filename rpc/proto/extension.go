@@ -19,6 +19,10 @@ const (
 	AddressAdd    = 4
 	AddressRemove = 5
 	HealingList   = 6
+
+	EventRegister   = 7 // EventFilter to Int: the callback's id
+	EventDeregister = 8 // Int
+	EventTold       = 9 // a message of the daemon's: Happening
 )
 
 // Limits on arrays of the extension program.

@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/virbr/virbr/rpc/client"
+)
+
+func newEvents(io IO) *cobra.Command {
+	f := &daemonFlags{}
+	var asJSON bool
+	var timeout int
+	cmd := &cobra.Command{
+		Use:   "events [NETWORK]",
+		Short: "Say what happens to networks, as it happens",
+		Long: `Print a line for everything that happens to one network, or to all, until
+interrupted:
+
+  who removed firewall rules, and that they are in again
+  who changed other firewalls so that guests were cut off, and that they are not
+  a dnsmasq that died, when it is started again, and that it serves
+  a guest that forwards lead to and that came, moved or went
+  networks that are defined, started, stopped and undefined, and changed metadata
+
+virsh event shows the last of these only, for libvirt's protocol has no words for the
+others. They come from virbrd: libvirt's own daemons do not tell them.`,
+		Example: "  virbr events\n  virbr events default --json | jq -r 'select(.event == \"healed\").by'",
+		Args:    atMost("NETWORK"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if timeout < 0 {
+				return usageError{fmt.Errorf("%s: --timeout %d: not a number of seconds", cmd.CommandPath(), timeout)}
+			}
+			return f.reading(cmd.Context(), func(c *client.Conn) error {
+				return printEvents(cmd.Context(), io, c, first(args), asJSON, time.Duration(timeout)*time.Second)
+			})
+		},
+		ValidArgsFunction: f.completeOne,
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line instead")
+	cmd.Flags().IntVar(&timeout, "timeout", 0, "end after so many `seconds`; 0: never")
+	f.add(cmd)
+	return cmd
+}
+
+func printEvents(ctx context.Context, io IO, c *client.Conn, network string, asJSON bool, timeout time.Duration) error {
+	var of *client.Network
+	if network != "" {
+		n, err := c.Lookup(ctx, network)
+		if err != nil {
+			return err
+		}
+		of = &n
+	}
+	if timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, timeout)
+		defer stop()
+	}
+	p := painterFor(io.Out)
+	err := c.Events(ctx, of, func(e client.Event) error {
+		if asJSON {
+			return writeEvent(io, e)
+		}
+		return write(io.Out, fmt.Sprintf("%s %s %s\n", e.Time.Format("2006-01-02 15:04:05.000"), p.bold(e.Network+":"), eventPaint(e)(p, flat(eventText(e)))))
+	})
+	if timeout > 0 && errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// eventText says what happened.
+func eventText(e client.Event) string {
+	switch e.Kind {
+	case client.Defined:
+		return "defined"
+	case client.Undefined:
+		return "undefined"
+	case client.Started:
+		return "started"
+	case client.Stopped:
+		return "stopped"
+	case client.Metadata:
+		return "metadata changed: " + e.Detail
+	case client.Healed:
+		return fmt.Sprintf("firewall rules were removed by %s; they are in again after %s%s", byWhom(e.By), e.Took, together(e.Count))
+	case client.Accepted:
+		return fmt.Sprintf("another firewall, changed by %s, stopped guests; their traffic passes again after %s%s", byWhom(e.By), e.Took, together(e.Count))
+	case client.DnsmasqDied:
+		if e.Wait == 0 {
+			return "dnsmasq died; it is started again at once"
+		}
+		return fmt.Sprintf("dnsmasq died, %d times in a row; it is started again in %s", e.Count, e.Wait)
+	case client.DnsmasqStarted:
+		return "dnsmasq serves again"
+	case client.DnsmasqFailed:
+		return "dnsmasq does not start: " + e.Detail
+	case client.GuestMoved:
+		return guestText(e)
+	}
+	return fmt.Sprintf("event %d, which this virbr does not know", e.Kind)
+}
+
+func byWhom(by string) string {
+	if by == "" {
+		return "somebody"
+	}
+	return by
+}
+
+// together says how many networks a thing happened to at once.
+func together(networks int) string {
+	if networks < 2 {
+		return ""
+	}
+	return fmt.Sprintf(", with those of %d networks", networks)
+}
+
+func guestText(e client.Event) string {
+	what := "1 forward or address leads"
+	if e.Count != 1 {
+		what = fmt.Sprintf("%d forwards and addresses lead", e.Count)
+	}
+	switch {
+	case len(e.Now) == 0:
+		return fmt.Sprintf("guest %s has gone from %s: %s nowhere", e.Detail, addressList(e.Was), what)
+	case len(e.Was) == 0:
+		return fmt.Sprintf("guest %s has come: %s to %s", e.Detail, what, addressList(e.Now))
+	}
+	return fmt.Sprintf("guest %s has moved from %s: %s to %s", e.Detail, addressList(e.Was), what, addressList(e.Now))
+}
+
+// flat makes one line of a text.
+func flat(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+func eventPaint(e client.Event) func(painter, string) string {
+	switch e.Kind {
+	case client.DnsmasqFailed:
+		return painter.red
+	case client.Healed, client.Accepted, client.DnsmasqDied:
+		return painter.yellow
+	case client.Defined, client.Undefined, client.Started, client.Stopped, client.Metadata, client.DnsmasqStarted, client.GuestMoved:
+	}
+	return painter.plain
+}
+
+// eventNames are the words of --json.
+var eventNames = map[client.EventKind]string{
+	client.Defined: "defined", client.Undefined: "undefined", client.Started: "started", client.Stopped: "stopped",
+	client.Metadata: "metadata", client.Healed: "healed", client.Accepted: "accepted", client.DnsmasqDied: "dnsmasq-died",
+	client.DnsmasqStarted: "dnsmasq-started", client.DnsmasqFailed: "dnsmasq-failed", client.GuestMoved: "guest",
+}
+
+// eventJSON is one event as --json prints it.
+type eventJSON struct {
+	Time     time.Time    `json:"time"`
+	Network  string       `json:"network"`
+	Event    string       `json:"event"`
+	By       string       `json:"by,omitempty"`
+	Networks int          `json:"networks,omitempty"`
+	Seconds  *float64     `json:"seconds,omitempty"` // that mending took
+	Deaths   int          `json:"deaths,omitempty"`
+	Wait     *float64     `json:"wait,omitempty"` // seconds
+	Error    string       `json:"error,omitempty"`
+	Metadata string       `json:"metadata,omitempty"`
+	Guest    string       `json:"guest,omitempty"`
+	Leading  int          `json:"leading,omitempty"`
+	Was      []netip.Addr `json:"was,omitempty"`
+	Now      []netip.Addr `json:"now,omitempty"`
+	Text     string       `json:"text"`
+}
+
+func writeEvent(io IO, e client.Event) error {
+	o := eventJSON{Time: e.Time.UTC(), Network: e.Network, Event: eventNames[e.Kind], By: e.By, Was: e.Was, Now: e.Now, Text: flat(eventText(e))}
+	switch e.Kind {
+	case client.Healed, client.Accepted:
+		took := e.Took.Seconds()
+		o.Networks, o.Seconds = e.Count, &took
+	case client.DnsmasqDied:
+		wait := e.Wait.Seconds()
+		o.Deaths, o.Wait = e.Count, &wait
+	case client.DnsmasqStarted:
+		o.Deaths = e.Count
+	case client.DnsmasqFailed:
+		o.Deaths, o.Error = e.Count, e.Detail
+	case client.GuestMoved:
+		o.Guest, o.Leading = e.Detail, e.Count
+	case client.Metadata:
+		o.Metadata = e.Detail
+	case client.Defined, client.Undefined, client.Started, client.Stopped:
+	default:
+		o.Event = fmt.Sprintf("event-%d", e.Kind)
+	}
+	text, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("formatting JSON: %w", err)
+	}
+	return write(io.Out, string(text)+"\n")
+}
