@@ -2,7 +2,7 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
 # Goroutines live here; the other rooms are pure and run without the race detector.
-RACE     = $(shell go list ./config ./driver/... ./hooks/... ./rpc/...)
+RACE     = $(shell go list ./config ./driver/... ./graft ./hooks/... ./rpc/...)
 PLAIN    = $(filter-out $(RACE),$(shell go list ./...))
 
 .PHONY: build test lint fuzz demo bench stress packages clean

@@ -76,9 +76,9 @@ func TestAgent(t *testing.T) {
 	if err := New(r.e.cfg).Run(t.Context()); !errors.Is(err, ErrRuns) {
 		t.Errorf("a second agent: %v", err)
 	}
-	r.agents = 0
+	r.agents.Store(0)
 	r.must(hooks.OpPortCreated, document(webExt))
-	if r.agents != 0 {
+	if r.agents.Load() != 0 {
 		t.Error("an agent was started though one runs")
 	}
 

@@ -29,8 +29,8 @@ func TestLife(t *testing.T) {
 	if got := r.report(); got.From != Metadata || got.Error != "" || got.Bridge != "virbr0" || len(got.Steps) == 0 {
 		t.Errorf("report %+v", got)
 	}
-	if r.agents != 1 {
-		t.Errorf("%d agents were to be started, want 1", r.agents)
+	if n := r.agents.Load(); n != 1 {
+		t.Errorf("%d agents were to be started, want 1", n)
 	}
 	r.restart()
 	r.must(hooks.OpStopped, doc)

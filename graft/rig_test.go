@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/virbr/virbr/driver/hosttest"
@@ -48,7 +49,7 @@ type rig struct {
 	e      *Engine
 	host   *system
 	dirs   Dirs
-	agents int // how often one was to be started
+	agents atomic.Int32 // how often one was to be started
 }
 
 func newRig(t *testing.T) *rig {
@@ -75,7 +76,7 @@ func (r *rig) restart() {
 		System:     r.host,
 		Dirs:       r.dirs,
 		Choose:     func(_ context.Context, def *xml.Network, _ plan.Facts) (*xml.Network, error) { return def, nil },
-		StartAgent: func(context.Context) error { r.agents++; return nil },
+		StartAgent: func(context.Context) error { r.agents.Add(1); return nil },
 	})
 }
 
