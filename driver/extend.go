@@ -68,7 +68,7 @@ func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Exten
 			d.warn("looking for guests without the host's routes", n.ref, err)
 			facts = &read
 		}
-		seen.Routes = facts.Routes
+		seen.Routes, seen.Links = facts.Routes, facts.Links
 	}
 	if ext.Firewall.Offload {
 		seen.Bridges = d.bridges()

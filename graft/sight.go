@@ -29,7 +29,7 @@ func (e *Engine) reach(ctx context.Context, t *target, before plan.Memory) (*pla
 
 func (e *Engine) sightings(ctx context.Context, t *target) (*plan.Sightings, error) {
 	bridge := t.def.Bridge.Name
-	seen := &plan.Sightings{Now: time.Now().Unix(), Routes: t.facts.Routes, Uplinks: map[string][]plan.Neighbour{}}
+	seen := &plan.Sightings{Now: time.Now().Unix(), Routes: t.facts.Routes, Links: t.facts.Links, Uplinks: map[string][]plan.Neighbour{}}
 	var err error
 	for _, dirs := range []plan.Dirs{e.dirs.theirs(), e.dirs.plan()} {
 		leases, err := readLeases(dnsmasq.Dirs(dirs), bridge)

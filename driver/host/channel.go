@@ -57,6 +57,14 @@ func (c *channel) setUp(fd int, groups []int) (err error) {
 	return err
 }
 
+// filter has the kernel keep messages from the channel that a classic BPF program
+// does not take. What came before stays.
+func (c *channel) filter(code []unix.SockFilter) error {
+	var failed error
+	err := c.raw.Control(func(fd uintptr) { failed = attachFilter(int(fd), code) })
+	return errors.Join(err, failed)
+}
+
 func (c *channel) close() { _ = c.file.Close() }
 
 // interrupt ends what waits on the channel, now and later.

@@ -18,7 +18,7 @@ import (
 // guests may fill is emptied when it is full: then everything is told once more.
 const maxSeen = 1 << 16
 
-// follower knows the neighbours and addresses that were told, so that what the
+// follower hears of neighbours, addresses and default routes. It knows the neighbours and addresses that were told, so that what the
 // kernel says again and again is told once: each neighbour goes through half a
 // dozen states a minute, and each router advertisement renews an address.
 type follower struct {
@@ -49,7 +49,11 @@ type followedChange struct {
 }
 
 func (h *Host) openFollower() (*follower, error) {
-	c, err := openChannel(unix.NETLINK_ROUTE, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+	c, err := openChannel(unix.NETLINK_ROUTE, unix.RTNLGRP_NEIGH,
+		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+	if err == nil {
+		err = c.filter(defaultRoutes())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("following neighbours and addresses: %w", err)
 	}
@@ -95,6 +99,10 @@ func (f *follower) hear(m syscall.NetlinkMessage) {
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		if a, flags, ok := parseAddress(m.Data); ok {
 			f.address(a, flags, m.Header.Type == unix.RTM_NEWADDR)
+		}
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		if link, ok := parseDefault(m.Data); ok {
+			f.changed[followedChange{plan.ChangeAddresses, link}] = true
 		}
 	}
 }
@@ -197,4 +205,41 @@ func parseAddress(m []byte) (a onLink, flags uint8, ok bool) {
 		}
 	}
 	return a, flags, a.address.IsValid()
+}
+
+// parseDefault reads a RTM_NEWROUTE or RTM_DELROUTE message and returns the link of
+// a default route; 0: of several. Not ok: it is not of the main table, or leads
+// to less.
+func parseDefault(m []byte) (link int, ok bool) {
+	if len(m) < unix.SizeofRtMsg || m[1] != 0 || m[4] != unix.RT_TABLE_MAIN || m[0] != unix.AF_INET && m[0] != unix.AF_INET6 {
+		return 0, false
+	}
+	for typ, value := range attributes(m[unix.SizeofRtMsg:]) {
+		if typ == unix.RTA_OIF {
+			link = number(value)
+		}
+	}
+	return link, true
+}
+
+// defaultRoutes is a classic BPF program for an rtnetlink socket: of the news of
+// routes, of which a router of the Internet has a million, it takes those of
+// default routes, and all else. It reads struct nlmsghdr, whose type is at byte 4,
+// and struct rtmsg behind it, whose rtm_dst_len is at byte 17.
+func defaultRoutes() []unix.SockFilter {
+	const (
+		load16 = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS
+		load8  = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
+		equal  = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		answer = unix.BPF_RET | unix.BPF_K
+	)
+	return []unix.SockFilter{
+		{Code: load16, K: 4},
+		{Code: equal, K: wire16(unix.RTM_NEWROUTE), Jt: 1},
+		{Code: equal, K: wire16(unix.RTM_DELROUTE), Jf: 2},
+		{Code: load8, K: 17},
+		{Code: equal, K: 0, Jf: 1},
+		{Code: answer, K: 1<<32 - 1},
+		{Code: answer, K: 0},
+	}
 }

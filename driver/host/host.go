@@ -258,6 +258,10 @@ func (h *Host) runReach(ctx context.Context, op plan.Op) error {
 		return h.routeGuest(ctx, op)
 	case plan.UnrouteGuest:
 		return h.unrouteGuest(op)
+	case plan.RouteLoopback:
+		return h.routeLoopback(op)
+	case plan.UnrouteLoopback:
+		return h.unrouteLoopback(op)
 	case plan.EndConnections:
 		return endConnections(ctx, op)
 	}

@@ -110,7 +110,11 @@ func narrow(fd int, index uint32) error {
 			return fmt.Errorf("leaving the group of routes: %w", err)
 		}
 	}
-	code := addressFilter(index)
+	return attachFilter(fd, addressFilter(index))
+}
+
+// attachFilter gives a socket a classic BPF program that says what it takes.
+func attachFilter(fd int, code []unix.SockFilter) error {
 	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
 	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
 		return fmt.Errorf("attaching a filter: %w", err)

@@ -232,6 +232,40 @@ func TestAddressesAreTold(t *testing.T) {
 	})
 }
 
+// TestDefaultRoutesAreTold: of all routes those that lead to everywhere are told.
+func TestDefaultRoutesAreTold(t *testing.T) {
+	t.Parallel()
+	netnstest.NeedProgram(t, "ip")
+	netnstest.Run(t, func(t *testing.T) {
+		h := testHost(t)
+		run(t, h, plan.AddBridge{Name: "wan"}, plan.AddBridge{Name: "lan"},
+			plan.AddAddress{Link: "wan", Address: netip.MustParsePrefix("192.0.2.9/24")},
+			plan.AddAddress{Link: "wan", Address: netip.MustParsePrefix("2001:db8::9/64")},
+			plan.SetUp{Link: "wan"}, plan.SetUp{Link: "lan"})
+		w := watch(t, h)
+		wan, lan := plan.Change{Kind: plan.ChangeAddresses, Link: "wan"}, plan.Change{Kind: plan.ChangeAddresses, Link: "lan"}
+		was := w.count(wan)
+		for _, args := range [][]string{
+			{"route", "add", "198.51.100.0/24", "via", "192.0.2.1"}, {"-6", "route", "add", "2001:db8:1::/48", "via", "2001:db8::1"},
+			{"route", "add", "default", "via", "192.0.2.1", "table", "100"},
+		} {
+			output(t, "ip", args...)
+		}
+		output(t, "ip", "route", "add", "default", "dev", "lan")
+		w.wait(t, lan, 1)
+		if n := w.count(wan); n != was {
+			t.Errorf("routes to some places were told %d times", n-was)
+		}
+		for i, args := range [][]string{
+			{"-6", "route", "add", "default", "via", "2001:db8::1"}, {"-6", "route", "del", "default"},
+			{"route", "replace", "default", "via", "192.0.2.1"},
+		} {
+			output(t, "ip", args...)
+			w.wait(t, wan, was+i+1)
+		}
+	})
+}
+
 func TestEndOfDnsmasqIsTold(t *testing.T) {
 	t.Parallel()
 	netnstest.NeedProgram(t, "dnsmasq")

@@ -57,6 +57,7 @@ type compiler struct {
 	facts  Facts
 	dirs   dnsmasq.Dirs
 	bridge string
+	rules  *firewall.Network // that a step installs; nil: none
 	steps  []Step
 }
 
@@ -150,8 +151,7 @@ func (c *compiler) firewall() error {
 	if err != nil || rules == nil {
 		return err
 	}
-	c.add(Step{Do: AddRules{Rules: rules}, Undo: DelRules{Bridge: c.bridge}})
-	c.localnet(rules)
+	c.install(rules)
 	c.accept()
 	for i := range c.def.IPs {
 		if ip := &c.def.IPs[i]; ip.Address.Is4() && ip.HasDHCP() {

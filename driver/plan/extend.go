@@ -46,6 +46,7 @@ func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memo
 	l := newLocator(def, seen, before)
 	r := &Reach{Ext: ext, Where: l.where(ext), def: def, taken: new(taken)}
 	r.Where.Links = routed(def, ext, seen)
+	r.Where.Uplinks = outward(def, ext, seen)
 	r.Answers = append(l.publics(def, ext, r.Where), l.proxied(def)...)
 	r.Memory = l.after
 	slices.SortFunc(r.Answers, func(a, b Answer) int { return a.Address.Compare(b.Address) })
@@ -57,34 +58,8 @@ func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memo
 func (r *Reach) Same(o *Reach) bool {
 	lists := func(a, b map[string][]netip.Addr) bool { return maps.EqualFunc(a, b, slices.Equal[[]netip.Addr]) }
 	return r != nil && o != nil && lists(r.Where.Guests, o.Where.Guests) && lists(r.Where.Devices, o.Where.Devices) &&
-		slices.Equal(r.Where.Links, o.Where.Links) &&
+		slices.Equal(r.Where.Links, o.Where.Links) && slices.Equal(r.Where.Uplinks, o.Where.Uplinks) &&
 		slices.Equal(r.Answers, o.Answers)
-}
-
-// Uplinks returns the links on which the host answers for a whole prefix, guest
-// by guest: those whose neighbours [NewReach] wants to know.
-func Uplinks(def *xml.Network, routes []Route) []string {
-	if link := uplink(def, routes); link != "" {
-		return []string{link}
-	}
-	return nil
-}
-
-// uplink returns the device of <ipv6 proxyndp='...'>; "": there is none.
-func uplink(def *xml.Network, routes []Route) string {
-	a := def.Advertise
-	if a == nil || a.ProxyNDP == "" || a.ProxyNDP == def.Bridge.Name {
-		return ""
-	}
-	if a.ProxyNDP != "auto" {
-		return a.ProxyNDP
-	}
-	for _, r := range routes {
-		if r.Dest == netip.PrefixFrom(netip.IPv6Unspecified(), 0) && r.Link != def.Bridge.Name {
-			return r.Link
-		}
-	}
-	return ""
 }
 
 // publics returns the public addresses that somebody on a link of the host asks
@@ -102,22 +77,6 @@ func (l *locator) publics(def *xml.Network, ext *xml.Extensions, where firewall.
 		}
 	}
 	return list
-}
-
-// onLink returns the link that an address is on by the routes; "": behind a
-// gateway, on the bridge itself, or anywhere (the default route of a line with two
-// ends).
-func onLink(a netip.Addr, bridge string, routes []Route) string {
-	link, bits := "", -1
-	for _, r := range routes {
-		if r.Dest.Bits() > 0 && r.Dest.Contains(a) && r.Dest.Bits() > bits && r.Dest.Bits() < a.BitLen() {
-			link, bits = r.Link, r.Dest.Bits()
-			if r.Gateway.IsValid() || r.Link == bridge {
-				link = ""
-			}
-		}
-	}
-	return link
 }
 
 // proxied returns the addresses of an advertised prefix that the provider takes
@@ -185,11 +144,14 @@ func (r *Reach) where() firewall.Where {
 	return r.Where
 }
 
-// answers leads packets for some addresses to the bridge, and has the host
-// answer for these where others ask for them.
+// answers leads packets for some addresses to the bridge, which is up, and has the
+// host answer for these where others ask for them.
 func (c *compiler) answers() error {
 	if c.reach == nil {
 		return nil
+	}
+	if c.rules.NeedsLocalRoute() {
+		c.add(Step{Do: RouteLoopback{Bridge: c.bridge}, Undo: UnrouteLoopback{Bridge: c.bridge}})
 	}
 	if a := c.def.Advertise; a != nil && a.ProxyNDP != "" {
 		if p, ok := a.Address(); ok {
@@ -216,13 +178,15 @@ func (c *compiler) answers() error {
 // localnet is the sysctl of a link that lets 127.0.0.0/8 leave the host.
 const localnet = "route_localnet"
 
-// localnet lets connections of the host to its own 127.0.0.0/8 be forwarded.
-func (c *compiler) localnet(rules *firewall.Network) {
-	if !rules.NeedsLocalnet() {
-		return
+// install puts rules in, and lets connections of the host to its own 127.0.0.0/8
+// be forwarded if they are about these.
+func (c *compiler) install(rules *firewall.Network) {
+	c.rules = rules
+	c.add(Step{Do: AddRules{Rules: rules}, Undo: DelRules{Bridge: c.bridge}})
+	if rules.NeedsLocalnet() {
+		key := path.Join("net/ipv4/conf", c.bridge, localnet)
+		c.add(Step{Do: SetSysctl{Key: key, Value: "1"}, Undo: SetSysctl{Key: key, Value: "0", IfExists: true}})
 	}
-	key := path.Join("net/ipv4/conf", c.bridge, localnet)
-	c.add(Step{Do: SetSysctl{Key: key, Value: "1"}, Undo: SetSysctl{Key: key, Value: "0", IfExists: true}})
 }
 
 // accept has the guests' traffic pass the filters of others, unless the

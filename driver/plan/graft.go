@@ -132,8 +132,7 @@ func (c *compiler) graftRules(made *xml.Network) func() error {
 			return err
 		}
 		if rules != nil {
-			c.add(Step{Do: AddRules{Rules: rules}, Undo: DelRules{Bridge: c.bridge}})
-			c.localnet(rules)
+			c.install(rules)
 		}
 		c.pass(made)
 		return nil

@@ -22,6 +22,7 @@ type Sightings struct {
 	Bridges []string               // of other networks
 	Uplinks map[string][]Neighbour // who else is on the links of [Uplinks]
 	Routes  []Route                // main table
+	Links   map[string]Link        // of the host
 }
 
 // Memory is what was found out earlier and keeps its place: it survives a

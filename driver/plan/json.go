@@ -49,6 +49,8 @@ var names = map[string]Op{
 	"unsnoop-guests":     UnsnoopGuests{},
 	"route-guest":        RouteGuest{},
 	"unroute-guest":      UnrouteGuest{},
+	"route-loopback":     RouteLoopback{},
+	"unroute-loopback":   UnrouteLoopback{},
 	"end-connections":    EndConnections{},
 	"accept-elsewhere":   AcceptElsewhere{},
 	"unaccept-elsewhere": UnacceptElsewhere{},

@@ -54,6 +54,7 @@ func samples(t *testing.T) []plan.Op {
 		plan.ReplaceRules{From: rules, To: rules}, plan.RestoreRules{Rules: []*firewall.Network{rules}},
 		plan.ProxyNeighbour{Link: "eth0", Address: netip.MustParseAddr("2001:db8::7")}, plan.UnproxyNeighbour{Link: "eth0", Address: netip.MustParseAddr("192.0.2.7")},
 		plan.RouteGuest{Bridge: "virbr0", Address: netip.MustParseAddr("2001:db8::7")}, plan.UnrouteGuest{Bridge: "virbr0", Address: netip.MustParseAddr("192.0.2.7")},
+		plan.RouteLoopback{Bridge: "virbr0"}, plan.UnrouteLoopback{Bridge: "virbr0"},
 		plan.EndConnections{Proto: "tcp", Listen: netip.MustParseAddr("192.0.2.1"), Start: 80, End: 90, Guest: netip.MustParseAddr("10.1.0.9")},
 		plan.EndConnections{Guest: netip.MustParseAddr("fd00::9")},
 		plan.AcceptElsewhere{Bridge: "virbr0", Forward: true, Serve: []plan.Served{{Proto: "udp", Port: 67}}}, plan.UnacceptElsewhere{Bridge: "virbr0"},

@@ -52,6 +52,22 @@ type UnrouteGuest struct {
 	Address netip.Addr
 }
 
+// RouteLoopback has the kernel take what guests answer to the host's own ::1: a
+// route "local ::1" of the bridge, beside those of other bridges and behind the
+// loopback device's. Without it the kernel looks for ::1 on the link that a packet
+// came by, and finds nobody (rt6_need_strict in its net/ipv6/route.c). The bridge
+// must be up and have IPv6.
+type RouteLoopback struct{ Bridge string }
+
+// UnrouteLoopback undoes RouteLoopback; a missing one is no error.
+type UnrouteLoopback struct{ Bridge string }
+
+func (RouteLoopback) op()   {}
+func (UnrouteLoopback) op() {}
+
+func (o RouteLoopback) String() string   { return "route add local ::1 dev " + word(o.Bridge) }
+func (o UnrouteLoopback) String() string { return "route delete local ::1 dev " + word(o.Bridge) }
+
 // EndConnections forgets the tracked connections that were translated to a guest
 // (conntrack), so that what is no longer forwarded ends at once.
 type EndConnections struct {

@@ -67,7 +67,7 @@ func StopOrder(ops []Op) []Op {
 // runs: with guests, and with what the extensions say.
 func Follows(undo Op) bool {
 	switch op := undo.(type) {
-	case UnrouteGuest, UnproxyNeighbour, UnacceptElsewhere, UnsnoopGuests:
+	case UnrouteGuest, UnrouteLoopback, UnproxyNeighbour, UnacceptElsewhere, UnsnoopGuests:
 		return true
 	case SetSysctl:
 		return path.Base(op.Key) == localnet

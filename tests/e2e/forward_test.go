@@ -159,7 +159,7 @@ func TestForward(t *testing.T) {
 		if _, err := os.Stat("/proc/sys/net/bridge"); err == nil {
 			run(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0")
 		}
-		places = append(places, forwardPlace{"the guest itself", web, places[0].urls})
+		places = append(places, forwardPlace{"the guest itself", web, places[0].urls}, forwardPlace{"the host's own ::1", nil, []string{"http://[::1]:8080/"}})
 		everywhere("without br_netfilter", "web")
 		out.Route(t, netip.MustParsePrefix("10.91.0.0/24"), netip.MustParseAddr(uplink4))
 		wantPage(t, "around the forward", out, "http://"+v4.String()+"/", "")
@@ -196,6 +196,9 @@ func TestForward(t *testing.T) {
 		}
 		mustVirbr(t, "forward", "remove", "one", "1")
 		everywhere("removed", "")
+		if text := run(t, "ip", "-6", "route", "show", "table", "local", "::1"); strings.Contains(text, "br-one") {
+			t.Errorf("::1 is still led to the bridge:\n%s", text)
+		}
 	})
 }
 

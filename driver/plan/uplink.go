@@ -1,0 +1,125 @@
+package plan
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/xml"
+)
+
+// Uplinks returns the links on which the host answers for a whole prefix, guest
+// by guest: those whose neighbours [NewReach] wants to know.
+func Uplinks(def *xml.Network, routes []Route) []string {
+	if link := uplink(def, routes); link != "" {
+		return []string{link}
+	}
+	return nil
+}
+
+// uplink returns the device of <ipv6 proxyndp='...'>; "": there is none.
+func uplink(def *xml.Network, routes []Route) string {
+	a := def.Advertise
+	if a == nil || a.ProxyNDP == "" || a.ProxyNDP == def.Bridge.Name {
+		return ""
+	}
+	if a.ProxyNDP != "auto" {
+		return a.ProxyNDP
+	}
+	for _, r := range routes {
+		if r.Dest == netip.PrefixFrom(netip.IPv6Unspecified(), 0) && r.Link != def.Bridge.Name {
+			return r.Link
+		}
+	}
+	return ""
+}
+
+// onLink returns the link that an address is on by the routes; "": behind a
+// gateway, on the bridge itself, or anywhere (the default route of a line with two
+// ends).
+func onLink(a netip.Addr, bridge string, routes []Route) string {
+	link, bits := "", -1
+	for _, r := range routes {
+		if r.Dest.Bits() > 0 && r.Dest.Contains(a) && r.Dest.Bits() > bits && r.Dest.Bits() < a.BitLen() {
+			link, bits = r.Link, r.Dest.Bits()
+			if r.Gateway.IsValid() || r.Link == bridge {
+				link = ""
+			}
+		}
+	}
+	return link
+}
+
+// maxOutward bounds the links that clients outside come by: each is a rule that
+// packets of guests with a stateless public address go through.
+const maxOutward = 16
+
+// outward returns the links beyond which the clients of stateless public addresses
+// are outside: those of default routes, those that the addresses are on, and those
+// of hardware that the host has a route by, also below a bridge of somebody else.
+// What comes by others, of networks and containers of this host, has its address
+// translated, for which it must be tracked.
+//
+// None: the forward device says it, or no address is stateless. On a host that has
+// no such link it is all that the host has a route by, but bridges.
+func outward(def *xml.Network, ext *xml.Extensions, seen Sightings) []string {
+	if def.Forward.Dev() != "" {
+		return nil
+	}
+	far, near, rest := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	stateless := false
+	for i := range ext.Publics {
+		if p := &ext.Publics[i]; p.Stateless {
+			stateless = true
+			far[onLink(p.Public, def.Bridge.Name, seen.Routes)] = true
+		}
+	}
+	if !stateless {
+		return nil
+	}
+	hard := hardware(seen.Links)
+	for _, r := range seen.Routes {
+		switch {
+		case r.Dest.Bits() == 0:
+			far[r.Link] = true
+		case hard[r.Link]:
+			near[r.Link] = true
+		case seen.Links[r.Link].Kind != "bridge":
+			rest[r.Link] = true
+		}
+	}
+	usable := func(link string) bool {
+		return link != "" && link != "lo" && link != def.Bridge.Name && firewall.CheckDevice(link) == nil
+	}
+	var list []string
+	add := func(links map[string]bool) {
+		for _, link := range slices.Sorted(maps.Keys(links)) {
+			if usable(link) && !slices.Contains(list, link) && len(list) < maxOutward {
+				list = append(list, link)
+			}
+		}
+	}
+	add(far)
+	add(near)
+	if len(list) == 0 {
+		add(rest)
+	}
+	return list
+}
+
+// hardware returns the links that are network cards, or made of some: bonds, VLANs,
+// and bridges that have one as a port.
+func hardware(links map[string]Link) map[string]bool {
+	list := map[string]bool{}
+	for name, l := range links {
+		switch l.Kind {
+		case "", "bond", "team", "vlan":
+			list[name] = name != "lo"
+			if links[l.Master].Kind == "bridge" {
+				list[l.Master] = true
+			}
+		}
+	}
+	return list
+}
