@@ -119,7 +119,7 @@ func (s *survey) rules(n *doctor.Network) error {
 		return err
 	}
 	exact := len(ext.Forwards)+len(ext.Publics) == 0
-	n.Rules.Missing, n.Rules.Own, err = fwnetlink.Missing(s.h.fw, rules, exact)
+	n.Rules.Missing, n.Rules.Own, err = fwnetlink.Missing(s.h.fw, rules.Plain(), exact) // nothing is amiss without flowtables
 	return err
 }
 
