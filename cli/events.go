@@ -91,9 +91,9 @@ func eventText(e client.Event) string {
 	case client.Metadata:
 		return "metadata changed: " + e.Detail
 	case client.Healed:
-		return fmt.Sprintf("firewall rules were removed by %s; they are in again after %s%s", byWhom(e.By), e.Took, together(e.Count))
+		return fmt.Sprintf("firewall rules were removed by %s; they are in again after %s%s", byWhom(e.By), e.Took.Round(100*time.Microsecond), together(e.Count))
 	case client.Accepted:
-		return fmt.Sprintf("another firewall, changed by %s, stopped guests; their traffic passes again after %s%s", byWhom(e.By), e.Took, together(e.Count))
+		return fmt.Sprintf("another firewall, changed by %s, stopped guests; their traffic passes again after %s%s", byWhom(e.By), e.Took.Round(100*time.Microsecond), together(e.Count))
 	case client.DnsmasqDied:
 		if e.Wait == 0 {
 			return "dnsmasq died; it is started again at once"
