@@ -104,6 +104,8 @@ func TestHookForward(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		linkLocal(t, g)
+		g.DHCP6(t)
 		tellsCaller(t, g, ":80")
 		tellsCaller(t, other, ":80")
 		working := func(when string) {
@@ -145,6 +147,10 @@ func TestHookForward(t *testing.T) {
 		wantCall(t, "after a mistake", out, uplink4+":8081", "web "+outside4)
 		extendFile(t, "default", six+web)
 		working("after it was mended")
+		if _, err := os.Stat("/proc/sys/net/bridge"); err == nil { // see TestForward
+			run(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0")
+		}
+		wantCall(t, "from the host's ::1", nil, "[::1]:8080", "web fd00:5::1")
 
 		// The name goes to another guest.
 		run(t, "ip", "link", "del", g.Tap)

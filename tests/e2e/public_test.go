@@ -72,6 +72,84 @@ func TestPublicAddress(t *testing.T) {
 	}
 }
 
+// TestPublicAddressFromWithin: a stateless public address is spoken to also by
+// those whose own addresses are translated, which only what tracks connections
+// can: guests of another network, containers of somebody else, and the host. It
+// stays stateless for clients outside, also when they come by another way.
+func TestPublicAddressFromWithin(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		out := newOutside(t)
+		run(t, "ip", "route", "add", "default", "via", outside4)
+		run(t, "ip", "-6", "route", "add", "default", "via", outside6)
+		d := startVirbrd(t)
+		d.up("one", forwardNetwork("one", "br-one", "91"))
+		d.up("two", forwardNetwork("two", "br-two", "92"))
+		g, _, _ := addressed(t, "g", "br-one")
+		other, _, _ := addressed(t, "other", "br-two")
+		box := container(t)
+		tellsCaller(t, g, ":80")
+		publics := []struct{ public, world string }{
+			{"203.0.113.8", outside4}, {"2001:db8:ffff::8", outside6},
+		}
+		for _, p := range publics {
+			mustVirbr(t, "address", "add", "one", p.public, "g", "--stateless")
+		}
+		works := func(when string, out *netnstest.Guest) {
+			t.Helper()
+			for _, p := range publics {
+				to := netip.AddrPortFrom(netip.MustParseAddr(p.public), 80).String()
+				before := tracked(t)
+				wantCall(t, when+": from outside", out, to, "g "+p.world)
+				if n := tracked(t); n > before {
+					t.Errorf("%s: %d connections are tracked, were %d", when, n, before)
+				}
+				for name, from := range map[string]*netnstest.Guest{"another network": other, "the host": nil, "a container": box} {
+					if from == box && p.world == outside6 { // which it cannot speak to
+						continue
+					}
+					if got := calls(from, to); !strings.HasPrefix(got, "g ") {
+						t.Errorf("%s: from %s: %s answers %q", when, name, to, got)
+					}
+				}
+			}
+		}
+		works("at first", out)
+
+		// The default route goes another way, by which nobody outside came before.
+		far := netnstest.NewOutside(t, "far", "second", netip.MustParsePrefix("198.51.100.1/24"), netip.MustParsePrefix("198.51.100.2/24"))
+		far.Route(t, netip.MustParsePrefix("203.0.113.0/24"), netip.MustParseAddr("198.51.100.1"))
+		run(t, "ip", "route", "replace", "default", "via", "198.51.100.2")
+		netnstest.Wait(t, "what comes by another way is not tracked", func() error {
+			before := tracked(t)
+			if got := calls(far, "203.0.113.8:80"); got != "g 198.51.100.2" {
+				return fmt.Errorf("the guest answers %q", got)
+			}
+			if n := tracked(t); n > before {
+				return fmt.Errorf("%d connections are tracked, were %d", n, before)
+			}
+			return nil
+		})
+		works("by another way", out)
+	})
+}
+
+// container is a namespace behind a bridge of somebody else, who translates its
+// addresses as Docker does.
+func container(t *testing.T) *netnstest.Guest {
+	t.Helper()
+	run(t, "ip", "link", "add", "docker0", "type", "bridge")
+	run(t, "ip", "addr", "add", "10.77.0.1/24", "dev", "docker0")
+	run(t, "ip", "link", "set", "docker0", "up")
+	run(t, "nft", "add table ip theirs; add chain ip theirs post { type nat hook postrouting priority 100; }; "+
+		"add rule ip theirs post ip saddr 10.77.0.0/24 oifname != docker0 masquerade")
+	box := netnstest.NewGuest(t, "box", "docker0")
+	box.Address(t, netip.MustParsePrefix("10.77.0.9/24"))
+	box.Route(t, netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("10.77.0.1"))
+	return box
+}
+
 // tracked returns how many connections the host tracks.
 func tracked(t *testing.T) (n int) {
 	t.Helper()
