@@ -205,9 +205,11 @@ func portDocument(net, key int) string {
 	if floor := networks[net].floor; floor > 0 && key < 2 {
 		bandwidth = fmt.Sprintf("<bandwidth><inbound average='500' floor='%d'/></bandwidth>", floor*(key+1))
 	}
-	return fmt.Sprintf("<networkport><uuid>%s</uuid><owner><name>vm%d</name><uuid>%s</uuid></owner><mac address='52:54:00:%02x:01:%02x'/>%s</networkport>",
-		xml.UUID(portUUID(net, key)), key, xml.UUID([16]byte{0x22, 15: byte(key)}), 60+net, key, bandwidth)
+	return fmt.Sprintf("<networkport><uuid>%s</uuid><owner><name>vm%d</name><uuid>%s</uuid></owner><mac address='%s'/>%s</networkport>",
+		xml.UUID(portUUID(net, key)), key, xml.UUID([16]byte{0x22, 15: byte(key)}), portMAC(net, key), bandwidth)
 }
+
+func portMAC(net, key int) string { return fmt.Sprintf("52:54:00:%02x:01:%02x", 60+net, key) }
 
 // plug adds a port with the traffic class that is free.
 func plug(ports []port, net, key int) []port {

@@ -168,9 +168,9 @@ func (s *session) files(state map[string]string) error {
 				if err != nil {
 					return err
 				}
-				text = content(path, data)
+				text = s.content(path, data)
 			}
-			if text == "[]\n" || text == "[]" {
+			if (strings.HasSuffix(path, ".status") || strings.HasSuffix(path, ".macs")) && text == "" {
 				return nil // a list of guests or leases that has none is as good as none
 			}
 			if s.left(path) {
@@ -186,9 +186,17 @@ func (s *session) files(state map[string]string) error {
 	return nil
 }
 
+// connections is what a status file says of ports: as with libvirt's daemon that
+// is how many there were when it was written.
+var connections = regexp.MustCompile(` connections='\d+'`)
+
 // content makes a file's text comparable: leases and undo records are sets.
-func content(path string, data []byte) string {
+func (s *session) content(path string, data []byte) string {
 	switch {
+	case strings.HasPrefix(path, "/run/libvirt/network/") && strings.HasSuffix(path, ".xml"):
+		return connections.ReplaceAllString(string(data), "")
+	case strings.HasSuffix(path, ".macs"):
+		return s.plugged(path, string(data))
 	case strings.HasSuffix(path, ".status"):
 		var leases []map[string]any
 		if json.Unmarshal(data, &leases) != nil {
@@ -211,6 +219,21 @@ func content(path string, data []byte) string {
 		return unordered(strings.Join(list, "\n"))
 	}
 	return string(data)
+}
+
+// plugged returns which ports a file of guests has. It may have others: as with
+// libvirt's daemon they stay when the network stops.
+func (s *session) plugged(path, text string) string {
+	var b strings.Builder
+	for net := range networks {
+		if !strings.Contains(path, bridgeOf(net)+".") {
+			continue
+		}
+		for _, p := range byClass(s.model.Networks[net].Ports) {
+			fmt.Fprintf(&b, "port %d: %v\n", p.Key, strings.Contains(text, portMAC(net, p.Key)))
+		}
+	}
+	return b.String()
 }
 
 // processes returns the command lines of all processes of the place.
