@@ -36,6 +36,7 @@ bench: build
 	tests/install-deps
 	go run -tags libvirt_dlopen ./tests/bench
 	go run ./tests/bench/leases
+	go run ./tests/bench/packets
 
 stress: # the tests of tests/stress in full: a thousand networks; make test runs them with a hundred
 	tests/install-deps

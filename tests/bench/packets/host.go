@@ -10,9 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/tests/libvirttest"
 	"github.com/virbr/virbr/tests/netnstest"
@@ -26,6 +29,9 @@ const (
 	outsideAddr = "192.0.2.2"
 )
 
+// firstPort is where forward number 1 listens; each next one has the next port.
+const firstPort = 20000
+
 // serve is the child: it becomes the host and measures for every line that it
 // reads, until that ends.
 func serve(text, virbrd string, span time.Duration) error {
@@ -34,6 +40,9 @@ func serve(text, virbrd string, span time.Duration) error {
 		return err
 	}
 	if err := netnstest.Enter(); err != nil {
+		return err
+	}
+	if err := room(); err != nil {
 		return err
 	}
 	stop, err := s.start(virbrd)
@@ -47,7 +56,7 @@ func serve(text, virbrd string, span time.Duration) error {
 	lines, answers := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
 	fmt.Println("ready")
 	for lines.Scan() {
-		got, err := measure(span)
+		got, err := measure(span, s.forwards > 0)
 		if err != nil {
 			return fmt.Errorf("%s: %w", text, err)
 		}
@@ -56,6 +65,25 @@ func serve(text, virbrd string, span time.Duration) error {
 		}
 	}
 	return lines.Err()
+}
+
+// room sees to it that connection tracking has room for all new flows, and the
+// process for their sockets.
+func room() error {
+	const key = "/proc/sys/net/netfilter/nf_conntrack_max"
+	text, err := os.ReadFile(key)
+	if err != nil {
+		return err
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || n > 0 && n < 4*manyFlows {
+		return fmt.Errorf("needs room for %d connections: sysctl -w net.netfilter.nf_conntrack_max=%[1]d (%v)", 4*manyFlows, err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	limit.Cur, limit.Max = max(limit.Cur, 2*manyFlows), max(limit.Max, 2*manyFlows)
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 }
 
 // run runs a program and says what it complains of.
@@ -168,7 +196,7 @@ func (s setup) network(n int) string {
 	if n == 0 && s.forwards > 0 {
 		metadata.WriteString("<metadata><v:network xmlns:v='urn:virbr:network:1'>")
 		for i := range s.forwards {
-			fmt.Fprintf(&metadata, "<v:portForward proto='udp' guest='%s'><v:range start='%d' to='7'/></v:portForward>", guestAddr, 20000+i)
+			fmt.Fprintf(&metadata, "<v:portForward proto='udp' guest='%s'><v:range start='%d' to='7'/></v:portForward>", guestAddr, firstPort+i)
 		}
 		metadata.WriteString("</v:network></metadata>")
 	}

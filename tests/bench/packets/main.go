@@ -23,10 +23,10 @@ const hostEnv = "VIRBR_BENCH_HOST"
 
 func main() {
 	virbrd := flag.String("virbrd", "bin/virbrd", "the virbrd to measure")
-	rounds := flag.Int("rounds", 9, "how often each host is measured")
-	span := flag.Duration("span", time.Second, "how long each measurement lasts")
-	hosts := flag.String("hosts", "none,virbrd:1,virbrd:100,virbrd:1000,virbrd:1:10000,virbrd:1000:10000,libvirtd:1,libvirtd:100",
-		"`list` of hosts: daemon:networks:forwards; the first virbrd is the yardstick")
+	rounds := flag.Int("rounds", 60, "how often each host is measured")
+	span := flag.Duration("span", 30*time.Millisecond, "how long each measurement lasts")
+	hosts := flag.String("hosts", "none,virbrd:1,virbrd:100,virbrd:1000,virbrd:1:1,virbrd:1:10000,virbrd:1000:10000,libvirtd:1,libvirtd:100",
+		"`list` of hosts: daemon:networks:forwards; the first virbrd is the yardstick, and for what is forwarded the first that forwards")
 	flag.Parse()
 	var err error
 	if text := os.Getenv(hostEnv); text != "" {
@@ -76,6 +76,10 @@ type sample struct {
 	Packets float64 // UDP packets of 64 bytes a second
 	Stream  float64 // TCP, bytes a second
 	Flows   float64 // new UDP flows a second
+
+	// The same for packets and flows from outside, by way of forward number 1; 0:
+	// there is none.
+	In, InFlows float64
 }
 
 // host is a child process in namespaces of its own.
@@ -169,37 +173,68 @@ func progress(format string, args ...any) {
 	}
 }
 
-// report prints medians, and their ratios to those of the first virbrd, as a
-// Markdown table.
+// column is one thing that is measured.
+type column struct {
+	title string
+	unit  float64
+	of    func(sample) float64
+}
+
+func columns() []column {
+	return []column{
+		{"packets, k/s", 1e3, func(s sample) float64 { return s.Packets }},
+		{"TCP, Gbit/s", 1e9 / 8, func(s sample) float64 { return s.Stream }},
+		{"new flows, k/s", 1e3, func(s sample) float64 { return s.Flows }},
+		{"packets in, k/s", 1e3, func(s sample) float64 { return s.In }},
+		{"new flows in, k/s", 1e3, func(s sample) float64 { return s.InFlows }},
+	}
+}
+
+// report prints medians, and their ratios to those of the yardstick, as a
+// Markdown table. The yardstick of a column is the first virbrd that has it.
 func report(hosts []*host) error {
-	yardstick := hosts[0]
-	if i := slices.IndexFunc(hosts, func(h *host) bool { return h.daemon == "virbrd" }); i >= 0 {
-		yardstick = hosts[i]
-	}
-	columns := []func(sample) float64{
-		func(s sample) float64 { return s.Packets },
-		func(s sample) float64 { return s.Stream },
-		func(s sample) float64 { return s.Flows },
-	}
-	units := []float64{1e3, 1e9 / 8, 1e3}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(w, "| host\t| packets, k/s\t| ratio\t| TCP, Gbit/s\t| ratio\t| new flows, k/s\t| ratio\t|")
-	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
+	first, second := "| host\t|", "|---\t|"
+	for _, c := range columns() {
+		first += " " + c.title + "\t| ratio\t|"
+		second += "---\t|---\t|"
+	}
+	fmt.Fprintf(w, "%s\n%s\n", first, second)
 	for _, h := range hosts {
-		fmt.Fprintf(w, "| %s\t", h.setup)
-		for i, column := range columns {
-			here := median(h.got, column)
-			fmt.Fprintf(w, "| %.1f\t| %.2f\t", here/units[i], here/median(yardstick.got, column))
+		fmt.Fprintf(w, "| %s\t|", h.setup)
+		for _, c := range columns() {
+			here := median(h.got, c.of)
+			if here == 0 {
+				fmt.Fprint(w, " \t| \t|")
+				continue
+			}
+			fmt.Fprintf(w, " %.1f\t| %.2f\t|", here/c.unit, ratio(h, yardstick(hosts, c), c))
 		}
-		fmt.Fprintln(w, "|")
+		fmt.Fprintln(w)
 	}
 	return w.Flush()
 }
 
-func median(list []sample, column func(sample) float64) float64 {
+func yardstick(hosts []*host, c column) *host {
+	i := slices.IndexFunc(hosts, func(h *host) bool { return h.daemon == "virbrd" && median(h.got, c.of) > 0 })
+	return hosts[max(i, 0)]
+}
+
+// ratio returns the median over the rounds of what a host has to what the
+// yardstick has in the same round: what disturbs a round disturbs both.
+func ratio(h, yardstick *host, c column) float64 {
+	var values []float64
+	for i := range h.got {
+		values = append(values, c.of(h.got[i])/c.of(yardstick.got[i]))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+func median(list []sample, of func(sample) float64) float64 {
 	var values []float64
 	for _, s := range list {
-		values = append(values, column(s))
+		values = append(values, of(s))
 	}
 	slices.Sort(values)
 	return values[len(values)/2]

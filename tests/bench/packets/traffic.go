@@ -15,18 +15,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// measure sends from the guest to the outside.
-func measure(span time.Duration) (sample, error) {
+// way is one direction of traffic: from a namespace to an address and port, and the
+// namespace where that arrives. Both have one card, eth0.
+type way struct {
+	from, to string
+	listen   string // where the packets arrive
+	addr     netip.Addr
+	port     int
+}
+
+// The ways of packets: out to port 9 of the outside (discard, RFC 863), and in by
+// forward number 1 of the first network.
+var (
+	out = way{"guest", "outside", outsideAddr + ":9", netip.MustParseAddr(outsideAddr), 9}
+	in  = way{"outside", "guest", guestAddr + ":7", netip.MustParseAddr(uplinkAddr), firstPort}
+)
+
+// measure sends from the guest to the outside and, where something is forwarded,
+// from there to the guest.
+func measure(span time.Duration, forwards bool) (sample, error) {
 	var s sample
-	for _, m := range []struct {
+	type part struct {
 		into *float64
-		of   func(time.Duration) (float64, error)
-	}{{&s.Packets, packets}, {&s.Stream, stream}, {&s.Flows, flows}} {
-		rate, err := m.of(span)
+		of   func() (float64, error)
+	}
+	parts := []part{
+		{&s.Packets, func() (float64, error) { return out.packets(span) }},
+		{&s.Stream, func() (float64, error) { return stream(span) }},
+		{&s.Flows, out.flows},
+	}
+	if forwards {
+		parts = append(parts, part{&s.In, func() (float64, error) { return in.packets(span) }}, part{&s.InFlows, in.flows})
+	}
+	for _, p := range parts {
+		rate, err := p.of()
 		if err != nil {
 			return s, err
 		}
-		*m.into = rate
+		*p.into = rate
 	}
 	return s, nil
 }
@@ -48,9 +74,9 @@ func inside(name string, fn func() error) error {
 	return <-done
 }
 
-// arrived returns how many packets the outside's card has received.
-func arrived() (n uint64, err error) {
-	err = inside("outside", func() error {
+// arrived returns how many packets the card at the end has received.
+func (w way) arrived() (n uint64, err error) {
+	err = inside(w.to, func() error {
 		link, err := netlink.LinkByName("eth0")
 		if err == nil {
 			n = link.Attrs().Statistics.RxPackets
@@ -60,11 +86,11 @@ func arrived() (n uint64, err error) {
 	return n, err
 }
 
-// discard is a socket outside that takes UDP packets and that nobody reads: what
-// it cannot hold is dropped, which costs least.
-func discard() (io.Closer, error) {
+// sink is a socket that takes UDP packets and that nobody reads: what it cannot
+// hold is dropped, which costs least.
+func (w way) sink() (io.Closer, error) {
 	var sink net.PacketConn
-	err := inside("outside", func() (err error) { sink, err = net.ListenPacket("udp4", outsideAddr+":9"); return err })
+	err := inside(w.to, func() (err error) { sink, err = net.ListenPacket("udp4", w.listen); return err })
 	return sink, err
 }
 
@@ -73,48 +99,82 @@ func discard() (io.Closer, error) {
 const payload = 64 - 4 - 14 - 20 - 8
 
 // packets returns how many UDP packets a second of one flow arrive.
-func packets(span time.Duration) (float64, error) {
-	sink, err := discard()
+func (w way) packets(span time.Duration) (float64, error) {
+	return w.rate(1, func(sockets []int) error {
+		for start := time.Now(); time.Since(start) < span; {
+			if err := burst(sockets[0]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// manyFlows is how many flows are new in one measurement.
+const manyFlows = 2000
+
+// flows returns how many new flows a second the host takes up: the first packets
+// of so many, which pass the NAT rules too. It forgets them again.
+func (w way) flows() (float64, error) {
+	rate, err := w.rate(manyFlows, func(sockets []int) error {
+		for _, fd := range sockets {
+			if _, err := unix.Write(fd, make([]byte, payload)); err != nil {
+				return fmt.Errorf("sending: %w", err)
+			}
+		}
+		return nil
+	})
+	return rate, errors.Join(err, netlink.ConntrackTableFlush(netlink.ConntrackTable))
+}
+
+// rate returns how many packets a second arrive while some sockets, each with a
+// port of its own, send.
+func (w way) rate(sockets int, send func([]int) error) (rate float64, err error) {
+	sink, err := w.sink()
 	if err != nil {
 		return 0, err
 	}
 	defer sink.Close() //nolint:errcheck // nothing was written
-	var rate float64
-	err = inside("guest", func() error {
-		fd, err := dial(9)
-		if err != nil {
-			return err
+	err = inside(w.from, func() error {
+		fds := make([]int, 0, sockets)
+		defer func() {
+			for _, fd := range fds {
+				_ = unix.Close(fd) // a socket
+			}
+		}()
+		for range sockets {
+			fd, err := w.dial()
+			if err != nil {
+				return err
+			}
+			fds = append(fds, fd)
 		}
-		defer unix.Close(fd) //nolint:errcheck // a socket
-		before, err := arrived()
+		before, err := w.arrived()
 		if err != nil {
 			return err
 		}
 		start := time.Now()
-		for time.Since(start) < span {
-			if err := burst(fd); err != nil {
-				return err
-			}
+		if err := send(fds); err != nil {
+			return err
 		}
 		took := time.Since(start)
-		after, err := arrived()
+		after, err := w.arrived()
 		rate = float64(after-before) / took.Seconds()
 		return err
 	})
 	if err == nil && rate == 0 {
-		err = errors.New("no packet arrived outside")
+		err = fmt.Errorf("no packet arrived at %s", w.listen)
 	}
 	return rate, err
 }
 
-// dial makes a UDP socket of the guest to a port outside.
-func dial(port int) (int, error) {
+// dial makes a UDP socket to the far end.
+func (w way) dial() (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}
-	to := &unix.SockaddrInet4{Port: port, Addr: netip.MustParseAddr(outsideAddr).As4()}
-	if err := unix.Connect(fd, to); err != nil {
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: w.port, Addr: w.addr.As4()}); err != nil {
 		return 0, errors.Join(err, unix.Close(fd))
 	}
 	return fd, nil
@@ -179,43 +239,4 @@ func stream(span time.Duration) (float64, error) {
 	}
 	n := <-received
 	return float64(n) / time.Since(start).Seconds(), nil
-}
-
-// flows returns how many new flows a second the host takes up: the first packets
-// of so many, which pass the NAT rules too.
-func flows(time.Duration) (float64, error) {
-	sink, err := discard()
-	if err != nil {
-		return 0, err
-	}
-	defer sink.Close() //nolint:errcheck // nothing was written
-	const many = 8000
-	var rate float64
-	err = inside("guest", func() error {
-		before, err := arrived()
-		if err != nil {
-			return err
-		}
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd) //nolint:errcheck // a socket
-		to := &unix.SockaddrInet4{Addr: netip.MustParseAddr(outsideAddr).As4()}
-		start := time.Now()
-		for i := range many {
-			to.Port = 10000 + i
-			if err := unix.Sendto(fd, make([]byte, payload), 0, to); err != nil && !errors.Is(err, unix.ECONNREFUSED) {
-				return err
-			}
-		}
-		took := time.Since(start)
-		after, err := arrived()
-		rate = float64(after-before) / took.Seconds()
-		return err
-	})
-	if flush := netlink.ConntrackTableFlush(netlink.ConntrackTable); err == nil {
-		err = flush
-	}
-	return rate, err
 }
