@@ -15,12 +15,15 @@ type daemonFlags struct {
 	socket string
 	source client.Source
 
+	reports string // directory
+
 	live, config bool
 }
 
 // add adds the flags that say where the daemon is.
 func (f *daemonFlags) add(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&f.socket, "socket", "", "`path` of the daemon's socket, instead of virbrd's, virtnetworkd's or libvirtd's in /run/libvirt")
+	cmd.PersistentFlags().StringVar(&f.reports, "reports-dir", reportsDir, "`directory` in which virbrd's hook reports what it added to libvirt's networks")
 	cmd.PersistentFlags().StringVar(&f.source.Dir, "networks-dir", client.ConfigDir, "`directory` with the extensions of networks whose libvirt keeps no metadata")
 }
 

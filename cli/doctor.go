@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/virbr/virbr/doctor"
+	"github.com/virbr/virbr/rpc/client"
 )
 
 // Survey reads the facts of this host. It changes nothing, and needs root.
@@ -33,6 +34,7 @@ type doctorOptions struct {
 func newDoctor(io IO) *cobra.Command {
 	o := doctorOptions{places: doctor.Places{
 		Config: "/etc/libvirt/qemu/networks", State: runDir, Dnsmasq: dnsmasqDir, Own: "/run/virbr",
+		Added: client.ConfigDir, Hooks: "/etc/libvirt/hooks",
 	}}
 	cmd := &cobra.Command{
 		Use:   "doctor [NETWORK...]",
@@ -48,6 +50,7 @@ words what is in the way:
   route       does another interface have the subnet? is there a way out?
   back        does what comes back find its way? are limits in force?
   forwards    are the guests there that ports are forwarded to?
+  hook        who adds extensions to networks of libvirt's own daemon, and did it work?
 
 Each finding has a command that mends it, to be pasted into root's shell. doctor
 itself changes nothing. It works whether virbrd runs or not, and for networks of
@@ -79,6 +82,8 @@ some, and 2 if the host could not be looked at, or there is no such network.`,
 	f.StringVar(&o.places.State, "state-dir", o.places.State, "what is known of active networks")
 	f.StringVar(&o.places.Dnsmasq, "dnsmasq-dir", o.places.Dnsmasq, "dnsmasq's files and leases")
 	f.StringVar(&o.places.Own, "run-dir", o.places.Own, "virbrd's own files")
+	f.StringVar(&o.places.Added, "networks-dir", o.places.Added, "extensions of networks whose libvirt keeps no metadata")
+	f.StringVar(&o.places.Hooks, "hooks-dir", o.places.Hooks, "libvirt's hook scripts")
 	return cmd
 }
 

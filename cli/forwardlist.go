@@ -22,7 +22,11 @@ func newForwardList(io IO, f *daemonFlags) *cobra.Command {
 		Use:   "list [NETWORK]",
 		Short: "List forwards and what they come to",
 		Long: `List the forwards of one network, or of all, in their order, and what each comes to
-at the moment: where it leads, or what it waits for.`,
+at the moment: where it leads, or what it waits for.
+
+On a host where libvirt's own daemon runs networks virbrd's hook puts forwards in
+force. Those of a network that it was not called for are "not in force", those of one
+where it failed "in doubt": below the table is the reason.`,
 		Example: "  virbr forward list\n  virbr forward list default --json",
 		Args:    atMost("NETWORK"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,6 +77,7 @@ type forwardJSON struct {
 	Guest     string       `json:"guest,omitempty"`
 	Ports     []portsJSON  `json:"ports"`
 	State     string       `json:"state"`
+	Error     string       `json:"error,omitempty"`
 	Addresses []netip.Addr `json:"addresses"`
 }
 
@@ -90,22 +95,37 @@ func listForwards(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, ne
 	if err != nil {
 		return err
 	}
+	virbrd, err := c.HasExtensions(ctx)
+	if err != nil {
+		return err
+	}
 	objects := []forwardJSON{}
+	remarks := ""
 	t := newTable(io, "NETWORK", "NUMBER", "PROTO", "LISTEN", "PORTS", "GUEST", "STATE")
 	for _, n := range nets {
 		list, err := c.Forwards(ctx, n, &f.source)
 		if err != nil {
 			return err
 		}
+		var a applied
+		if !virbrd && n.Active && len(list) > 0 {
+			if a, err = f.applied(n.Name); err != nil {
+				return err
+			}
+			remarks += a.remark(n.Name)
+		}
 		for i := range list {
-			objects = append(objects, object(n, i, &list[i]))
-			t.row(paintOf(&list[i]), n.Name, strconv.Itoa(i+1), list[i].Proto, list[i].Listen(), portsOf(&list[i]), guestOf(&list[i]), state(&list[i]))
+			objects = append(objects, a.object(object(n, i, &list[i])))
+			t.row(a.paint(&list[i]), n.Name, strconv.Itoa(i+1), list[i].Proto, list[i].Listen(), portsOf(&list[i]), guestOf(&list[i]), a.state(&list[i]))
 		}
 	}
 	if asJSON {
 		return writeJSON(io, objects)
 	}
-	return t.print("There are no forwards.")
+	if err := t.print("There are no forwards."); err != nil {
+		return err
+	}
+	return write(io.Out, remarks)
 }
 
 func object(n client.Network, at int, f *client.Forward) forwardJSON {

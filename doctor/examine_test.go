@@ -91,10 +91,18 @@ func TestSound(t *testing.T) {
 		t.Errorf("findings: %+v", r.Findings)
 	}
 	for _, s := range append(r.Host, r.Networks[0].Steps...) {
-		if s.State != "ok" && s.Name != "forwards" && s.Name != "bridges" {
+		if s.State != "ok" && s.Name != "forwards" && s.Name != "hook" && s.Name != "bridges" {
 			t.Errorf("step %+v", s)
 		}
 	}
+}
+
+// underLibvirt makes the network one of libvirt's, to which the hook adds.
+func underLibvirt(f *doctor.Facts) {
+	f.Daemons.Virbrd, f.Daemons.Holder = doctor.Process{}, doctor.Process{PID: 701, Name: "libvirtd", Unit: "libvirtd.service"}
+	f.Hook = doctor.Hook{Scripts: []string{"/etc/libvirt/hooks/network.d/50-virbr"}, Agent: doctor.Process{PID: 702, Name: "virbrd"}}
+	n := &f.Networks[0]
+	n.Started, n.Extended, n.Rules = doctor.KeeperLibvirt, true, doctor.Rules{Libvirt: true}
 }
 
 // TestFindings is about what no test can inject into a kernel at will; the rest is
@@ -172,6 +180,43 @@ func TestFindings(t *testing.T) {
 		{"a device that is gone", func(t *testing.T, f *doctor.Facts) {
 			f.Networks[0].Def = define(t, "<network><name>default</name><forward mode='nat' dev='eth7'/><bridge name='virbr0'/><ip address='192.168.122.1' netmask='255.255.255.0'/></network>")
 		}, []string{"device-missing problem"}, ""},
+		{"a control group that is full", func(_ *testing.T, f *doctor.Facts) {
+			f.Limits[0] = doctor.Limit{ID: "tasks-limit", What: "processes", Max: 100, Free: 3, Spare: 16, Key: "/sys/fs/cgroup/system.slice/virbrd.service/pids.max"}
+		}, []string{"tasks-limit warning"}, "systemctl set-property virbrd.service TasksMax=1024"},
+		{"a control group without systemd", func(_ *testing.T, f *doctor.Facts) {
+			f.Daemons.Systemd = false
+			f.Limits[0] = doctor.Limit{ID: "tasks-limit", What: "processes", Max: 1000, Spare: 16, Key: "/sys/fs/cgroup/a b/pids.max"}
+		}, []string{"tasks-limit problem"}, "echo 2000 > '/sys/fs/cgroup/a b/pids.max'"},
+		{"no SCTP in the kernel's conntrack", func(t *testing.T, f *doctor.Facts) {
+			extend(t, f, "<virbr:portForward proto='sctp' guest='192.168.122.3'><virbr:range start='80'/></virbr:portForward>")
+			f.Sysctls["net/netfilter/nf_conntrack_max"] = "1"
+		}, []string{"sctp-untracked problem"}, ""},
+		{"SCTP that is not loaded", func(t *testing.T, f *doctor.Facts) {
+			extend(t, f, "<virbr:portForward proto='sctp' guest='192.168.122.3'><virbr:range start='80'/></virbr:portForward>")
+			f.Modules = map[string]doctor.Module{"sctp": doctor.ModuleAvailable}
+		}, []string{"sctp-missing hint"}, "modprobe sctp"},
+		{"no SCTP", func(t *testing.T, f *doctor.Facts) {
+			extend(t, f, "<virbr:portForward proto='sctp' guest='192.168.122.3'><virbr:range start='80'/></virbr:portForward>")
+			f.Modules = map[string]doctor.Module{"sctp": doctor.ModuleAbsent}
+		}, []string{"sctp-missing hint"}, ""},
+		{"a zone that is missing", func(_ *testing.T, f *doctor.Facts) {
+			f.Firewalld = &doctor.Firewalld{Zones: []string{"public"}, Links: map[string]string{"virbr0": ""}}
+		}, []string{"zone-missing problem"}, "firewall-cmd --permanent --new-zone=libvirt && "},
+		{"an agent that runs", func(t *testing.T, f *doctor.Facts) {
+			underLibvirt(f)
+			f.Networks[0].Added = &doctor.Added{From: "metadata"}
+			f.Networks[0].Rules = doctor.Rules{Own: true, Libvirt: true}
+		}, []string{}, ""},
+		{"an agent that is dead, after it failed", func(t *testing.T, f *doctor.Facts) {
+			underLibvirt(f)
+			f.Networks[0].Added = &doctor.Added{From: "metadata", Error: "port 80 belongs to nginx (pid 7)"}
+			f.Hook.Agent = doctor.Process{}
+		}, []string{"hook-failed problem", "agent-dead warning"}, "virbrd hook --apply default"},
+		{"a hook that was not called", func(_ *testing.T, f *doctor.Facts) { underLibvirt(f) }, []string{"hook-uncalled problem"}, "virbrd hook --apply default"},
+		{"no hook", func(_ *testing.T, f *doctor.Facts) {
+			underLibvirt(f)
+			f.Hook = doctor.Hook{}
+		}, []string{"hook-missing problem"}, "virbrd hook --install"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -16,6 +16,9 @@ address detection), and leaves it alone if so.`,
 	"address-missing": `The bridge's address is the guests' router, and where dnsmasq serves. Somebody
 removed it: a network manager that takes the bridge for its own, a person, or
 the bridge was switched off, which costs it its IPv6 addresses.`,
+	"agent-dead": `Where libvirt's own daemon runs networks, virbr's hook is called when they start
+and stop; what happens in between is the work of "virbrd agent", which the hook
+starts. Without it guests that get another address are not found any more.`,
 	"bandwidth-off": `Limits of <bandwidth> are queues of the kernel (tc). They go when somebody
 deletes them, or never came where the kernel has no such queues.`,
 	"br-netfilter": `With br_netfilter frames between ports of one bridge go through iptables and
@@ -54,12 +57,21 @@ the network starts; configuration tools and hardening scripts switch it off.`,
 	"guest-outside":   `A forward leads to an address that the network's guests cannot have.`,
 	"guest-waiting": `A forward to a guest by name or MAC address is in force as soon as the guest has
 an address, and follows it.`,
+	"hook-failed": `The hook or its agent could not do what the network's extensions ask for: another
+program has the port, another network the address, or what is asked makes no
+sense. All of it is done, or nothing.`,
+	"hook-missing": `libvirt's own daemon knows nothing of virbr's extensions. It calls the scripts in
+/etc/libvirt/hooks when networks start and stop, and one of these must be virbr's.`,
+	"hook-uncalled": `libvirt looks for hook scripts when it starts and when it is reloaded. A script that
+came later, or a network that ran already, is not called for.`,
 	"inotify-limit": `dnsmasq watches files by inotify, and so do systemd, file managers and
 containers. Each user has only so many instances, 128 by default, and all of
 root's programs share them.`,
 	"input-dropped": `Guests ask the host itself for addresses (DHCP, ports 67 and 547) and names
 (DNS, port 53). A chain for input that drops them leaves guests without.`,
-	"link-down":      `An interface that is switched off (ip link set ... down) passes nothing.`,
+	"link-down": `An interface that is switched off (ip link set ... down) passes nothing.`,
+	"localnet-off": `Connections of the host to 127.0.0.1 may leave it only by interfaces whose
+route_localnet is 1. virbr sets that for bridges that forwards lead to.`,
 	"no-route4":      `The host sends guests' packets where its own would go. It has no way out.`,
 	"no-route6":      `The same for IPv6. Local prefixes (ULA) still work among guests.`,
 	"not-started":    `Networks with autostart start with the daemon, once after each boot.`,
@@ -77,14 +89,25 @@ addresses has port 53 of the bridge as well.`,
 answer would leave by. On a host with two ways out that is common.`,
 	"rules-double":  `libvirt's daemon and virbrd each have rules of their own; packets pass both.`,
 	"rules-missing": `The network's rules translate guests' addresses and keep networks apart.`,
+	"sctp-missing": `Who opens a connection by SCTP needs the protocol himself. Forwarding it needs
+connection tracking only.`,
+	"sctp-untracked": `A forward translates addresses, for which the kernel must know the protocol.`,
 	"subnet-clash": `Two interfaces with the same addresses: the kernel uses one of the routes, and
 guests or hosts behind the other one cannot be reached. VPNs that come up later
 do this, and a guest that runs networks of the same default subnet itself.`,
 	"subnet-inside": `The network's subnet is part of one that the host is in. The narrower one wins:
 hosts there with such addresses cannot be reached from this one.`,
+	"tasks-limit": `systemd gives each service so many processes and threads (TasksMax). A network's
+dnsmasq belongs to the service of the daemon that started it.`,
 	"two-daemons": `libvirt's daemon and virbrd exclude each other where they use the same places.`,
 	"ula-untranslated": `Unique local addresses (RFC 4193) mean nothing outside. Mode nat translates IPv6
 only where the definition says so.`,
+	"zone-left": `firewalld sorts interfaces into zones, each with rules of its own. libvirt and
+virbrd put each bridge into a zone for guests when the network starts; somebody
+took it out.`,
+	"zone-missing": `libvirt's networks belong into a zone "libvirt" of firewalld, which comes with
+libvirt. Where it is missing libvirt's daemon refuses to start networks; virbrd
+makes a zone of its own.`,
 }
 
 // Explain returns what a finding means; false: there is no such finding.

@@ -22,6 +22,8 @@ type Facts struct {
 	Listeners []Listener
 	Resolv    Resolv
 	Daemons   Daemons
+	Hook      Hook
+	Firewalld *Firewalld // nil: it does not run
 	Limits    []Limit
 	Networks  []Network // in the order of their names
 
@@ -41,6 +43,8 @@ type Places struct {
 	State   string // what is known of active networks
 	Dnsmasq string // dnsmasq's files and leases
 	Own     string // virbrd's own files
+	Added   string // extensions of networks whose libvirt keeps no metadata
+	Hooks   string // libvirt's hook scripts
 }
 
 // Link is what plans do not need to know of a network interface.
@@ -133,6 +137,10 @@ type Network struct {
 	Active    bool
 	Autostart bool
 	Started   Keeper // who started it, as far as files tell
+
+	Extended bool   // it has extensions, in its metadata or in File
+	File     string // "": in its metadata
+	Added    *Added // what the hook reports of them; nil: nothing
 
 	Dnsmasq Process         // PID 0: none runs
 	Leases  []dnsmasq.Entry // of the bridge

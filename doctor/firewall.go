@@ -14,6 +14,7 @@ import (
 // firewall looks at the rules of the network, and at those of everybody else.
 func (w *walker) firewall() bool {
 	w.rules()
+	w.zone()
 	if w.f.Filters == nil {
 		w.say("the packet filters of others are not known")
 		return true
@@ -54,7 +55,7 @@ func (w *walker) rules() {
 	default:
 		w.say("the network's own rules are whole")
 	}
-	if r.Own && r.Libvirt {
+	if r.Own && r.Libvirt && w.n.Added == nil { // the hook adds beside libvirt's
 		w.doubled(keeper)
 	}
 }

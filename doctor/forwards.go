@@ -32,6 +32,8 @@ func (w *walker) forwards() bool {
 			w.guest(f.Guest)
 		}
 		w.conflict(f)
+		w.loopback(f)
+		w.sctp(f)
 	}
 	for _, a := range ext.Publics {
 		if !seen[a.Guest] {
@@ -61,7 +63,7 @@ func (w *walker) guest(name string) {
 		}
 		return
 	}
-	if w.known(name) {
+	if w.known(name, netip.Addr.IsValid) {
 		return
 	}
 	w.tell(Finding{
@@ -73,9 +75,9 @@ func (w *walker) guest(name string) {
 	})
 }
 
-// known reports whether a lease or a static host is that of a guest, by its name
-// or MAC address.
-func (w *walker) known(name string) bool {
+// known reports whether a lease or a static host with an address of a family is that
+// of a guest, by its name or MAC address.
+func (w *walker) known(name string, family func(netip.Addr) bool) bool {
 	mac, isMAC := xml.ParseMAC(name)
 	is := func(host, address string) bool {
 		if isMAC {
@@ -85,13 +87,14 @@ func (w *walker) known(name string) bool {
 		return strings.EqualFold(host, name)
 	}
 	for _, e := range w.n.Leases {
-		if is(e.Hostname, e.MAC) && (e.Expiry == 0 || e.Expiry >= w.f.Checked) {
+		a, err := netip.ParseAddr(e.Address)
+		if err == nil && family(a) && is(e.Hostname, e.MAC) && (e.Expiry == 0 || e.Expiry >= w.f.Checked) {
 			return true
 		}
 	}
 	for i := range w.n.Def.IPs {
 		for _, h := range w.n.Def.IPs[i].Hosts {
-			if is(h.Name, h.MAC) && h.IP.IsValid() {
+			if is(h.Name, h.MAC) && h.IP.IsValid() && family(h.IP) {
 				return true
 			}
 		}

@@ -2,7 +2,9 @@ package doctor
 
 import (
 	"fmt"
+	"path"
 	"strconv"
+	"strings"
 )
 
 // The oldest dnsmasq that networks can use (see package plan).
@@ -97,14 +99,30 @@ var harms = map[string]string{
 	"conntrack-full": "the kernel drops the first packet of every new connection of guests and host",
 	"files-limit":    "programs cannot open files and sockets",
 	"pids-limit":     "no process can be started, and no dnsmasq for one more network",
+	"tasks-limit":    "no dnsmasq can be started",
 }
 
 func (w *walker) limit(l Limit, severity Severity, how string) {
-	w.tell(Finding{
+	f := Finding{
 		ID: l.ID, Severity: severity,
 		Text:     fmt.Sprintf("the limit of %s %s: %s", l.What, how, harms[l.ID]),
 		Evidence: []string{fmt.Sprintf("%s = %d", l.Key, l.Max), fmt.Sprintf("%d are free", max(l.Free, 0))},
 		Mend:     setSysctl(l.Key, strconv.FormatInt(max(2*l.Max, 1024), 10)),
 		Note:     "write it to a file in /etc/sysctl.d to keep it over the next boot",
-	})
+	}
+	if path.IsAbs(l.Key) { // a file of a control group
+		f.Mend, f.Note = group(l.Key, strconv.FormatInt(max(2*l.Max, 1024), 10), w.f.Daemons.Systemd)
+	}
+	w.tell(f)
+}
+
+// group is the command that sets how many processes a control group may have.
+func group(file, most string, systemd bool) (mend, note string) {
+	unit := path.Base(path.Dir(file))
+	for _, kind := range []string{".service", ".slice", ".scope"} {
+		if systemd && strings.HasSuffix(unit, kind) {
+			return "systemctl set-property " + quote(unit) + " TasksMax=" + most, ""
+		}
+	}
+	return "echo " + most + " > " + quote(file), "whoever made the control group may set it again"
 }

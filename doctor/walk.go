@@ -31,6 +31,7 @@ func walk(f *Facts, n *Network, r *Report) Walk {
 		w.take("route", w.route)
 		w.take("back", w.back)
 		w.take("forwards", w.forwards)
+		w.take("hook", w.hook)
 	case n.Def.Forward.Mode == xml.ForwardBridge && n.Def.Bridge.Name != "":
 		w.take("bridge", w.foreign)
 	default:

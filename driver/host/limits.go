@@ -41,7 +41,7 @@ func (h *Host) Limits(ctx context.Context) ([]plan.Limit, error) {
 	add(bound(plan.LimitWatches, 0, inotifyWatches, inotifyWatchesHere))
 	add(openFiles())
 	add(processes())
-	for _, l := range tasks() {
+	for _, l := range tasks("/proc/self/cgroup") {
 		add(l, true)
 	}
 	for _, key := range []string{"net/ipv4/neigh/default/gc_thresh2", "net/ipv4/neigh/default/gc_thresh3",
@@ -145,9 +145,10 @@ const cgroupRoot = "/sys/fs/cgroup"
 // maxDepth bounds the way from a control group to the root.
 const maxDepth = 16
 
-// tasks returns the limits of our control group and of those that it is in.
-func tasks() []plan.Limit {
-	data, err := readCapped("/proc/self/cgroup", maxConf)
+// tasks returns the limits of a process's control group, which a file of /proc names,
+// and of those that it is in.
+func tasks(file string) []plan.Limit {
+	data, err := readCapped(file, maxConf)
 	if err != nil {
 		return nil
 	}

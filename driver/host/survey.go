@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +41,9 @@ func (h *Host) Survey(ctx context.Context, places doctor.Places) (*doctor.Facts,
 	s.daemons()
 	s.missed("limits", s.limits(ctx))
 	s.modules()
+	s.hook()
 	s.networks()
+	s.missed("firewalld", s.firewalld(ctx))
 	s.filters(ctx)
 	return facts, ctx.Err()
 }
@@ -168,12 +172,13 @@ func (s *survey) sysctls() {
 	keys := []string{
 		"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/all/rp_filter",
 		"net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables",
+		"net/ipv4/conf/all/route_localnet", "net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_sctp_timeout_established",
 	}
 	for name := range s.facts.Links {
 		if checkLink(name) != nil {
 			continue
 		}
-		for _, key := range []string{"forwarding", "rp_filter"} {
+		for _, key := range []string{"forwarding", "rp_filter", "route_localnet"} {
 			keys = append(keys, path.Join("net/ipv4/conf", name, key))
 		}
 		for _, key := range []string{"forwarding", "force_forwarding", "accept_ra", "disable_ipv6"} {
@@ -242,7 +247,32 @@ func (s *survey) limits(ctx context.Context) error {
 		}
 		s.facts.Limits = append(s.facts.Limits, limit)
 	}
+	s.tasks()
 	return err
+}
+
+// taskSpare is how many processes a control group should be able to have still: a
+// dnsmasq and its helpers.
+const taskSpare = 16
+
+// tasks reads the limits of the control groups that dnsmasq processes are started
+// in: those of the daemon.
+func (s *survey) tasks() {
+	pid := s.facts.Daemons.Virbrd.PID
+	if pid == 0 {
+		pid = s.facts.Daemons.Holder.PID
+	}
+	if pid == 0 {
+		return
+	}
+	list := tasks(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if len(list) == 0 {
+		return
+	}
+	l := slices.MinFunc(list, func(a, b plan.Limit) int { return cmp.Compare(a.Free, b.Free) })
+	s.facts.Limits = append(s.facts.Limits, doctor.Limit{
+		ID: "tasks-limit", What: "processes of the daemon's control group", Key: l.Key, Max: l.Value, Free: l.Free, Spare: taskSpare,
+	})
 }
 
 // modules looks for kernel modules that not every kernel has.

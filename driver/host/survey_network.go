@@ -34,6 +34,8 @@ func (s *survey) networks() {
 		_, err := os.Lstat(filepath.Join(s.places.Config, "autostart", name+".xml"))
 		n.Autostart = err == nil
 		if n.Def != nil && n.Active {
+			s.started(&n)
+			s.extension(&n)
 			s.network(&n)
 		}
 		s.facts.Networks = append(s.facts.Networks, n)
@@ -84,12 +86,16 @@ func (s *survey) definition(name string, active bool) (*xml.Network, string) {
 	return def, ""
 }
 
-// network looks at what a running network has.
-func (s *survey) network(n *doctor.Network) {
+// started looks who started a running network.
+func (s *survey) started(n *doctor.Network) {
 	n.Started = doctor.KeeperLibvirt
 	if _, err := os.Lstat(filepath.Join(s.places.Own, "networks", n.Def.UUID.String()+".json")); err == nil {
 		n.Started = doctor.KeeperVirbrd
 	}
+}
+
+// network looks at what a running network has.
+func (s *survey) network(n *doctor.Network) {
 	dirs := dnsmasq.Dirs{Run: s.places.State, Dnsmasq: s.places.Dnsmasq}
 	if p, err := s.h.openDnsmasq(dirs.PidFile(n.Name)); err == nil {
 		n.Dnsmasq = doctor.Process{PID: p.pid, Name: "dnsmasq"}

@@ -1,0 +1,57 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/virbr/virbr/xml"
+)
+
+// Firewalld is the firewall manager of that name, as it is now.
+type Firewalld struct {
+	Zones []string
+	Links map[string]string // the zones of networks' bridges; "": in none
+}
+
+// zoneLibvirt is the zone that libvirt's packages bring.
+const zoneLibvirt = "libvirt"
+
+// zone looks at the bridge's place in firewalld.
+func (w *walker) zone() {
+	fw := w.f.Firewalld
+	if fw == nil || w.n.Def.Forward.Mode == xml.ForwardOpen && w.n.Def.Bridge.Zone == "" {
+		return
+	}
+	name := w.n.Def.Bridge.Name
+	want := or(w.n.Def.Bridge.Zone, zoneLibvirt)
+	now, known := fw.Links[name]
+	if known && now != "" {
+		w.say("in zone " + now + " of firewalld")
+		return
+	}
+	missing := !slices.Contains(fw.Zones, want)
+	if missing {
+		f := Finding{
+			ID: "zone-missing", Severity: Problem,
+			Text:     fmt.Sprintf("firewalld runs and has no zone %q, so what guests send meets the rules of its default zone", want),
+			Evidence: []string{fmt.Sprintf("zones of firewalld: %q", fw.Zones), name + " is in none"},
+			Mend:     makeZone(want) + " && firewall-cmd --zone=" + quote(want) + " --change-interface=" + quote(name),
+			Note:     "libvirt's packages bring the zone; a firewalld that was reinstalled may have lost it",
+		}
+		w.tell(f)
+		return
+	}
+	w.tell(Finding{
+		ID: "zone-left", Severity: Warning,
+		Text:     fmt.Sprintf("bridge %s is in no zone of firewalld: what guests send meets the rules of its default zone", name),
+		Evidence: []string{"firewall-cmd --get-zone-of-interface=" + name + ": no zone"},
+		Mend:     "firewall-cmd --zone=" + quote(want) + " --change-interface=" + quote(name),
+	})
+}
+
+// makeZone is the command that makes a zone as libvirt's.
+func makeZone(zone string) string {
+	const set = "--set-target=ACCEPT && firewall-cmd --permanent --zone=%[1]s --add-service={dhcp,dhcpv6,dns,ssh,tftp} --add-protocol={icmp,ipv6-icmp}" +
+		" --add-rich-rule='rule priority=32767 reject' && firewall-cmd --reload"
+	return fmt.Sprintf("firewall-cmd --permanent --new-zone=%[1]s && firewall-cmd --permanent --zone=%[1]s "+set, quote(zone))
+}
