@@ -15,11 +15,12 @@ import (
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 )
 
-// checksum remembers what the kernel cannot do: asking again makes it look for
-// a module each time, which takes longer than the whole rest of a start.
+// checksum remembers what the kernel can do: asking again for what it cannot makes
+// it look for a module each time, which takes longer than the whole rest of a start.
 type checksum struct {
 	noAction atomic.Bool // no act_csum
 	noTarget atomic.Bool // no CHECKSUM target for nftables
+	target   atomic.Bool // there is one
 }
 
 // fillChecksums has the kernel compute the UDP checksums of DHCP replies, by
@@ -41,7 +42,11 @@ func (h *Host) fillChecksums(ctx context.Context, op plan.FillChecksums) error {
 	if h.checksum.noTarget.Load() {
 		return nil
 	}
-	ok, err := fwnetlink.ProbeChecksums(h.fw)
+	ok := h.checksum.target.Load()
+	if !ok {
+		ok, err = fwnetlink.ProbeChecksums(h.fw)
+		h.checksum.target.Store(ok)
+	}
 	if ok && err == nil {
 		err = fwnetlink.FillChecksums(h.fw, op.Bridge)
 	}
@@ -54,6 +59,15 @@ func (h *Host) fillChecksums(ctx context.Context, op plan.FillChecksums) error {
 			"bridge", op.Bridge)
 	}
 	return nil
+}
+
+// restoreChecksums puts in the rules of fillChecksums again. Filters of tc do not go
+// with others' rules, and a kernel that has neither has been found out.
+func (h *Host) restoreChecksums(bridges []string) error {
+	if len(bridges) == 0 || !h.checksum.noAction.Load() || h.checksum.noTarget.Load() {
+		return nil
+	}
+	return fwnetlink.RefillChecksums(h.fw, bridges)
 }
 
 // addChecksumFilter computes checksums as packets leave the bridge, unless that is

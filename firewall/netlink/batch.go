@@ -20,6 +20,10 @@ type batch struct {
 	err    error
 
 	generation uint32 // of the ruleset that is to be changed; 0: whichever
+
+	// What the kernel says of a batch that it has applied.
+	made   uint32 // the generation that it made; 0: none, or it does not tell
+	handle uint64 // of the rule that the first message added; 0: it did not
 }
 
 // add appends one message; attributes are big endian, as nf_tables has them.
@@ -158,6 +162,11 @@ func (b *batch) send(c *netlink.Conn) error {
 		return b.err
 	}
 	b.msgs[len(b.msgs)-1].Header.Flags |= netlink.Acknowledge
+	// The first message's flags count for the news of the new generation. What
+	// deletes a table would bring news of all that was in it.
+	if b.msgs[0].Header.Type != unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_DELTABLE {
+		b.msgs[0].Header.Flags |= netlink.Echo
+	}
 	mark := func(msg uint16) netlink.Message {
 		return netlink.Message{
 			Header: netlink.Header{Type: netlink.HeaderType(msg), Flags: netlink.Request},
@@ -187,6 +196,28 @@ func (b *batch) send(c *netlink.Conn) error {
 			if m.Header.Type == netlink.Error && m.Header.Sequence == last {
 				return nil
 			}
+			if err := b.hear(m); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// hear takes note of what the kernel says of the batch.
+func (b *batch) hear(m netlink.Message) error {
+	switch m.Header.Type {
+	case unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWGEN:
+		return decode(m, func(ad *netlink.AttributeDecoder) {
+			if ad.Type() == unix.NFTA_GEN_ID {
+				b.made = ad.Uint32()
+			}
+		})
+	case unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWRULE:
+		return decode(m, func(ad *netlink.AttributeDecoder) {
+			if ad.Type() == unix.NFTA_RULE_HANDLE {
+				b.handle = ad.Uint64()
+			}
+		})
+	}
+	return nil
 }

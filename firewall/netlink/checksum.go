@@ -80,12 +80,7 @@ func FillChecksums(conn *Conn, bridge string) error {
 		return fmt.Errorf("filling in the checksums of DHCP replies: %w", err)
 	}
 	return conn.attempt(func(socket *netlink.Conn, _ bool) error {
-		m, err := readMangle(socket)
-		if err != nil {
-			return err
-		}
-		m.fill(bridge)
-		return wrap(m.send(socket), "filling in the checksums of DHCP replies on %q", bridge)
+		return wrap(conn.fillLocked(socket, bridge, true), "filling in the checksums of DHCP replies on %q", bridge)
 	})
 }
 
@@ -96,12 +91,7 @@ func UnfillChecksums(conn *Conn, bridge string) error {
 		return fmt.Errorf("taking back the checksums of DHCP replies: %w", err)
 	}
 	return conn.attempt(func(socket *netlink.Conn, _ bool) error {
-		m, err := readMangle(socket)
-		if err != nil {
-			return err
-		}
-		m.unfill(bridge)
-		return wrap(m.send(socket), "taking back the checksums of DHCP replies on %q", bridge)
+		return wrap(conn.fillLocked(socket, bridge, false), "taking back the checksums of DHCP replies on %q", bridge)
 	})
 }
 
@@ -113,14 +103,17 @@ type mangle struct {
 	hasOwn    bool
 	hookRules []kernelRule
 	ownRules  []kernelRule
-	jump      int // position in hookRules; -1: none
-	made      byte
+	jump      int  // position in hookRules; -1: none
+	parts     byte // those that we made, as madeParts tells
+}
+
+func newMangle() *mangle {
+	return &mangle{batch: batch{family: unix.NFPROTO_IPV4, table: mangleTable}, jump: -1}
 }
 
 func readMangle(socket *netlink.Conn) (*mangle, error) {
-	const family, table = unix.NFPROTO_IPV4, mangleTable
-	r := reader{conn: socket, family: family, table: table}
-	m := &mangle{batch: batch{family: family, table: table}, jump: -1}
+	m := newMangle()
+	r := reader{conn: socket, family: m.family, table: m.table}
 	var err error
 	if m.use, err = r.use(); err != nil || m.use < 0 {
 		return m, err
@@ -132,7 +125,7 @@ func readMangle(socket *netlink.Conn) (*mangle, error) {
 		return nil, err
 	}
 	if m.jump = find(m.hookRules, jumpComment); m.jump >= 0 {
-		m.made = madeParts(m.hookRules[m.jump].userdata)
+		m.parts = madeParts(m.hookRules[m.jump].userdata)
 	}
 	return m, nil
 }
@@ -160,10 +153,15 @@ func (m *mangle) fill(bridge string) {
 		m.fillBase()
 	}
 	if find(m.ownRules, bridgeComment(bridge)) < 0 {
-		operation := xt.Unknown{1, 0, 0, 0, 0, 0, 0, 0} // struct xt_CHECKSUM_info: XT_CHECKSUM_OP_FILL
-		m.dhcpRule(mangleChain, bridge, &expr.Target{Name: "CHECKSUM", Info: &operation},
-			userdata.AppendString(nil, userdata.TypeComment, bridgeComment(bridge)))
+		m.bridgeRule(bridge)
 	}
+}
+
+// bridgeRule adds a bridge's rule.
+func (m *mangle) bridgeRule(bridge string) {
+	operation := xt.Unknown{1, 0, 0, 0, 0, 0, 0, 0} // struct xt_CHECKSUM_info: XT_CHECKSUM_OP_FILL
+	m.dhcpRule(mangleChain, bridge, &expr.Target{Name: "CHECKSUM", Info: &operation},
+		userdata.AppendString(nil, userdata.TypeComment, bridgeComment(bridge)))
 }
 
 // fillBase makes the jump to our chain, and what is missing for it.
@@ -216,7 +214,7 @@ func (m *mangle) unfill(bridge string) {
 // delBase deletes our chain with its rules and what was made for it.
 func (m *mangle) delBase() {
 	alone := m.jump >= 0 && len(m.hookRules) == 1
-	if alone && m.made&madeTable != 0 && m.use == 2 {
+	if alone && m.parts&madeTable != 0 && m.use == 2 {
 		m.delTable()
 		return
 	}
@@ -224,7 +222,7 @@ func (m *mangle) delBase() {
 		m.delRule(mangleHook, m.hookRules[m.jump].handle)
 	}
 	m.delChain(mangleChain)
-	if alone && m.made&madeChain != 0 {
+	if alone && m.parts&madeChain != 0 {
 		m.delChain(mangleHook)
 	}
 }

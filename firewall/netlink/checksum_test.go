@@ -121,6 +121,15 @@ func TestChecksumsBesideOthers(t *testing.T) {
 		if got := iptables(t, "-S"); strings.Count(got, "-j VIRBR_DHCP") != 1 || strings.Count(got, "-j CHECKSUM") != 1 {
 			t.Errorf("filled after iptables -F:\n%s", got)
 		}
+		for _, args := range []string{"flush ruleset", "flush chain ip mangle POSTROUTING", "flush chain ip mangle VIRBR_DHCP", "list ruleset"} {
+			nft(t, "", strings.Fields(args)...)
+			if err := netlink.RefillChecksums(conn, []string{"virbr0", "virbr1"}); err != nil {
+				t.Fatal(err)
+			}
+			if got := iptables(t, "-S"); strings.Count(got, "-j VIRBR_DHCP") != 1 || strings.Count(got, "-j CHECKSUM") != 2 {
+				t.Errorf("filled after nft %s:\n%s", args, got)
+			}
+		}
 		nft(t, "", "flush", "ruleset")
 		unfill(t, conn, "virbr0")
 		if err := netlink.FillChecksums(conn, "a;b"); err == nil {

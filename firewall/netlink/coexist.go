@@ -24,7 +24,7 @@ import (
 func Coexist(conn *Conn, last *View, decide func(*coexist.Survey) []coexist.Change) (view *View, err error) {
 	for range maxReads {
 		err = conn.use(func(socket *netlink.Conn) error {
-			if view, err = readView(socket, last); err != nil {
+			if view, err = conn.viewLocked(socket, last); err != nil {
 				return err
 			}
 			at := view.Generation

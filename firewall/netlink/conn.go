@@ -27,8 +27,15 @@ const patience = 30 * time.Second
 type Conn struct {
 	netns int
 
-	mu     sync.Mutex    // guards socket, and is held during a change
+	mu     sync.Mutex    // guards what follows, and is held during a change
 	socket *netlink.Conn // nil: to be opened
+
+	// Generations of the ruleset that follow one another by changes of this
+	// connection, to our own table and chain alone: of from it is the rules of
+	// others that to has, too.
+	from, to uint32
+
+	filled *filled // what is known of the chain for checksums; nil: nothing
 }
 
 // Open returns a connection for the network namespace of the file descriptor
@@ -97,4 +104,22 @@ func (c *Conn) attempt(fn func(socket *netlink.Conn, exact bool) error) error {
 		err = c.use(func(s *netlink.Conn) error { return fn(s, true) })
 	}
 	return err
+}
+
+// noteLocked takes note of the generation that a change of ours has made; 0: it
+// is not known.
+func (c *Conn) noteLocked(made uint32) {
+	if made == 0 {
+		return
+	}
+	if made != c.to+1 {
+		c.from = made - 1
+	}
+	c.to = made
+}
+
+// aloneLocked reports whether nobody else changed anything between two
+// generations.
+func (c *Conn) aloneLocked(then, now uint32) bool {
+	return then != 0 && (then == now || c.from <= then && then <= now && now <= c.to)
 }

@@ -36,7 +36,9 @@ func Change(conn *Conn, from, to *firewall.Network) error {
 	err := conn.use(func(socket *netlink.Conn) error {
 		c := newChange(socket, false)
 		c.difference(from, to)
-		return c.apply(fmt.Sprintf("changing the rules of %q", to.Bridge))
+		err := c.apply(fmt.Sprintf("changing the rules of %q", to.Bridge))
+		conn.noteLocked(c.made)
+		return err
 	})
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
 		return Install(conn, to)

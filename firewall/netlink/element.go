@@ -2,6 +2,8 @@ package netlink
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -188,16 +190,71 @@ func (r *reader) elements(m, chain string) ([]element, error) {
 	}
 	var all []element
 	for _, msg := range replies {
-		err := decode(msg, func(ad *netlink.AttributeDecoder) {
-			if ad.Type() == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
-				each(ad, func(ad *netlink.AttributeDecoder) { all = append(all, decodeElement(ad)) })
-			}
-		})
-		if err != nil {
+		if err := decode(msg, decodeElements(&all)); err != nil {
 			return nil, wrap(err, "reading map %q", m)
 		}
 	}
 	return pick(all, chain), nil
+}
+
+// leads reports whether a map has an element. Asked for the end of a range the
+// kernel may name another one's, so it is asked where the range's last key leads,
+// and the one after it.
+func (r *reader) leads(e firewall.Element) (bool, error) {
+	doing := fmt.Sprintf("looking for an element of map %q", e.Map)
+	first := encodeElement(e)[0]
+	keys, want := []element{first}, []element{first}
+	end := netip.Addr{}
+	if e.Prefix.IsValid() {
+		if end = after(e.Prefix); end.IsValid() {
+			keys, want = append(keys, element{key: end.Prev().AsSlice()}), append(want, first)
+		}
+	}
+	have, err := r.ask(e.Map, keys)
+	if err != nil || !slices.EqualFunc(want, have, element.equal) || !end.IsValid() {
+		return err == nil && slices.EqualFunc(want, have, element.equal), wrap(err, "%s", doing)
+	}
+	have, err = r.ask(e.Map, []element{{key: end.AsSlice()}})
+	return len(have) == 0 || !have[0].equal(first), wrap(err, "%s", doing)
+}
+
+// ask asks a map for some elements, and returns none if it lacks one.
+func (r *reader) ask(m string, elements []element) (have []element, err error) {
+	b := batch{family: r.family, table: r.table}
+	b.elements(unix.NFT_MSG_GETSETELEM, netlink.Acknowledge, m, elements)
+	if b.err != nil {
+		return nil, b.err
+	}
+	request, err := r.conn.Send(b.msgs[0])
+	for err == nil {
+		var replies []netlink.Message
+		replies, err = r.conn.Receive()
+		if errors.Is(err, unix.ENOENT) {
+			return nil, nil
+		}
+		for _, m := range replies {
+			if m.Header.Type == netlink.Error && m.Header.Sequence == request.Header.Sequence {
+				return have, nil // its acknowledgement
+			}
+			if err == nil {
+				err = decode(m, decodeElements(&have))
+			}
+		}
+	}
+	return nil, err
+}
+
+func (e element) equal(o element) bool {
+	return bytes.Equal(e.key, o.key) && e.end == o.end && e.chain == o.chain
+}
+
+// decodeElements adds the elements of a message to a list.
+func decodeElements(list *[]element) func(*netlink.AttributeDecoder) {
+	return func(ad *netlink.AttributeDecoder) {
+		if ad.Type() == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+			each(ad, func(ad *netlink.AttributeDecoder) { *list = append(*list, decodeElement(ad)) })
+		}
+	}
 }
 
 // pick returns the elements that lead to a chain, each with the one that ends it.

@@ -25,7 +25,10 @@ func Install(conn *Conn, nets ...*firewall.Network) error {
 		}
 	}
 	return conn.attempt(func(socket *netlink.Conn, exact bool) error {
-		return newChange(socket, exact).install(nets)
+		c := newChange(socket, exact)
+		err := c.install(nets)
+		conn.noteLocked(c.made)
+		return err
 	})
 }
 
@@ -60,15 +63,22 @@ func (c *change) install(nets []*firewall.Network) error {
 // rules are not as they should be get them anew. They are not replaced unasked:
 // freeing rules takes the kernel a while.
 func (c *change) base(nets []*firewall.Network) error {
-	c.addTable()
 	id := 0
 	for _, part := range firewall.Parts() {
 		if !slices.ContainsFunc(nets, part.Needed) {
 			continue
 		}
-		for _, m := range part.Maps {
-			c.addMap(m, id)
-			id++
+		wrong, err := c.wrong(part)
+		if err != nil {
+			return err
+		}
+		// Rules that are right look into maps, which are there then.
+		if c.exact || len(wrong) > 0 {
+			c.addTable()
+			for _, m := range part.Maps {
+				c.addMap(m, id)
+				id++
+			}
 		}
 		for _, f := range part.Flowtables {
 			for _, n := range nets {
@@ -79,17 +89,28 @@ func (c *change) base(nets []*firewall.Network) error {
 			c.addFlowtable(f)
 		}
 		for _, chain := range part.Chains {
-			rules, exists, err := c.reader.rules(chain.Name)
-			if err != nil {
-				return err
-			}
-			userdata := records(chain, nil)
-			if !exists || !same(userdata, rules) {
-				c.chain(chain, userdata, exists)
+			if exists, ok := wrong[chain.Name]; ok {
+				c.chain(chain, records(chain, nil), exists)
 			}
 		}
 	}
 	return nil
+}
+
+// wrong returns those of a part's chains that do not have their rules, by name,
+// and whether they exist.
+func (c *change) wrong(part firewall.Part) (map[string]bool, error) {
+	list := map[string]bool{}
+	for _, chain := range part.Chains {
+		rules, exists, err := c.reader.rules(chain.Name)
+		if err != nil {
+			return nil, err
+		}
+		if !exists || !same(records(chain, nil), rules) {
+			list[chain.Name] = exists
+		}
+	}
+	return list, nil
 }
 
 // chain makes a chain with exactly its rules; flush where it may have others.
@@ -104,8 +125,9 @@ func (c *change) chain(chain firewall.Chain, userdata [][]byte, flush bool) {
 }
 
 // network adds one network and returns the chains that it no longer has. Elements
-// that are there already may be added again; ranges that are not wanted go first,
-// as the new ones may overlap them.
+// that lead to chains as they should be are asked for one by one: to add again what
+// is there costs more, as the kernel then checks all chains of the table. Ranges
+// that are not wanted go first, as the new ones may overlap them.
 func (c *change) network(n *firewall.Network) (gone []string, err error) {
 	have, err := c.own(n)
 	if err != nil {
@@ -115,6 +137,7 @@ func (c *change) network(n *firewall.Network) (gone []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	settled := map[string]bool{}
 	for _, m := range firewall.Owned() {
 		name := firewall.ChainName(m.Name, n.Bridge)
 		rules, exists := have[m.Name]
@@ -132,6 +155,7 @@ func (c *change) network(n *firewall.Network) (gone []string, err error) {
 		c.changed = c.changed || exists && !right
 		switch {
 		case right:
+			settled[name] = !c.exact
 		case i >= 0:
 			c.chain(n.Chains[i], userdata, exists)
 		case exists:
@@ -139,7 +163,15 @@ func (c *change) network(n *firewall.Network) (gone []string, err error) {
 		}
 	}
 	for _, e := range n.Elements {
-		c.addElements(e.Map, encodeElement(e))
+		there := false
+		if settled[e.Chain] {
+			if there, err = c.reader.leads(e); err != nil {
+				return nil, err
+			}
+		}
+		if !there {
+			c.addElements(e.Map, encodeElement(e))
+		}
 	}
 	for _, m := range dataMaps() {
 		c.addData(m, come[m])

@@ -125,9 +125,10 @@ func (c *Conn) port() uint32 {
 }
 
 // ourOwn reports whether a message is about our table, or about our chain in the
-// mangle table of iptables.
+// mangle table of iptables and the rule there that leads to it.
 func ourOwn(m netlink.Message) bool {
 	var table, chain string
+	jump := false
 	kind := m.Header.Type & 0xff
 	at := uint16(unix.NFTA_CHAIN_NAME)
 	if kind == unix.NFT_MSG_NEWRULE || kind == unix.NFT_MSG_DELRULE {
@@ -139,13 +140,15 @@ func ourOwn(m netlink.Message) bool {
 			table = ad.String()
 		case at:
 			chain = ad.String()
+		case unix.NFTA_RULE_USERDATA: // of rules only: other messages have other numbers there
+			jump = at == unix.NFTA_RULE_CHAIN && find([]kernelRule{{userdata: ad.Bytes()}}, jumpComment) == 0
 		}
 	})
 	switch m.Data[0] {
 	case unix.NFPROTO_INET:
 		return table == firewall.TableName
 	case unix.NFPROTO_IPV4:
-		return table == mangleTable && chain == mangleChain
+		return table == mangleTable && (chain == mangleChain || chain == mangleHook && jump)
 	}
 	return false
 }

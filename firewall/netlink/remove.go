@@ -16,7 +16,10 @@ func Remove(conn *Conn, bridge string) error {
 		return fmt.Errorf("removing rules: %w", err)
 	}
 	return conn.attempt(func(socket *netlink.Conn, exact bool) error {
-		return newChange(socket, exact).remove(bridge)
+		c := newChange(socket, exact)
+		err := c.remove(bridge)
+		conn.noteLocked(c.made)
+		return err
 	})
 }
 

@@ -2,6 +2,7 @@ package netlink
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -17,6 +18,14 @@ type View struct {
 	Generation uint32
 }
 
+// at returns the view with another generation.
+func (v *View) at(generation uint32) *View {
+	if v.Generation == generation {
+		return v
+	}
+	return &View{Survey: v.Survey, Generation: generation}
+}
+
 // maxReads is how often a ruleset is read that others change meanwhile.
 const maxReads = 8
 
@@ -26,20 +35,22 @@ const maxReads = 8
 // last, which may be nil, is returned again if it still holds.
 func ReadSurvey(conn *Conn, last *View) (view *View, err error) {
 	err = conn.use(func(socket *netlink.Conn) error {
-		view, err = readView(socket, last)
+		view, err = conn.viewLocked(socket, last)
 		return err
 	})
 	return view, err
 }
 
-func readView(socket *netlink.Conn, last *View) (*View, error) {
+// viewLocked reads the rules of others, or returns what was read last if only we
+// have changed anything since.
+func (c *Conn) viewLocked(socket *netlink.Conn, last *View) (*View, error) {
 	r := reader{conn: socket}
 	before, err := r.generation()
 	if err != nil {
 		return nil, err
 	}
-	if last != nil && last.Generation == before {
-		return last, nil
+	if last != nil && c.aloneLocked(last.Generation, before) {
+		return last.at(before), nil
 	}
 	view := &View{}
 	for range maxReads {
@@ -113,6 +124,9 @@ func hooked(t *coexist.Table) bool {
 
 // surveyChains returns the tables of the reader's family with their chains.
 func (r *reader) surveyChains() ([]coexist.Table, error) {
+	if alone, err := r.alone(); alone || err != nil {
+		return nil, err
+	}
 	replies, err := r.get(unix.NFT_MSG_GETCHAIN, netlink.Dump)
 	if err != nil {
 		return nil, fmt.Errorf("listing chains: %w", err)
@@ -136,6 +150,38 @@ func (r *reader) surveyChains() ([]coexist.Table, error) {
 		list[i].Chains = append(list[i].Chains, c)
 	}
 	return list, nil
+}
+
+// alone reports whether the reader's family has no table but ours. Only then
+// nobody needs the list of chains, of which we have thousands perhaps.
+func (r *reader) alone() (bool, error) {
+	names, err := r.listTables()
+	if r.family == unix.NFPROTO_INET {
+		names = slices.DeleteFunc(names, func(name string) bool { return name == firewall.TableName })
+	}
+	return len(names) == 0, err
+}
+
+// listTables returns the names of the tables of the reader's family.
+func (r *reader) listTables() (names []string, err error) {
+	replies, err := r.get(unix.NFT_MSG_GETTABLE, netlink.Dump)
+	if err != nil {
+		return nil, fmt.Errorf("listing tables: %w", err)
+	}
+	for _, m := range replies {
+		if len(m.Data) < 4 || m.Data[0] != r.family {
+			continue
+		}
+		err := decode(m, func(ad *netlink.AttributeDecoder) {
+			if ad.Type() == unix.NFTA_TABLE_NAME {
+				names = append(names, ad.String())
+			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("listing tables: %w", err)
+		}
+	}
+	return names, nil
 }
 
 func decodeChain(m netlink.Message) (table string, c coexist.Chain, err error) {
