@@ -17,19 +17,20 @@ import (
 type ruleset struct {
 	mu      sync.Mutex // held while rules change: what a stop removes must not be put back
 	rules   map[string]*firewall.Network
-	foreign sync.Mutex // the same for rules in the tables of others
+	sums    map[string]bool // bridges whose DHCP checksums are filled in
+	foreign sync.Mutex      // the same for rules in the tables of others
 	accepts map[string]plan.AcceptElsewhere
 }
 
 func newRuleset() *ruleset {
-	return &ruleset{rules: map[string]*firewall.Network{}, accepts: map[string]plan.AcceptElsewhere{}}
+	return &ruleset{rules: map[string]*firewall.Network{}, sums: map[string]bool{}, accepts: map[string]plan.AcceptElsewhere{}}
 }
 
 // run has the host do one op.
 func (d *Driver) run(ctx context.Context, op plan.Op) error {
 	r := d.ruleset
 	switch o := op.(type) {
-	case plan.AddRules, plan.ReplaceRules, plan.DelRules, plan.DropRules:
+	case plan.AddRules, plan.ReplaceRules, plan.DelRules, plan.DropRules, plan.FillChecksums, plan.UnfillChecksums:
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		err := d.sys.Run(ctx, op)
@@ -64,6 +65,13 @@ func (r *ruleset) note(op plan.Op, err error) {
 		delete(r.rules, o.Bridge) // also where it fails: they are not wanted
 	case plan.DropRules:
 		clear(r.rules)
+		clear(r.sums)
+	case plan.FillChecksums:
+		if err == nil {
+			r.sums[o.Bridge] = true
+		}
+	case plan.UnfillChecksums:
+		delete(r.sums, o.Bridge)
 	}
 }
 
@@ -82,7 +90,8 @@ func (d *Driver) heal(ctx context.Context) (bridges []string, err error) {
 	for i, bridge := range bridges {
 		all[i] = r.rules[bridge]
 	}
-	err = d.sys.Run(ctx, plan.RestoreRules{Rules: all})
+	sums := slices.Sorted(maps.Keys(r.sums))
+	err = d.sys.Run(ctx, plan.RestoreRules{Rules: all, Checksums: sums})
 	if err == nil || ctx.Err() != nil {
 		return bridges, err
 	}

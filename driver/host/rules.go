@@ -32,13 +32,14 @@ func (h *Host) replaceRules(ctx context.Context, op plan.ReplaceRules) error {
 }
 
 func (h *Host) restoreRules(ctx context.Context, op plan.RestoreRules) error {
-	return h.withLinks(ctx, func() error {
+	err := h.withLinks(ctx, func() error {
 		able := make([]*firewall.Network, len(op.Rules))
 		for i, n := range op.Rules {
 			able[i] = h.able(ctx, n)
 		}
 		return fwnetlink.Install(h.fw, able...)
 	}, op.Rules...)
+	return errors.Join(err, h.restoreChecksums(op.Checksums))
 }
 
 func (h *Host) delRules(op plan.DelRules) error {

@@ -51,7 +51,7 @@ func samples(t *testing.T) []plan.Op {
 		plan.UnshapePort{Bridge: "virbr0", Class: 3},
 		plan.SetDefaultRate{Bridge: "virbr0", Rate: 9, Inbound: *rate},
 		plan.DropLibvirtRules{}, plan.DropLibvirtQueue{Bridge: "virbr0"}, plan.DropRules{},
-		plan.ReplaceRules{From: rules, To: rules}, plan.RestoreRules{Rules: []*firewall.Network{rules}},
+		plan.ReplaceRules{From: rules, To: rules}, plan.RestoreRules{Rules: []*firewall.Network{rules}, Checksums: []string{"virbr0"}},
 		plan.ProxyNeighbour{Link: "eth0", Address: netip.MustParseAddr("2001:db8::7")}, plan.UnproxyNeighbour{Link: "eth0", Address: netip.MustParseAddr("192.0.2.7")},
 		plan.RouteGuest{Bridge: "virbr0", Address: netip.MustParseAddr("2001:db8::7")}, plan.UnrouteGuest{Bridge: "virbr0", Address: netip.MustParseAddr("192.0.2.7")},
 		plan.RouteLoopback{Bridge: "virbr0"}, plan.UnrouteLoopback{Bridge: "virbr0"},

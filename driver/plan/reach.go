@@ -103,8 +103,12 @@ type UnacceptElsewhere struct{ Bridge string }
 type ReplaceRules struct{ From, To *firewall.Network }
 
 // RestoreRules puts in the rules of several networks in one batch: somebody else
-// took them away.
-type RestoreRules struct{ Rules []*firewall.Network }
+// took them away. Checksums are the bridges of FillChecksums, as far as that is
+// done by rules.
+type RestoreRules struct {
+	Rules     []*firewall.Network
+	Checksums []string `json:",omitempty"`
+}
 
 func (ReplaceRules) op()      {}
 func (RestoreRules) op()      {}
