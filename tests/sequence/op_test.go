@@ -184,8 +184,8 @@ func randomOp(r *rand.Rand) op {
 		o.randomUpdate(r)
 	default:
 	}
-	if !o.Kind.ofDaemon() && !o.Kind.ofOthers() && r.IntN(15) == 0 {
-		o.Crash = 1 + r.IntN(40_000)
+	if !o.Kind.ofDaemon() && !o.Kind.ofOthers() && r.IntN(12) == 0 {
+		o.Crash = 1<<r.IntN(14) + r.IntN(2_000) // most calls take one or two milliseconds, a start some ten
 	}
 	return o
 }

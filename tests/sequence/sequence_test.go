@@ -30,9 +30,9 @@ func seeds(t *testing.T) []uint64 {
 		}
 		return []uint64{seed}
 	}
-	n := uint64(8)
+	n := uint64(24)
 	if os.Getenv(fullEnv) == "full" {
-		n = 200
+		n = 500
 	}
 	var list []uint64
 	for seed := range n {
