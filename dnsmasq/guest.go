@@ -96,6 +96,19 @@ func (g Guests) Add(domain string, mac xml.MAC) Guests {
 	return out
 }
 
+// Only returns the guests' interfaces that are wanted. The given guests are not
+// changed.
+func (g Guests) Only(wanted func(domain, mac string) bool) Guests {
+	var out Guests
+	for _, guest := range g {
+		macs := slices.DeleteFunc(slices.Clone(guest.MACs), func(mac string) bool { return !wanted(guest.Domain, mac) })
+		if len(macs) > 0 {
+			out = append(out, Guest{Domain: guest.Domain, MACs: macs})
+		}
+	}
+	return out
+}
+
 // Remove returns the guests without an interface; a guest without interfaces
 // is dropped. The given guests are not changed.
 func (g Guests) Remove(domain string, mac xml.MAC) Guests {

@@ -205,18 +205,17 @@ func subnet(local netip.Prefix, number uint16) netip.Prefix {
 }
 
 // forgetChoice drops what was chosen for a network that is gone for good.
-func (d *Driver) forgetChoice(n Ref) {
+func (d *Driver) forgetChoice(n Ref) error {
 	path := d.dirs.choice(n.UUID)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return
+		return nil
 	}
-	c, err := d.openChoices()
-	if err != nil {
-		d.warn("forgetting what was chosen for the network", n, err)
-		return
+	var c *choices
+	if err := insist(func() (err error) { c, err = d.openChoices(); return err }); err != nil {
+		return fmt.Errorf("forgetting what was chosen for network %q: %w", n.Name, err)
 	}
 	defer c.close()
-	d.warn("forgetting what was chosen for the network", n, remove(path))
+	return remove(path)
 }
 
 func (d Dirs) ula() string                 { return filepath.Join(d.Lib, "ula") }

@@ -19,13 +19,19 @@ type conversion struct {
 	d        *Driver
 	n        *network
 	from, to *view
+	again    bool                          // a daemon died at it: what is done may be done already
 	before   []plan.Step                   // what filters and leads to guests in from
 	back     []func(context.Context) error // in the order in which things were done
 }
 
 // run does everything. After an error, or after all, takeBack undoes it.
 func (c *conversion) run(ctx context.Context) error {
+	over := func() error { return nil }
 	if c.from.live != c.to.live {
+		var err error
+		if over, err = c.announce(); err != nil {
+			return err
+		}
 		c.to.reach = c.d.reachOf(ctx, c.n, c.from, c.to)
 		if err := c.convert(ctx); err != nil {
 			return err // says what failed; some are in libvirt's words
@@ -42,6 +48,9 @@ func (c *conversion) run(ctx context.Context) error {
 		if err := c.d.saveStatus(c.to); err != nil {
 			return err
 		}
+	}
+	if err := over(); err != nil {
+		return err
 	}
 	c.farewell(ctx)
 	return nil
@@ -97,7 +106,7 @@ func (c *conversion) takeBack(ctx context.Context) error {
 	var errs []error
 	for _, undo := range slices.Backward(c.back) {
 		ctx, cancel := c.d.persist(ctx)
-		if err := undo(ctx); err != nil {
+		if err := insist(func() error { return undo(ctx) }); err != nil {
 			errs = append(errs, fmt.Errorf("taking back the update of network %q: %w", c.n.ref.Name, err))
 		}
 		cancel()
@@ -128,6 +137,14 @@ func (c *conversion) convert(ctx context.Context) error {
 	if err := c.record(added, nil); err != nil {
 		return err
 	}
+	if err := c.carryOut(ctx, s); err != nil {
+		return err
+	}
+	return c.record(nil, dropped)
+}
+
+// carryOut changes the host. What guests have is added first and taken away last.
+func (c *conversion) carryOut(ctx context.Context, s *service) error {
 	sleep, err := c.router(ctx)
 	if err != nil {
 		return err
@@ -145,10 +162,7 @@ func (c *conversion) convert(ctx context.Context) error {
 	if err := farewell(ctx); err != nil {
 		return err
 	}
-	if err := sleep(ctx); err != nil {
-		return err
-	}
-	return c.record(nil, dropped)
+	return sleep(ctx)
 }
 
 // router switches IPv6 on for a bridge that is about to get its first prefix to
@@ -282,10 +296,10 @@ func (s *service) convert(ctx context.Context) error {
 	}
 	conf := s.d.dirs.served().Conf(s.n.ref.Name)
 	isConf := func(w plan.WriteFile) bool { return w.Path == conf }
-	if !alive || slices.ContainsFunc(changed, isConf) {
+	if !alive || slices.ContainsFunc(changed, isConf) || s.again && !slices.Equal(filter(s.old, isConf), filter(s.new, isConf)) {
 		return s.restart(ctx, changed, alive)
 	}
-	if len(changed) == 0 {
+	if len(changed) == 0 && !s.again {
 		return nil
 	}
 	s.onFailure(func(context.Context) error { return s.d.sys.Reload(s.pidFile) })
@@ -293,6 +307,11 @@ func (s *service) convert(ctx context.Context) error {
 		return err
 	}
 	return s.d.sys.Reload(s.pidFile)
+}
+
+// filter returns the files that are wanted.
+func filter(files []plan.WriteFile, wanted func(plan.WriteFile) bool) []plan.WriteFile {
+	return slices.DeleteFunc(slices.Clone(files), func(w plan.WriteFile) bool { return !wanted(w) })
 }
 
 // stale returns the files that are not on disk as they should be.

@@ -100,22 +100,28 @@ func (d *Driver) Undefine(ctx context.Context, net Ref) error {
 	if !v.persistent() {
 		return &Error{Kind: KindOperationInvalid, Msg: "can't undefine transient network"}
 	}
-	if err := d.removeAutostart(n); err != nil {
-		return err
+	last, ok, err := d.readRecord(n.ref.UUID)
+	d.warn("undefining the network", n.ref, err)
+	if !ok {
+		last = d.newRecord(n, v.config.Bridge.Name)
 	}
-	next := *v
-	next.autostart = false
-	n.view.Store(&next)
+	if !v.active() { // whoever comes after a crash removes all of it, too
+		d.warn("undefining the network without a record", n.ref, last.save())
+	}
 	if err := remove(d.dirs.config(n.ref.Name)); err != nil {
+		if !v.active() {
+			d.warn("undefining the network", n.ref, last.settle(last.ops))
+		}
 		return systemError(err, "cannot remove config file '%s'", d.dirs.config(n.ref.Name))
 	}
+	d.warn("removing the autostart link", n.ref, d.removeAutostart(n))
 	if v.active() {
-		last := next
-		last.config, last.made = nil, nil
-		n.view.Store(&last)
+		next := *v
+		next.config, next.made, next.autostart = nil, nil, false
+		n.view.Store(&next)
 	} else {
-		d.warn("removing dnsmasq's files", n.ref, d.dirs.clearServed(n.ref.Name, v.config.Bridge.Name))
-		d.forgetChoice(n.ref)
+		d.warn("removing what is kept for the network", n.ref, d.clean(n.ref, v.config.Bridge.Name))
+		d.warn("undefining the network", n.ref, last.settle(last.ops))
 		d.forget(n)
 	}
 	d.log.Info("network undefined", "network", n.ref.Name, "uuid", n.ref.UUID.String())

@@ -85,24 +85,24 @@ func (v *view) floors(mac xml.MAC, had, want *xml.Bandwidth) (sum uint64, change
 		mac, v.live.Bridge.Name, sum, which, most(in), v.live.Name)}
 }
 
-// setFloor gives a port, which is not published yet, the floor that its
-// bandwidth asks for in place of the one that it had: on the bridge, in next and
-// in the status file. A failure leaves all of these as they were.
+// setFloor gives a port, whose file is not written yet, the floor that its
+// bandwidth asks for in place of the one that it had: in next, in the status file
+// and on the bridge. A failure leaves all of these as they were. A port that loses
+// its floor keeps its class until its file is written, see [Driver.dropFloor].
+//
+// The status file is written first: a daemon that dies before the port's file is
+// written leaves one that is at odds with the ports, by which the next one knows
+// (restorePorts).
 func (d *Driver) setFloor(ctx context.Context, n *network, next *view, p *xml.Port, had *xml.Bandwidth) error {
 	sum, changed, err := next.floors(p.MAC, had, p.Bandwidth)
 	if err != nil {
 		return err
 	}
-	class, before := classOf(had), *next
-	if changed {
-		next.status.floor = sum
-		if class, err = d.reshape(ctx, n, next, p, class); err != nil {
-			*next = before
-			return err
-		}
-		if err := d.saveStatus(next); err != nil {
-			d.reverse(ctx, n, &before, p, had, class)
-			*next = before
+	class := classOf(had)
+	if changed && floorOf(p.Bandwidth) == 0 {
+		class = 0
+	} else if changed {
+		if class, err = d.reserve(ctx, n, next, p, had, sum); err != nil {
 			return err
 		}
 	}
@@ -112,49 +112,55 @@ func (d *Driver) setFloor(ctx context.Context, n *network, next *view, p *xml.Po
 	return nil
 }
 
-// reshape makes, changes or removes a port's class and returns its number, 0
-// when it has none any more.
-func (d *Driver) reshape(ctx context.Context, n *network, next *view, p *xml.Port, class uint32) (uint32, error) {
-	if floorOf(p.Bandwidth) == 0 {
-		d.unshape(ctx, n, next, class)
-		next.status.classes = freeClass(next.status.classes, class)
-		return 0, nil
-	}
-	fresh := class == 0
-	if fresh {
+// reserve makes or changes a port's class and returns its number.
+func (d *Driver) reserve(ctx context.Context, n *network, next *view, p *xml.Port, had *xml.Bandwidth, sum uint64) (class uint32, err error) {
+	before := *next
+	if class = classOf(had); class == 0 {
 		if class, next.status.classes = takeClass(next.status.classes); class == 0 {
+			*next = before
 			return 0, &Error{Kind: KindInternal, Msg: fmt.Sprintf("network '%s' has no traffic class left", n.ref.Name)}
 		}
 	}
-	if err := d.step(ctx, n, shape(next.live, p, class)); err != nil {
-		return 0, fmt.Errorf("setting the floor of %s: %w", p.MAC, err)
+	next.status.floor = sum
+	if err = d.saveStatus(next); err == nil {
+		if err = d.step(ctx, n, shape(next.live, p, class)); err != nil {
+			err = fmt.Errorf("setting the floor of %s: %w", p.MAC, err)
+		}
+	}
+	if err != nil {
+		d.reverse(ctx, n, &before, p, had, class)
+		*next = before
+		return 0, err
 	}
 	d.share(ctx, n, next)
 	return class, nil
 }
 
-// reverse takes back on the bridge what setFloor did there.
+// reverse takes back what setFloor did on the bridge and in the status file.
 func (d *Driver) reverse(ctx context.Context, n *network, before *view, p *xml.Port, had *xml.Bandwidth, class uint32) {
+	ctx = context.WithoutCancel(ctx)
 	if classOf(had) == 0 {
 		d.unshape(ctx, n, before, class)
-		return
+	} else {
+		old := *p
+		old.Bandwidth = had
+		d.warn("putting a port's floor back", n.ref, insist(func() error { return d.step(ctx, n, shape(before.live, &old, class)) }))
+		d.share(ctx, n, before)
 	}
-	old := *p
-	old.Bandwidth = had
-	d.warn("putting a port's floor back", n.ref, d.step(ctx, n, shape(before.live, &old, classOf(had))))
-	d.share(ctx, n, before)
+	d.warn("writing the status of a refused port's network", n.ref, insist(func() error { return d.saveStatus(before) }))
 }
 
-// dropFloor takes a deleted port's floor back, whatever fails.
-func (d *Driver) dropFloor(ctx context.Context, n *network, next *view, p *xml.Port) {
-	class := classOf(p.Bandwidth)
+// dropFloor takes back the floor that a port had and that its file, if there is
+// one, no longer has; whatever fails.
+func (d *Driver) dropFloor(ctx context.Context, n *network, next *view, had *xml.Bandwidth) {
+	class := classOf(had)
 	if class == 0 {
 		return
 	}
-	next.status.floor -= min(floorOf(p.Bandwidth), next.status.floor)
+	next.status.floor -= min(floorOf(had), next.status.floor)
 	next.status.classes = freeClass(next.status.classes, class)
 	d.unshape(ctx, n, next, class)
-	d.warn("writing the status of a deleted port's network", n.ref, d.saveStatus(next))
+	d.warn("writing the status of a network with a floor less", n.ref, insist(func() error { return d.saveStatus(next) }))
 }
 
 // shape is the op that gives a port its class, or changes it.
@@ -167,7 +173,9 @@ func shape(live *xml.Network, p *xml.Port, class uint32) plan.Op {
 
 // unshape removes a class from the bridge.
 func (d *Driver) unshape(ctx context.Context, n *network, v *view, class uint32) {
-	d.warn("removing a port's traffic class", n.ref, d.step(ctx, n, plan.UnshapePort{Bridge: v.live.Bridge.Name, Class: class}))
+	d.warn("removing a port's traffic class", n.ref, insist(func() error {
+		return d.step(ctx, n, plan.UnshapePort{Bridge: v.live.Bridge.Name, Class: class})
+	}))
 	d.share(ctx, n, v)
 }
 
@@ -179,8 +187,9 @@ func (d *Driver) share(ctx context.Context, n *network, v *view) {
 		return
 	}
 	rate := most(in) - min(v.status.floor, most(in))
-	d.warn("setting the rate for guests without a floor", n.ref,
-		d.step(ctx, n, plan.SetDefaultRate{Bridge: v.live.Bridge.Name, Rate: rate, Inbound: *in}))
+	d.warn("setting the rate for guests without a floor", n.ref, insist(func() error {
+		return d.step(ctx, n, plan.SetDefaultRate{Bridge: v.live.Bridge.Name, Rate: rate, Inbound: *in})
+	}))
 }
 
 func (d *Driver) step(ctx context.Context, n *network, op plan.Op) error {
@@ -240,9 +249,13 @@ func (d *Driver) SetPortBandwidth(ctx context.Context, ref PortRef, want *xml.Ba
 	}
 	next.ports = v.ports.with(p)
 	if err := d.savePort(n.ref.Name, p); err != nil {
-		back := next
-		d.warn("putting a port's floor back", n.ref, d.setFloor(ctx, n, &back, old.Clone(), p.Bandwidth))
+		if class := classOf(p.Bandwidth); class != 0 && floorOf(p.Bandwidth) != floorOf(old.Bandwidth) {
+			d.reverse(ctx, n, v, p, old.Bandwidth, class)
+		}
 		return err
+	}
+	if classOf(p.Bandwidth) == 0 {
+		d.dropFloor(context.WithoutCancel(ctx), n, &next, old.Bandwidth)
 	}
 	n.view.Store(&next)
 	return nil

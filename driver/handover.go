@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/virbr/virbr/driver/plan"
 )
@@ -79,19 +78,20 @@ func (d *Driver) adoptRecord(n *network, v *view) error {
 	if ok && bridgeOf(r.ops) == bridgeOf(want) {
 		return nil
 	}
-	r = d.newRecord(n)
+	r = d.newRecord(n, v.live.Bridge.Name)
 	r.ops = want
 	d.log.Info("network taken over", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", v.live.Bridge.Name)
 	return r.save()
 }
 
-// bridgeOf returns the op that deletes a network's bridge; nil: it made none.
-func bridgeOf(undo []plan.Op) plan.Op {
-	i := slices.IndexFunc(undo, func(op plan.Op) bool { _, ok := op.(plan.DelLink); return ok })
-	if i < 0 {
-		return nil
+// bridgeOf returns the bridge that undo ops delete; "": the network made none.
+func bridgeOf(undo []plan.Op) string {
+	for _, op := range undo {
+		if link, ok := op.(plan.DelLink); ok {
+			return link.Name
+		}
 	}
-	return undo[i]
+	return ""
 }
 
 // neighbour reports whether another network daemon runs in the usual places

@@ -38,20 +38,20 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 		return errors.Join(fmt.Errorf("loading networks: %w", err), d.lock.Release())
 	}
 	d.hooks.Daemon(ctx, hooks.DaemonStart)
+	d.dirs.clearTemps(d.log)
+	changes := d.revertFiles()
 	d.loadAll(d.dirs.State, d.loadStatus)
 	d.loadAll(d.dirs.Config, func(name string) error { return d.loadConfig(ctx, name) })
 	running := slices.ContainsFunc(d.networks(), (*network).running)
 	d.buryDead(ctx, facts)
 	d.sweep(ctx)
+	d.restorePorts(ctx)
 	d.reclaimPorts(ctx)
 	if whole := d.refresh(ctx, facts); running {
 		d.takeOver(ctx, whole)
 	}
-	first, err := d.markStarted()
-	if err != nil {
-		d.log.Error("marking that autostart was done", "err", err)
-	}
-	if first {
+	d.revert(ctx, changes)
+	if _, err := os.Lstat(d.dirs.autostarted()); errors.Is(err, fs.ErrNotExist) {
 		d.holdAutostart()
 	}
 	return nil
@@ -197,7 +197,7 @@ func (d *Driver) buryDead(ctx context.Context, facts plan.Facts) {
 		}
 		d.log.Info("the bridge of a running network is gone", "network", n.ref.Name, "bridge", v.live.Bridge.Name)
 		n.take("cleaning up")
-		d.stop(ctx, n, v)
+		d.warn("cleaning up", n.ref, d.stop(ctx, n, v))
 		n.end()
 	}
 }
@@ -209,43 +209,13 @@ func alive(live *xml.Network, facts plan.Facts) bool {
 	return found || !bridged
 }
 
-// sweep takes back what a start or stop left that was cut short: an undo
-// record without a running network.
-func (d *Driver) sweep(ctx context.Context) {
-	names, err := stems(d.dirs.undos(), ".json")
+// markStarted writes down that the networks with autostart were started, by the
+// first network daemon, ours or libvirt's, since the host booted. It comes after
+// that was done: what a crash cuts short the next daemon does again.
+func (d *Driver) markStarted() error {
+	f, err := os.OpenFile(d.dirs.autostarted(), os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
-		d.log.Error("listing undo records", "err", err)
+		return err
 	}
-	d.sweepMemories()
-	for _, name := range names {
-		uuid, ok := xml.ParseUUID(name)
-		if !ok || uuid.String() != name {
-			continue
-		}
-		if _, v, err := d.find(Ref{UUID: uuid}); err == nil && v.active() {
-			continue
-		}
-		r, ok, err := d.readRecord(uuid)
-		if err != nil || !ok {
-			d.log.Error("an undo record cannot be read; what it takes back stays", "uuid", name, "err", err)
-			continue
-		}
-		d.log.Info("taking back an unfinished start or stop", "network", r.network, "uuid", name)
-		ref := Ref{Name: r.network, UUID: uuid}
-		errs := append(d.unwind(ctx, ref, r.ops), remove(r.path))
-		d.warn("taking back an unfinished start or stop", ref, errors.Join(errs...))
-	}
-}
-
-// markStarted reports whether this is the first start of a network daemon,
-// ours or libvirt's, since the host booted.
-func (d *Driver) markStarted() (first bool, err error) {
-	f, err := os.OpenFile(d.dirs.autostarted(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return false, nil
-	}
-	if err != nil {
-		return true, err
-	}
-	return true, f.Close()
+	return f.Close()
 }

@@ -143,10 +143,10 @@ func (d *Driver) retract(ctx context.Context, n *network, base, next *view, p *x
 	ctx = context.WithoutCancel(ctx)
 	if len(next.status.classes) != len(base.status.classes) {
 		d.unshape(ctx, n, base, classOf(p.Bandwidth))
-		d.warn("writing the status of a refused port's network", n.ref, d.saveStatus(base))
+		d.warn("writing the status of a refused port's network", n.ref, insist(func() error { return d.saveStatus(base) }))
 	}
 	if len(next.guests) != 0 {
-		d.warn("taking a refused port's guest back", n.ref, d.saveGuests(ctx, base))
+		d.warn("taking a refused port's guest back", n.ref, insist(func() error { return d.saveGuests(ctx, base) }))
 	}
 }
 
@@ -164,14 +164,16 @@ func (d *Driver) DeletePort(ctx context.Context, ref PortRef) error {
 	if err := release(base.live, p); err != nil {
 		return err
 	}
+	if err := remove(d.dirs.port(n.ref.Name, p.UUID)); err != nil { // it would be back after a restart
+		return systemError(err, "cannot remove port file '%s'", d.dirs.port(n.ref.Name, p.UUID))
+	}
 	ctx = context.WithoutCancel(ctx)
 	next := *base
 	next.ports = base.ports.without(p.UUID)
 	next.live = count(base.live, next.ports)
-	d.dropFloor(ctx, n, &next, p)
-	d.warn("taking a port's guest out", n.ref, d.removeGuest(ctx, &next, p))
+	d.dropFloor(ctx, n, &next, p.Bandwidth)
+	d.warn("taking a port's guest out", n.ref, insist(func() error { return d.removeGuest(ctx, &next, p) }))
 	d.warn("the port-deleted hook failed", n.ref, d.portHook(ctx, n, hooks.OpPortDeleted, &next, p))
-	d.warn("removing a port's file", n.ref, remove(d.dirs.port(n.ref.Name, p.UUID)))
 	n.view.Store(&next)
 	d.news.call(n)
 	d.log.Info("port deleted", "network", n.ref.Name, "port", p.UUID.String(), "mac", p.MAC.String())

@@ -11,32 +11,45 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// record is the undo record of a network that runs or is being started: the
-// ops that take back what was done so far, in the order in which they are to
-// run. It is on disk after every step, so a stop by another process, also a
-// newer one, finds all of it.
+// record is the undo record of a network that runs, or is being started, stopped
+// or undefined: the ops that take back what was done so far, in the order in
+// which they are to run. Each is on disk before its step is begun, so a stop by
+// another process, also a newer one, finds all of it, whenever this one dies.
+//
+// A network that does not run has none. Where there is one, a daemon died half
+// way, and the next one finishes what it was at (sweep).
 type record struct {
 	path    string
 	network string
+	bridge  string // "": it has none
 	ops     []plan.Op
+	change  *alteration // a change that is under way; nil: none
 }
 
 // recordFile is a record as JSON.
 type recordFile struct {
 	Network string          `json:"network"`
+	Bridge  string          `json:"bridge,omitempty"`
 	Undo    json.RawMessage `json:"undo"` // by plan.MarshalOps
+	Change  *alteration     `json:"change,omitempty"`
 }
 
-func (d *Driver) newRecord(n *network) *record {
-	return &record{path: d.dirs.undo(n.ref.UUID), network: n.ref.Name}
+func (d *Driver) newRecord(n *network, bridge string) *record {
+	return &record{path: d.dirs.undo(n.ref.UUID), network: n.ref.Name, bridge: bridge}
 }
 
-// push adds the op that is to run first and saves the record. The op is kept in
-// memory even where saving fails.
-func (r *record) push(op plan.Op) error {
-	r.ops = slices.Insert(r.ops, 0, op)
+// ahead adds what takes back a step that is about to be done, to run first, and
+// saves the record. It is kept in memory even where saving fails.
+func (r *record) ahead(s plan.Step) error {
+	r.ops = slices.Insert(r.ops, 0, s.Ahead())
 	return r.save()
 }
+
+// done notes that the step was done, for the next time that the record is saved.
+func (r *record) done(s plan.Step) { r.ops[0] = s.Undo }
+
+// refused notes that nothing came of the step.
+func (r *record) refused() { r.ops = r.ops[1:] }
 
 // save writes the record.
 func (r *record) save() error {
@@ -44,7 +57,7 @@ func (r *record) save() error {
 	if err != nil {
 		return fmt.Errorf("writing the undo record: %w", err)
 	}
-	data, err := json.Marshal(recordFile{Network: r.network, Undo: ops})
+	data, err := json.Marshal(recordFile{Network: r.network, Bridge: r.bridge, Undo: ops, Change: r.change})
 	if err != nil {
 		return fmt.Errorf("writing the undo record: %w", err)
 	}
@@ -78,5 +91,9 @@ func loadRecord(path string) (*record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the undo record %q: %w", path, err)
 	}
-	return &record{path: path, network: file.Network, ops: ops}, nil
+	r := &record{path: path, network: file.Network, bridge: file.Bridge, ops: ops, change: file.Change}
+	if r.bridge == "" { // of an older version
+		r.bridge = bridgeOf(ops)
+	}
+	return r, nil
 }

@@ -50,8 +50,9 @@ func (d *Driver) StartAll(ctx context.Context) {
 		d.autostart(ctx, n)
 	})
 	if ctx.Err() != nil && len(held) > 0 { // cut short: the next start goes on
-		d.warn("removing the autostart marker", Ref{}, remove(d.dirs.autostarted()))
+		return
 	}
+	d.warn("marking that autostart was done", Ref{}, insist(d.markStarted))
 }
 
 // holdAutostart takes the turns of the networks that StartAll is to start.
@@ -153,6 +154,9 @@ func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts 
 	pid := dirs.PidFile(n.ref.Name)
 	if !d.sys.DnsmasqAlive(pid) {
 		d.log.Info("starting dnsmasq anew", "network", n.ref.Name)
+		if err := d.run(ctx, plan.StopDnsmasq{PidFile: pid, Search: true}); err != nil {
+			return err
+		}
 		return d.apply(ctx, n, steps, nil)
 	}
 	changed := false

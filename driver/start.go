@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -38,8 +39,11 @@ func (d *Driver) Start(ctx context.Context, net Ref) error {
 // libvirt does it.
 func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next *view) error {
 	next.live, next.status = def, newStatus()
+	if err := d.finish(ctx, n.ref); err != nil {
+		return err
+	}
 	d.warn("removing ports of an earlier run", n.ref, d.dirs.clearPorts(n.ref.Name))
-	undo := d.newRecord(n)
+	undo := d.newRecord(n, def.Bridge.Name)
 	began := time.Now()
 	err := d.attempt(ctx, n, next, undo)
 	took := time.Since(began)
@@ -50,7 +54,7 @@ func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next
 		return nil
 	}
 	d.log.Debug("taking back a failed start", "network", n.ref.Name, "err", err)
-	return errors.Join(err, d.takeDown(context.WithoutCancel(ctx), n, next.live, undo.ops))
+	return errors.Join(err, d.takeDown(context.WithoutCancel(ctx), n, &view{live: next.live, config: next.config}, undo))
 }
 
 func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *record) error {
@@ -65,6 +69,11 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 		return fmt.Errorf("starting network %q: %w", n.ref.Name, err)
 	}
 	facts.Routes = slices.Concat(facts.Routes, routes(earlier))
+	if !next.persistent() { // what is chosen for it must go with it
+		if err := undo.save(); err != nil {
+			return fmt.Errorf("starting network %q: %w", n.ref.Name, err)
+		}
+	}
 	live, err := d.makeLive(ctx, n, made, facts)
 	if err != nil {
 		return err
@@ -149,12 +158,17 @@ func routes(defs []*xml.Network) []plan.Route {
 	return list
 }
 
-// apply runs the steps in order. What each needs to be undone is on disk
-// before the next one begins; a network that runs already has its record, and
-// undo is nil.
+// apply runs the steps in order. What each needs to be undone is on disk before
+// it begins; a network that runs already has its record, and undo is nil.
 func (d *Driver) apply(ctx context.Context, n *network, steps []plan.Step, undo *record) error {
 	for _, s := range steps {
 		d.log.Debug("step", "network", n.ref.Name, "step", s.Do.String())
+		ahead := s.Undo != nil && undo != nil
+		if ahead {
+			if err := undo.ahead(s); err != nil {
+				return fmt.Errorf("starting network %q: %w", n.ref.Name, err)
+			}
+		}
 		err := d.run(ctx, s.Do)
 		if err != nil && s.Tolerate {
 			d.log.Warn("step failed, going on", "network", n.ref.Name, "step", s.Do.String(), "err", err)
@@ -162,17 +176,17 @@ func (d *Driver) apply(ctx context.Context, n *network, steps []plan.Step, undo 
 		if err != nil && s.Tolerate {
 			err = nil // it may have been done in part, which is taken back, too
 		}
+		if _, bridge := s.Do.(plan.AddBridge); ahead && bridge && errors.Is(err, fs.ErrExist) {
+			undo.refused() // it is somebody else's
+		}
 		if err != nil && s.Fail != "" {
 			return systemError(err, "%s", s.Fail)
 		}
 		if err != nil {
 			return err // says what failed; some are in libvirt's words, as dnsmasq's end
 		}
-		if s.Undo == nil || undo == nil {
-			continue
-		}
-		if err := undo.push(s.Undo); err != nil {
-			return fmt.Errorf("starting network %q: %w", n.ref.Name, err)
+		if ahead {
+			undo.done(s)
 		}
 	}
 	return nil

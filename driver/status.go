@@ -25,6 +25,15 @@ func takeStatus(s *xml.Status) status {
 // saveStatus writes the status file of a running network. The network is
 // active, for this daemon and the next one, from then on.
 func (d *Driver) saveStatus(v *view) error {
+	path := d.dirs.status(v.live.Name)
+	if err := writeFile(path, []byte(statusText(v))); err != nil {
+		return systemError(err, "cannot write status file '%s'", path)
+	}
+	return nil
+}
+
+// statusText is what a running network's status file holds.
+func statusText(v *view) string {
 	file := xml.Status{
 		ClassIDs:   v.status.classes,
 		FloorSum:   v.status.floor,
@@ -32,21 +41,20 @@ func (d *Driver) saveStatus(v *view) error {
 		Removal:    v.status.removal,
 		Network:    v.live,
 	}
-	path := d.dirs.status(v.live.Name)
-	if err := writeFile(path, []byte(header(v.live)+file.Format())); err != nil {
-		return systemError(err, "cannot write status file '%s'", path)
-	}
-	return nil
+	return header(v.live) + file.Format()
 }
 
 // saveConfig writes a persistent definition.
 func (d *Driver) saveConfig(def *xml.Network) error {
 	path := d.dirs.config(def.Name)
-	if err := writeFile(path, []byte(header(def)+def.Format(xml.Inactive))); err != nil {
+	if err := writeFile(path, []byte(configText(def))); err != nil {
 		return systemError(err, "cannot write config file '%s'", path)
 	}
 	return nil
 }
+
+// configText is what a persistent definition's file holds.
+func configText(def *xml.Network) string { return header(def) + def.Format(xml.Inactive) }
 
 // header is the comment at the top of a network's files, with an empty line
 // after it. As libvirt's, it names the network in a way that can be pasted into

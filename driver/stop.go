@@ -8,7 +8,6 @@ import (
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/hooks"
-	"github.com/virbr/virbr/xml"
 )
 
 // Destroy stops a network. A transient one is gone then, its leases too.
@@ -22,73 +21,95 @@ func (d *Driver) Destroy(ctx context.Context, net Ref) error {
 	if !v.active() {
 		return &Error{Kind: KindOperationInvalid, Msg: fmt.Sprintf("network '%s' is not active", n.ref.Name)}
 	}
-	d.stop(ctx, n, v)
+	if err := d.stop(ctx, n, v); err != nil {
+		return err
+	}
 	d.tell(EventStopped, n)
 	return nil
 }
 
 // stop takes a running network down, whoever started it, and sets what is left
-// of it: the persistent network, or none.
-func (d *Driver) stop(ctx context.Context, n *network, v *view) {
-	ctx = context.WithoutCancel(ctx)
-	d.warn("stopping the network", n.ref, d.takeDown(ctx, n, v.live, d.undoOps(n, v)))
+// of it: the persistent network, or none. An error is that nothing was done.
+func (d *Driver) stop(ctx context.Context, n *network, v *view) error {
+	if err := remove(d.dirs.status(n.ref.Name)); err != nil { // it would run again after a restart
+		return systemError(err, "cannot remove status file '%s'", d.dirs.status(n.ref.Name))
+	}
+	d.warn("stopping the network", n.ref, d.takeDown(context.WithoutCancel(ctx), n, v, d.undoOf(n, v)))
 	if v.persistent() {
 		n.view.Store(&view{config: v.config, made: v.made, autostart: v.autostart})
 	} else {
-		d.warn("removing dnsmasq's files", n.ref, d.dirs.clearServed(n.ref.Name, v.live.Bridge.Name))
-		d.forgetChoice(n.ref)
 		d.forget(n)
 	}
 	d.log.Info("network stopped", "network", n.ref.Name, "uuid", n.ref.UUID.String())
+	return nil
 }
 
-// undoOps returns what takes a running network back: the undo record, or, for a
+// undoOf returns what takes a running network back: the undo record, or, for a
 // network that libvirt's daemon started or whose record cannot be read, what a
 // start with this definition would have needed.
-func (d *Driver) undoOps(n *network, v *view) []plan.Op {
+func (d *Driver) undoOf(n *network, v *view) *record {
 	r, ok, err := d.readRecord(n.ref.UUID)
 	d.warn("stopping without the undo record", n.ref, err)
-	if ok {
-		return r.ops
+	if !ok {
+		r = d.newRecord(n, v.live.Bridge.Name)
+		r.ops = plan.Stop(v.live, v.reach, d.dirs.plan())
 	}
-	return plan.Stop(v.live, v.reach, d.dirs.plan())
+	return r
 }
 
 // takeDown takes a network back in libvirt's order: status file, host, ports,
 // hook. It goes on after errors and returns them all. Scripts may take as long
-// as they like.
-func (d *Driver) takeDown(ctx context.Context, n *network, live *xml.Network, undo []plan.Op) error {
+// as they like. A network without a persistent definition leaves nothing.
+//
+// The record goes last, and stays where it could not all be undone: the next start
+// of the network or of a daemon tries again.
+func (d *Driver) takeDown(ctx context.Context, n *network, v *view, undo *record) error {
 	errs := []error{remove(d.dirs.status(n.ref.Name))}
-	errs = append(errs, d.unwind(ctx, n.ref, undo)...)
-	errs = append(errs, remove(d.dirs.undo(n.ref.UUID)), remove(d.dirs.memory(n.ref.UUID)), d.dirs.clearPorts(n.ref.Name))
+	left, failed := d.unwind(ctx, n.ref, undo.ops)
+	errs = append(errs, failed...)
+	errs = append(errs, remove(d.dirs.memory(n.ref.UUID)), d.dirs.clearPorts(n.ref.Name))
+	if !v.persistent() {
+		errs = append(errs, d.clean(n.ref, v.live.Bridge.Name))
+	}
+	errs = append(errs, undo.settle(left))
 	d.unclaim(n)
-	if err := d.hook(ctx, n, hooks.OpStopped, &view{live: live}); err != nil {
+	if err := d.hook(ctx, n, hooks.OpStopped, &view{live: v.live}); err != nil {
 		d.warn("the stopped hook failed", n.ref, err) // its result counts for nothing
 	}
 	return errors.Join(errs...)
 }
 
+// clean removes what is kept for a network that is gone for good.
+func (d *Driver) clean(ref Ref, bridge string) error {
+	return errors.Join(d.dirs.clearServed(ref.Name, bridge), d.forgetChoice(ref))
+}
+
 // unwind runs undo ops, all of them, even where ctx has ended. Each has its own
-// deadline, so that one that hangs does not keep the others from their work.
+// deadline, so that one that hangs does not keep the others from their work. One
+// that fails is tried again, and returned if it fails again.
 //
 // A dnsmasq is asked to leave in its turn and waited for at the end: it takes as
 // long as all the rest together.
-func (d *Driver) unwind(ctx context.Context, ref Ref, undo []plan.Op) []error {
+func (d *Driver) unwind(ctx context.Context, ref Ref, undo []plan.Op) (left []plan.Op, errs []error) {
 	var waits []plan.Op
-	undo = slices.Clone(undo)
-	for i, op := range undo {
+	first := slices.Clone(undo)
+	for i, op := range first {
 		if stop, ok := op.(plan.StopDnsmasq); ok {
-			undo[i], waits = plan.SignalDnsmasq(stop), append(waits, stop)
+			first[i], waits = plan.SignalDnsmasq{PidFile: stop.PidFile}, append(waits, stop)
 		}
 	}
-	var errs []error
-	for _, op := range append(undo, waits...) {
+	for _, op := range append(first, waits...) {
 		d.log.Debug("undo", "network", ref.Name, "step", op.String())
-		if err := d.undo(ctx, op); err != nil {
-			errs = append(errs, fmt.Errorf("taking back network %q: %s: %w", ref.Name, op, err))
+		err := insist(func() error { return d.undo(ctx, op) })
+		if err == nil {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("taking back network %q: %s: %w", ref.Name, op, err))
+		if slices.Contains(undo, op) {
+			left = append(left, op)
 		}
 	}
-	return errs
+	return left, errs
 }
 
 func (d *Driver) undo(ctx context.Context, op plan.Op) error {

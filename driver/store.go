@@ -94,10 +94,7 @@ func readFile(path string) ([]byte, error) {
 // writeFile replaces a file at once: a reader, also one after a crash, sees all
 // of the old text or all of the new. Its mode is 0600 whatever the umask.
 func writeFile(path string, data []byte) error {
-	temp := path + ".new"
-	if err := remove(temp); err != nil { // left by a crash; never write through a link
-		return err
-	}
+	temp := tempName(path)
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
@@ -123,10 +120,25 @@ func writeFile(path string, data []byte) error {
 
 // remove removes a file; a missing one is no error.
 func remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	return insist(func() error {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
+}
+
+// insist does once more what failed and must be done: the kernel may have been
+// short of something for a moment.
+func insist(do func() error) error {
+	err := do()
+	if err == nil {
+		return nil
 	}
-	return nil
+	if again := do(); again == nil {
+		return nil
+	}
+	return err
 }
 
 // stems returns the names of a directory's files that end in suffix, without

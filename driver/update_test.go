@@ -3,6 +3,7 @@ package driver_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -257,7 +258,15 @@ func TestUpdateUnsavable(t *testing.T) {
 	ref := r.define(dualNet("default", 3))
 	r.start(ref)
 	host, served := r.host.State(), r.read(filepath.Join(r.dirs.Dnsmasq, "default.conf"))
-	r.write(filepath.Join(r.dirs.State, "default.xml.new", "in the way"), "")
+	r.host.Before = func(context.Context, string) error {
+		r.host.Before = nil // at the first step
+		status := filepath.Join(r.dirs.State, "default.xml")
+		if err := os.Rename(status, status+".away"); err != nil {
+			return err
+		}
+		r.write(filepath.Join(status, "in the way"), "")
+		return nil
+	}
 	err := r.d.Update(t.Context(), ref, request(xml.UpdateAddLast, xml.SectionDNSTXT, `<txt name='a' value='b'/>`, driver.AffectLive|driver.AffectConfig))
 	if kind, _ := kindOf(err); kind != driver.KindSystem {
 		t.Errorf("got %v", err)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -79,6 +80,42 @@ func (h *Host) openDnsmasq(pidFile string) (*process, error) {
 		return nil, fmt.Errorf("%w: %w", errStopped, err)
 	}
 	return p, nil
+}
+
+// searchDnsmasq looks for the dnsmasq of a pid file that may not be written yet,
+// among the processes of our namespaces.
+func (h *Host) searchDnsmasq(pidFile string) (*process, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("listing processes: %w", err)
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || !sameNamespaces(pid) {
+			continue
+		}
+		p, err := openProcess(pid)
+		if err != nil {
+			continue // it has ended
+		}
+		if h.checkDnsmasq(p, pidFile) == nil {
+			return p, nil
+		}
+		p.close()
+	}
+	return nil, fmt.Errorf("%w for %q", errStopped, pidFile)
+}
+
+// sameNamespaces reports whether a process sees our network and our files.
+func sameNamespaces(pid int) bool {
+	for _, kind := range []string{"net", "mnt"} {
+		theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+		ours, ourErr := os.Readlink("/proc/self/ns/" + kind)
+		if err != nil || ourErr != nil || theirs != ours {
+			return false
+		}
+	}
+	return true
 }
 
 // checkDnsmasq refuses a process that is no dnsmasq, or another network's. That
@@ -243,6 +280,9 @@ func (h *Host) stopDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {
 	}
 	h.deaths.forget(op.PidFile)
 	p, err := h.openDnsmasq(op.PidFile)
+	if errors.Is(err, errStopped) && op.Search {
+		p, err = h.searchDnsmasq(op.PidFile)
+	}
 	switch {
 	case errors.Is(err, errStopped):
 	case err != nil:

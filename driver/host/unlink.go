@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/xml"
 )
 
 // delLink removes a link, and returns when it is out of the namespace. The
@@ -27,6 +29,15 @@ func (h *Host) delLink(ctx context.Context, op plan.DelLink) error {
 		return nil
 	} else if err != nil {
 		return opError(doing, op.Name, err)
+	}
+	if op.MAC != (xml.MAC{}) {
+		link, err := h.tc.LinkByIndex(index)
+		if err != nil {
+			return opError(doing, op.Name, ignore(err, gone))
+		}
+		if !bytes.Equal(link.Attrs().HardwareAddr, op.MAC[:]) {
+			return nil // somebody else's
+		}
 	}
 	watch, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{Groups: unix.RTMGRP_LINK})
 	if err != nil {

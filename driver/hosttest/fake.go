@@ -54,6 +54,7 @@ type Fake struct {
 
 type link struct {
 	kind  string
+	mac   xml.MAC // of those that an op made
 	up    bool
 	addrs []netip.Prefix
 }
@@ -129,8 +130,11 @@ func (f *Fake) do(op plan.Op) error {
 		if f.links[o.Name] != nil {
 			return syscall.EEXIST
 		}
-		f.links[o.Name] = &link{kind: "bridge"}
+		f.links[o.Name] = &link{kind: "bridge", mac: o.MAC}
 	case plan.DelLink:
+		if l := f.links[o.Name]; l != nil && o.MAC != (xml.MAC{}) && l.mac != o.MAC {
+			return nil
+		}
 		delete(f.links, o.Name)
 		f.reach.forget(o.Name)
 	case plan.SetUp:

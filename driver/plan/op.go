@@ -21,8 +21,12 @@ type AddBridge struct {
 	MAC  xml.MAC
 }
 
-// DelLink removes a link; a missing one is no error.
-type DelLink struct{ Name string }
+// DelLink removes a link; a missing one is no error. With MAC it removes that of
+// this address only: what is not known to have been made may be somebody else's.
+type DelLink struct {
+	Name string
+	MAC  xml.MAC `json:",omitzero"`
+}
 
 // SetMTU sets a link's MTU, in bytes.
 type SetMTU struct {
@@ -130,8 +134,13 @@ type StartDnsmasq struct {
 type SignalDnsmasq struct{ PidFile string }
 
 // StopDnsmasq ends the dnsmasq of a pid file, if that process is a dnsmasq:
-// SIGTERM, and SIGKILL if it does not leave.
-type StopDnsmasq struct{ PidFile string }
+// SIGTERM, and SIGKILL if it does not leave. With Search it is looked for among
+// all processes, which takes long: one whose start was cut short may not have
+// written its pid file yet.
+type StopDnsmasq struct {
+	PidFile string
+	Search  bool `json:",omitzero"`
+}
 
 // RegisterDNS tells systemd-resolved that a domain is served on a link.
 type RegisterDNS struct {

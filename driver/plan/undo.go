@@ -75,6 +75,18 @@ func Follows(undo Op) bool {
 	return false
 }
 
+// Ahead returns the undo op of a step that may not have been done: as written
+// down before it is begun, for whoever comes after a crash.
+func (s Step) Ahead() Op {
+	made, bridge := s.Do.(AddBridge)
+	gone, link := s.Undo.(DelLink)
+	if bridge && link {
+		gone.MAC = made.MAC
+		return gone
+	}
+	return s.Undo
+}
+
 // rank is an undo op's place in the order of stop. Other ops come first.
 func rank(op Op) int {
 	switch op.(type) {
