@@ -150,7 +150,7 @@ func (s *session) define(ctx context.Context, net int, d *definition) error {
 	return s.conn.Call(ctx, proto.NetworkDefineXML, proto.String{Value: d.document(net)}, new(proto.Network))
 }
 
-// update edits a list. Deleting by a whole element finds it by what no
+// update edits a list, of the first <ip> where that has several. Deleting by a whole element finds it by what no
 // modification changes.
 func (s *session) update(ctx context.Context, o op) error {
 	doc := o.Section.document(o.Net, item{o.Key, o.Value})
@@ -159,7 +159,7 @@ func (s *session) update(ctx context.Context, o op) error {
 			doc = o.Section.brief(o.Net, o.Key)
 		}
 		return s.conn.Call(ctx, proto.NetworkUpdate, proto.UpdateArgs{Network: reference(o.Net), Command: uint32(o.Command),
-			Section: uint32(updated[o.Section]), ParentIndex: -1, XML: doc, Flags: uint32(o.Affect)}, nil)
+			Section: uint32(updated[o.Section]), XML: doc, Flags: uint32(o.Affect)}, nil)
 	}
 	net, err := s.conn.Lookup(ctx, networks[o.Net].name)
 	if err != nil {
