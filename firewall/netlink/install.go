@@ -42,6 +42,13 @@ func bridges(nets []*firewall.Network) string {
 
 func (c *change) install(nets []*firewall.Network) error {
 	doing := "installing the rules of " + bridges(nets)
+	if len(nets) > 1 { // a repair, often of all that there was
+		use, err := c.reader.use()
+		if err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		c.reader.absent = use < 0
+	}
 	if err := c.base(nets); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}

@@ -15,6 +15,7 @@ type reader struct {
 	conn   *netlink.Conn
 	family byte
 	table  string
+	absent bool // there is no such table: nothing needs to be asked
 }
 
 // maxDumps is how often a dump is tried that others' changes interrupt.
@@ -24,6 +25,9 @@ const maxDumps = 8
 // exist. The names are attributes 1, 2, ...: in nf_tables' requests the table
 // comes first and its chain or set next; "" is left out.
 func (r *reader) get(msg uint16, flags netlink.HeaderFlags, names ...string) ([]netlink.Message, error) {
+	if r.absent {
+		return nil, nil
+	}
 	var attrs []netlink.Attribute
 	for i, name := range names {
 		if name != "" {
