@@ -32,7 +32,7 @@ func (s *session) buildNetwork(ctx context.Context, net int, n *network) error {
 		if err := s.doAll(ctx, ops); err != nil {
 			return err
 		}
-		if err := s.buildPorts(ctx, net, n.Ports); err != nil {
+		if err := s.buildPorts(ctx, net, n); err != nil {
 			return err
 		}
 	}
@@ -67,11 +67,11 @@ func (s *session) doAll(ctx context.Context, ops []op) error {
 
 // buildPorts creates ports so that each gets its traffic class: classes are given
 // from the lowest that is free, so others hold those between for a while.
-func (s *session) buildPorts(ctx context.Context, net int, ports []port) error {
+func (s *session) buildPorts(ctx context.Context, net int, n *network) error {
 	const firstClass = 3
 	var ops, gaps []op
 	free := firstClass
-	for _, p := range byClass(ports) {
+	for _, p := range byClass(n.Ports) {
 		for ; p.Class > 0 && free < p.Class; free++ { // with two floors there is one gap, by the other port
 			ops = append(ops, op{Kind: portCreate, Net: net, Key: 1 - p.Key})
 			gaps = append(gaps, op{Kind: portDelete, Net: net, Key: 1 - p.Key})
@@ -80,6 +80,10 @@ func (s *session) buildPorts(ctx context.Context, net int, ports []port) error {
 		if p.Class > 0 {
 			free++
 		}
+	}
+	if n.Floored && free == firstClass {
+		ops = append(ops, op{Kind: portCreate, Net: net, Key: 0})
+		gaps = append(gaps, op{Kind: portDelete, Net: net, Key: 0})
 	}
 	return s.doAll(ctx, append(ops, gaps...))
 }

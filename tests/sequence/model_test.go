@@ -19,6 +19,7 @@ type network struct {
 	Ports     []port
 	Leases    [keys]bool
 	Broken    bool // somebody else took its bridge
+	Floored   bool // a port had a floor in this run: as with libvirt's daemon the others' share is counted from the peak then
 }
 
 // model is what a host must look like.
@@ -40,7 +41,7 @@ func (n *network) known() bool { return n.Config != nil || n.Live != nil }
 // stop makes the network one that does not run. Without a definition it is gone,
 // its leases too.
 func (n *network) stop() {
-	n.Live, n.Ports, n.Broken = nil, nil, false
+	n.Live, n.Ports, n.Broken, n.Floored = nil, nil, false, false
 	if n.Config == nil {
 		*n = network{}
 	}
@@ -163,6 +164,7 @@ func (n *network) plug(o op) int {
 		return portExists
 	default:
 		n.Ports = plug(n.Ports, o.Net, o.Key)
+		n.Floored = n.Floored || n.Ports[len(n.Ports)-1].Class > 0
 	}
 	return done
 }
@@ -214,6 +216,7 @@ func outcomes(before, after *model, net int) []*model {
 			n := &m.Networks[net]
 			n.Config, n.Autostart = config.Config.clone(), config.Autostart
 			n.Live, n.Ports, n.Broken = live.Live.clone(), slices.Clone(live.Ports), false
+			n.Floored = live.Floored
 			n.Leases = a.Leases
 			if n.known() {
 				n.Leases = b.Leases
