@@ -89,7 +89,7 @@ func (r *Ruleset) carry(links []string) {
 	}
 }
 
-// Plain returns the rules for a kernel without flowtables.
+// Plain returns the rules for a kernel without flowtables; nil: none.
 func (n *Network) Plain() *Network {
 	if n == nil || n.Fast == nil {
 		return n
@@ -99,5 +99,8 @@ func (n *Network) Plain() *Network {
 	plain.Fast = nil
 	plain.Chains = slices.DeleteFunc(slices.Clone(n.Chains), func(c Chain) bool { return c.Name == chain })
 	plain.Elements = slices.DeleteFunc(slices.Clone(n.Elements), func(e Element) bool { return e.Chain == chain })
+	if len(plain.Chains) == 0 {
+		return nil
+	}
 	return &plain
 }
