@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/virbr/virbr/xml"
 )
@@ -13,8 +14,12 @@ type Firewalld struct {
 	Links map[string]string // the zones of networks' bridges; "": in none
 }
 
-// zoneLibvirt is the zone that libvirt's packages bring.
-const zoneLibvirt = "libvirt"
+// The zone that libvirt's packages bring, and the one that virbrd makes where that
+// is missing.
+const (
+	zoneLibvirt = "libvirt"
+	zoneOwn     = "virbr"
+)
 
 // zone looks at the bridge's place in firewalld.
 func (w *walker) zone() {
@@ -29,16 +34,17 @@ func (w *walker) zone() {
 		w.say("in zone " + now + " of firewalld")
 		return
 	}
-	missing := !slices.Contains(fw.Zones, want)
-	if missing {
-		f := Finding{
+	if w.n.Def.Bridge.Zone == "" && !slices.Contains(fw.Zones, want) && slices.Contains(fw.Zones, zoneOwn) {
+		want = zoneOwn
+	}
+	if !slices.Contains(fw.Zones, want) {
+		w.tell(Finding{
 			ID: "zone-missing", Severity: Problem,
 			Text:     fmt.Sprintf("firewalld runs and has no zone %q, so what guests send meets the rules of its default zone", want),
 			Evidence: []string{fmt.Sprintf("zones of firewalld: %q", fw.Zones), name + " is in none"},
 			Mend:     makeZone(want) + " && firewall-cmd --zone=" + quote(want) + " --change-interface=" + quote(name),
 			Note:     "libvirt's packages bring the zone; a firewalld that was reinstalled may have lost it",
-		}
-		w.tell(f)
+		})
 		return
 	}
 	w.tell(Finding{
@@ -51,7 +57,13 @@ func (w *walker) zone() {
 
 // makeZone is the command that makes a zone as libvirt's.
 func makeZone(zone string) string {
-	const set = "--set-target=ACCEPT && firewall-cmd --permanent --zone=%[1]s --add-service={dhcp,dhcpv6,dns,ssh,tftp} --add-protocol={icmp,ipv6-icmp}" +
-		" --add-rich-rule='rule priority=32767 reject' && firewall-cmd --reload"
-	return fmt.Sprintf("firewall-cmd --permanent --new-zone=%[1]s && firewall-cmd --permanent --zone=%[1]s "+set, quote(zone))
+	change := "firewall-cmd --permanent --zone=" + quote(zone)
+	return strings.Join([]string{
+		"firewall-cmd --permanent --new-zone=" + quote(zone),
+		change + " --set-target=ACCEPT",
+		change + " --add-service=dhcp --add-service=dhcpv6 --add-service=dns --add-service=ssh --add-service=tftp",
+		change + " --add-protocol=icmp --add-protocol=ipv6-icmp",
+		change + " --add-rich-rule='rule priority=32767 reject'",
+		"firewall-cmd --reload",
+	}, " && ")
 }

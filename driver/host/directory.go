@@ -30,6 +30,8 @@ type directories struct {
 type directory struct {
 	path string
 	make bool // when it is not there, now or later
+	// spare directories may do without: nobody warns of them.
+	spare bool
 	// changed is told the name of a file that changed; "": each may have.
 	changed func(name string)
 }

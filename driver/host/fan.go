@@ -21,7 +21,7 @@ func openFan(path string) (*fan, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("fanotify_init", err)
 	}
-	const news = unix.FAN_CLOSE_WRITE | unix.FAN_MOVED_TO | unix.FAN_CREATE | unix.FAN_DELETE | unix.FAN_EVENT_ON_CHILD
+	const news = unix.FAN_CLOSE_WRITE | unix.FAN_MOVED_TO | unix.FAN_MOVED_FROM | unix.FAN_CREATE | unix.FAN_DELETE | unix.FAN_EVENT_ON_CHILD
 	if err := unix.FanotifyMark(fd, unix.FAN_MARK_ADD|unix.FAN_MARK_ONLYDIR, news, unix.AT_FDCWD, path); err != nil {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("following %q: %w", path, os.NewSyscallError("fanotify_mark", err))

@@ -38,7 +38,7 @@ func TestLeasesAreFollowedWithoutInotify(t *testing.T) {
 		}
 		defer h.Close()
 		told := make(chan plan.Change, 16)
-		followed := h.openFanFiles(t.Context(), func(c plan.Change) { told <- c }, unix.EMFILE)
+		followed := h.followFans(t.Context(), leaseFiles, leasesLost, h.places(func(c plan.Change) { told <- c }, nil), unix.EMFILE)
 		defer followed.close()
 		if !strings.Contains(log.String(), "raise fs.inotify.max_user_instances") {
 			t.Errorf("the log does not say what to do: %s", &log)
@@ -72,13 +72,13 @@ func TestLeasesThatCannotBeFollowed(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		var log bytes.Buffer
-		dir := filepath.Join(t.TempDir(), "gone")
+		dir := "/dev/null/gone"
 		h, err := New(Config{Log: slog.New(slog.NewTextHandler(&log, nil)), Leases: dir})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer h.Close()
-		followed := h.openFanFiles(t.Context(), nil, unix.EMFILE)
+		followed := h.followFans(t.Context(), leaseFiles, leasesLost, h.places(nil, nil), unix.EMFILE)
 		defer followed.close()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

@@ -20,14 +20,28 @@ func (h *Host) Holder(ctx context.Context, l plan.Listener) string {
 	if l.Inode == 0 {
 		return ""
 	}
+	program := ""
+	eachSocket(func(pid int, inode uint32) bool {
+		if inode == l.Inode {
+			program = programOf(pid)
+		}
+		return program == "" && ctx.Err() == nil
+	})
+	return program
+}
+
+// eachSocket calls do for every socket that a process of the machine has a
+// descriptor of, until it returns false. Parents come first, but for numbers that
+// went round; processes that end meanwhile are left out.
+func eachSocket(do func(pid int, inode uint32) bool) {
 	proc, err := os.Open("/proc")
 	if err != nil {
-		return ""
+		return
 	}
 	defer func() { _ = proc.Close() }()
 	names, err := proc.Readdirnames(-1)
 	if err != nil {
-		return ""
+		return
 	}
 	var pids []int
 	for _, name := range names {
@@ -35,36 +49,35 @@ func (h *Host) Holder(ctx context.Context, l plan.Listener) string {
 			pids = append(pids, pid)
 		}
 	}
-	slices.Sort(pids) // parents come first, but for numbers that went round
-	want := fmt.Sprintf("socket:[%d]", l.Inode)
+	slices.Sort(pids)
 	for _, pid := range pids {
-		if ctx.Err() != nil {
-			return ""
-		}
-		if holds(pid, want) {
-			return programOf(pid)
+		if !socketsOf(pid, func(inode uint32) bool { return do(pid, inode) }) {
+			return
 		}
 	}
-	return ""
 }
 
-// holds reports whether a process has a descriptor of a file.
-func holds(pid int, want string) bool {
+// socketsOf calls do for the sockets of a process until it returns false, which it
+// returns then.
+func socketsOf(pid int, do func(inode uint32) bool) bool {
 	dir, err := os.Open(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
-		return false
+		return true
 	}
 	defer func() { _ = dir.Close() }()
 	const some = 1024 // at a time: a process may have a million
 	for {
 		names, err := dir.Readdirnames(some)
 		for _, name := range names {
-			if target, err := os.Readlink(dir.Name() + "/" + name); err == nil && target == want {
-				return true
+			target, _ := os.Readlink(dir.Name() + "/" + name) // "": it is closed by now
+			text, ok := strings.CutPrefix(target, "socket:[")
+			inode, bad := strconv.ParseUint(strings.TrimSuffix(text, "]"), 10, 32)
+			if ok && bad == nil && !do(uint32(inode)) {
+				return false
 			}
 		}
 		if err != nil {
-			return false
+			return true
 		}
 	}
 }

@@ -34,7 +34,7 @@ func (h *Host) Survey(ctx context.Context, places doctor.Places) (*doctor.Facts,
 	if err := s.links(ctx); err != nil {
 		return nil, err
 	}
-	s.owners = socketOwners()
+	s.owners = socketOwners(ctx)
 	s.sysctls()
 	s.missed("listening sockets", s.listeners(ctx))
 	s.resolv()

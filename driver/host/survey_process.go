@@ -13,40 +13,16 @@ import (
 	"github.com/virbr/virbr/doctor"
 )
 
-// socketOwners returns the process of each socket of the machine by its inode:
-// of several the one with the lowest number, which mostly is the parent. It walks
-// over the descriptors of all processes; those that end meanwhile are left out.
-func socketOwners() map[uint32]int {
+// socketOwners returns the process of each socket of the machine by its inode: of
+// several the one with the lowest number, which mostly is the parent.
+func socketOwners(ctx context.Context) map[uint32]int {
 	owners := map[uint32]int{}
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return owners
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
+	eachSocket(func(pid int, inode uint32) bool {
+		if _, known := owners[inode]; !known {
+			owners[inode] = pid
 		}
-		dir := filepath.Join("/proc", e.Name(), "fd")
-		fds, err := os.ReadDir(dir)
-		if err != nil {
-			continue
-		}
-		for _, fd := range fds {
-			target, err := os.Readlink(filepath.Join(dir, fd.Name()))
-			if err != nil {
-				continue
-			}
-			text, ok := strings.CutPrefix(target, "socket:[")
-			inode, err := strconv.ParseUint(strings.TrimSuffix(text, "]"), 10, 32)
-			if !ok || err != nil {
-				continue
-			}
-			if first, ok := owners[uint32(inode)]; !ok || pid < first {
-				owners[uint32(inode)] = pid
-			}
-		}
-	}
+		return ctx.Err() == nil
+	})
 	return owners
 }
 

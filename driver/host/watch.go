@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -33,7 +32,7 @@ func (h *Host) Watch(ctx context.Context, tell func(plan.Change)) error {
 	g := newGate(tell)
 	put := func(c plan.Change) { g.put(ctx, c) }
 	appeared := make(chan struct{}, 1)
-	files, err := h.openFiles(ctx, put, appeared)
+	files, err := h.follow(ctx, leaseFiles, leasesLost, h.places(put, appeared))
 	if err != nil {
 		return err
 	}
@@ -56,33 +55,15 @@ func (h *Host) Watch(ctx context.Context, tell func(plan.Change)) error {
 	return group.Wait()
 }
 
-// files follows lease files, and the place of the system bus, as far as this
-// host lets us.
-type files struct {
-	run   func(ctx context.Context) error
-	close func()
-}
-
-// openFiles follows the directory of lease files: by inotify, by fanotify where
-// no inotify instance is to be had, and else not at all: then it is up to the
-// neighbours, who are told of when a guest begins to use its lease.
-func (h *Host) openFiles(ctx context.Context, put func(plan.Change), appeared chan<- struct{}) (files, error) {
-	d, err := openDirectories()
-	switch {
-	case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.ENOMEM):
-		return h.openFanFiles(ctx, put, err), nil
-	case err != nil:
-		return files{}, fmt.Errorf("following lease files: %w", err)
-	}
+// places are the directories of lease files, and of the system bus, whose socket
+// may come later: that is said by a token.
+func (h *Host) places(put func(plan.Change), appeared chan<- struct{}) []directory {
+	var list []directory
 	if h.cfg.Leases != "" {
-		err := d.follow(directory{path: h.cfg.Leases, make: true, changed: func(name string) { h.tellLease(name, put) }})
-		if err != nil { // no more watches, or no such place
-			d.close()
-			return h.openFanFiles(ctx, put, err), nil
-		}
+		list = append(list, directory{path: h.cfg.Leases, make: true, changed: func(name string) { h.tellLease(name, put) }})
 	}
 	if socket := h.bus.socket(); socket != "" {
-		err := d.follow(directory{path: filepath.Dir(socket), changed: func(name string) {
+		list = append(list, directory{path: filepath.Dir(socket), spare: true, changed: func(name string) {
 			if name != filepath.Base(socket) && name != "" {
 				return
 			}
@@ -91,31 +72,17 @@ func (h *Host) openFiles(ctx context.Context, put func(plan.Change), appeared ch
 			default: // it is about to be tried
 			}
 		}})
-		if err != nil {
-			h.log.DebugContext(ctx, "following the system bus", "err", err)
-		}
 	}
-	return files{d.run, d.close}, nil
+	return list
 }
 
-// openFanFiles follows lease files without inotify, which failed.
-func (h *Host) openFanFiles(ctx context.Context, put func(plan.Change), cause error) files {
-	const cure = "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches"
-	idle := files{func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, func() {}}
-	if h.cfg.Leases == "" {
-		return idle
-	}
-	f, err := openFan(h.cfg.Leases)
-	if err != nil {
-		h.log.WarnContext(ctx, "lease files cannot be followed; leases are seen when guests use them. "+cure, "err", errors.Join(cause, err))
-		return idle
-	}
-	h.log.WarnContext(ctx, "lease files are followed by fanotify, for inotify is used up. "+cure, "err", cause)
-	run := func(ctx context.Context) error {
-		return f.run(ctx, func(name string) { h.tellLease(name, put) })
-	}
-	return files{run, f.close}
-}
+// What is said of lease files that cannot be followed as usual: what they are, and
+// what is lost. Then it is up to the neighbours, who are told of when a guest begins
+// to use its lease.
+const (
+	leaseFiles = "lease files"
+	leasesLost = "leases are seen when guests use them"
+)
 
 // tellLease tells of a changed file: "": of any.
 func (h *Host) tellLease(name string, put func(plan.Change)) {

@@ -105,8 +105,8 @@ func TestDoctorTasks(t *testing.T) {
 		})
 		d := startVirbrd(t)
 		write(t, group+"/cgroup.procs", fmt.Sprint(d.cmd.Process.Pid))
-		(&fault{name: "few processes", want: []string{"tasks-limit"}, seen: group + "/pids.max = 30",
-			inject: func(t *testing.T) { write(t, group+"/pids.max", "30") }}).try(t)
+		(&fault{name: "few processes", want: []string{"tasks-limit"}, seen: group + "/pids.max = 20",
+			inject: func(t *testing.T) { write(t, group+"/pids.max", "20") }}).try(t)
 	})
 }
 
@@ -121,12 +121,16 @@ func TestDoctorZone(t *testing.T) {
 		startFirewalld(t)
 		d := startVirbrd(t)
 		d.up("default", hookedXML)
-		(&fault{name: "in no zone", want: []string{"zone-missing"}, seen: "virbr0 is in none",
+		dropped := []string{"forward-dropped", "input-dropped"}
+		(&fault{name: "in no zone", want: append(dropped, "zone-left"), seen: "--zone=virbr --change-interface=virbr0",
+			inject: func(t *testing.T) { run(t, "firewall-cmd", "--zone=virbr", "--remove-interface=virbr0") }}).try(t)
+		d.stop()
+		(&fault{name: "no zone", want: append(dropped, "zone-missing"), seen: "virbr0 is in none",
 			inject: func(t *testing.T) {
-				run(t, "sh", "-ec", "firewall-cmd --zone=virbr --remove-interface=virbr0")
+				run(t, "sh", "-ec", `firewall-cmd --permanent --delete-policy=virbr-in; firewall-cmd --permanent --delete-zone=virbr; firewall-cmd --reload`)
 			}}).try(t)
-		(&fault{name: "in no zone, though there is one", want: []string{"zone-left"}, seen: "virbr0: no zone",
-			inject: func(t *testing.T) { run(t, "sh", "-ec", "firewall-cmd --zone=libvirt --remove-interface=virbr0") }}).try(t)
+		(&fault{name: "in no zone, though libvirt's is there", want: append(dropped, "zone-left"), seen: "--zone=libvirt --change-interface=virbr0",
+			inject: func(t *testing.T) { run(t, "firewall-cmd", "--zone=libvirt", "--remove-interface=virbr0") }}).try(t)
 	})
 }
 
