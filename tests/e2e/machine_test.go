@@ -76,14 +76,19 @@ const serve = "echo ready\nnc -ll -p 7 -e sh\n"
 // elements, and its init runs a script and then serves.
 func newMachine(t *testing.T, name, interfaces, script string) *machine {
 	t.Helper()
+	return newMachineWith(t, name, interfaces, qemutest.Guest{Init: script})
+}
+
+// newMachineWith is newMachine with more modules and programs than that needs.
+func newMachineWith(t *testing.T, name, interfaces string, inside qemutest.Guest) *machine {
+	t.Helper()
 	dir := t.TempDir()
 	m := &machine{name: name, doc: filepath.Join(dir, name+".xml"), console: filepath.Join(dir, "console")}
 	initramfs := filepath.Join(dir, "initramfs")
-	kernel := qemutest.Build(t, qemutest.Guest{
-		Modules: []string{"virtio_pci", "virtio_net", "af_packet"},
-		Files:   map[string]string{"/etc/udhcpc": configure},
-		Init:    "chmod +x /etc/udhcpc\n" + script + serve,
-	}, initramfs)
+	inside.Modules = append([]string{"virtio_pci", "virtio_net", "af_packet"}, inside.Modules...)
+	inside.Files = map[string]string{"/etc/udhcpc": configure}
+	inside.Init = "chmod +x /etc/udhcpc\n" + inside.Init + serve
+	kernel := qemutest.Build(t, inside, initramfs)
 	write(t, m.doc, fmt.Sprintf(domainXML, name, kernel, initramfs, interfaces, m.console))
 	t.Cleanup(func() {
 		if t.Failed() {
