@@ -15,6 +15,10 @@ type Traffic struct {
 	SentBytes, SentPackets, SentDrops             uint64
 }
 
+// Rejected is how many packets the firewall rules of a bridge have rejected: that
+// its guests sent, and that were sent to them.
+type Rejected struct{ Leaving, Entering uint64 }
+
 // Config says where the numbers come from. Everything is required but Log.
 type Config struct {
 	Version string // of virbrd
@@ -24,6 +28,8 @@ type Config struct {
 	Clients  func() int
 	// Traffic returns the counters of the host's links by name.
 	Traffic func(context.Context) (map[string]Traffic, error)
+	// Rejected returns the counters of the rules of some bridges.
+	Rejected func(ctx context.Context, bridges []string) (map[string]Rejected, error)
 
 	Log *slog.Logger // nil: discard
 }
@@ -42,8 +48,8 @@ func New(cfg Config) *Collector {
 	return &Collector{cfg: cfg, began: time.Now()}
 }
 
-// Document returns all metrics. Where the host does not tell about its links,
-// their counters are left out, which is logged.
+// Document returns all metrics. Where the host does not tell about its links or
+// rules, their counters are left out, which is logged.
 func (c *Collector) Document(ctx context.Context) []byte {
 	var t text
 	c.daemon(&t)
@@ -52,11 +58,21 @@ func (c *Collector) Document(ctx context.Context) []byte {
 	guests(&t, networks)
 	events(&t, networks)
 	starts(&t, c.cfg.Starts())
-	passed, err := c.cfg.Traffic(ctx)
-	if err != nil {
+	if passed, err := c.cfg.Traffic(ctx); err != nil {
 		c.cfg.Log.WarnContext(ctx, "reading the counters of links", "err", err)
-		return t.Bytes()
+	} else {
+		traffic(&t, networks, passed)
 	}
-	traffic(&t, networks, passed)
+	var bridges []string
+	for i := range networks {
+		if n := &networks[i]; n.Active && n.Bridge != "" {
+			bridges = append(bridges, n.Bridge)
+		}
+	}
+	if refused, err := c.cfg.Rejected(ctx, bridges); err != nil {
+		c.cfg.Log.WarnContext(ctx, "reading the counters of firewall rules", "err", err)
+	} else {
+		rejected(&t, networks, refused)
+	}
 	return t.Bytes()
 }

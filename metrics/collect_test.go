@@ -50,6 +50,12 @@ func config() metrics.Config {
 				"virbr0": {1, 2, 3, 4, 5, 6}, "eth0": {ReceivedBytes: 99}, "virbr1": {ReceivedBytes: 99},
 			}, nil
 		},
+		Rejected: func(_ context.Context, bridges []string) (map[string]metrics.Rejected, error) {
+			if !slices.Equal(bridges, []string{"virbr0"}) {
+				return nil, fmt.Errorf("asked for %q", bridges)
+			}
+			return map[string]metrics.Rejected{"virbr0": {7, 8}, "virbr1": {9, 9}}, nil
+		},
 	}
 }
 
@@ -108,6 +114,8 @@ func TestDocument(t *testing.T) {
 		"virbr_network_info [network=off uuid=02000000-0000-0000-0000-000000000000 bridge=virbr1] 1",
 		"virbr_network_start_failures_total [] 3",
 		"virbr_network_start_seconds [] 7 10 0.005:1 1:3 +Inf:7",
+		"virbr_network_rejected_packets_total [" + first + " direction=leaving] 7",
+		"virbr_network_rejected_packets_total [" + first + " direction=entering] 8",
 	}
 	for name, values := range map[string][2]string{
 		"active": {"1", "0"}, "persistent": {"1", "0"}, "autostart": {"1", "0"}, "ports": {"3", "0"},
@@ -143,7 +151,14 @@ func TestWithoutCounters(t *testing.T) {
 	cfg := config()
 	cfg.Traffic = func(context.Context) (map[string]metrics.Traffic, error) { return nil, errors.New("no netlink") }
 	families := read(t, metrics.New(cfg).Document(t.Context()))
-	if families["virbr_network_active"] == nil || families["virbr_network_receive_bytes_total"] != nil {
+	const links, rules = "virbr_network_receive_bytes_total", "virbr_network_rejected_packets_total"
+	if families["virbr_network_active"] == nil || families[links] != nil || families[rules] == nil {
+		t.Errorf("families %v", slices.Sorted(maps.Keys(families)))
+	}
+	cfg = config()
+	cfg.Rejected = func(context.Context, []string) (map[string]metrics.Rejected, error) { return nil, errors.New("no netlink") }
+	families = read(t, metrics.New(cfg).Document(t.Context()))
+	if families[links] == nil || families[rules] != nil {
 		t.Errorf("families %v", slices.Sorted(maps.Keys(families)))
 	}
 }

@@ -119,3 +119,16 @@ func traffic(t *text, networks []driver.NetworkStats, passed map[string]Traffic)
 		}
 	}
 }
+
+// rejected writes what the firewall rules of running networks have rejected.
+func rejected(t *text, networks []driver.NetworkStats, refused map[string]Rejected) {
+	const name = "virbr_network_rejected_packets_total"
+	t.family(name, counter, "Packets that the firewall rules of the network rejected: leaving it, from its guests, or entering it.")
+	for i := range networks {
+		n := &networks[i]
+		if r, ok := refused[n.Bridge]; ok && n.Active {
+			t.series(name, float64(r.Leaving), of(n), label{"direction", "leaving"})
+			t.series(name, float64(r.Entering), of(n), label{"direction", "entering"})
+		}
+	}
+}

@@ -75,5 +75,13 @@ func collect(networks *driver.Driver, server *rpc.Server, h *host.Host, log *slo
 			}
 			return list, err
 		},
+		Rejected: func(ctx context.Context, bridges []string) (map[string]metrics.Rejected, error) {
+			rules, err := h.Rejected(ctx, bridges)
+			list := make(map[string]metrics.Rejected, len(rules))
+			for name, r := range rules {
+				list[name] = metrics.Rejected(r)
+			}
+			return list, err
+		},
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 )
 
 // Traffic is what passed a link since it was made (struct rtnl_link_stats64).
@@ -52,6 +54,15 @@ func (h *Host) Traffic(ctx context.Context) (map[string]Traffic, error) {
 		return nil, fmt.Errorf("reading the counters of links: %w", err)
 	}
 	return list, nil
+}
+
+// Rejected is what the firewall rules of a bridge have rejected.
+type Rejected = fwnetlink.Rejected
+
+// Rejected returns what the firewall rules of some bridges have rejected since they
+// were installed. Bridges without rules are left out.
+func (h *Host) Rejected(ctx context.Context, bridges []string) (map[string]Rejected, error) {
+	return fwnetlink.ReadRejected(ctx, h.fw, bridges)
 }
 
 // parseTraffic reads a RTM_NEWSTATS message.
