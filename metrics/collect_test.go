@@ -156,7 +156,9 @@ func TestWithoutCounters(t *testing.T) {
 		t.Errorf("families %v", slices.Sorted(maps.Keys(families)))
 	}
 	cfg = config()
-	cfg.Rejected = func(context.Context, []string) (map[string]metrics.Rejected, error) { return nil, errors.New("no netlink") }
+	cfg.Rejected = func(context.Context, []string) (map[string]metrics.Rejected, error) {
+		return nil, errors.New("no netlink")
+	}
 	families = read(t, metrics.New(cfg).Document(t.Context()))
 	if families[links] == nil || families[rules] != nil {
 		t.Errorf("families %v", slices.Sorted(maps.Keys(families)))
