@@ -279,6 +279,9 @@ func (h *Host) stopDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {
 		return opError(doing, op.PidFile, err)
 	}
 	h.deaths.forget(op.PidFile)
+	if err := awaitExit(ctx, op.PidFile); err != nil {
+		return opError(doing, op.PidFile, err)
+	}
 	p, err := h.openDnsmasq(op.PidFile)
 	if errors.Is(err, errStopped) && op.Search {
 		p, err = h.searchDnsmasq(op.PidFile)
@@ -297,6 +300,26 @@ func (h *Host) stopDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {
 		return opError(doing, op.PidFile, err)
 	}
 	return nil
+}
+
+// awaitExit waits for the process of a pid file if it is about to end, killed by
+// somebody else: it cannot be told any more what it was, but it has its sockets for
+// a moment.
+func awaitExit(ctx context.Context, pidFile string) error {
+	pid, err := readPID(pidFile)
+	if err != nil {
+		return nil //nolint:nilerr // there is nobody to wait for
+	}
+	p, err := openProcess(pid)
+	if err != nil {
+		return nil //nolint:nilerr // it has ended
+	}
+	defer p.close()
+	if !p.exiting() {
+		return nil
+	}
+	_, err = p.ended(ctx, killPatience)
+	return err
 }
 
 // terminate asks a process to leave, and ends it when it does not, or when

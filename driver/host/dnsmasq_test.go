@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -350,6 +351,30 @@ func TestDnsmasqIsKnownAfterItsFilesAreGone(t *testing.T) {
 		run(t, h, plan.StopDnsmasq{PidFile: op.PidFile})
 		if err := ended(pid); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestKilledDnsmasqIsWaitedFor: somebody killed it, and it is on its way out: its
+// sockets are there, and what it was is not to be read any more.
+func TestKilledDnsmasqIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	netnstest.NeedProgram(t, "dnsmasq")
+	netnstest.Run(t, func(t *testing.T) {
+		h := testHost(t)
+		op := serve(t, h, "virbr0", 0)
+		run(t, h, op)
+		for range 40 {
+			pid := pidOf(t, op.PidFile)
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			for h.DnsmasqAlive(op.PidFile) { // until its memory is gone
+				runtime.Gosched()
+			}
+			if err := h.Run(t.Context(), op); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

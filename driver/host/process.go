@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -111,6 +112,25 @@ func (p *process) executable() (string, error) {
 	}
 	target = strings.TrimSuffix(target, " (deleted)")
 	return target[strings.LastIndexByte(target, '/')+1:], nil
+}
+
+// exiting reports whether the process is on its way out, or waits to be reaped.
+func (p *process) exiting() bool {
+	const (
+		maxStat = 4096 // bytes
+		flags   = 6    // the field of include/linux/sched.h's PF_ flags, counted behind the program's name
+		pfExit  = 0x4  // PF_EXITING
+	)
+	data, err := readCapped(fmt.Sprintf("/proc/%d/stat", p.pid), maxStat)
+	if err != nil {
+		return false
+	}
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	if len(fields) <= flags {
+		return false
+	}
+	set, err := strconv.ParseUint(fields[flags], 10, 64)
+	return err == nil && set&pfExit != 0
 }
 
 // maxCommandLine is how many bytes of a command line are read. Ours are short.
