@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/virbr/virbr/driver/plan"
@@ -24,16 +23,11 @@ func newClaims() *claims { return &claims{held: make(map[*network][]firewall.Cla
 // and returns what gives that back. It refuses what another network has, or a
 // program that listens on a port: only what is new is looked at.
 func (d *Driver) claimPorts(ctx context.Context, n *network, live *xml.Network, before, after *plan.Reach) (back func(), err error) {
-	mine, err := after.Claims()
+	mine, fresh, err := plan.FreshClaims(before, after)
 	if err != nil {
 		return nil, err
 	}
-	had, err := before.Claims()
-	if err != nil {
-		had = nil
-	}
-	fresh := plan.MissingClaims(mine, had)
-	if err := checkServices(live, fresh); err != nil {
+	if err := plan.CheckServed(live, fresh); err != nil {
 		return nil, err
 	}
 	if err := d.checkListeners(ctx, live, fresh); err != nil {
@@ -44,9 +38,11 @@ func (d *Driver) claimPorts(ctx context.Context, n *network, live *xml.Network, 
 	defer c.mu.Unlock()
 	if len(fresh) > 0 {
 		for o, theirs := range c.held {
-			if m, t, clash := firewall.Clash(fresh, theirs); o != n && clash {
-				return nil, &Error{Kind: KindOperationFailed, Msg: fmt.Sprintf(
-					"network '%s' cannot have %s: network '%s' has %s", n.ref.Name, m, o.ref.Name, t)}
+			if o == n {
+				continue
+			}
+			if err := plan.CheckClaimed(n.ref.Name, fresh, o.ref.Name, theirs); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -84,38 +80,15 @@ func (d *Driver) holdClaims(n *network, reach *plan.Reach) {
 	d.claims.set(n, mine)
 }
 
-// checkServices refuses to forward the ports by which the network's own guests
-// reach its DNS and DHCP servers.
-func checkServices(live *xml.Network, fresh []firewall.Claim) error {
-	if c, s, found := plan.ServedClaim(live, fresh); found {
-		return &Error{Kind: KindOperationFailed, Msg: fmt.Sprintf(
-			"network '%s' cannot have %s: its own dnsmasq serves its guests on %s port %d; forward from one address of the host only",
-			live.Name, c, s.Proto, s.Port)}
-	}
-	return nil
-}
-
 // checkListeners refuses to forward ports on which somebody listens.
 func (d *Driver) checkListeners(ctx context.Context, live *xml.Network, fresh []firewall.Claim) error {
-	ports := func(c firewall.Claim) bool { return c.Proto != "" && !c.All }
-	if d.cfg.Watcher == nil || !slices.ContainsFunc(fresh, ports) {
+	w := d.cfg.Watcher
+	if w == nil || !plan.WantListeners(fresh) {
 		return nil
 	}
-	list, err := d.cfg.Watcher.Listeners(ctx)
+	list, err := w.Listeners(ctx)
 	if err != nil {
 		return fmt.Errorf("looking who listens on the ports of network %q: %w", live.Name, err)
 	}
-	for _, l := range list {
-		c, heard := plan.HeardClaim(fresh, l)
-		if !heard {
-			continue
-		}
-		holder := d.cfg.Watcher.Holder(ctx, l)
-		if holder == "" {
-			holder = "a program"
-		}
-		return &Error{Kind: KindOperationFailed, Msg: fmt.Sprintf(
-			"network '%s' cannot have %s: %s listens on %s port %d", live.Name, c, holder, l.Proto, l.Port)}
-	}
-	return nil
+	return plan.CheckHeard(live.Name, fresh, list, func(l Listener) string { return w.Holder(ctx, l) })
 }

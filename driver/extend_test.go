@@ -157,6 +157,14 @@ func TestLiveDocumentDefinesAgain(t *testing.T) {
 	}
 }
 
+// wantTaken wants the refusal of what somebody else has.
+func wantTaken(t *testing.T, err error, msg string) {
+	t.Helper()
+	if refused, ok := errors.AsType[*plan.Error](err); !ok || refused.Kind != plan.KindFailed || refused.Msg != msg {
+		t.Errorf("got error %v, want %q", err, msg)
+	}
+}
+
 // TestConflicts: a port belongs to one network, or to who listens on it; the other
 // is told who has it.
 func TestConflicts(t *testing.T) {
@@ -167,12 +175,12 @@ func TestConflicts(t *testing.T) {
 	r.start(a)
 	before := r.host.State()
 	const taken = "network 'b' cannot have tcp port 8080 at any IPv4 address: network 'a' has tcp port 8080 at any IPv4 address"
-	wantKind(t, r.d.Start(t.Context(), b), driver.KindOperationFailed, taken)
+	wantTaken(t, r.d.Start(t.Context(), b), taken)
 	if diff := cmp.Diff(before, r.host.State()); diff != "" {
 		t.Errorf("host (-before +after)\n%s", diff)
 	}
 	r.reopen()
-	wantKind(t, r.d.Start(t.Context(), b), driver.KindOperationFailed, taken)
+	wantTaken(t, r.d.Start(t.Context(), b), taken)
 	r.destroy(a)
 	r.start(b)
 	if err := r.d.Start(t.Context(), a); err == nil {
@@ -185,11 +193,11 @@ func TestConflicts(t *testing.T) {
 		return r.edit(b, func(e *xml.Extensions) error { return e.AddForward(f, xml.Last) })
 	}
 	held := r.host.State()
-	wantKind(t, add(xml.PortForward{Proto: "tcp", Ranges: []xml.ForwardRange{{Start: 8999, End: 9000}}}), driver.KindOperationFailed,
+	wantTaken(t, add(xml.PortForward{Proto: "tcp", Ranges: []xml.ForwardRange{{Start: 8999, End: 9000}}}),
 		"network 'b' cannot have tcp ports 8999 to 9000 at any IPv4 address: nginx (pid 812) listens on tcp port 9000")
-	wantKind(t, add(xml.PortForward{Proto: "tcp", Address: netip.MustParseAddr("10.0.0.5"), Ranges: []xml.ForwardRange{{Start: 9001}}}), driver.KindOperationFailed,
+	wantTaken(t, add(xml.PortForward{Proto: "tcp", Address: netip.MustParseAddr("10.0.0.5"), Ranges: []xml.ForwardRange{{Start: 9001}}}),
 		"network 'b' cannot have tcp port 9001 at 10.0.0.5: a program listens on tcp port 9001")
-	wantKind(t, add(xml.PortForward{Proto: "udp", Ranges: []xml.ForwardRange{{Start: 53}}}), driver.KindOperationFailed,
+	wantTaken(t, add(xml.PortForward{Proto: "udp", Ranges: []xml.ForwardRange{{Start: 53}}}),
 		"network 'b' cannot have udp port 53 at any IPv4 address: its own dnsmasq serves its guests on udp port 53; forward from one address of the host only")
 	if diff := cmp.Diff(held, r.host.State()); diff != "" {
 		t.Errorf("host (-before +after)\n%s", diff)

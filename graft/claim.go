@@ -12,35 +12,31 @@ import (
 // and DNS servers, programs that listen on the host, other networks. Of a network
 // that has some already only what is new is looked at.
 func (e *Engine) admissible(ctx context.Context, was *record, t *target) error {
-	mine, err := t.reach.Claims()
+	var before *plan.Reach
+	if was != nil {
+		before = was.Reach
+	}
+	_, fresh, err := plan.FreshClaims(before, t.reach)
 	if err != nil {
 		return err
 	}
-	if was != nil && was.Reach != nil {
-		if had, err := was.Reach.Claims(); err == nil {
-			mine = plan.MissingClaims(mine, had)
+	if err := plan.CheckServed(t.made, fresh); err != nil {
+		return err
+	}
+	if plan.WantListeners(fresh) {
+		list, err := e.sys.Listeners(ctx)
+		if err != nil {
+			return fmt.Errorf("looking who listens on the ports of network %q: %w", t.def.Name, err)
+		}
+		err = plan.CheckHeard(t.def.Name, fresh, list, func(l plan.Listener) string { return e.sys.Holder(ctx, l) })
+		if err != nil {
+			return err
 		}
 	}
-	if len(mine) == 0 {
+	if len(fresh) == 0 {
 		return nil
 	}
-	if c, s, taken := plan.ServedClaim(t.made, mine); taken {
-		return fmt.Errorf("network '%s' cannot have %s: its own dnsmasq serves its guests on %s port %d; forward from one address of the host only", t.def.Name, c, s.Proto, s.Port)
-	}
-	list, err := e.sys.Listeners(ctx)
-	if err != nil {
-		return fmt.Errorf("looking who listens on the ports of network %q: %w", t.def.Name, err)
-	}
-	for _, l := range list {
-		if c, taken := plan.HeardClaim(mine, l); taken {
-			holder := e.sys.Holder(ctx, l)
-			if holder == "" {
-				holder = "a program"
-			}
-			return fmt.Errorf("network '%s' cannot have %s: %s listens on %s port %d", t.def.Name, c, holder, l.Proto, l.Port)
-		}
-	}
-	return e.checkOthers(t, mine)
+	return e.checkOthers(t, fresh)
 }
 
 // checkOthers refuses what another network has that we added to.
@@ -64,8 +60,8 @@ func (e *Engine) checkOthers(t *target, mine []firewall.Claim) error {
 		if err != nil {
 			continue // of an older version, which has what it has
 		}
-		if m, o, clash := firewall.Clash(mine, theirs); clash {
-			return fmt.Errorf("network '%s' cannot have %s: network '%s' has %s", t.def.Name, m, r.Network, o)
+		if err := plan.CheckClaimed(t.def.Name, mine, r.Network, theirs); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -54,6 +54,7 @@ var rules = []rule{
 	{planKind(plan.KindInternal), codeInternal, domainNetwork},
 	{planKind(plan.KindUnsupported), codeUnsupported, domainNetwork},
 	{planKind(plan.KindSystem), codeSystem, domainNetwork},
+	{planKind(plan.KindFailed), codeFailed, domainNetwork},
 
 	{hookScript, codeHook, domainHook},
 

@@ -67,6 +67,7 @@ func errorRows() []errorRow {
 
 		{&plan.Error{Kind: plan.KindInternal, Msg: "DETAIL"}, 1, 19, "internal error: DETAIL", ""},
 		{&plan.Error{Kind: plan.KindUnsupported, Msg: "DETAIL"}, 67, 19, "unsupported configuration: DETAIL", ""},
+		{&plan.Error{Kind: plan.KindFailed, Msg: "DETAIL"}, 9, 19, "operation failed: DETAIL", ""},
 		{&plan.Error{Kind: plan.KindSystem, Msg: "DETAIL"}, 38, 19, "DETAIL", "%s"},
 
 		{

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -8,9 +9,71 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// MissingClaims returns the claims of a list that are not in another, wherever
+// FreshClaims returns what a reach takes for its network, and what of it an earlier
+// one did not: only that is held against what others have. What is no longer
+// accepted had taken nothing.
+func FreshClaims(before, after *Reach) (mine, fresh []firewall.Claim, err error) {
+	if mine, err = after.Claims(); err != nil {
+		return nil, nil, err
+	}
+	had, err := before.Claims()
+	if err != nil {
+		had = nil
+	}
+	return mine, missing(mine, had), nil
+}
+
+// WantListeners reports whether who listens on the host's ports matters to some
+// claims.
+func WantListeners(claims []firewall.Claim) bool {
+	return slices.ContainsFunc(claims, func(c firewall.Claim) bool { return c.Proto != "" && !c.All })
+}
+
+// CheckServed refuses claims of the ports by which a network's own guests reach its
+// DNS and DHCP servers. An error is an *[Error], as those of the other checks.
+func CheckServed(def *xml.Network, claims []firewall.Claim) error {
+	served, ips := Serves(def), def.Subnets()
+	for _, c := range claims {
+		own := slices.ContainsFunc(ips, func(ip xml.IP) bool {
+			return ip.Address == c.Address || c.Address.IsUnspecified() && ip.Address.Is4() == c.Address.Is4()
+		})
+		for _, s := range served {
+			if own && takes(c, s.Proto, s.Port) {
+				return refuse(KindFailed, "network '%s' cannot have %s: its own dnsmasq serves its guests on %s port %d; forward from one address of the host only",
+					def.Name, c, s.Proto, s.Port)
+			}
+		}
+	}
+	return nil
+}
+
+// CheckHeard refuses claims of ports on which somebody listens. Holder names his
+// program, "" if it cannot. Ports that programs get from the kernel for their
+// questions (ephemeral ones) come and go; they count only where one is forwarded by
+// itself.
+func CheckHeard(network string, claims []firewall.Claim, list []Listener, holder func(Listener) string) error {
+	for _, l := range list {
+		for _, c := range claims {
+			if takes(c, l.Proto, l.Port) && hears(c, l) {
+				who := cmp.Or(holder(l), "a program")
+				return refuse(KindFailed, "network '%s' cannot have %s: %s listens on %s port %d", network, c, who, l.Proto, l.Port)
+			}
+		}
+	}
+	return nil
+}
+
+// CheckClaimed refuses claims of what another network has.
+func CheckClaimed(network string, claims []firewall.Claim, other string, theirs []firewall.Claim) error {
+	if mine, taken, clash := firewall.Clash(claims, theirs); clash {
+		return refuse(KindFailed, "network '%s' cannot have %s: network '%s' has %s", network, mine, other, taken)
+	}
+	return nil
+}
+
+// missing returns the claims of a list that are not in another, wherever
 // their forwards stand.
-func MissingClaims(list, other []firewall.Claim) []firewall.Claim {
+func missing(list, other []firewall.Claim) []firewall.Claim {
 	type key struct {
 		proto      string
 		address    netip.Addr
@@ -23,34 +86,6 @@ func MissingClaims(list, other []firewall.Claim) []firewall.Claim {
 		have[keyOf(c)] = true
 	}
 	return slices.DeleteFunc(slices.Clone(list), func(c firewall.Claim) bool { return have[keyOf(c)] })
-}
-
-// ServedClaim returns the first claim of a port by which the network's own guests
-// reach its DNS and DHCP servers, and which one that is.
-func ServedClaim(def *xml.Network, claims []firewall.Claim) (c firewall.Claim, s Served, found bool) {
-	served, ips := Serves(def), def.Subnets()
-	for _, c := range claims {
-		own := slices.ContainsFunc(ips, func(ip xml.IP) bool {
-			return ip.Address == c.Address || c.Address.IsUnspecified() && ip.Address.Is4() == c.Address.Is4()
-		})
-		for _, s := range served {
-			if own && takes(c, s.Proto, s.Port) {
-				return c, s, true
-			}
-		}
-	}
-	return firewall.Claim{}, Served{}, false
-}
-
-// HeardClaim returns the first claim of a port on which somebody listens. Ports
-// that programs get from the kernel for their questions (ephemeral ones) come and
-// go; they count only where one is forwarded by itself.
-func HeardClaim(claims []firewall.Claim, l Listener) (c firewall.Claim, found bool) {
-	i := slices.IndexFunc(claims, func(c firewall.Claim) bool { return takes(c, l.Proto, l.Port) && hears(c, l) })
-	if i < 0 {
-		return firewall.Claim{}, false
-	}
-	return claims[i], true
 }
 
 // takes reports whether a claim is on a port.

@@ -152,7 +152,7 @@ func (c *compiler) firewall() error {
 		return err
 	}
 	c.install(rules)
-	c.accept()
+	c.accept(c.def)
 	for i := range c.def.IPs {
 		if ip := &c.def.IPs[i]; ip.Address.Is4() && ip.HasDHCP() {
 			c.add(Step{Do: FillChecksums{Bridge: c.bridge}, Undo: UnfillChecksums{Bridge: c.bridge}, Tolerate: true})

@@ -11,6 +11,7 @@ const (
 	KindInternal    Kind = iota // VIR_ERR_INTERNAL_ERROR
 	KindUnsupported             // VIR_ERR_CONFIG_UNSUPPORTED
 	KindSystem                  // VIR_ERR_SYSTEM_ERROR
+	KindFailed                  // VIR_ERR_OPERATION_FAILED
 )
 
 // Error says why a network cannot be started on this host. Msg is libvirt's

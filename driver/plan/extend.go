@@ -190,13 +190,14 @@ func (c *compiler) install(rules *firewall.Network) {
 }
 
 // accept has the guests' traffic pass the filters of others, unless the
-// extensions say that these shall have the last word.
-func (c *compiler) accept() {
+// extensions say that these shall have the last word. The definition is one with
+// all that serves the guests.
+func (c *compiler) accept(def *xml.Network) {
 	if !c.coexists() {
 		return
 	}
 	c.add(Step{
-		Do:       AcceptElsewhere{Bridge: c.bridge, Forward: true, Serve: Serves(c.def)},
+		Do:       AcceptElsewhere{Bridge: c.bridge, Forward: true, Serve: Serves(def)},
 		Undo:     UnacceptElsewhere{Bridge: c.bridge},
 		Tolerate: true,
 	})

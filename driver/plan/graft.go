@@ -159,14 +159,7 @@ func (c *compiler) pass(made *xml.Network) {
 		op.Stray = slices.Compact(op.Stray)
 		c.add(Step{Do: op, Undo: UnacceptBeside{Bridge: c.bridge}})
 	}
-	if ext.Firewall.Coexist == xml.No || made.Forward.Mode == xml.ForwardOpen && !ext.Firewall.Filter {
-		return
-	}
-	c.add(Step{
-		Do:       AcceptElsewhere{Bridge: c.bridge, Forward: true, Serve: Serves(made)},
-		Undo:     UnacceptElsewhere{Bridge: c.bridge},
-		Tolerate: true,
-	})
+	c.accept(made)
 }
 
 // graftAddresses gives the bridge addresses that outlive none of the extensions.
