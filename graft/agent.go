@@ -150,36 +150,38 @@ func (e *Engine) candidates(todo *events) []string {
 	return names
 }
 
-// mend looks after a network to which something was added. What its daemon wrote
-// down last counts; before it has, what the hook was told.
+// mend looks after a network to which something was added.
 func (e *Engine) mend(ctx context.Context, r *record, gone bool) {
-	o, err := e.dirs.outline(r.Network)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if over, err := e.over(ctx, r, gone); err != nil || over {
-			if err == nil {
-				e.log.Info("the network is gone", "network", r.Network)
-				err = e.remove(ctx, r.UUID)
-			}
-			e.complain("taking back what was added", r.Network, err)
-			return
-		}
-		o, err = xml.ParseOutline([]byte(r.Def))
-		if err == nil && r.From == File {
-			o.Extended = false // the file may have changed since
-		}
-	case err == nil && o.UUID != r.UUID:
-		err = e.remove(ctx, r.UUID)
-		if err == nil {
-			err = e.follow(ctx, o)
-		}
-		e.complain("changing what was added", r.Network, err)
+	o, over, err := e.standing(ctx, r, gone)
+	if over {
+		e.log.Info("the network is gone", "network", r.Network)
+		e.complain("taking back what was added", r.Network, e.remove(ctx, r.UUID))
 		return
+	}
+	if err == nil && o.UUID != r.UUID { // another network has its name
+		err = e.remove(ctx, r.UUID)
 	}
 	if err == nil {
 		err = e.follow(ctx, o)
 	}
 	e.complain("a network is not as its extensions say", r.Network, err)
+}
+
+// standing returns what a network is by now: what its daemon wrote down last or,
+// before it has, what the hook was told; or that it has ended.
+func (e *Engine) standing(ctx context.Context, r *record, gone bool) (o *xml.Outline, over bool, err error) {
+	o, err = e.dirs.outline(r.Network)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return o, false, err
+	}
+	if over, err = e.over(ctx, r, gone); err != nil || over {
+		return nil, over, err
+	}
+	o, err = xml.ParseOutline([]byte(r.Def))
+	if err == nil && r.From == File {
+		o.Extended = false // the file may have changed since
+	}
+	return o, false, err
 }
 
 func (e *Engine) complain(doing, network string, err error) {

@@ -9,6 +9,20 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
+// Claims returns what the extensions take for the network. They must not be
+// changed.
+func (r *Reach) Claims() ([]firewall.Claim, error) {
+	if r == nil || r.def == nil || len(r.Ext.Forwards)+len(r.Ext.Publics) == 0 {
+		return nil, nil
+	}
+	t := r.taken
+	if t == nil {
+		return firewall.Claims(r.def, r.Ext, r.Where)
+	}
+	t.once.Do(func() { t.claims, t.err = firewall.Claims(r.def, r.Ext, r.Where) })
+	return t.claims, t.err
+}
+
 // FreshClaims returns what a reach takes for its network, and what of it an earlier
 // one did not: only that is held against what others have. What is no longer
 // accepted had taken nothing.
