@@ -32,7 +32,7 @@ func def(change func(*xml.Network)) *xml.Network {
 	return d
 }
 
-func compile(t *testing.T, d *xml.Network) *firewall.Network {
+func compile(t testing.TB, d *xml.Network) *firewall.Network {
 	t.Helper()
 	n, err := firewall.Compile(d, nil, firewall.Where{})
 	if err != nil {

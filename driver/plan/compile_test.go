@@ -24,7 +24,7 @@ func quiet() plan.Facts {
 }
 
 // parse reads a network of the given elements.
-func parse(t *testing.T, elements string) *xml.Network {
+func parse(t testing.TB, elements string) *xml.Network {
 	t.Helper()
 	def, err := xml.ParseNetwork([]byte("<network><name>net</name>" + elements + "</network>"))
 	if err != nil {

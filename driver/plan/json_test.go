@@ -19,7 +19,7 @@ import (
 )
 
 // samples holds one op of each type, with every field set.
-func samples(t *testing.T) []plan.Op {
+func samples(t testing.TB) []plan.Op {
 	t.Helper()
 	rules, err := firewall.Compile(parse(t, "<forward dev='eth1' mode='nat'><nat ipv6='yes'><address start='192.0.2.1' end='192.0.2.9'/><port start='5' end='6'/></nat></forward>"+
 		"<bridge name='virbr0'/><ip address='10.1.0.1' prefix='24'/><ip family='ipv6' address='fd00::1' prefix='64'/>"), nil, firewall.Where{})
