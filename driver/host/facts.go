@@ -12,8 +12,8 @@ import (
 	"github.com/virbr/virbr/driver/plan"
 )
 
-// Facts reads what plans need to know: one dump of the links and one of the
-// main table per family. A dnsmasq that cannot be asked for its version is
+// Facts reads what plans need to know: the links and the main table of
+// each family. A dnsmasq that cannot be asked for its version is
 // reported without one; the reason is logged.
 func (h *Host) Facts(ctx context.Context) (plan.Facts, error) {
 	if err := ctx.Err(); err != nil {
@@ -40,7 +40,7 @@ func (h *Host) Facts(ctx context.Context) (plan.Facts, error) {
 
 // routes returns the main tables of both families.
 func (h *Host) routes(ctx context.Context, names map[int]string, noIPv6 bool) ([]plan.Route, error) {
-	v4, err := h.dumpRoutes(ctx, unix.AF_INET)
+	v4, err := h.routes4(ctx)
 	if err != nil {
 		return nil, err
 	}

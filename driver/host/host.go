@@ -61,6 +61,7 @@ type Host struct {
 	sysfs sysfs
 
 	links    links // as they were when last looked at
+	table    table // so, too
 	snoopers snoopers
 
 	unlinks sync.WaitGroup // removals that the kernel has not finished
@@ -103,6 +104,9 @@ func (h *Host) open() (err error) {
 	if err = h.links.open(); err != nil {
 		return err
 	}
+	if err = h.table.open(); err != nil {
+		return err
+	}
 	if err = h.deaths.open(); err != nil {
 		return err
 	}
@@ -128,6 +132,7 @@ func (h *Host) Close() {
 	h.nl.close()
 	h.dumps.close()
 	h.links.close()
+	h.table.close()
 	h.deaths.close()
 	if h.tc != nil {
 		h.tc.Close()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"sync"
 	"syscall"
@@ -22,40 +21,21 @@ import (
 // over, are read when somebody asks.
 type links struct {
 	mu      sync.Mutex // guards what follows
-	fd      int        // notifications; 0: not open
-	buffer  []byte
+	news    news
 	known   map[int]seenLink // by index
 	current bool             // known was dumped, and no notification was lost since
 }
 
-// notices is how many bytes of notifications the kernel may keep for us: some
-// thousands of changes. When there are more a new dump is made.
-const notices = 4 << 20
-
-func (l *links) open() (err error) {
+func (l *links) open() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("opening netlink: %w", err)
-	}
-	// Where we may not have so much, the default does, with more dumps.
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, notices)
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK}); err != nil {
-		_ = unix.Close(fd)
-		return fmt.Errorf("subscribing to changes of links: %w", err)
-	}
-	l.fd, l.buffer = fd, make([]byte, 64<<10)
-	return nil
+	return l.news.open(unix.RTNLGRP_LINK)
 }
 
 func (l *links) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.fd != 0 {
-		_ = unix.Close(l.fd)
-		l.fd = 0
-	}
+	l.news.close()
 }
 
 // readLinks returns the links by name, and the names by index.
@@ -63,7 +43,9 @@ func (h *Host) readLinks(ctx context.Context) (map[string]plan.Link, map[int]str
 	l := &h.links
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.follow()
+	if !l.news.read(l.apply) {
+		l.current = false // what was lost is seen by a dump
+	}
 	if !l.current {
 		if err := h.dumpLinksLocked(ctx); err != nil {
 			return nil, nil, err
@@ -78,37 +60,6 @@ func (h *Host) readLinks(ctx context.Context) (map[string]plan.Link, map[int]str
 		list[link.name] = plan.Link{Index: index, Kind: link.kind, Master: names[link.master]}
 	}
 	return list, names, nil
-}
-
-// follow reads the notifications that are there. What cannot be read makes the
-// next look a dump.
-func (l *links) follow() {
-	for {
-		n, _, flags, from, err := unix.Recvmsg(l.fd, l.buffer, nil, 0)
-		switch {
-		case errors.Is(err, syscall.EINTR):
-			continue
-		case errors.Is(err, syscall.EAGAIN):
-			return
-		case errors.Is(err, syscall.ENOBUFS):
-			l.current = false
-			continue
-		case err != nil:
-			l.current = false
-			return
-		}
-		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != nl.PidKernel {
-			continue // somebody who pretends to be the kernel
-		}
-		messages, err := syscall.ParseNetlinkMessage(l.buffer[:n])
-		if err != nil || flags&unix.MSG_TRUNC != 0 {
-			l.current = false
-			continue
-		}
-		for _, m := range messages {
-			l.apply(m)
-		}
-	}
 }
 
 // apply takes a notification into account. Those of family AF_BRIDGE are about

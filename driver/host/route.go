@@ -68,31 +68,42 @@ type route struct {
 // the many routes of the local table cost nothing.
 func (h *Host) dumpRoutes(ctx context.Context, family int) ([]route, error) {
 	var routes []route
-	err := h.whole(ctx, "routes", func() error {
-		routes = nil
+	_, err := h.dumpTable(ctx, family, func() { routes = nil }, func(m []byte) error {
+		more, err := parseRoute(m)
+		routes = append(routes, more...)
+		return err
+	})
+	return routes, err
+}
+
+// dumpTable calls add for each route of the main table of a family, and start
+// before the first, each time that it starts. whole: nothing changed meanwhile.
+func (h *Host) dumpTable(ctx context.Context, family int, start func(), add func(m []byte) error) (whole bool, err error) {
+	err = h.whole(ctx, "routes", func() error {
+		start()
+		whole = false
 		msg := &nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family), Table: unix.RT_TABLE_MAIN}}
 		req := h.dumps.request(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
 		req.AddData(msg)
 		req.AddData(nl.NewRtAttr(unix.RTA_TABLE, nl.Uint32Attr(unix.RT_TABLE_MAIN)))
 		var bad error
 		err := req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE, func(m []byte) bool {
-			var more []route
-			more, bad = parseRoute(m)
-			routes = append(routes, more...)
+			bad = add(m)
 			return bad == nil
 		})
 		if bad != nil {
 			return bad
 		}
+		whole = err == nil
 		return err
 	})
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EAFNOSUPPORT) {
-		return nil, nil // the table is made with its first route
+		return true, nil // the table is made with its first route
 	}
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return nil, fmt.Errorf("listing routes: %w", err)
+		return false, fmt.Errorf("listing routes: %w", err)
 	}
-	return routes, nil
+	return whole, nil
 }
 
 // parseRoute reads a RTM_NEWROUTE message; routes that no packet is sent along
