@@ -28,7 +28,9 @@ func FuzzValidate(f *testing.F) {
 			return
 		}
 		text := n.String()
-		odd := func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r > '~' || strings.ContainsRune("`$\\#'", r) }
+		odd := func(r rune) bool {
+			return r < ' ' && r != '\n' && r != '\t' || r > '~' || strings.ContainsRune("`$\\#'", r)
+		}
 		for line := range strings.Lines(text) {
 			hook := strings.HasPrefix(line, "\t\ttype ") // the base chains' own
 			if strings.ContainsFunc(line, odd) || strings.Contains(line, ";") && !hook {

@@ -11,11 +11,11 @@ import (
 
 // watch is one system call that is handed over.
 type watch struct {
-	name  string
-	call  int
-	arg   int    // the argument that counts; with mask
-	mask  uint32 // only where arg has one of these bits; 0: always
-	path  int    // the argument that is a path; -1: none, onFile: the first is a descriptor
+	name string
+	call int
+	arg  int    // the argument that counts; with mask
+	mask uint32 // only where arg has one of these bits; 0: always
+	path int    // the argument that is a path; -1: none, onFile: the first is a descriptor
 }
 
 // onFile is the path of a watch whose first argument is a descriptor.
