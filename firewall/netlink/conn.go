@@ -35,7 +35,8 @@ type Conn struct {
 	// others that to has, too.
 	from, to uint32
 
-	filled *filled // what is known of the chain for checksums; nil: nothing
+	filled    *filled             // what is known of the chain for checksums; nil: nothing
+	rejecting map[string][]uint64 // handles of the rules that reject, by chain
 }
 
 // Open returns a connection for the network namespace of the file descriptor

@@ -34,6 +34,20 @@ func (r *reader) get(msg uint16, flags netlink.HeaderFlags, names ...string) ([]
 			attrs = append(attrs, netlink.Attribute{Type: uint16(i + 1), Data: append([]byte(name), 0)})
 		}
 	}
+	return r.request(msg, flags, attrs)
+}
+
+// getRule returns the message about one rule; none: there is no such rule.
+func (r *reader) getRule(chain string, handle uint64) ([]netlink.Message, error) {
+	return r.request(unix.NFT_MSG_GETRULE, 0, []netlink.Attribute{
+		{Type: unix.NFTA_RULE_TABLE, Data: append([]byte(r.table), 0)},
+		{Type: unix.NFTA_RULE_CHAIN, Data: append([]byte(chain), 0)},
+		{Type: unix.NFTA_RULE_HANDLE, Data: binary.BigEndian.AppendUint64(nil, handle)},
+	})
+}
+
+// request is get with attributes.
+func (r *reader) request(msg uint16, flags netlink.HeaderFlags, attrs []netlink.Attribute) ([]netlink.Message, error) {
 	b, err := netlink.MarshalAttributes(attrs)
 	if err != nil {
 		return nil, err

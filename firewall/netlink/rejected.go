@@ -2,7 +2,6 @@ package netlink
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
@@ -19,64 +18,124 @@ type Rejected struct {
 }
 
 // ReadRejected returns what the rules of some bridges have rejected. Those without
-// rules are left out. It asks chain by chain, so that changes need not wait until
-// the counters of all rules of a thousand networks are read.
+// rules are left out. It asks for the one rule in many that rejects, and network by
+// network, so that changes need not wait for the counters of a thousand.
 func ReadRejected(ctx context.Context, conn *Conn, bridges []string) (map[string]Rejected, error) {
 	list := make(map[string]Rejected, len(bridges))
+	local := false
+	err := conn.use(func(socket *netlink.Conn) (err error) {
+		if chains := 3; len(conn.rejecting) > chains*len(bridges) {
+			conn.rejecting = nil // most are of bridges that are gone
+		}
+		local, err = newChange(socket, false).reader.exists(firewall.LocalMap)
+		return err
+	})
 	for _, bridge := range bridges {
-		if err := ctx.Err(); err != nil {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
 			return nil, err
 		}
-		var sum Rejected
-		found := false
-		err := conn.use(func(socket *netlink.Conn) error {
-			r := newChange(socket, false).reader
-			for m, packets := range map[string]*uint64{
-				firewall.LeaveMap: &sum.Leaving, firewall.LocalMap: &sum.Leaving, firewall.EnterMap: &sum.Entering,
-			} {
-				n, ok, err := r.rejected(firewall.ChainName(m, bridge))
-				if err != nil {
-					return err
-				}
-				*packets += n
-				found = found || ok
+		err = conn.use(func(socket *netlink.Conn) error {
+			sum, found, err := conn.rejectedLocked(socket, bridge, local)
+			if found {
+				list[bridge] = sum
 			}
-			return nil
+			return wrap(err, "reading the counters of the rules of %q", bridge)
 		})
-		if err != nil {
-			return nil, fmt.Errorf("reading the counters of the rules of %q: %w", bridge, err)
+	}
+	return list, err
+}
+
+// rejectedLocked adds up what the chains of a bridge have rejected, and reports
+// whether there are any. local: there may be one for the host's loopback.
+func (c *Conn) rejectedLocked(socket *netlink.Conn, bridge string, local bool) (sum Rejected, found bool, err error) {
+	r := newChange(socket, false).reader
+	for _, part := range []struct {
+		m       string
+		packets *uint64
+		skip    bool
+	}{{firewall.LeaveMap, &sum.Leaving, false}, {firewall.EnterMap, &sum.Entering, false}, {firewall.LocalMap, &sum.Leaving, !local}} {
+		if part.skip {
+			continue
 		}
-		if found {
-			list[bridge] = sum
+		chain := firewall.ChainName(part.m, bridge)
+		rules, err := r.verdicts(chain, c.rejecting[chain])
+		if err != nil {
+			return sum, found, err
+		}
+		if len(rules) == 0 {
+			delete(c.rejecting, chain)
+			continue
+		}
+		var handles []uint64
+		for _, rule := range rules {
+			handles = append(handles, rule.handle)
+			*part.packets += rule.packets
+		}
+		if c.rejecting == nil {
+			c.rejecting = map[string][]uint64{}
+		}
+		c.rejecting[chain] = handles
+		found = true
+	}
+	return sum, found, nil
+}
+
+// verdicts returns the rules of a chain that reject or drop: those with some
+// handles, if all of these are still there, else those that all rules are read
+// for. A handle is never given to another rule, and rules that change are made
+// anew.
+func (r *reader) verdicts(chain string, handles []uint64) (list []verdict, err error) {
+	for _, handle := range handles {
+		replies, err := r.getRule(chain, handle)
+		if err != nil {
+			return nil, err
+		}
+		if list, err = appendVerdicts(list, replies); err != nil {
+			return nil, err
+		}
+	}
+	if len(handles) > 0 && len(list) == len(handles) {
+		return list, nil
+	}
+	replies, err := r.get(unix.NFT_MSG_GETRULE, netlink.Dump, r.table, chain)
+	if err != nil {
+		return nil, err
+	}
+	return appendVerdicts(nil, replies)
+}
+
+// appendVerdicts adds those rules of some messages that reject or drop.
+func appendVerdicts(list []verdict, messages []netlink.Message) ([]verdict, error) {
+	for _, m := range messages {
+		var rule verdict
+		if err := decode(m, rule.attribute); err != nil {
+			return nil, err
+		}
+		if rule.final {
+			list = append(list, rule)
 		}
 	}
 	return list, nil
 }
 
-// rejected adds up the counters of a chain's rules that reject or drop, and
-// reports whether there is such a chain with rules.
-func (r *reader) rejected(chain string) (packets uint64, ok bool, err error) {
-	replies, err := r.get(unix.NFT_MSG_GETRULE, netlink.Dump, r.table, chain)
-	for _, m := range replies {
-		var rule verdict
-		if err := decode(m, func(ad *netlink.AttributeDecoder) {
-			if ad.Type() == unix.NFTA_RULE_EXPRESSIONS {
-				each(ad, rule.expression)
-			}
-		}); err != nil {
-			return 0, false, err
-		}
-		if rule.final {
-			packets += rule.packets
-		}
-	}
-	return packets, len(replies) > 0, err
-}
-
 // verdict is what a rule does, as far as it is counted.
 type verdict struct {
+	handle  uint64
 	packets uint64
 	final   bool // it rejects or drops
+}
+
+// attribute reads one attribute of a rule.
+func (v *verdict) attribute(ad *netlink.AttributeDecoder) {
+	switch ad.Type() {
+	case unix.NFTA_RULE_HANDLE:
+		v.handle = ad.Uint64()
+	case unix.NFTA_RULE_EXPRESSIONS:
+		each(ad, v.expression)
+	}
 }
 
 // expression reads one expression of a rule.

@@ -31,10 +31,24 @@ func TestRejected(t *testing.T) {
 				}
 			}
 		}
-		got, err := netlink.ReadRejected(t.Context(), open(t), []string{"br-none", "br-nat", "br-other"})
-		want := map[string]netlink.Rejected{"br-none": {Leaving: 3}, "br-nat": {Entering: 2}}
-		if diff := cmp.Diff(want, got); diff != "" || err != nil {
-			t.Errorf("%v (-want +got):\n%s", err, diff)
+		conn := open(t)
+		for _, step := range []struct {
+			change string
+			want   map[string]netlink.Rejected
+		}{
+			{"", map[string]netlink.Rejected{"br-none": {Leaving: 3}, "br-nat": {Entering: 2}}},
+			{"", map[string]netlink.Rejected{"br-none": {Leaving: 3}, "br-nat": {Entering: 2}}},
+			{
+				"flush chain inet virbr leave_br-none\nadd rule inet virbr leave_br-none oifname up0 counter packets 5 bytes 0 drop",
+				map[string]netlink.Rejected{"br-none": {Leaving: 5}, "br-nat": {Entering: 2}},
+			},
+			{"delete table inet virbr", map[string]netlink.Rejected{}},
+		} {
+			nft(t, step.change, "-f", "-")
+			got, err := netlink.ReadRejected(t.Context(), conn, []string{"br-none", "br-nat", "br-other"})
+			if diff := cmp.Diff(step.want, got); diff != "" || err != nil {
+				t.Errorf("after %q: %v (-want +got):\n%s", step.change, err, diff)
+			}
 		}
 	})
 }
