@@ -5,7 +5,7 @@ BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)
 RACE     = $(shell go list ./config ./driver/... ./graft ./hooks/... ./rpc/...)
 PLAIN    = $(filter-out $(RACE),$(shell go list ./...))
 
-.PHONY: build test lint fuzz demo bench stress packages clean
+.PHONY: build test lint fuzz fuzz-long demo bench stress packages clean
 build:
 	$(BUILD) -o bin/virbrd ./cmd/virbrd
 	$(BUILD) -o bin/virbr ./cmd/virbr
@@ -28,6 +28,9 @@ lint:
 
 fuzz: # every fuzz target, 20,000 inputs each (by count: a time limit can end a run in the middle and fail it)
 	tests/fuzz 20000x
+
+fuzz-long: # the same, ten minutes each
+	tests/fuzz 10m
 
 demo: build
 	tests/demo
