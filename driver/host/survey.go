@@ -34,7 +34,6 @@ func (h *Host) Survey(ctx context.Context, places doctor.Places) (*doctor.Facts,
 	if err := s.links(ctx); err != nil {
 		return nil, err
 	}
-	s.owners = socketOwners(ctx)
 	s.sysctls()
 	s.missed("listening sockets", s.listeners(ctx))
 	s.resolv()
@@ -53,7 +52,6 @@ type survey struct {
 	h      *Host
 	facts  *doctor.Facts
 	places doctor.Places
-	owners map[uint32]int // process by inode of its socket
 }
 
 // missed notes what could not be looked at.

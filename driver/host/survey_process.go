@@ -83,10 +83,11 @@ func unitOf(pid int) string {
 // listeners reads the sockets that wait on ports, and whose they are.
 func (s *survey) listeners(ctx context.Context) error {
 	list, err := s.h.Listeners(ctx)
+	owners := socketOwners(ctx) // behind it: a socket that is new has an owner by now
 	known := map[uint32]doctor.Process{}
 	for _, l := range list {
 		if _, ok := known[l.Inode]; !ok {
-			known[l.Inode] = describe(s.owners[l.Inode])
+			known[l.Inode] = describe(owners[l.Inode])
 		}
 		s.facts.Listeners = append(s.facts.Listeners, doctor.Listener{
 			Proto: l.Proto, Address: l.Address.WithZone(""), Both: l.Both, Port: l.Port, Dev: l.Dev, Process: known[l.Inode],
