@@ -61,10 +61,16 @@ func launch(t *testing.T, f faulttest.Fault, args ...string) *daemon {
 	return d
 }
 
+// launchPlain starts virbrd with more arguments, which may make it end at once.
+func launchPlain(t *testing.T, args ...string) *daemon {
+	t.Helper()
+	return launch(t, faulttest.Fault{}, args...)
+}
+
 // start starts virbrd and connects to it.
 func start(t *testing.T) *daemon {
 	t.Helper()
-	d := launch(t, faulttest.Fault{})
+	d := launchPlain(t)
 	if !d.connect() {
 		t.Fatalf("virbrd ended at once:\n%s", d.log)
 	}

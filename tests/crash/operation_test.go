@@ -4,12 +4,13 @@ package crash
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/virbr/virbr/rpc/client"
 	"github.com/virbr/virbr/tests/netnstest"
+	"github.com/virbr/virbr/xml"
 )
 
 // steady is a network that runs all along; its guest must not notice anything.
@@ -48,7 +49,6 @@ type operation struct {
 	do     step
 	undo   step
 	guest  bool // the network runs before and after, with a guest that must not notice
-	full   bool // too many steps to be of every run
 }
 
 // step is a call of a client.
@@ -109,15 +109,26 @@ func floor(kilobytes uint) step {
 	})
 }
 
-// forwards sets the network's extensions.
-func forwards(ports ...int) step {
-	text := ""
-	for _, p := range ports {
-		text += fmt.Sprintf("<portForward proto='tcp' guest='web'><range start='%d' to='80'/></portForward>", p)
+// forward adds a forward of a port to the network, or removes it.
+func forward(port uint16, remove bool) step {
+	return func(d *daemon) error {
+		f := &xml.PortForward{Proto: "tcp", Guest: "web", Ranges: []xml.ForwardRange{{Start: port, To: 80}}}
+		if err := f.Validate(); err != nil {
+			return err
+		}
+		c, err := client.Dial(d.t.Context(), client.Config{})
+		if err != nil {
+			return err
+		}
+		defer c.Close() //nolint:errcheck // nothing is under way
+		n, err := c.Lookup(d.t.Context(), "rich")
+		if err != nil {
+			return err
+		}
+		change := client.Change{Forward: f, At: xml.Last, Remove: remove}
+		_, err = c.Edit(d.t.Context(), n, client.AffectLive|client.AffectConfig, change, nil)
+		return err
 	}
-	return of("rich", func(n *libvirt.Network) error {
-		return n.SetMetadata(libvirt.NETWORK_METADATA_ELEMENT, "<network>"+text+"</network>", "virbr", "urn:virbr:network:1", both)
-	})
 }
 
 func autostart(on bool) step {
@@ -167,8 +178,8 @@ var operations = []operation{
 	{name: "port delete", before: pluggedRich, do: plugOut, undo: plugIn, guest: true},
 	{name: "port floor", before: pluggedRich, do: floor(400), undo: floor(300), guest: true},
 	{name: "port without floor", before: pluggedRich, do: floor(0), undo: floor(300), guest: true},
-	{name: "forward", before: runningRich, do: forwards(8080, 8443), undo: forwards(8080), guest: true},
-	{name: "unforward", before: runningRich, do: forwards(), undo: forwards(8080), guest: true},
+	{name: "forward", before: runningRich, do: forward(8443, false), undo: forward(8443, true), guest: true},
+	{name: "unforward", before: runningRich, do: forward(8080, true), undo: forward(8080, false), guest: true},
 }
 
 // in is several steps as one.

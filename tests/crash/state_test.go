@@ -157,8 +157,14 @@ const patience = 10 * time.Second
 // What is different from the nearest is the error.
 func settles(t *testing.T, wanted ...state) (int, error) {
 	t.Helper()
+	return settlesBy(t, func() state { return look(t) }, wanted...)
+}
+
+// settlesBy is settles with a look of its own.
+func settlesBy(t *testing.T, look func() state, wanted ...state) (int, error) {
+	t.Helper()
 	for end := time.Now().Add(patience); ; {
-		now := look(t)
+		now := look()
 		best, least := "", -1
 		for i, want := range wanted {
 			diff := cmp.Diff(want, now)
