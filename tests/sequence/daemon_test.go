@@ -49,8 +49,8 @@ func (b *logBuffer) String() string {
 
 func newDaemon() *daemon { return &daemon{log: &logBuffer{}} }
 
-// start starts virbrd and connects to it.
-func (d *daemon) start(ctx context.Context) error {
+// launch starts virbrd.
+func (d *daemon) launch() error {
 	fmt.Fprintln(d.log, "--- virbrd starts")
 	d.cmd, d.done = exec.Command(filepath.Join(os.Getenv(binEnv), "virbrd")), make(chan struct{})
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
@@ -58,6 +58,14 @@ func (d *daemon) start(ctx context.Context) error {
 		return fmt.Errorf("starting virbrd: %w", err)
 	}
 	go func() { _ = d.cmd.Wait(); close(d.done) }()
+	return nil
+}
+
+// start starts virbrd and connects to it.
+func (d *daemon) start(ctx context.Context) error {
+	if err := d.launch(); err != nil {
+		return err
+	}
 	return d.wait(ctx, "virbrd answers", func() (err error) {
 		select {
 		case <-d.done:
@@ -135,15 +143,48 @@ func (s *session) do(ctx context.Context, o op) error {
 		return meddle(ctx, o)
 	case restart:
 		s.stop()
-		return s.start(ctx)
+		return s.resume(ctx, o)
 	case crash:
 		s.kill()
-		return s.start(ctx)
+		return s.resume(ctx, o)
 	case reload:
 		return s.reload(ctx)
 	case kinds:
 	}
 	panic("sequence: no such op")
+}
+
+// resume starts the next daemon after what happens meanwhile. The next may die, too,
+// while it starts.
+func (s *session) resume(ctx context.Context, o op) error {
+	switch what := meanwhile[o.Value]; what {
+	case restart: // nothing
+	case dropLink: // there may be none
+		_ = run(ctx, "ip", "link", "delete", bridgeOf(o.Net))
+	default:
+		if err := meddle(ctx, op{Kind: what, Net: o.Net}); err != nil {
+			return err
+		}
+	}
+	if o.Crash > 0 {
+		if err := s.launch(); err != nil {
+			return err
+		}
+		pause(ctx, o.Crash)
+		_ = s.cmd.Process.Kill()
+		<-s.done
+	}
+	return s.start(ctx)
+}
+
+// pause lets so many microseconds pass.
+func pause(ctx context.Context, microseconds int) {
+	timer := time.NewTimer(time.Duration(microseconds) * time.Microsecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 func (s *session) define(ctx context.Context, net int, d *definition) error {

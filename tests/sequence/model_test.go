@@ -190,8 +190,11 @@ func (n *network) meddle(o op) bool {
 	return up
 }
 
-// daemon does what happens to daemons.
+// daemon does what happens to daemons, and while there is none.
 func (m *model) daemon(o op) {
+	if o.Kind != reload && meanwhile[o.Value] == dropLink {
+		m.Networks[o.Net].meddle(op{Kind: dropLink, Net: o.Net})
+	}
 	for i := range m.Networks {
 		n := &m.Networks[i]
 		switch {

@@ -47,6 +47,9 @@ var weights = [kinds]int{
 	flush: 3, dropTable: 2, dropRule: 3, dropLink: 1, killDnsmasq: 1, lease: 5, restart: 3, crash: 2, reload: 2,
 }
 
+// meanwhile is what may happen while there is no daemon, by an op's value.
+var meanwhile = [...]kind{restart, flush, dropTable, killDnsmasq, dropLink}
+
 func (k kind) ofDaemon() bool { return k >= restart }
 func (k kind) ofOthers() bool { return k >= flush && k < restart }
 
@@ -60,14 +63,14 @@ type op struct {
 	Key     int
 	Value   int
 	Affect  affect
-	Crash   int // the daemon is killed so many microseconds after it was asked; 0: it is not
+	Crash   int // the daemon is killed so many microseconds after it was asked, or after its start; 0: it is not
 }
 
 // String returns the op as a line of a file of testdata.
 func (o op) String() string {
 	var b strings.Builder
 	b.WriteString(kindNames[o.Kind])
-	if !o.Kind.ofDaemon() && o.Kind != flush && o.Kind != dropTable {
+	if o.Kind != flush && o.Kind != dropTable && (!o.Kind.ofDaemon() || o.Value > 0) {
 		b.WriteString(" net=" + networks[o.Net].name)
 	}
 	if o.Kind == update {
@@ -182,6 +185,11 @@ func randomOp(r *rand.Rand) op {
 		o.Key = r.IntN(keys)
 	case update:
 		o.randomUpdate(r)
+	case restart, crash:
+		o.Value = max(0, r.IntN(2*len(meanwhile))-len(meanwhile))
+		if o.Kind == crash && r.IntN(3) == 0 {
+			o.Crash = 1<<r.IntN(16) + r.IntN(5_000) // a start of virbrd takes some twenty milliseconds
+		}
 	default:
 	}
 	if !o.Kind.ofDaemon() && !o.Kind.ofOthers() && r.IntN(12) == 0 {

@@ -109,7 +109,7 @@ func (s *session) step(ctx context.Context, o op) error {
 		s.model = *before
 		return nil
 	}
-	if o.Crash > 0 {
+	if o.Crash > 0 && !o.Kind.ofDaemon() {
 		return s.crashing(ctx, o, code, before)
 	}
 	if err := agree(s.do(ctx, o), code); err != nil {
