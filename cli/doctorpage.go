@@ -59,7 +59,8 @@ func (c *chart) heading(text, about string) {
 // steps prints a walk: a line for each step, and below it what is in the way.
 func (c *chart) steps(r *doctor.Report, network string, steps []doctor.Step) {
 	for _, s := range steps {
-		mark, text := s.State, printable(s.Text)
+		var mark string
+		text := printable(s.Text)
 		switch s.State {
 		case "ok":
 			mark = c.painter.green(markFine)

@@ -102,6 +102,7 @@ func (r *rig) record(e driver.Event) {
 		text += ": " + e.Reason
 	case driver.EventGuest:
 		text += fmt.Sprintf(" %s of %d: %v to %v", e.Guest, e.Leading, e.Was, e.Now)
+	default: // the name says it all
 	}
 	r.events = append(r.events, text)
 }

@@ -218,6 +218,7 @@ func (b *batch) hear(m netlink.Message) error {
 				b.handle = ad.Uint64()
 			}
 		})
+	default:
+		return nil
 	}
-	return nil
 }

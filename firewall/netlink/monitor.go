@@ -86,6 +86,7 @@ func (w *watcher) hear(m netlink.Message) (Event, bool) {
 		own := ourOwn(m)
 		w.pending.Own = w.pending.Own || own
 		w.pending.Other = w.pending.Other || !own && kind < unix.NFT_MSG_NEWSET
+	default: // nothing that concerns rules
 	}
 	return Event{}, false
 }
