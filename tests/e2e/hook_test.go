@@ -23,7 +23,6 @@ const hookedXML = `<network>
   <ip address='192.168.122.1' netmask='255.255.255.0'><dhcp><range start='192.168.122.2' end='192.168.122.254'/></dhcp></ip>
 </network>`
 
-
 // extendFile writes the extensions of a network where a libvirt finds them that
 // keeps no metadata.
 func extendFile(t *testing.T, network, elements string) {
