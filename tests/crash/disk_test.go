@@ -7,11 +7,13 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/virbr/virbr/tests/faulttest"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -22,12 +24,29 @@ var disks = []string{"/etc/libvirt", "/run/libvirt", "/run/virbr", "/var/lib/lib
 type trouble struct {
 	name       string
 	begin, end func(disk string) error
+	fault      faulttest.Fault // what a daemon meets that runs already
 	works      map[string]bool // operations that succeed all the same
 }
 
+// The kernel does not make a disk read-only on which somebody has a file open for
+// writing, as virbrd its locks; not until the disk itself has an error. A daemon
+// that runs already meets the calls' errors only.
 var troubles = []trouble{
-	{"full", fill, empty, map[string]bool{"stop": true, "destroy": true, "undefine": true, "port delete": true}},
-	{"read-only", func(disk string) error { return remount(disk, unix.MS_RDONLY) }, func(disk string) error { return remount(disk, 0) }, nil},
+	{"full", fill, empty, faulttest.Fault{}, map[string]bool{"stop": true, "destroy": true, "undefine": true, "port delete": true}},
+	{
+		"read-only", func(disk string) error { return remount(disk, unix.MS_RDONLY) }, func(disk string) error { return remount(disk, 0) },
+		faulttest.Fault{At: 1, Errno: unix.EROFS, Times: 1 << 30, Only: changesDisk}, nil,
+	},
+}
+
+// changesDisk reports whether a call would change what a directory holds, or open
+// a file for writing.
+func changesDisk(c faulttest.Call) bool {
+	switch c.Name() {
+	case "openat", "mkdirat", "unlinkat", "renameat", "renameat2", "symlinkat", "linkat":
+		return slices.ContainsFunc(disks, func(disk string) bool { return strings.HasPrefix(c.Path, disk) })
+	}
+	return false
 }
 
 // TestDisk does each operation with full disks, really full, and with read-only
@@ -96,6 +115,9 @@ func (l *lab) under(trouble trouble) {
 	l.t.Helper()
 	each := func(do func(disk string) error) {
 		for _, disk := range disks {
+			if trouble.fault.At != 0 {
+				break
+			}
 			if err := do(disk); err != nil {
 				l.t.Fatalf("%s: %v", disk, err)
 			}
@@ -103,6 +125,7 @@ func (l *lab) under(trouble trouble) {
 	}
 	when := l.op.name + " with disks " + trouble.name
 	each(trouble.begin)
+	l.d.Set(trouble.fault)
 	err := l.patiently(l.op.do)
 	if l.d.ended() {
 		l.t.Fatalf("%s: the daemon ended\n%s", when, tail(l.d.log.String()))
@@ -114,6 +137,7 @@ func (l *lab) under(trouble trouble) {
 	if _, unsettled := settlesBut(l.t, "file ", l.before, l.after); unsettled != nil {
 		l.t.Errorf("%s (%v): %v\nlog of virbrd:\n%s", when, err, unsettled, tail(l.d.log.String()))
 	}
+	l.d.Set(faulttest.Fault{})
 	each(trouble.end)
 	l.d.stop()
 	l.d = start(l.t)
