@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
@@ -31,6 +33,9 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	unix.Umask(0o022)
+	hangup := make(chan os.Signal, 1) // from now on, so that nobody who is early ends us
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	log := newLog(os.Stderr, cfg.daemon.LogLevel)
 	for _, w := range append(cfg.daemon.Warnings, cfg.network.Warnings...) {
 		log.Warn(w)
@@ -57,11 +62,11 @@ func run(ctx context.Context, o *options) (err error) {
 	if err := takeFromHook(ctx, o.dirs, h, log); err != nil {
 		return err
 	}
-	return runWith(ctx, o, cfg, h, log)
+	return runWith(ctx, o, cfg, h, hangup, log)
 }
 
 // runWith puts driver and server together and runs them.
-func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, log *slog.Logger) (err error) {
+func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, hangup <-chan os.Signal, log *slog.Logger) (err error) {
 	var server *rpc.Server
 	networks := driver.New(driver.Config{
 		System:  system(h, cfg.network.Backend),
@@ -105,7 +110,7 @@ func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, log *
 	}
 	log.Info("ready", "version", version)
 	notify(log, systemd.SdNotifyReady)
-	err = runAll(ctx, serve{server, socks}, idle{server, log}, follow{networks}, upkeep{networks, o.pools, log}, asked)
+	err = runAll(ctx, serve{server, socks}, idle{server, log}, follow{networks}, upkeep{networks, o.pools, hangup, log}, asked)
 	notify(log, systemd.SdNotifyStopping)
 	log.Info("stopped, networks go on")
 	return errors.Join(err, networks.Close(context.WithoutCancel(ctx)))

@@ -133,6 +133,26 @@ func TestLife(t *testing.T) {
 	})
 }
 
+// TestEarlyHangup: who signals a daemon that is about to start does not end it.
+func TestEarlyHangup(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		d := start(t, "", nil)
+		netnstest.Wait(t, "there is a pid file", func() error {
+			_, err := os.Stat("/run/virtnetworkd.pid")
+			return err
+		})
+		signalTo(t, d, syscall.SIGHUP)
+		d.expect(t, "READY=1")
+		d.expect(t, "RELOADING=1")
+		d.expect(t, "READY=1")
+		signalTo(t, d, syscall.SIGTERM)
+		if code := d.end(t); code != 0 {
+			t.Errorf("exit status %d\n%s", code, &d.log)
+		}
+	})
+}
+
 func signalTo(t *testing.T, d *daemon, s os.Signal) {
 	t.Helper()
 	if err := d.Process.Signal(s); err != nil {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -77,13 +75,11 @@ func (i idle) String() string { return "waiting for idleness" }
 type upkeep struct {
 	driver *driver.Driver
 	pools  func() (driver.Pools, error) // as they stand in the configuration now
+	hangup <-chan os.Signal             // SIGHUP
 	log    *slog.Logger
 }
 
 func (u upkeep) Run(ctx context.Context) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	u.driver.StartAll(ctx)
 	for {
 		farewell, stop := u.renumber(ctx)
@@ -92,7 +88,7 @@ func (u upkeep) Run(ctx context.Context) error {
 			stop()
 			return nil
 		case <-farewell:
-		case <-hangup:
+		case <-u.hangup:
 			u.reload(ctx)
 		}
 		stop()
