@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,11 +20,25 @@ type PIDLock struct {
 	file *os.File
 }
 
+// inheritance bounds how long a lock is waited for whose owner has ended. A daemon
+// that is killed while it starts a program leaves it to that program's process,
+// until the program begins.
+const inheritance = 5 * time.Second
+
 // LockPID takes the lock of a file and writes our process id. If another daemon
 // has it the error is an *[Error] of KindOperationFailed.
 func LockPID(path string) (*PIDLock, error) {
+	enough := time.After(inheritance)
 	for {
 		l, err := tryLock(path)
+		if errors.Is(err, errInherited) {
+			select {
+			case <-enough:
+				return nil, err
+			case <-time.After(time.Millisecond):
+				continue
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -36,6 +51,9 @@ func LockPID(path string) (*PIDLock, error) {
 		return l, nil
 	}
 }
+
+// errInherited says that the lock's owner has ended, and somebody has it still.
+var errInherited = errors.New("its owner has ended")
 
 // tryLock returns nil without an error where the file was removed meanwhile.
 func tryLock(path string) (*PIDLock, error) {
@@ -50,8 +68,12 @@ func tryLock(path string) (*PIDLock, error) {
 	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock); err != nil {
 		defer f.Close()
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+			name, ended := owner(f)
+			if ended {
+				err = errInherited
+			}
 			return nil, &Error{Kind: KindOperationFailed, Err: err, Msg: fmt.Sprintf(
-				"another network daemon is running (%s), stop it first: %q is locked", owner(f), path)}
+				"another network daemon is running (%s), stop it first: %q is locked", name, path)}
 		}
 		return nil, fmt.Errorf("locking %q: %w", path, err)
 	}
@@ -67,14 +89,28 @@ func tryLock(path string) (*PIDLock, error) {
 	return &PIDLock{path: path, file: f}, nil
 }
 
-// owner says who holds the lock, as far as the file tells.
-func owner(f *os.File) string {
+// owner says who took the lock, as far as the file tells, and whether that process
+// has ended.
+func owner(f *os.File) (name string, ended bool) {
 	var buf [16]byte
 	n, _ := f.ReadAt(buf[:], 0)
-	if pid, err := strconv.Atoi(strings.TrimSpace(string(buf[:n]))); err == nil {
-		return fmt.Sprintf("process %d", pid)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
+	if err != nil || pid <= 0 {
+		return "unknown process", false
 	}
-	return "unknown process"
+	return fmt.Sprintf("process %d", pid), over(pid)
+}
+
+// over reports whether there is no such process any more, but one perhaps that
+// waits to be reaped.
+func over(pid int) bool {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return errors.Is(err, unix.ESRCH)
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	return err == nil && n > 0
 }
 
 func (l *PIDLock) write() error {
@@ -111,5 +147,6 @@ func LockOwner(path string) (string, error) {
 	if lock.Type == unix.F_UNLCK {
 		return "", nil
 	}
-	return owner(f), nil
+	name, _ := owner(f)
+	return name, nil
 }
