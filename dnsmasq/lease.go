@@ -108,7 +108,7 @@ func decode(file string, data []byte, malformed string, into any) error {
 	if len(data) > MaxFile {
 		return broken(false, "file '%s' is larger than %d bytes", file, MaxFile)
 	}
-	data = bytes.TrimSpace(data)
+	data = bytes.Trim(data, " \t\r\n") // JSON's own blanks: others make it none
 	if len(data) == 0 {
 		return nil
 	}

@@ -130,7 +130,7 @@ func FuzzParseLeases(f *testing.F) {
 			}
 			return
 		}
-		if len(strings.TrimSpace(string(data))) > 0 && !json.Valid(data) {
+		if len(strings.Trim(string(data), " \t\r\n")) > 0 && !json.Valid(data) {
 			t.Fatalf("accepted what is no JSON: %q", data)
 		}
 		again, err := dnsmasq.ParseLeases("f", dnsmasq.FormatLeases(entries))
