@@ -18,6 +18,7 @@ import (
 // checksum remembers what the kernel can do: asking again for what it cannot makes
 // it look for a module each time, which takes longer than the whole rest of a start.
 type checksum struct {
+	asked    atomic.Bool // whether there is act_csum
 	noAction atomic.Bool // no act_csum
 	noTarget atomic.Bool // no CHECKSUM target for nftables
 	target   atomic.Bool // there is one
@@ -32,25 +33,26 @@ func (h *Host) fillChecksums(ctx context.Context, op plan.FillChecksums) error {
 	if err != nil {
 		return opError(doing, op.Bridge, err)
 	}
-	if !h.checksum.noAction.Load() {
-		err := h.addChecksumFilter(index)
-		if !missing(err) {
-			return opError(doing, op.Bridge, err)
-		}
-		h.checksum.noAction.Store(true)
+	action, err := h.hasChecksumAction()
+	if err != nil {
+		return opError(doing, op.Bridge, err)
 	}
-	if h.checksum.noTarget.Load() {
-		return nil
+	if action && !h.serving(index) {
+		return opError(doing, op.Bridge, h.addChecksumFilter(index))
 	}
 	ok := h.checksum.target.Load()
-	if !ok {
+	if !ok && !h.checksum.noTarget.Load() {
 		ok, err = fwnetlink.ProbeChecksums(h.fw)
 		h.checksum.target.Store(ok)
 	}
-	if ok && err == nil {
+	switch {
+	case err != nil:
+	case ok:
 		err = fwnetlink.FillChecksums(h.fw, op.Bridge)
+	case action: // some packets of guests are the price
+		err = h.addChecksumFilter(index)
 	}
-	if ok || err != nil {
+	if ok || action || err != nil {
 		return opError(doing, op.Bridge, err)
 	}
 	if !h.checksum.noTarget.Swap(true) {
@@ -59,6 +61,60 @@ func (h *Host) fillChecksums(ctx context.Context, op plan.FillChecksums) error {
 			"bridge", op.Bridge)
 	}
 	return nil
+}
+
+// hasChecksumAction reports whether the kernel has act_csum. It makes an action that
+// belongs to no link, and removes it: trying it out on a bridge would cost packets
+// (see serving).
+func (h *Host) hasChecksumAction() (bool, error) {
+	if h.checksum.asked.Load() {
+		return !h.checksum.noAction.Load(), nil
+	}
+	const index = checksumPriority
+	err := h.action(unix.RTM_NEWACTION, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index)
+	switch {
+	case missing(err):
+		h.checksum.noAction.Store(true)
+	case err != nil && !errors.Is(err, unix.EEXIST): // EEXIST: of a daemon that died in between
+		return false, fmt.Errorf("asking for the checksum action: %w", err)
+	default:
+		if err := h.action(unix.RTM_DELACTION, 0, index); err != nil {
+			h.log.Debug("a checksum action of no link is left", "err", err)
+		}
+	}
+	h.checksum.asked.Store(true)
+	return !h.checksum.noAction.Load(), nil
+}
+
+// action makes or removes a csum action of a number (struct tcamsg, TCA_ACT_TAB).
+func (h *Host) action(command, flags int, index uint32) error {
+	const actIndex, actOptions = 3, 2 // TCA_ACT_INDEX, TCA_ACT_OPTIONS
+	table := nl.NewRtAttr(nl.TCA_ACT_TAB, nil)
+	act := table.AddRtAttr(1, nil) // the first
+	act.AddRtAttr(nl.TCA_ACT_KIND, nl.ZeroTerminated("csum"))
+	if command == unix.RTM_NEWACTION {
+		parms := nl.TcCsum{UpdateFlags: uint32(netlink.TCA_CSUM_UPDATE_FLAG_UDP)}
+		parms.Index = index
+		act.AddRtAttr(actOptions, nil).AddRtAttr(nl.TCA_CSUM_PARMS, parms.Serialize())
+	} else {
+		act.AddRtAttr(actIndex, nl.Uint32Attr(index))
+	}
+	req := h.nl.request(command, flags|unix.NLM_F_ACK)
+	req.AddRawData(append([]byte{unix.AF_UNSPEC, 0, 0, 0}, table.Serialize()...))
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
+
+// serving reports whether a bridge is up and has no qdisc for filters. The kernel
+// stops a link's queues while such a qdisc comes or goes, and drops what guests are
+// sent meanwhile (dev_deactivate in qdisc_graft, net/sched/sch_api.c).
+func (h *Host) serving(index int) bool {
+	link, err := h.tc.LinkByIndex(index)
+	if err != nil || link.Attrs().RawFlags&unix.IFF_UP == 0 {
+		return false
+	}
+	kind, _, err := h.qdisc(index, netlink.HANDLE_INGRESS)
+	return err == nil && kind == ""
 }
 
 // restoreChecksums puts in the rules of fillChecksums again. Filters of tc do not go

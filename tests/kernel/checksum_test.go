@@ -32,6 +32,7 @@ func TestChecksums(t *testing.T) {
 	}, func(t *testing.T) {
 		h, _ := newHost(t)
 		do(t, h, plan.AddBridge{Name: bridge},
+			plan.SetSysctl{Key: "net/ipv6/conf/" + bridge + "/disable_ipv6", Value: "1"}, // its addresses come and go with the link
 			plan.AddAddress{Link: bridge, Address: netip.MustParsePrefix("10.0.1.1/24"), Broadcast: netip.MustParseAddr("10.0.1.255")},
 			plan.SetUp{Link: bridge})
 		guest := netnstest.NewGuest(t, "guest", bridge)
@@ -39,12 +40,14 @@ func TestChecksums(t *testing.T) {
 		before := netnstest.Snapshot(t)
 		for _, c := range []struct {
 			modules, unload []string
+			down            bool // the bridge, as at a network's start
 			filter, rule    bool // what does it
 		}{
 			{modules: nil},
 			{modules: []string{"act_csum"}, unload: []string{"act_csum"}, filter: true},
 			{modules: []string{"nft_compat", "xt_tcpudp", "xt_CHECKSUM"}, rule: true},
-			{modules: []string{"act_csum"}, filter: true}, // preferred
+			{modules: []string{"act_csum"}, rule: true}, // guests lose nothing
+			{modules: nil, down: true, filter: true},    // preferred
 		} {
 			for _, m := range c.modules {
 				qemutest.Load(t, m)
@@ -53,7 +56,10 @@ func TestChecksums(t *testing.T) {
 			if right(t, guest, "10.0.1.2") {
 				t.Errorf("with %q: the checksum is right before we do anything", c.modules)
 			}
-			do(t, h, plan.FillChecksums{Bridge: bridge})
+			if c.down {
+				do(t, h, plan.SetDown{Link: bridge})
+			}
+			do(t, h, plan.FillChecksums{Bridge: bridge}, plan.SetUp{Link: bridge})
 			if got, want := right(t, guest, "10.0.1.2"), c.filter || c.rule; got != want {
 				t.Errorf("with %q: the checksum is right: %v, want %v", c.modules, got, want)
 			}
