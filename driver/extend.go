@@ -2,8 +2,10 @@ package driver
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
+	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
@@ -57,7 +59,7 @@ func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Exten
 	}
 	seen := plan.Sightings{Now: time.Now().Unix()}
 	var err error
-	seen.Leases, err = d.readLeases(live.Bridge.Name)
+	seen.Leases, err = ask(func() ([]dnsmasq.Entry, error) { return d.readLeases(live.Bridge.Name) })
 	d.warn("looking for guests without the leases", n.ref, err)
 	for _, p := range v.ports {
 		seen.Ports = append(seen.Ports, p.MAC)
@@ -94,15 +96,15 @@ func (d *Driver) watched(ctx context.Context, n *network, live *xml.Network, see
 	if w == nil {
 		return
 	}
-	near, err := w.Neighbours(ctx, live.Bridge.Name)
+	near, err := ask(func() ([]Neighbour, error) { return w.Neighbours(ctx, live.Bridge.Name) })
 	if err != nil { // no bridge yet
 		d.log.Debug("looking for guests without their bridge", "network", n.ref.Name, "err", err)
 	}
 	seen.Neighbours = near
-	seen.Devices, err = w.Addresses(ctx)
+	seen.Devices, err = ask(func() (map[string][]netip.Addr, error) { return w.Addresses(ctx) })
 	d.warn("looking for guests without the host's addresses", n.ref, err)
 	for _, link := range plan.Uplinks(live, seen.Routes) {
-		list, err := w.Neighbours(ctx, link)
+		list, err := ask(func() ([]Neighbour, error) { return w.Neighbours(ctx, link) })
 		d.warn("looking for guests without the uplink's neighbours", n.ref, err)
 		if seen.Uplinks == nil {
 			seen.Uplinks = make(map[string][]plan.Neighbour)

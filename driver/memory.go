@@ -51,7 +51,7 @@ func (d *Driver) saveMemory(n *network, before, after *plan.Reach) {
 		err = os.MkdirAll(d.dirs.memories(), 0o700)
 	}
 	if err == nil {
-		err = writeFile(d.dirs.memory(n.ref.UUID), append(data, '\n'))
+		err = insist(func() error { return writeFile(d.dirs.memory(n.ref.UUID), append(data, '\n')) })
 	}
 	if err != nil {
 		err = fmt.Errorf("writing down where guests are: %w", err)

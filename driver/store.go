@@ -141,6 +141,12 @@ func insist(do func() error) error {
 	return err
 }
 
+// ask is insist for what has an answer.
+func ask[T any](question func() (T, error)) (answer T, err error) {
+	err = insist(func() (err error) { answer, err = question(); return err })
+	return answer, err
+}
+
 // stems returns the names of a directory's files that end in suffix, without
 // it, sorted. A missing directory is empty.
 func stems(dir, suffix string) ([]string, error) {
