@@ -212,14 +212,14 @@ func newLab(t *testing.T, op *operation) *lab {
 	l := &lab{t: t, op: op, d: start(t)}
 	l.d.up("steady", steady)
 	g := netnstest.NewGuest(t, "steady", "vb-steady")
-	g.DHCP(t)
+	g.DHCP(t, "-t", "60")
 	l.traffic = append(l.traffic, pings(t, g, outside))
 	if err := in(op.before...)(l.d); err != nil {
 		t.Fatalf("before %s: %v", op.name, err)
 	}
 	if op.guest {
 		g := netnstest.NewGuest(t, "rich", "vb-rich")
-		g.DHCP(t)
+		g.DHCP(t, "-t", "60")
 		l.traffic = append(l.traffic, pings(t, g, outside))
 	}
 	l.must(op.do, "at first")
