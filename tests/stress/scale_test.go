@@ -149,7 +149,15 @@ func (s *scale) startAll(alone time.Duration) {
 	s.t.Helper()
 	s.nets = s.define(s.n)
 	var took []time.Duration
+	var used [4]time.Duration // before and after the first and the last ones
+	used[0] = s.use().cpu
 	for i, net := range s.nets {
+		switch i {
+		case sampled:
+			used[1] = s.use().cpu
+		case s.n - sampled:
+			used[2] = s.use().cpu
+		}
 		began := time.Now()
 		if err := net.Create(); err != nil {
 			s.t.Fatalf("starting network %d of %d: %v", i+1, s.n, err)
@@ -159,11 +167,15 @@ func (s *scale) startAll(alone time.Duration) {
 			s.first = s.use()
 		}
 	}
+	used[3] = s.use().cpu
 	first, last := median(took[:sampled]), median(took[s.n-sampled:])
 	alone2 := s.dnsmasq()
 	s.t.Logf("net-start: %v at first, %v with %d networks: %.2f times (medians of %d)", first, last, s.n, ratio(last, first), sampled)
 	s.t.Logf("of it dnsmasq's own start: %v at first, %v with %d networks: %.2f times; all else: %v and %v",
 		alone, alone2, s.n, ratio(alone2, alone), first-alone, last-alone2)
+	work, work2 := (used[1]-used[0])/sampled, (used[3]-used[2])/sampled
+	s.t.Logf("of a processor virbrd used %v for each at first, %v with %d networks: %.2f times; these hold on a busy machine, too",
+		work, work2, s.n, ratio(work2, work))
 	now := s.use()
 	s.t.Logf("virbrd: %.1f MiB (at most %.1f), %d threads, %d files open; with one network %.1f MiB and %d files",
 		mib(now.resident), mib(now.peak), now.threads, now.descriptors, mib(s.first.resident), s.first.descriptors)
