@@ -172,6 +172,15 @@ func (d *daemon) settle(before use) use {
 	return now
 }
 
+// wantNoGrowth wants as much work again to have taken no more memory. What garbage
+// collection leaves varies by some MiB.
+func wantNoGrowth(t *testing.T, used [2]use) {
+	t.Helper()
+	if limit := used[0].resident*5/4 + 8<<10; used[1].resident > limit {
+		t.Errorf("virbrd uses %d KiB of memory, and %d after as much work again", used[0].resident, used[1].resident)
+	}
+}
+
 // open lists what the daemon's descriptors are.
 func (d *daemon) open() string {
 	dir := fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid)

@@ -181,9 +181,7 @@ func TestSideBySide(t *testing.T) {
 			t.Logf("%d clients for %v:\n%s", clients, length, counts)
 		}
 		t.Logf("virbrd before: %s; after: %s; after as much again: %s", before, used[0], used[1])
-		if limit := used[0].resident*5/4 + 8<<10; used[1].resident > limit {
-			t.Errorf("virbrd uses %d KiB of memory, and %d after as much work again", used[0].resident, used[1].resident)
-		}
+		wantNoGrowth(t, used)
 		if diff := cmp.Diff(host, netnstest.Snapshot(t)); diff != "" {
 			t.Errorf("the host is not as it was (-before +after):\n%s", diff)
 		}
