@@ -46,33 +46,36 @@ type action struct {
 	name   string
 	weight int
 	do     func(ctx context.Context, c *client.Conn, n, chance int) error
-	right  []cause // the errors that may come of others' being faster
+	right  []string // the errors that may come of others' being faster
 }
 
-// cause is what others may have done meanwhile, and what a client is told then.
-type cause struct {
-	name string
-	says *regexp.Regexp
-}
-
-// The causes, in libvirt's words.
-var (
-	gone      = refusal("gone", `Network not found: no network with matching (uuid|name) `)
-	running   = refusal("running", `Requested operation is not valid: network is already active`)
-	stopped   = refusal("stopped", `Requested operation is not valid: (network '[^']*' is not active|network is not running)`)
-	transient = refusal("transient", `Requested operation is not valid: (can't undefine transient network|cannot change persistent config of a transient network)`)
-	taken     = refusal("added already", `Requested operation is not valid: forward .* has port .* already`)
-	removed   = refusal("removed already", `Requested operation is not valid: there is no forward `)
-	busy      = refusal("busy", `Timed out during operation: cannot acquire state change lock`)
+// The causes of errors: what others may have done meanwhile.
+const (
+	gone      = "gone"
+	running   = "running"
+	stopped   = "stopped"
+	transient = "transient"
+	taken     = "added already"
+	removed   = "removed already"
+	busy      = "busy"
 )
 
-func refusal(name, pattern string) cause { return cause{name, regexp.MustCompile("^" + pattern)} }
+// told is what a client is told of a cause, in libvirt's words.
+var told = map[string]*regexp.Regexp{
+	gone:      regexp.MustCompile(`^Network not found: no network with matching (uuid|name) `),
+	running:   regexp.MustCompile(`^Requested operation is not valid: network is already active`),
+	stopped:   regexp.MustCompile(`^Requested operation is not valid: (network '[^']*' is not active|network is not running)`),
+	transient: regexp.MustCompile(`^Requested operation is not valid: (can't undefine transient network|cannot change persistent config of a transient network)`),
+	taken:     regexp.MustCompile(`^Requested operation is not valid: forward .* has port .* already`),
+	removed:   regexp.MustCompile(`^Requested operation is not valid: there is no forward `),
+	busy:      regexp.MustCompile(`^Timed out during operation: cannot acquire state change lock`),
+}
 
-// why returns the cause of an error among those that are right.
-func why(message string, right []cause) (string, bool) {
-	for _, c := range right {
-		if c.says.MatchString(message) {
-			return c.name, true
+// why returns the cause of an error, and whether it is one of those that are right.
+func why(message string, right []string) (cause string, ok bool) {
+	for _, cause := range right {
+		if told[cause].MatchString(message) {
+			return cause, true
 		}
 	}
 	return "", false
@@ -84,13 +87,13 @@ var actions = []action{
 	}, nil},
 	{"start", 4, func(ctx context.Context, c *client.Conn, n, _ int) error {
 		return c.Call(ctx, proto.NetworkCreate, reference(n), nil)
-	}, []cause{gone, running, busy}},
+	}, []string{gone, running, busy}},
 	{"destroy", 3, func(ctx context.Context, c *client.Conn, n, _ int) error {
 		return c.Call(ctx, proto.NetworkDestroy, reference(n), nil)
-	}, []cause{gone, stopped, busy}},
+	}, []string{gone, stopped, busy}},
 	{"undefine", 1, func(ctx context.Context, c *client.Conn, n, _ int) error {
 		return c.Call(ctx, proto.NetworkUndefine, reference(n), nil)
-	}, []cause{gone, transient, busy}},
+	}, []string{gone, transient, busy}},
 	{"list", 4, func(ctx context.Context, c *client.Conn, _, _ int) error {
 		_, err := c.Networks(ctx)
 		return err
@@ -102,8 +105,8 @@ var actions = []action{
 			err = fmt.Errorf("the XML of another network: %s", doc.Value)
 		}
 		return err
-	}, []cause{gone}},
-	{"change forwards", 6, changeForwards, []cause{gone, stopped, taken, removed, transient, busy}},
+	}, []string{gone}},
+	{"change forwards", 6, changeForwards, []string{gone, stopped, taken, removed, transient, busy}},
 }
 
 // changeForwards adds a forward or removes one.
@@ -162,7 +165,7 @@ func TestSideBySide(t *testing.T) {
 			for n := range shared {
 				for _, procedure := range []int32{proto.NetworkDestroy, proto.NetworkUndefine} {
 					if err := c.Call(t.Context(), procedure, reference(n), nil); err != nil {
-						if _, ok := why(err.Error(), []cause{gone, stopped}); !ok {
+						if _, ok := why(err.Error(), []string{gone, stopped}); !ok {
 							t.Fatal(err)
 						}
 					}
@@ -230,11 +233,11 @@ func work(until, ctx context.Context, seed uint64, counts *tally) error {
 			counts.add(a.name)
 			continue
 		}
-		told, _ := errors.AsType[*client.Error](err)
-		if told == nil {
+		refusal, refused := errors.AsType[*client.Error](err)
+		if !refused {
 			return errors.Join(fmt.Errorf("%s: %w", a.name, err), c.Close())
 		}
-		cause, ok := why(told.Message, a.right)
+		cause, ok := why(refusal.Message, a.right)
 		if !ok {
 			return errors.Join(fmt.Errorf("%s: %w", a.name, err), c.Close())
 		}
@@ -247,7 +250,7 @@ func work(until, ctx context.Context, seed uint64, counts *tally) error {
 func atShell(until context.Context, t *testing.T, seed uint64, counts *tally) error {
 	r := rand.New(rand.NewPCG(seed, 2))
 	doc := filepath.Join(t.TempDir(), fmt.Sprintf("net%d.xml", seed))
-	right := []cause{gone, running, stopped, transient, busy}
+	right := []string{gone, running, stopped, transient, busy}
 	for until.Err() == nil {
 		n := r.IntN(shared)
 		if err := os.WriteFile(doc, []byte(document(n)), 0o600); err != nil {
