@@ -27,20 +27,20 @@ type arrival struct {
 func TestKillAutostart(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
-		op := &operation{name: "boot", before: []step{defineRich, startRich, autostart(true), stopRich}, do: startRich, undo: stopRich}
+		op := &operation{name: "boot", before: []step{defineRich(), startRich(), autostart(true), stopRich()}, do: startRich(), undo: stopRich()}
 		a := &arrival{lab: newLab(t, op), name: "autostart"}
-		a.must(startRich, "as the daemon would")
+		a.must(startRich(), "as the daemon would")
 		a.after = look(t)
 		a.reset = func() {
 			a.t.Helper()
-			a.must(stopRich, "before a boot")
+			a.must(stopRich(), "before a boot")
 			a.d.stop()
 			if err := os.Remove("/run/libvirt/network/autostarted"); err != nil {
 				a.t.Fatal(err)
 			}
 		}
 		a.killAll(12)
-		a.must(stopRich, "in the end")
+		a.must(stopRich(), "in the end")
 		a.end()
 	})
 }
@@ -49,7 +49,7 @@ func TestKillAutostart(t *testing.T) {
 func TestKillStart(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
-		op := &operation{name: "restart", before: pluggedRich, do: plugOut, undo: plugIn, guest: true}
+		op := &operation{name: "restart", before: pluggedRich, do: plugOut(), undo: plugIn(), guest: true}
 		a := &arrival{lab: newLab(t, op), name: "restart"}
 		a.after = a.before
 		a.reset = func() { a.d.stop() }
@@ -78,7 +78,7 @@ func TestKillReload(t *testing.T) {
 		return err
 	}
 	netnstest.Run(t, func(t *testing.T) {
-		l := newLab(t, &operation{name: "reload", do: reload, undo: undefine})
+		l := newLab(t, &operation{name: "reload", do: reload, undo: undefine()})
 		for _, at := range points(t, l.count(), 8) {
 			l.kill(at)
 		}

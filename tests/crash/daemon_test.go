@@ -52,7 +52,13 @@ func (b *logBuffer) String() string {
 // test.
 func launch(t *testing.T, f faulttest.Fault, args ...string) *daemon {
 	t.Helper()
-	cmd := exec.Command(bin("virbrd"), append([]string{"--log-level=debug"}, args...)...)
+	return launchOf(t, bin("virbrd"), f, args...)
+}
+
+// launchOf starts a virbrd of some version.
+func launchOf(t *testing.T, path string, f faulttest.Fault, args ...string) *daemon {
+	t.Helper()
+	cmd := exec.Command(path, append([]string{"--log-level=debug"}, args...)...)
 	d := &daemon{t: t, log: &logBuffer{}, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = d.log, d.log
 	d.Program = faulttest.Start(t, cmd, f)

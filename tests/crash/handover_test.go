@@ -45,11 +45,11 @@ func TestKillHandover(t *testing.T) {
 		}
 		a := &arrival{lab: &lab{t: t, op: &operation{name: "hand-over"}, traffic: []*pinging{ping}}, name: "hand-over"}
 		a.d = start(t)
-		a.after = look(t)
 		a.reset = func() { a.d.stop(); h.giveBack() }
-		a.reset()
+		a.reset() // tables of iptables stay, though empty
 		given := look(t)
 		a.d = start(t)
+		a.after = look(t)
 		a.killAll(8)
 		for _, at := range points(t, h.calls(a), 8) {
 			a.d.stop()

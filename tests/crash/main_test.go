@@ -26,8 +26,16 @@ const seedEnv = "VIRBR_CRASH_SEED"
 
 func TestMain(m *testing.M) {
 	faulttest.Launched()
-	binaries.Main(m, binEnv, func(dir string) error { return binaries.Build(dir) })
+	binaries.Main(m, binEnv, func(dir string) error {
+		if err := binaries.Build(dir); err != nil {
+			return err
+		}
+		return binaries.Build(filepath.Join(dir, newer), "-ldflags", "-X main.version=999.0")
+	})
 }
+
+// newer is where the binaries of a newer version are, below those of the usual one.
+const newer = "newer"
 
 // bin returns the path of a binary under test.
 func bin(name string) string { return filepath.Join(os.Getenv(binEnv), name) }

@@ -135,15 +135,17 @@ func autostart(on bool) step {
 	return of("rich", func(n *libvirt.Network) error { return n.SetAutostart(on) })
 }
 
+func startRich() step  { return of("rich", (*libvirt.Network).Create) }
+func stopRich() step   { return of("rich", (*libvirt.Network).Destroy) }
+func defineRich() step { return define(rich) }
+func undefine() step   { return of("rich", (*libvirt.Network).Undefine) }
+func plugIn() step     { return of("rich", plug) }
+func plugOut() step    { return ofPort(unplug) }
+
+// What comes before most operations.
 var (
-	startRich   = of("rich", (*libvirt.Network).Create)
-	stopRich    = of("rich", (*libvirt.Network).Destroy)
-	defineRich  = define(rich)
-	undefine    = of("rich", (*libvirt.Network).Undefine)
-	plugIn      = of("rich", plug)
-	plugOut     = ofPort(unplug)
-	runningRich = []step{defineRich, startRich}
-	pluggedRich = []step{defineRich, startRich, plugIn}
+	runningRich = []step{defineRich(), startRich()}
+	pluggedRich = []step{defineRich(), startRich(), plugIn()}
 )
 
 // Edits of net-update: what dnsmasq reads again, and what it must be started anew
@@ -164,18 +166,18 @@ func del(section libvirt.NetworkUpdateSection, doc string) step {
 
 // operations are all of them. Each is the other's undoing where there are two.
 var operations = []operation{
-	{name: "start", before: []step{defineRich}, do: startRich, undo: stopRich},
-	{name: "stop", before: runningRich, do: stopRich, undo: startRich},
-	{name: "create", do: create(rich), undo: stopRich},
-	{name: "destroy", before: []step{create(rich)}, do: stopRich, undo: create(rich)},
-	{name: "define", do: defineRich, undo: undefine},
-	{name: "undefine", before: []step{defineRich, startRich, autostart(true), stopRich}, do: undefine, undo: in(defineRich, startRich, autostart(true), stopRich)},
-	{name: "autostart", before: []step{defineRich}, do: autostart(true), undo: autostart(false)},
+	{name: "start", before: []step{defineRich()}, do: startRich(), undo: stopRich()},
+	{name: "stop", before: runningRich, do: stopRich(), undo: startRich()},
+	{name: "create", do: create(rich), undo: stopRich()},
+	{name: "destroy", before: []step{create(rich)}, do: stopRich(), undo: create(rich)},
+	{name: "define", do: defineRich(), undo: undefine()},
+	{name: "undefine()", before: []step{defineRich(), startRich(), autostart(true), stopRich()}, do: undefine(), undo: in(defineRich(), startRich(), autostart(true), stopRich())},
+	{name: "autostart", before: []step{defineRich()}, do: autostart(true), undo: autostart(false)},
 	{name: "update dhcp-host", before: runningRich, do: add(libvirt.NETWORK_SECTION_IP_DHCP_HOST, hostEdit), undo: del(libvirt.NETWORK_SECTION_IP_DHCP_HOST, hostEdit), guest: true},
 	{name: "update dns-host", before: runningRich, do: add(libvirt.NETWORK_SECTION_DNS_HOST, dnsEdit), undo: del(libvirt.NETWORK_SECTION_DNS_HOST, dnsEdit), guest: true},
 	{name: "update dhcp-range", before: runningRich, do: add(libvirt.NETWORK_SECTION_IP_DHCP_RANGE, rangeEdit), undo: del(libvirt.NETWORK_SECTION_IP_DHCP_RANGE, rangeEdit), guest: true},
-	{name: "port create", before: runningRich, do: plugIn, undo: plugOut, guest: true},
-	{name: "port delete", before: pluggedRich, do: plugOut, undo: plugIn, guest: true},
+	{name: "port create", before: runningRich, do: plugIn(), undo: plugOut(), guest: true},
+	{name: "port delete", before: pluggedRich, do: plugOut(), undo: plugIn(), guest: true},
 	{name: "port floor", before: pluggedRich, do: floor(400), undo: floor(300), guest: true},
 	{name: "port without floor", before: pluggedRich, do: floor(0), undo: floor(300), guest: true},
 	{name: "forward", before: runningRich, do: forward(8443, false), undo: forward(8443, true), guest: true},

@@ -16,7 +16,7 @@ func TestSecond(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		l := newLab(t, &operations[0])
-		l.must(startRich, "first of all")
+		l.must(startRich(), "first of all")
 		before := look(t)
 		for name, args := range map[string][]string{
 			"all":             nil,
@@ -37,7 +37,7 @@ func TestSecond(t *testing.T) {
 			}
 		}
 		same(t, before, look(t), "others were started")
-		l.must(stopRich, "in the end")
+		l.must(stopRich(), "in the end")
 		l.end()
 	})
 }

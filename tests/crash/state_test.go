@@ -60,7 +60,7 @@ func sorted(text, separator string) string {
 	return strings.Join(parts, separator)
 }
 
-// rules sorts what nft lists in no order: the parts of a table and the elements of
+// rules sorts what nft lists in no order: tables, their parts, and the elements of
 // a set.
 func rules(text string) string {
 	text = elements.ReplaceAllStringFunc(text, func(list string) string {
@@ -72,7 +72,21 @@ func rules(text string) string {
 		slices.Sort(parts)
 		return strings.Join(parts, ",\n")
 	})
-	return sorted(text, "\n\t}\n")
+	table, part, list := "", "", []string{}
+	for line := range strings.Lines(text) {
+		switch {
+		case strings.HasPrefix(line, "#"):
+		case strings.HasPrefix(line, "table "):
+			table = line
+			list = append(list, table)
+		case line == "\t}\n":
+			list, part = append(list, table+part+line), ""
+		case line != "}\n" && line != "\n":
+			part += line
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, "")
 }
 
 // addFiles adds the files of a place: their modes, and what they hold.
