@@ -50,8 +50,11 @@ func (d Dirs) daemonPID() string            { return filepath.Join(d.State, "dri
 func (d Dirs) autostarted() string          { return filepath.Join(d.State, "autostarted") }
 func (d Dirs) undo(uuid xml.UUID) string    { return filepath.Join(d.undos(), uuid.String()+".json") }
 func (d Dirs) undos() string                { return filepath.Join(d.Own, "networks") }
-func (d Dirs) plan() plan.Dirs              { return plan.Dirs{Run: d.State, Dnsmasq: d.Dnsmasq} }
-func (d Dirs) served() dnsmasq.Dirs         { return dnsmasq.Dirs(d.plan()) }
+func (d Dirs) leaseLock(bridge string) string {
+	return filepath.Join(d.Own, bridge+".leases.lock") // of the lease helper
+}
+func (d Dirs) plan() plan.Dirs      { return plan.Dirs{Run: d.State, Dnsmasq: d.Dnsmasq} }
+func (d Dirs) served() dnsmasq.Dirs { return dnsmasq.Dirs(d.plan()) }
 
 // make makes the directories that the driver writes to.
 func (d Dirs) make() error {
@@ -200,7 +203,8 @@ func (d Dirs) clearServed(name, bridge string) error {
 		remove(filepath.Join(d.Dnsmasq, name+".leases")), // of old libvirts
 	}
 	if bridge != "" && !strings.Contains(bridge, "/") {
-		errs = append(errs, remove(dirs.Status(bridge)), remove(dirs.MACs(bridge)), os.RemoveAll(dirs.Numbered(bridge)))
+		errs = append(errs, remove(dirs.Status(bridge)), remove(dirs.Status(bridge)+".new"), remove(d.leaseLock(bridge)),
+			remove(dirs.MACs(bridge)), os.RemoveAll(dirs.Numbered(bridge)))
 	}
 	return errors.Join(errs...)
 }
