@@ -21,6 +21,11 @@ func (d *Driver) memory(n *network, v *view) plan.Memory {
 	if v.reach != nil {
 		return v.reach.Memory
 	}
+	return d.recall(n)
+}
+
+// recall reads what the last daemon wrote down.
+func (d *Driver) recall(n *network) plan.Memory {
 	var m plan.Memory
 	data, err := readFile(d.dirs.memory(n.ref.UUID))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -39,11 +44,16 @@ func (d *Driver) memory(n *network, v *view) plan.Memory {
 // saveMemory writes down what is to be remembered, for the next daemon. Nothing
 // is lost for long without: it is logged, not returned.
 func (d *Driver) saveMemory(n *network, before, after *plan.Reach) {
-	was := plan.Memory{}
+	if after == nil {
+		return
+	}
+	var was plan.Memory
 	if before != nil {
 		was = before.Memory
+	} else {
+		was = d.recall(n)
 	}
-	if after == nil || was.Equal(after.Memory) {
+	if was.Equal(after.Memory) {
 		return
 	}
 	data, err := json.Marshal(after.Memory)

@@ -30,7 +30,7 @@ func TestKillAutostart(t *testing.T) {
 		op := &operation{name: "boot", before: []step{defineRich(), startRich(), autostart(true), stopRich()}, do: startRich(), undo: stopRich()}
 		a := &arrival{lab: newLab(t, op), name: "autostart"}
 		a.must(startRich(), "as the daemon would")
-		a.after = look(t)
+		a.after = rest(t)
 		a.reset = func() {
 			a.t.Helper()
 			a.must(stopRich(), "before a boot")

@@ -47,9 +47,9 @@ func TestKillHandover(t *testing.T) {
 		a.d = start(t)
 		a.reset = func() { a.d.stop(); h.giveBack() }
 		a.reset() // tables of iptables stay, though empty
-		given := look(t)
+		given := rest(t)
 		a.d = start(t)
-		a.after = look(t)
+		a.after = rest(t)
 		a.killAll(8)
 		for _, at := range points(t, h.calls(a), 8) {
 			a.d.stop()

@@ -228,9 +228,9 @@ func newLab(t *testing.T, op *operation) *lab {
 	l.must(op.undo, "at first")
 	l.d.stop()
 	l.d = start(t)
-	l.before = look(t)
+	l.before = rest(t)
 	l.must(op.do, "a second time")
-	l.after = look(t)
+	l.after = rest(t)
 	l.must(op.undo, "a second time")
 	if _, err := settles(t, l.before); err != nil {
 		t.Fatalf("%s is not taken back: %v", op.name, err)

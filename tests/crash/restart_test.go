@@ -78,11 +78,11 @@ func TestRestart(t *testing.T) {
 	netnstest.Run(t, func(t *testing.T) {
 		netnstest.NeedProgram(t, "dnsmasq", "ip", "nft", "tc", "ping", "busybox", "sysctl")
 		run(t, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-		before := look(t)
+		before := rest(t)
 		d := start(t)
 		d.up("reached", reached)
 		f := newTraffic(t, "vb-reached", "52:54:00:94:00:50", true)
-		running, pid := look(t), read(t, "/run/libvirt/network/reached.pid")
+		running, pid := rest(t), read(t, "/run/libvirt/network/reached.pid")
 		for round := range 3 {
 			for _, event := range []struct {
 				name string
@@ -151,22 +151,7 @@ func leavesNothing(t *testing.T, d *daemon, before state) {
 		}
 	}
 	d.stop()
-	after := look(t)
-	for _, topic := range []string{"links", "addresses", "routes", "routes6", "qdiscs"} {
-		if strings.Contains(after[topic], "vb-reached") {
-			t.Errorf("%s of the network are left:\n%s", topic, after[topic])
-		}
-	}
-	for _, topic := range []string{"rules", "processes"} {
-		if after[topic] != before[topic] {
-			t.Errorf("%s are left:\n%s", topic, after[topic])
-		}
-	}
-	for topic := range after {
-		if strings.HasPrefix(topic, "file ") && (strings.Contains(topic, "reached") || strings.Contains(topic, "c0ffee00")) {
-			t.Errorf("%s is left", topic)
-		}
-	}
+	leaves(t, before, "reached")
 }
 
 func read(t *testing.T, path string) string {

@@ -17,7 +17,7 @@ func TestSecond(t *testing.T) {
 	netnstest.Run(t, func(t *testing.T) {
 		l := newLab(t, &operations[0])
 		l.must(startRich(), "first of all")
-		before := look(t)
+		before := rest(t)
 		for name, args := range map[string][]string{
 			"all":             nil,
 			"own directory":   {"--pid-file=/run/second.pid", "--socket-dir=/run/second", "--state-dir=/run/second"},

@@ -54,6 +54,23 @@ func look(t *testing.T) state {
 	return s
 }
 
+// rest returns the state of the host when it has come to rest: dnsmasq has processes
+// for a moment when it starts.
+func rest(t *testing.T) state {
+	t.Helper()
+	var now state
+	netnstest.Wait(t, "the host comes to rest", func() error {
+		last := now
+		now = look(t)
+		if diff := cmp.Diff(last, now); diff != "" {
+			pause(t)
+			return fmt.Errorf("it changes:\n%s", diff)
+		}
+		return nil
+	})
+	return now
+}
+
 func sorted(text, separator string) string {
 	parts := strings.Split(text, separator)
 	slices.Sort(parts)
