@@ -206,8 +206,15 @@ func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
 	if err := os.MkdirAll(filepath.Dir(op.PidFile), 0o755); err != nil {
 		return opError(doing, op.Bridge, err)
 	}
-	if err := h.launch(ctx, path, op); err != nil {
-		return err
+	for attempt := 1; ; attempt++ {
+		err := h.launch(ctx, path, op)
+		if err == nil {
+			break
+		}
+		if attempt == maxAttempts || !unsettled(err) {
+			return err
+		}
+		h.log.DebugContext(ctx, "a link went while dnsmasq looked; starting it again", "bridge", op.Bridge)
 	}
 	if !h.DnsmasqAlive(op.PidFile) {
 		return opError(doing, op.Bridge, fmt.Errorf("%w after its start: no process by the pid file %q", errStopped, op.PidFile))
@@ -219,6 +226,17 @@ func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
 		h.log.DebugContext(ctx, "dnsmasq hears of every address", "bridge", op.Bridge, "err", err)
 	}
 	return nil
+}
+
+// maxAttempts bounds how often dnsmasq is started that does not come to an end
+// with looking for links.
+const maxAttempts = 10
+
+// unsettled reports whether dnsmasq gave up because a link of somebody else, whose
+// name it had just read, was gone when it asked more about it.
+func unsettled(err error) bool {
+	e, ok := errors.AsType[*ExitError](err)
+	return ok && strings.Contains(e.Stderr, "failed to find list of interfaces: No such device")
 }
 
 // launch runs dnsmasq until it has become a daemon. An *[ExitError] is not

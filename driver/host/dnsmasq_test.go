@@ -295,6 +295,40 @@ func TestDnsmasqThatLogsToStandardError(t *testing.T) {
 	})
 }
 
+// TestLinksGoWhileDnsmasqLooks: a network is started while links of others come and
+// go. dnsmasq gives up when one is gone of which it has just read; it is started
+// again.
+func TestLinksGoWhileDnsmasqLooks(t *testing.T) {
+	t.Parallel()
+	netnstest.NeedProgram(t, "dnsmasq")
+	netnstest.Run(t, func(t *testing.T) {
+		real, err := exec.LookPath("dnsmasq")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		script := "#!/bin/sh\nif [ $(cat " + dir + "/left) -gt 0 ]; then\n" +
+			"echo $(($(cat " + dir + "/left) - 1)) > " + dir + "/left\n" +
+			"printf '\\ndnsmasq: failed to find list of interfaces: No such device\\n' >&2; exit 5; fi\nexec " + real + " \"$@\"\n"
+		if err := os.WriteFile(dir+"/dnsmasq", []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Setenv("PATH", dir+":"+os.Getenv("PATH")); err != nil { // this process runs nothing else
+			t.Fatal(err)
+		}
+		h := testHost(t)
+		op := serve(t, h, "virbr0", 0)
+		for left, fails := range map[string]bool{"3\n": false, "1000\n": true} {
+			if err := os.WriteFile(dir+"/left", []byte(left), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Run(t.Context(), op); (err != nil) != fails {
+				t.Errorf("%s times: %v", strings.TrimSpace(left), err)
+			}
+		}
+	})
+}
+
 // outputsOf returns the files in memory that a process holds open.
 func outputsOf(t *testing.T, pid int) []string {
 	t.Helper()
