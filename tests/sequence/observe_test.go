@@ -131,10 +131,10 @@ func encoded(v any) []byte {
 var trees = []string{"/etc/libvirt", "/etc/virbr", "/run/libvirt", "/run/virbr", "/var/lib/libvirt", "/var/lib/virbr"}
 
 // volatile are files whose content is not compared, skipped those that are not
-// looked at: they hold a lock, or when a guest was first seen.
+// looked at: they tell when a guest was first seen.
 var (
-	volatile = regexp.MustCompile(`\.pid$|^/run/virbr/virbr_leaseshelper`)
-	skipped  = regexp.MustCompile(`\.lock$|^/run/virbr/guests/`)
+	volatile = regexp.MustCompile(`\.pid$|\.lock$|^/run/virbr/virbr_leaseshelper`)
+	skipped  = regexp.MustCompile(`^/run/virbr/guests/`)
 )
 
 // left reports whether a file is what a network that does not run leaves behind,
@@ -142,7 +142,8 @@ var (
 func (s *session) left(path string) bool {
 	for net := range networks {
 		n, base := &s.model.Networks[net], "/var/lib/libvirt/dnsmasq/"+networks[net].name
-		if n.Live == nil && n.Config != nil && (path == base+".conf" || path == base+".hostsfile" || path == base+".addnhosts") {
+		if n.Live == nil && n.Config != nil && (path == base+".conf" || path == base+".hostsfile" || path == base+".addnhosts" ||
+			path == "/run/virbr/"+bridgeOf(net)+".leases.lock") {
 			return true
 		}
 	}
