@@ -16,8 +16,8 @@ test: build
 	tests/install-kernel
 	tests/install-root
 	$(MAKE) --no-print-directory lint
-	go test -race -timeout 15m $(RACE)
-	go test -tags libvirt_dlopen -timeout 15m $(PLAIN) # the tag: tests by libvirt's own client library
+	go test -race -timeout 25m $(RACE)
+	go test -tags libvirt_dlopen -timeout 40m $(PLAIN) # the tag: tests by libvirt's own client library
 
 lint:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change: $$out"; exit 1; }
