@@ -32,7 +32,7 @@ type trouble struct {
 // writing, as virbrd its locks; not until the disk itself has an error. A daemon
 // that runs already meets the calls' errors only.
 var troubles = []trouble{
-	{"full", fill, empty, faulttest.Fault{}, map[string]bool{"stop": true, "destroy": true, "undefine()": true, "port delete": true}},
+	{"full", fill, empty, faulttest.Fault{}, map[string]bool{"stop": true, "destroy": true, "undefine": true, "port delete": true}},
 	{
 		"read-only", func(disk string) error { return remount(disk, unix.MS_RDONLY) }, func(disk string) error { return remount(disk, 0) },
 		faulttest.Fault{At: 1, Errno: unix.EROFS, Times: 1 << 30, Only: changesDisk}, nil,

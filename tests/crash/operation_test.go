@@ -171,7 +171,7 @@ var operations = []operation{
 	{name: "create", do: create(rich), undo: stopRich()},
 	{name: "destroy", before: []step{create(rich)}, do: stopRich(), undo: create(rich)},
 	{name: "define", do: defineRich(), undo: undefine()},
-	{name: "undefine()", before: []step{defineRich(), startRich(), autostart(true), stopRich()}, do: undefine(), undo: in(defineRich(), startRich(), autostart(true), stopRich())},
+	{name: "undefine", before: []step{defineRich(), startRich(), autostart(true), stopRich()}, do: undefine(), undo: in(defineRich(), startRich(), autostart(true), stopRich())},
 	{name: "autostart", before: []step{defineRich()}, do: autostart(true), undo: autostart(false)},
 	{name: "update dhcp-host", before: runningRich, do: add(libvirt.NETWORK_SECTION_IP_DHCP_HOST, hostEdit), undo: del(libvirt.NETWORK_SECTION_IP_DHCP_HOST, hostEdit), guest: true},
 	{name: "update dns-host", before: runningRich, do: add(libvirt.NETWORK_SECTION_DNS_HOST, dnsEdit), undo: del(libvirt.NETWORK_SECTION_DNS_HOST, dnsEdit), guest: true},
