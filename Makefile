@@ -3,7 +3,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
 # Goroutines live here; the other rooms are pure and run without the race detector.
 RACE     = $(shell go list ./config ./driver/... ./graft ./hooks/... ./rpc/...)
-PLAIN    = $(filter-out $(RACE),$(shell go list ./...))
+LONG     = github.com/virbr/virbr/tests/crash github.com/virbr/virbr/tests/sequence # by make stress
+PLAIN    = $(filter-out $(RACE) $(LONG),$(shell go list ./...))
 
 .PHONY: build test lint fuzz fuzz-long demo bench stress packages clean
 build:
@@ -41,9 +42,9 @@ bench: build
 	go run ./tests/bench/leases
 	go run ./tests/bench/packets
 
-stress: # the tests of tests/stress in full: a thousand networks; make test runs them with a hundred
+stress: # a thousand networks, which make test runs with a hundred; crashes at each call, many sequences
 	tests/install-deps
-	VIRBR_STRESS=full go test -tags libvirt_dlopen -timeout 60m -count=1 -v ./tests/stress
+	VIRBR_STRESS=full go test -tags libvirt_dlopen -timeout 120m -count=1 -v ./tests/stress $(LONG)
 
 packages: build # dist/*.deb and dist/*.rpm
 	packaging/build

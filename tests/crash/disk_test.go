@@ -54,23 +54,20 @@ func changesDisk(c faulttest.Call) bool {
 // the host as it was, and when there is room again it succeeds.
 func TestDisk(t *testing.T) {
 	t.Parallel()
-	for _, trouble := range troubles {
-		t.Run(trouble.name, func(t *testing.T) {
+	for i := range operations {
+		op := &operations[i]
+		t.Run(op.name, func(t *testing.T) {
 			t.Parallel()
-			for i := range operations {
-				op := &operations[i]
-				t.Run(op.name, func(t *testing.T) {
-					t.Parallel()
-					netnstest.Run(t, func(t *testing.T) {
-						for _, disk := range disks {
-							mount(t, disk)
-						}
-						l := newLab(t, op)
-						l.under(trouble)
-						l.end()
-					})
-				})
-			}
+			netnstest.Run(t, func(t *testing.T) {
+				for _, disk := range disks {
+					mount(t, disk)
+				}
+				l := newLab(t, op)
+				for _, trouble := range troubles {
+					l.under(trouble)
+				}
+				l.end()
+			})
 		})
 	}
 }

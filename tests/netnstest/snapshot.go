@@ -66,23 +66,30 @@ func State(ctx context.Context) (map[string]string, error) {
 		return nil, fmt.Errorf("listing links: %w", err)
 	}
 	for _, l := range links {
-		for _, args := range [][]string{{"class", "show", "dev", l.Name()}, {"filter", "show", "dev", l.Name()},
-			{"filter", "show", "dev", l.Name(), "egress"}, {"filter", "show", "dev", l.Name(), "ingress"}} {
-			text, err := output(ctx, append([]string{"tc"}, args...)...)
-			if err != nil {
-				return nil, err
-			}
-			state["tc "+l.Name()] += text
+		if state["tc "+l.Name()], err = queues(ctx, l.Name()); err != nil {
+			return nil, err
 		}
 	}
 	return state, nil
 }
 
+// queues lists the traffic classes and filters of a link, by one process.
+func queues(ctx context.Context, link string) (string, error) {
+	dev := " show dev " + link
+	cmd := exec.CommandContext(ctx, "tc", "-force", "-batch", "-")
+	cmd.Stdin = strings.NewReader("class" + dev + "\nfilter" + dev + "\nfilter" + dev + " egress\nfilter" + dev + " ingress\n")
+	return listed(cmd)
+}
+
 // output runs a program that lists something.
 func output(ctx context.Context, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+	return listed(exec.CommandContext(ctx, args[0], args[1:]...))
+}
+
+func listed(cmd *exec.Cmd) (string, error) {
+	out, err := cmd.CombinedOutput()
 	if err != nil && !strings.Contains(string(out), "Specified qdisc kind is unknown") {
-		return "", fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
 	}
 	return string(out), nil
 }
