@@ -53,7 +53,9 @@ link set b0 up
 addr add 10.3.0.1/24 dev b0
 route flush table main proto kernel
 link del b0
+link set a0 down
 link set a0 name c0
+link set c0 up
 addr add 10.4.0.1/24 dev c0
 addr flush dev c0
 `
