@@ -2,6 +2,7 @@ package driver
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/virbr/virbr/firewall"
@@ -22,8 +23,9 @@ func (d *Driver) checkClash(n *network, live *xml.Network, earlier []*xml.Networ
 			others = append(others, v.live)
 		}
 	}
+	own := subnets(live)
 	for _, other := range others {
-		if other.Forward.Mode != xml.ForwardNAT || !overlap(live, other) {
+		if other.Forward.Mode != xml.ForwardNAT || !overlaps(own, other) {
 			continue
 		}
 		mine, err := firewall.Compile(live, nil, firewall.Where{})
@@ -42,10 +44,12 @@ func (d *Driver) checkClash(n *network, live *xml.Network, earlier []*xml.Networ
 	return nil
 }
 
-// overlap reports whether two networks have subnets that share addresses.
-func overlap(a, b *xml.Network) bool {
-	for _, x := range subnets(a) {
-		if slices.ContainsFunc(subnets(b), x.Overlaps) {
+// overlaps reports whether a network has a subnet that shares addresses with one of
+// others. It makes no list of its own: each start asks it of all networks.
+func overlaps(own []netip.Prefix, def *xml.Network) bool {
+	ips := def.Subnets()
+	for i := range ips {
+		if p, ok := ips[i].Subnet(); ok && slices.ContainsFunc(own, p.Overlaps) {
 			return true
 		}
 	}

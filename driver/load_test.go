@@ -160,12 +160,12 @@ func TestUndoRecordIsAheadOfTheHost(t *testing.T) {
 	}
 	r.start(ref)
 	for line, op := range map[string]string{
-		"link set virbr0 up":                 "del-rules",
-		"sysctl net/ipv4/ip_forward = 1":     "set-down",
-		"shape virbr0 inbound average 1000":  "stop-dnsmasq",
-		"bridge set virbr0 forward_delay 0":  "del-link",
-		"checksums fill virbr0":              "unset-zone",
-		"address add 192.168.0.1/24 broadca": "unfill-checksums",
+		"bridge set virbr0 forward_delay 0": "del-link",
+		"sysctl net/ipv4/ip_forward = 1":    "set-down",
+		"dnsmasq start virbr0":              "stop-dnsmasq",
+		"firewall install virbr0":           "unset-zone",
+		"checksums fill virbr0":             "del-rules",
+		"dnsmasq await":                     "unfill-checksums",
 	} {
 		found := false
 		for l, text := range saved {

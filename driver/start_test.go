@@ -29,10 +29,6 @@ bridge set virbr0 stp_state 1
 sysctl net/ipv6/conf/virbr0/disable_ipv6 = 1 (if present)
 sysctl net/ipv6/conf/virbr0/accept_ra = 0 (if present)
 sysctl net/ipv6/conf/virbr0/autoconf = 0 (if present)
-zone set virbr0 libvirt (if firewalld runs)
-firewall install virbr0 (leave_virbr0 enter_virbr0 nat4_virbr0)
-firewall of others: accept virbr0
-checksums fill virbr0
 address add 192.168.0.1/24 broadcast 192.168.0.255 dev virbr0
 link set virbr0 up
 sysctl net/ipv4/ip_forward = 1
@@ -40,7 +36,15 @@ file write /dnsmasq/default.conf mode 0600`
 	if !strings.HasPrefix(up, wantUp) {
 		t.Errorf("start (-want +got):\n%s", cmp.Diff(wantUp, up))
 	}
-	if !strings.HasSuffix(up, "dnsmasq start virbr0 conf /dnsmasq/default.conf pid /run/default.pid\nshape virbr0 inbound average 1000") {
+	const wantEnd = `
+dnsmasq start virbr0 conf /dnsmasq/default.conf pid /run/default.pid
+zone set virbr0 libvirt (if firewalld runs)
+firewall install virbr0 (leave_virbr0 enter_virbr0 nat4_virbr0)
+firewall of others: accept virbr0
+checksums fill virbr0
+dnsmasq await /run/default.pid
+shape virbr0 inbound average 1000`
+	if !strings.HasSuffix(up, wantEnd) {
 		t.Errorf("start ends with:\n%s", up)
 	}
 	if !r.active(ref) {

@@ -182,9 +182,7 @@ func samePath(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(fa, fb)
 }
 
-// startDnsmasq starts dnsmasq, which becomes a daemon of its own: its first
-// process leaves when the daemon serves, or with the reason why not. What an
-// earlier run left is ended first.
+// startDnsmasq starts dnsmasq. What an earlier run left is ended first.
 func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
 	const doing = "starting dnsmasq for"
 	err := checkLink(op.Bridge)
@@ -206,6 +204,17 @@ func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
 	if err := os.MkdirAll(filepath.Dir(op.PidFile), 0o755); err != nil {
 		return opError(doing, op.Bridge, err)
 	}
+	if op.Aside {
+		h.starts.begin(ctx, op.PidFile, func(ctx context.Context) error { return h.serve(ctx, path, op) })
+		return nil
+	}
+	return h.serve(ctx, path, op)
+}
+
+// serve runs dnsmasq, which becomes a daemon of its own: its first process leaves
+// when the daemon serves, or with the reason why not.
+func (h *Host) serve(ctx context.Context, path string, op plan.StartDnsmasq) error {
+	const doing = "starting dnsmasq for"
 	for attempt := 1; ; attempt++ {
 		err := h.launch(ctx, path, op)
 		if err == nil {
@@ -257,7 +266,7 @@ func (h *Host) launch(ctx context.Context, path string, op plan.StartDnsmasq) er
 	case ctx.Err() != nil:
 		// The daemon may have come to life just before.
 		cleanup := context.WithoutCancel(ctx)
-		return opError("starting dnsmasq for", op.Bridge, errors.Join(ctx.Err(), h.stopDnsmasq(cleanup, plan.StopDnsmasq{PidFile: op.PidFile})))
+		return opError("starting dnsmasq for", op.Bridge, errors.Join(ctx.Err(), h.endDnsmasq(cleanup, plan.StopDnsmasq{PidFile: op.PidFile})))
 	case errors.As(err, &exit):
 		status := exit.Sys().(syscall.WaitStatus)
 		e := &ExitError{Command: strings.Join(append(env, cmd.Args...), " "), Status: status.ExitStatus(), Stderr: stderr}
@@ -278,6 +287,7 @@ func (h *Host) signalDnsmasq(op plan.SignalDnsmasq) error {
 	if err := checkPath(op.PidFile); err != nil {
 		return opError(doing, op.PidFile, err)
 	}
+	h.starts.giveUp(op.PidFile)
 	p, err := h.openDnsmasq(op.PidFile)
 	if errors.Is(err, errStopped) {
 		return nil
@@ -292,10 +302,16 @@ func (h *Host) signalDnsmasq(op plan.SignalDnsmasq) error {
 // stopDnsmasq ends the dnsmasq of a pid file and removes the file. It waits for
 // the process's end itself, so that the next start finds its sockets free.
 func (h *Host) stopDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {
-	const doing = "stopping dnsmasq"
 	if err := checkPath(op.PidFile); err != nil {
-		return opError(doing, op.PidFile, err)
+		return opError("stopping dnsmasq", op.PidFile, err)
 	}
+	h.starts.giveUp(op.PidFile)
+	return h.endDnsmasq(ctx, op)
+}
+
+// endDnsmasq is [Host.stopDnsmasq] for one that is not on its way aside.
+func (h *Host) endDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {
+	const doing = "stopping dnsmasq"
 	h.deaths.forget(op.PidFile)
 	if err := awaitExit(ctx, op.PidFile); err != nil {
 		return opError(doing, op.PidFile, err)

@@ -40,24 +40,22 @@ func (h *Host) Facts(ctx context.Context) (plan.Facts, error) {
 
 // routes returns the main tables of both families.
 func (h *Host) routes(ctx context.Context, names map[int]string, noIPv6 bool) ([]plan.Route, error) {
-	v4, err := h.routes4(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var v6 []route
+	var err error
 	if !noIPv6 {
 		if v6, err = h.dumpRoutes(ctx, unix.AF_INET6); err != nil {
 			return nil, err
 		}
 	}
+	list, err := h.routes4(ctx, names, len(v6))
+	if err != nil {
+		return nil, err
+	}
 	advertised := learned(v6)
-	list := make([]plan.Route, 0, len(v4)+len(v6))
-	for _, r := range append(v4, v6...) {
+	for _, r := range v6 {
 		link := names[r.link]
-		list = append(list, plan.Route{
-			Dest: r.dest, Link: link, Gateway: r.gateway,
-			FromRA: r.dest.Addr().Is6() && (r.protocol == unix.RTPROT_RA || advertised[advertisedRoute{r.dest, link}]),
-		})
+		fromRA := r.protocol == unix.RTPROT_RA || advertised[advertisedRoute{r.dest, link}]
+		list = append(list, plan.Route{Dest: r.dest, Link: link, Gateway: r.gateway, FromRA: fromRA})
 	}
 	return list, nil
 }

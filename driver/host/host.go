@@ -68,6 +68,7 @@ type Host struct {
 
 	bus     bus
 	dnsmasq dnsmasqProbe
+	starts  starts
 	deaths  deaths
 
 	checksum   checksum
@@ -127,6 +128,7 @@ func (h *Host) open() (err error) {
 
 // Close gives back what New opened. What ops did to the host stays.
 func (h *Host) Close() {
+	h.starts.close()
 	h.snoopers.close()
 	h.unlinks.Wait()
 	h.nl.close()
@@ -212,6 +214,8 @@ func (h *Host) runService(ctx context.Context, op plan.Op) error {
 		return h.unsetZone(ctx, op)
 	case plan.StartDnsmasq:
 		return h.startDnsmasq(ctx, op)
+	case plan.AwaitDnsmasq:
+		return h.awaitDnsmasq(op)
 	case plan.SignalDnsmasq:
 		return h.signalDnsmasq(op)
 	case plan.StopDnsmasq:

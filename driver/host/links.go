@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"sync"
 	"syscall"
 
@@ -24,6 +25,11 @@ type links struct {
 	news    news
 	known   map[int]seenLink // by index
 	current bool             // known was dumped, and no notification was lost since
+
+	// What is made of known. New links are added to it; all else makes it anew.
+	byName  map[string]plan.Link
+	names   map[int]string // by index
+	derived bool           // both are up to date
 }
 
 func (l *links) open() error {
@@ -51,15 +57,27 @@ func (h *Host) readLinks(ctx context.Context) (map[string]plan.Link, map[int]str
 			return nil, nil, err
 		}
 	}
-	names := make(map[int]string, len(l.known))
-	for index, link := range l.known {
-		names[index] = link.name
+	if !l.derived {
+		l.deriveLocked()
 	}
-	list := make(map[string]plan.Link, len(l.known))
+	return maps.Clone(l.byName), maps.Clone(l.names), nil // the caller's; a clone costs little
+}
+
+// deriveLocked makes the maps of known.
+func (l *links) deriveLocked() {
+	l.names, l.byName, l.derived = make(map[int]string, len(l.known)), make(map[string]plan.Link, len(l.known)), true
 	for index, link := range l.known {
-		list[link.name] = plan.Link{Index: index, Kind: link.kind, Master: names[link.master]}
+		l.names[index] = link.name
 	}
-	return list, names, nil
+	for _, link := range l.known {
+		l.nameLocked(link)
+	}
+}
+
+// nameLocked adds a link by its name. Its master is known: the kernel tells of that
+// first.
+func (l *links) nameLocked(link seenLink) {
+	l.byName[link.name] = plan.Link{Index: link.index, Kind: link.kind, Master: l.names[link.master]}
 }
 
 // apply takes a notification into account. Those of family AF_BRIDGE are about
@@ -71,9 +89,16 @@ func (l *links) apply(m syscall.NetlinkMessage) {
 	link := parseLink(m.Data)
 	switch m.Header.Type {
 	case unix.RTM_NEWLINK:
+		before, known := l.known[link.index]
 		l.known[link.index] = link
+		l.derived = l.derived && (!known || before.name == link.name) // a new name may be that of others' master
+		if l.derived {
+			l.names[link.index] = link.name
+			l.nameLocked(link)
+		}
 	case unix.RTM_DELLINK:
 		delete(l.known, link.index)
+		l.derived = false // it may be others' master
 	}
 }
 
@@ -86,7 +111,7 @@ const rtextFilterSkipStats = 1 << 3
 // come after it and are read with the next look.
 func (h *Host) dumpLinksLocked(ctx context.Context) error {
 	err := h.whole(ctx, "links", func() error {
-		h.links.known = map[int]seenLink{}
+		h.links.known, h.links.derived = map[int]seenLink{}, false
 		req := h.dumps.request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
 		req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
 		req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(rtextFilterSkipStats)))

@@ -8,6 +8,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
 )
 
 // table knows the main table of IPv4. With a thousand networks it has a thousand
@@ -42,8 +44,9 @@ func (t *table) close() {
 	t.news.close()
 }
 
-// routes4 returns the main table of IPv4.
-func (h *Host) routes4(ctx context.Context) ([]route, error) {
+// routes4 returns the main table of IPv4, with room for more routes. The names are
+// those of links, by index.
+func (h *Host) routes4(ctx context.Context, names map[int]string, more int) ([]plan.Route, error) {
 	t := &h.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -57,9 +60,11 @@ func (h *Host) routes4(ctx context.Context) ([]route, error) {
 			return nil, err
 		}
 	}
-	list := make([]route, 0, len(t.known))
+	list := make([]plan.Route, 0, len(t.known)+more)
 	for _, e := range t.known {
-		list = append(list, e.ways...)
+		for _, r := range e.ways {
+			list = append(list, plan.Route{Dest: r.dest, Link: names[r.link], Gateway: r.gateway})
+		}
 	}
 	return list, nil
 }

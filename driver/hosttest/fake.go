@@ -204,6 +204,10 @@ func (f *Fake) serve(op plan.Op) error {
 			return fmt.Errorf("a second dnsmasq on %q, beside the one on %q", o.Bridge, bridge)
 		}
 		f.serving[o.PidFile] = o.Bridge
+	case plan.AwaitDnsmasq:
+		if f.serving[o.PidFile] == "" {
+			return fmt.Errorf("nobody has started the dnsmasq of %q", o.PidFile)
+		}
 	case plan.StopDnsmasq:
 		delete(f.serving, o.PidFile)
 	default:

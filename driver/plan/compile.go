@@ -46,7 +46,25 @@ func Compile(def *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
 			return nil, err
 		}
 	}
-	return &Plan{Steps: c.steps}, nil
+	return &Plan{Steps: c.overlapped()}, nil
+}
+
+// overlapped returns the steps with the start of dnsmasq moved before those of the
+// firewall. It takes longer than all else together, and most of it is spent on
+// reading itself from disk; the kernel checks the rules in the meantime. Nobody is
+// on the bridge yet. Errors still come in libvirt's order: the firewall's first.
+func (c *compiler) overlapped() []Step {
+	at := slices.IndexFunc(c.steps, func(s Step) bool { _, ok := s.Do.(StartDnsmasq); return ok })
+	if at < 0 || c.guard.from == c.guard.to {
+		return c.steps
+	}
+	start, undo := c.steps[at].Do.(StartDnsmasq), c.steps[at].Undo
+	start.Aside = true
+	return slices.Concat(
+		c.steps[:c.guard.from], c.steps[c.guard.to:at],
+		[]Step{{Do: start, Undo: undo}}, c.steps[c.guard.from:c.guard.to], []Step{{Do: AwaitDnsmasq{PidFile: start.PidFile}}},
+		c.steps[at+1:],
+	)
 }
 
 // compiler collects the steps of one plan.
@@ -59,6 +77,7 @@ type compiler struct {
 	bridge string
 	rules  *firewall.Network // that a step installs; nil: none
 	steps  []Step
+	guard  struct{ from, to int } // which of the steps are the firewall's
 }
 
 func (c *compiler) add(steps ...Step) { c.steps = append(c.steps, steps...) }
@@ -140,6 +159,14 @@ func zoned(def *xml.Network) bool {
 }
 
 func (c *compiler) firewall() error {
+	c.guard.from = len(c.steps)
+	err := c.protect()
+	c.guard.to = len(c.steps)
+	return err
+}
+
+// protect adds the steps of the firewall.
+func (c *compiler) protect() error {
 	if zoned(c.def) || c.def.Forward.Mode == xml.ForwardOpen && c.coexists() {
 		routed := c.def.Forward.Mode == xml.ForwardRoute && c.def.Bridge.Zone == ""
 		c.add(Step{

@@ -27,6 +27,7 @@ var names = map[string]Op{
 	"unset-zone":       UnsetZone{},
 	"write-file":       WriteFile{},
 	"start-dnsmasq":    StartDnsmasq{},
+	"await-dnsmasq":    AwaitDnsmasq{},
 	"signal-dnsmasq":   SignalDnsmasq{},
 	"stop-dnsmasq":     StopDnsmasq{},
 	"register-dns":     RegisterDNS{},

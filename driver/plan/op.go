@@ -127,7 +127,14 @@ type StartDnsmasq struct {
 	// Wide: its configuration has lines that are not ours, which may be about
 	// other links than the bridge.
 	Wide bool
+
+	// Aside: it is on its way when the op is done, and an AwaitDnsmasq follows.
+	Aside bool `json:",omitzero"`
 }
+
+// AwaitDnsmasq waits until the dnsmasq of a pid file serves that was started
+// Aside, and says why if it does not.
+type AwaitDnsmasq struct{ PidFile string }
 
 // SignalDnsmasq asks the dnsmasq of a pid file to leave (SIGTERM) and does not
 // wait for it; StopDnsmasq does, later. One that is gone is no error.
@@ -176,6 +183,7 @@ func (SetZone) op()         {}
 func (UnsetZone) op()       {}
 func (WriteFile) op()       {}
 func (StartDnsmasq) op()    {}
+func (AwaitDnsmasq) op()    {}
 func (SignalDnsmasq) op()   {}
 func (StopDnsmasq) op()     {}
 func (RegisterDNS) op()     {}

@@ -117,6 +117,8 @@ func (o StartDnsmasq) String() string {
 	return fmt.Sprintf("dnsmasq start %s conf %s pid %s", word(o.Bridge), word(o.Conf), word(o.PidFile))
 }
 
+func (o AwaitDnsmasq) String() string { return "dnsmasq await " + word(o.PidFile) }
+
 func (o SignalDnsmasq) String() string {
 	return "dnsmasq signal TERM " + word(o.PidFile)
 }

@@ -18,7 +18,7 @@ func (p *Plan) Undo() []Op {
 			ops = append(ops, s.Undo)
 		}
 	}
-	return ops
+	return StopOrder(ops)
 }
 
 // Stop returns the ops that stop a running network for which there is no undo
