@@ -53,6 +53,12 @@ func (b *logBuffer) String() string {
 // needs the namespaces of netnstest.
 func launch(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Helper()
+	return launchAt(t, uri, cmd)
+}
+
+// launchAt is [launch] for a daemon that is not in its usual place.
+func launchAt(t *testing.T, uri string, cmd *exec.Cmd) *daemon {
+	t.Helper()
 	d := &daemon{t: t, cmd: cmd, log: &logBuffer{}, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = d.log, d.log
 	if err := cmd.Start(); err != nil {

@@ -4,7 +4,6 @@ package stress
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -44,9 +43,8 @@ func TestScale(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := s.links()
-		alone := s.dnsmasq()
 		s.daemon = s.start()
-		s.startAll(alone)
+		s.startAll()
 		s.list()
 		s.scrape()
 		s.restart()
@@ -102,80 +100,45 @@ func (s *scale) start() *daemon {
 
 func (s *scale) links() string { return s.output("ip", "-br", "link", "show", "type", "bridge") }
 
-// dnsmasq returns how long dnsmasq needs to start by itself on this host, which
-// no start of a network can be faster than. What it takes to enter the namespaces
-// is taken off.
-func (s *scale) dnsmasq() time.Duration {
-	s.t.Helper()
-	dir := s.t.TempDir()
-	for _, line := range []string{"link add alone0 type bridge", "addr add 10.99.0.1/24 dev alone0", "link set alone0 up"} {
-		s.output("ip", strings.Fields(line)...)
-	}
-	defer s.output("ip", "link", "delete", "alone0")
-	conf := "strict-order\nexcept-interface=lo\nbind-dynamic\ninterface=alone0\nleasefile-ro\n" +
-		"dhcp-range=10.99.0.2,10.99.0.99,255.255.255.0\npid-file=" + dir + "/pid\n"
-	if err := os.WriteFile(dir+"/conf", []byte(conf), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	var took, nothing []time.Duration
-	for range sampled {
-		began := time.Now()
-		s.output("true")
-		nothing = append(nothing, time.Since(began))
-		began = time.Now()
-		s.output("dnsmasq", "--conf-file="+dir+"/conf")
-		took = append(took, time.Since(began))
-		number := strings.TrimSpace(s.output("cat", dir+"/pid"))
-		s.output("kill", number)
-		netnstest.Wait(s.t, "dnsmasq is gone", func() error {
-			stat, err := os.ReadFile("/proc/" + number + "/stat")
-			if err == nil && !strings.Contains(string(stat), ") Z ") {
-				return errors.New("it is there")
-			}
-			return nil // or waits for init, who may take a second
-		})
-	}
-	return median(took) - median(nothing)
-}
-
 func median(took []time.Duration) time.Duration {
 	took = slices.Clone(took)
 	slices.Sort(took)
 	return took[len(took)/2]
 }
 
-// startAll defines all networks and starts one after the other.
-func (s *scale) startAll(alone time.Duration) {
+// startAll defines all networks and starts one after the other. The last ones take
+// turns with the first ones of another daemon: what slows the machine down
+// meanwhile slows both.
+func (s *scale) startAll() {
 	s.t.Helper()
 	s.nets = s.define(s.n)
-	var took []time.Duration
-	var used [4]time.Duration // before and after the first and the last ones
-	used[0] = s.use().cpu
-	for i, net := range s.nets {
-		switch i {
-		case sampled:
-			used[1] = s.use().cpu
-		case s.n - sampled:
-			used[2] = s.use().cpu
-		}
-		began := time.Now()
+	for i, net := range s.nets[:s.n-sampled] {
 		if err := net.Create(); err != nil {
 			s.t.Fatalf("starting network %d of %d: %v", i+1, s.n, err)
 		}
-		took = append(took, time.Since(began))
 		if i == 0 {
 			s.first = s.use()
 		}
 	}
-	used[3] = s.use().cpu
-	first, last := median(took[:sampled]), median(took[s.n-sampled:])
-	alone2 := s.dnsmasq()
-	s.t.Logf("net-start: %v at first, %v with %d networks: %.2f times (medians of %d)", first, last, s.n, ratio(last, first), sampled)
-	s.t.Logf("of it dnsmasq's own start: %v at first, %v with %d networks: %.2f times; all else: %v and %v",
-		alone, alone2, s.n, ratio(alone2, alone), first-alone, last-alone2)
-	work, work2 := (used[1]-used[0])/sampled, (used[3]-used[2])/sampled
-	s.t.Logf("of a processor virbrd used %v for each at first, %v with %d networks: %.2f times; these hold on a busy machine, too",
-		work, work2, s.n, ratio(work2, work))
+	few, many := newcomer(s.t, sampled), &pace{daemon: s.daemon, place: s.place}
+	few.begin()
+	many.begin()
+	for i, net := range s.nets[s.n-sampled:] {
+		few.start(few.nets[i])
+		many.start(net)
+	}
+	few.end()
+	many.end()
+	ratios := make([]float64, sampled)
+	for i := range ratios {
+		ratios[i] = ratio(many.took[i], few.took[i])
+	}
+	slices.Sort(ratios)
+	s.t.Logf("net-start: %v at first, %v with %d networks: %.2f times (medians of %d, in turns)",
+		median(few.took), median(many.took), s.n, ratios[sampled/2], sampled)
+	s.t.Logf("dnsmasq's own start: %v at first, %v with %d networks: %.2f times", few.alone, many.alone, s.n, ratio(many.alone, few.alone))
+	s.t.Logf("of a processor virbrd used %v for each at first, %v with %d networks: %.2f times", few.work, many.work, s.n, ratio(many.work, few.work))
+	few.leave()
 	now := s.use()
 	s.t.Logf("virbrd: %.1f MiB (at most %.1f), %d threads, %d files open; with one network %.1f MiB and %d files",
 		mib(now.resident), mib(now.peak), now.threads, now.descriptors, mib(s.first.resident), s.first.descriptors)
