@@ -3,7 +3,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
 # Goroutines live here; the other rooms are pure and run without the race detector.
 RACE     = $(shell go list ./config ./driver/... ./graft ./hooks/... ./rpc/...)
-LONG     = github.com/virbr/virbr/tests/crash github.com/virbr/virbr/tests/sequence # by make stress
+LONG     = $(addprefix github.com/virbr/virbr/tests/,stress abuse sequence crash) # each needs the machine for itself
 PLAIN    = $(filter-out $(RACE) $(LONG),$(shell go list ./...))
 
 .PHONY: build test lint fuzz fuzz-long demo bench stress packages clean
@@ -19,6 +19,7 @@ test: build
 	$(MAKE) --no-print-directory lint
 	go test -race -timeout 25m $(RACE)
 	go test -tags libvirt_dlopen -timeout 40m $(PLAIN) # the tag: tests by libvirt's own client library
+	go test -tags libvirt_dlopen -timeout 20m -p 1 $(LONG)
 
 lint:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change: $$out"; exit 1; }
@@ -42,9 +43,9 @@ bench: build
 	go run ./tests/bench/leases
 	go run ./tests/bench/packets
 
-stress: # a thousand networks, which make test runs with a hundred; crashes at each call, many sequences
+stress: # a thousand networks instead of a hundred, crashes at each call, many sequences: two hours
 	tests/install-deps
-	VIRBR_STRESS=full go test -tags libvirt_dlopen -timeout 120m -count=1 -v ./tests/stress $(LONG)
+	VIRBR_STRESS=full go test -tags libvirt_dlopen -timeout 120m -count=1 -v -p 1 $(LONG)
 
 packages: build # dist/*.deb and dist/*.rpm
 	packaging/build

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -70,7 +71,7 @@ func (d *Driver) settleAlteration(ref Ref) error {
 // reads them. It returns the changes by network.
 func (d *Driver) revertFiles() map[xml.UUID]*alteration {
 	changes := map[xml.UUID]*alteration{}
-	names, err := stems(d.dirs.undos(), ".json")
+	names, err := disk.Stems(d.dirs.undos(), ".json")
 	d.warn("listing undo records", Ref{}, err)
 	for _, name := range names {
 		uuid, ok := xml.ParseUUID(name)

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -115,7 +116,7 @@ func (d *Driver) openChoices() (*choices, error) {
 func (c *choices) close() { _ = c.lock.Close() } // the lock goes with it
 
 func (c *choices) read() error {
-	names, err := stems(c.d.dirs.choices(), ".json")
+	names, err := disk.Stems(c.d.dirs.choices(), ".json")
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
@@ -67,7 +68,7 @@ func (d *Driver) Close(ctx context.Context) error {
 }
 
 func (d *Driver) loadAll(dir string, load func(name string) error) {
-	names, err := stems(dir, ".xml")
+	names, err := disk.Stems(dir, ".xml")
 	if err != nil {
 		d.log.Error("listing networks", "step", dir, "err", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
@@ -71,7 +72,7 @@ func (d *Driver) saveMemory(n *network, before, after *plan.Reach) {
 
 // sweepMemories removes what is remembered about networks that do not run.
 func (d *Driver) sweepMemories() {
-	names, err := stems(d.dirs.memories(), ".json")
+	names, err := disk.Stems(d.dirs.memories(), ".json")
 	d.warn("listing what is remembered about guests", Ref{}, err)
 	for _, name := range names {
 		uuid, ok := xml.ParseUUID(name)

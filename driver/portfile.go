@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
 )
@@ -41,7 +42,7 @@ or another program that talks to the driver.
 // loadPorts adds to a network that ran when the last daemon ended the ports that
 // it had. Files that cannot be read are logged and left out.
 func (d *Driver) loadPorts(network string, v *view) {
-	names, err := stems(d.dirs.ports(network), ".xml")
+	names, err := disk.Stems(d.dirs.ports(network), ".xml")
 	if err != nil {
 		d.log.Error("listing ports", "network", network, "err", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
@@ -24,7 +25,7 @@ type Release struct {
 func PlanRelease(dirs Dirs) (*Release, error) {
 	r := &Release{Ops: []plan.Op{plan.DropRules{}}}
 	bridges := map[string]bool{}
-	names, err := stems(dirs.State, ".xml")
+	names, err := disk.Stems(dirs.State, ".xml")
 	if err != nil {
 		return nil, fmt.Errorf("listing running networks: %w", err)
 	}
@@ -45,13 +46,13 @@ func PlanRelease(dirs Dirs) (*Release, error) {
 			r.Ops = append(r.Ops, plan.UnfillChecksums{Bridge: bridge})
 		}
 	}
-	records, err := stems(dirs.undos(), ".json")
+	records, err := disk.Stems(dirs.undos(), ".json")
 	errs = append(errs, err)
 	for _, uuid := range records {
 		r.Files = append(r.Files, filepath.Join(dirs.undos(), uuid+".json"))
 		errs = append(errs, r.addRecord(filepath.Join(dirs.undos(), uuid+".json")))
 	}
-	memories, err := stems(dirs.memories(), ".json")
+	memories, err := disk.Stems(dirs.memories(), ".json")
 	errs = append(errs, err)
 	for _, uuid := range memories {
 		r.Files = append(r.Files, filepath.Join(dirs.memories(), uuid+".json"))

@@ -3,13 +3,11 @@ package driver
 import (
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
@@ -69,66 +67,15 @@ func (d Dirs) make() error {
 	return nil
 }
 
-// readFile reads a regular file of at most maxFile bytes. Links are followed:
-// some systems keep their configuration elsewhere.
-func readFile(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not block us
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("reading %q: not a regular file", path)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("reading %q: larger than %d bytes", path, maxFile)
-	}
-	return data, nil
-}
+// readFile reads a file of ours, or of libvirt's.
+func readFile(path string) ([]byte, error) { return disk.Read(path, maxFile) }
 
-// writeFile replaces a file at once: a reader, also one after a crash, sees all
-// of the old text or all of the new. Its mode is 0600 whatever the umask.
-func writeFile(path string, data []byte) error {
-	temp := tempName(path)
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o600)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		return errors.Join(err, remove(temp))
-	}
-	return nil
-}
+// writeFile replaces a file, for root alone.
+func writeFile(path string, data []byte) error { return disk.Write(path, data, 0o600) }
 
 // remove removes a file; a missing one is no error.
 func remove(path string) error {
-	return insist(func() error {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
-	})
+	return insist(func() error { return disk.Remove(path) })
 }
 
 // insist does once more what failed and must be done: the kernel may have been
@@ -150,22 +97,6 @@ func ask[T any](question func() (T, error)) (answer T, err error) {
 	return answer, err
 }
 
-// stems returns the names of a directory's files that end in suffix, without
-// it, sorted. A missing directory is empty.
-func stems(dir, suffix string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	var found []string
-	for _, e := range entries {
-		if stem, ok := strings.CutSuffix(e.Name(), suffix); ok && stem != "" && !e.IsDir() {
-			found = append(found, stem)
-		}
-	}
-	return found, nil
-}
-
 // checkName refuses the names that would lead out of a directory or to one of
 // the driver's own files. Slashes are refused by the parser.
 func checkName(name string) error {
@@ -181,7 +112,7 @@ func checkName(name string) error {
 // clearPorts removes the port files of a network. The directory stays, as with
 // libvirt.
 func (d Dirs) clearPorts(name string) error {
-	found, err := stems(d.ports(name), ".xml")
+	found, err := disk.Stems(d.ports(name), ".xml")
 	if err != nil {
 		return err
 	}

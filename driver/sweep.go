@@ -2,16 +2,15 @@ package driver
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
@@ -19,7 +18,7 @@ import (
 // sweep finishes what a daemon was at when it died: an undo record without a
 // running network is of a start, a stop or an undefining that was cut short.
 func (d *Driver) sweep(ctx context.Context) {
-	names, err := stems(d.dirs.undos(), ".json")
+	names, err := disk.Stems(d.dirs.undos(), ".json")
 	if err != nil {
 		d.log.Error("listing undo records", "err", err)
 	}
@@ -93,7 +92,7 @@ func (r *record) settle(left []plan.Op) error {
 // them died before he came to that.
 func (d *Driver) sweepAutostart() {
 	dir := filepath.Dir(d.dirs.autostart("any"))
-	names, err := stems(dir, ".xml")
+	names, err := disk.Stems(dir, ".xml")
 	d.warn("listing autostart links", Ref{}, err)
 	for _, name := range names {
 		link := d.dirs.autostart(name)
@@ -107,17 +106,6 @@ func (d *Driver) sweepAutostart() {
 		}
 	}
 }
-
-// tempName returns the name under which a file is written before it takes its
-// place. The random part keeps two writers apart, and tells such files from those
-// of others.
-func tempName(path string) string {
-	base := filepath.Base(path)
-	return filepath.Join(filepath.Dir(path), "."+base[:min(len(base), 200)]+"."+rand.Text()+".new")
-}
-
-// temporary matches what tempName makes.
-var temporary = regexp.MustCompile(`^\..+\.[A-Z2-7]{26}\.new$`)
 
 // clearTemps removes the temporary files that a daemon left when it died. Only
 // one that has the lock may do that.
@@ -135,7 +123,7 @@ func (d Dirs) clearTemps(log *slog.Logger) {
 	for _, dir := range slices.Compact(dirs) {
 		entries, _ := os.ReadDir(dir) // what is not there has none
 		for _, e := range entries {
-			if !e.Type().IsRegular() || !temporary.MatchString(e.Name()) {
+			if !e.Type().IsRegular() || !disk.Temporary(e.Name()) {
 				continue
 			}
 			if err := remove(filepath.Join(dir, e.Name())); err != nil {

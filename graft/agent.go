@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
@@ -137,7 +138,7 @@ func (e *Engine) answer(ctx context.Context, todo *events) {
 // candidates returns the networks that something may be added to for the first time.
 func (e *Engine) candidates(todo *events) []string {
 	if todo.all {
-		names, err := stems(e.dirs.State, ".xml")
+		names, err := disk.Stems(e.dirs.State, ".xml")
 		if err != nil {
 			e.log.Error("listing networks", "err", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -17,7 +18,7 @@ func (e *Engine) Apply(ctx context.Context, names []string, dry bool) ([]Report,
 	all := len(names) == 0
 	if all {
 		var err error
-		if names, err = stems(e.dirs.State, ".xml"); err != nil {
+		if names, err = disk.Stems(e.dirs.State, ".xml"); err != nil {
 			return nil, fmt.Errorf("listing networks: %w", err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
 )
 
@@ -112,7 +113,7 @@ func (w *work) takeBack(ctx context.Context, was *record) error {
 	w.e.log.Debug("taking back", "network", w.now.Network)
 	if was == nil {
 		errs := w.e.undo(ctx, w.tried)
-		return errors.Join(append(errs, remove(w.now.path))...)
+		return errors.Join(append(errs, disk.Remove(w.now.path))...)
 	}
 	back := &work{e: w.e, now: was, before: w.tried}
 	var errs []error

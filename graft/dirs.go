@@ -1,15 +1,12 @@
 package graft
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
@@ -60,74 +57,14 @@ func (d Dirs) make() error {
 // maxFile is how many bytes of a file are read: more than any document may have.
 const maxFile = 16 << 20
 
-// readFile reads a regular file of at most maxFile bytes. Links are followed.
-func readFile(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not block us
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("reading %q: not a regular file", path)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("reading %q: larger than %d bytes", path, maxFile)
-	}
-	return data, err
-}
+func readFile(path string) ([]byte, error) { return disk.Read(path, maxFile) }
 
-// writeFile replaces a file at once: readers see all of the old text or all of the
-// new. The host lock is held, so there is one writer.
+// writeFile replaces a file at once. The host lock is held, so there is one writer,
+// and the next one finds what a crash has left.
 func writeFile(path string, data []byte, mode fs.FileMode) error {
 	temp := path + ".new"
-	if err := remove(temp); err != nil { // left by a crash; never write through a link
+	if err := disk.Remove(temp); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(mode) // the umask has no say
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		return errors.Join(err, remove(temp))
-	}
-	return nil
-}
-
-// remove removes a file; a missing one is no error.
-func remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// stems returns the names of a directory's files that end in suffix, without it. A
-// missing directory is empty.
-func stems(dir, suffix string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	var found []string
-	for _, e := range entries {
-		if stem, ok := strings.CutSuffix(e.Name(), suffix); ok && stem != "" && !e.IsDir() {
-			found = append(found, stem)
-		}
-	}
-	return found, nil
+	return disk.Replace(temp, path, data, mode)
 }

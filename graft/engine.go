@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
@@ -226,7 +227,7 @@ func (e *Engine) remove(ctx context.Context, uuid xml.UUID) error {
 	}
 	errs := e.undo(context.WithoutCancel(ctx), r.Steps)
 	e.endConnections(ctx, r.Network, r.Reach, nil)
-	return errors.Join(append(errs, remove(r.path), remove(e.dirs.report(r.Network)), remove(e.dirs.bell(r.Network)))...)
+	return errors.Join(append(errs, disk.Remove(r.path), disk.Remove(e.dirs.report(r.Network)), disk.Remove(e.dirs.bell(r.Network)))...)
 }
 
 // RemoveAll takes back everything that was added to any network.

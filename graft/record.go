@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
@@ -138,7 +139,7 @@ func parseRecord(data []byte) (*record, error) {
 
 // list returns the networks that have a record.
 func (d Dirs) list() ([]xml.UUID, error) {
-	names, err := stems(d.records(), ".json")
+	names, err := disk.Stems(d.records(), ".json")
 	if err != nil {
 		return nil, fmt.Errorf("listing undo records: %w", err)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
+
+	"github.com/virbr/virbr/disk"
 )
 
 // Report is what came of a network's extensions, for people and their tools. It is
@@ -27,7 +29,7 @@ type Report struct {
 // Reports returns the reports of all networks to which something was added, or was
 // to be.
 func (d Dirs) Reports() ([]Report, error) {
-	names, err := stems(d.reports(), ".json")
+	names, err := disk.Stems(d.reports(), ".json")
 	if err != nil {
 		return nil, fmt.Errorf("listing reports: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
@@ -82,7 +83,7 @@ func readLeases(dirs dnsmasq.Dirs, bridge string) ([]dnsmasq.Entry, error) {
 // (since 5.5 it writes them down).
 func (d Dirs) ports(network string) ([]xml.MAC, error) {
 	dir := filepath.Join(d.State, network, "ports")
-	names, err := stems(dir, ".xml")
+	names, err := disk.Stems(dir, ".xml")
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -45,7 +46,7 @@ func (d Dirs) extended(network string, doc []byte) bool {
 
 // Idle reports whether nothing is added to any network.
 func (d Dirs) Idle() bool {
-	left, err := stems(d.records(), ".json")
+	left, err := disk.Stems(d.records(), ".json")
 	return err == nil && len(left) == 0
 }
 

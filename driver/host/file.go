@@ -1,14 +1,13 @@
 package host
 
 import (
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
 )
 
@@ -31,38 +30,8 @@ func writeFile(op plan.WriteFile) error {
 	if err != nil {
 		return opError(doing, op.Path, err)
 	}
-	dir, base := filepath.Dir(op.Path), filepath.Base(op.Path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(op.Path), 0o755); err != nil {
 		return opError(doing, op.Path, err)
 	}
-	// The random part keeps two writers apart, and what a crash left behind
-	// out of the way. Names of networks may be long, so the base is cut.
-	temp := filepath.Join(dir, "."+base[:min(len(base), 200)]+"."+rand.Text()+".new")
-	if err := writeTemp(temp, op); err != nil {
-		return opError(doing, op.Path, err)
-	}
-	if err := os.Rename(temp, op.Path); err != nil {
-		_ = os.Remove(temp)
-		return opError(doing, op.Path, err)
-	}
-	return nil
-}
-
-// writeTemp writes the new file; on an error there is none.
-func writeTemp(temp string, op plan.WriteFile) error {
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(op.Data)
-	if err == nil {
-		err = f.Chmod(os.FileMode(op.Mode)) // the umask has no say
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(temp)
-	}
-	return err
+	return opError(doing, op.Path, disk.Write(op.Path, []byte(op.Data), os.FileMode(op.Mode)))
 }

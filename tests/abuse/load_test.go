@@ -175,7 +175,7 @@ func TestSideBySide(t *testing.T) {
 		load(t, 2, time.Second) // what is made once and kept, is made
 		clear()
 		left, host, before := traces(t), netnstest.Snapshot(t), d.use()
-		clients, length := size(50, 200), time.Duration(size(5, 30))*time.Second
+		clients, length := size(50, 200), time.Duration(size(5, 60))*time.Second
 		var used [2]use
 		for i := range used { // what grows in the second half, too, leaks
 			counts := load(t, clients, length)

@@ -39,7 +39,7 @@ func TestKillAutostart(t *testing.T) {
 				a.t.Fatal(err)
 			}
 		}
-		a.killAll(12)
+		a.killAll(4)
 		a.must(stopRich(), "in the end")
 		a.end()
 	})
@@ -53,7 +53,7 @@ func TestKillStart(t *testing.T) {
 		a := &arrival{lab: newLab(t, op), name: "restart"}
 		a.after = a.before
 		a.reset = func() { a.d.stop() }
-		a.killAll(10)
+		a.killAll(4)
 		a.end()
 	})
 }
@@ -79,7 +79,7 @@ func TestKillReload(t *testing.T) {
 	}
 	netnstest.Run(t, func(t *testing.T) {
 		l := newLab(t, &operation{name: "reload", do: reload, undo: undefine()})
-		for _, at := range points(t, l.count(), 8) {
+		for _, at := range points(t, l.count(), 3) {
 			l.kill(at)
 		}
 		l.end()

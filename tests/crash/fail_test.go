@@ -34,7 +34,7 @@ func TestFail(t *testing.T) {
 						faults = append(faults, faulttest.Fault{At: at + 1, Errno: errno, Only: fallible})
 					}
 				}
-				for _, i := range points(t, len(faults), 7) {
+				for _, i := range points(t, len(faults), 3) {
 					l.fail(faults[i-1], calls[faults[i-1].At-1])
 				}
 				l.end()

@@ -48,8 +48,8 @@ func TestKillHandover(t *testing.T) {
 		given := rest(t)
 		a.d = start(t)
 		a.after = rest(t)
-		a.killAll(8)
-		for _, at := range points(t, h.calls(a), 8) {
+		a.killAll(3)
+		for _, at := range points(t, h.calls(a), 3) {
 			a.d.stop()
 			h.restore()
 			p, said := h.release(faulttest.Fault{At: at})

@@ -21,7 +21,7 @@ func TestKill(t *testing.T) {
 			t.Parallel()
 			netnstest.Run(t, func(t *testing.T) {
 				l := newLab(t, op)
-				for _, at := range points(t, l.count(), 5) {
+				for _, at := range points(t, l.count(), 2) {
 					l.kill(at)
 				}
 				l.end()
