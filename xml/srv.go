@@ -112,10 +112,8 @@ func (s *SRV) checkNames(el *node) error {
 	return nil
 }
 
+// format prints a record. Service and protocol may be empty, as in libvirt.
 func (s *SRV) format(p *printer) {
-	if s.Service == "" || s.Protocol == "" {
-		return
-	}
 	p.empty("srv", new(attrs).put("service", s.Service).put("protocol", s.Protocol).
 		text("domain", s.Domain).text("target", s.Target).
 		number("port", uint64(s.Port)).number("priority", uint64(s.Priority)).number("weight", uint64(s.Weight)))
