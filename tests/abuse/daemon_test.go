@@ -14,10 +14,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/virbr/virbr/rpc/client"
+	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -25,26 +25,8 @@ import (
 type daemon struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	log  *logBuffer
+	log  *binaries.Log
 	done chan struct{} // closed when the process has ended
-}
-
-// logBuffer collects what a daemon logs; safe for concurrent use.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 const (
@@ -61,7 +43,7 @@ func start(t *testing.T) *daemon {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, cmd: exec.Command(bin("virbrd"), "--virbrd-config", conf), log: &logBuffer{}, done: make(chan struct{})}
+	d := &daemon{t: t, cmd: exec.Command(bin("virbrd"), "--virbrd-config", conf), log: &binaries.Log{}, done: make(chan struct{})}
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := d.cmd.Start(); err != nil {
 		t.Fatalf("starting virbrd: %v", err)

@@ -3,17 +3,16 @@
 package crash
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/faulttest"
 	"github.com/virbr/virbr/tests/netnstest"
 )
@@ -25,27 +24,9 @@ const uri = "network:///system?mode=direct"
 type daemon struct {
 	*faulttest.Program
 	t    *testing.T
-	log  *logBuffer
+	log  *binaries.Log
 	done chan struct{} // closed when the process has ended
 	conn *libvirt.Connect
-}
-
-// logBuffer collects what a daemon logs; safe for concurrent use.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // launch starts virbrd with a fault, in its usual places, which are private to the
@@ -59,7 +40,7 @@ func launch(t *testing.T, f faulttest.Fault, args ...string) *daemon {
 func launchOf(t *testing.T, path string, f faulttest.Fault, args ...string) *daemon {
 	t.Helper()
 	cmd := exec.Command(path, append([]string{"--log-level=debug"}, args...)...)
-	d := &daemon{t: t, log: &logBuffer{}, done: make(chan struct{})}
+	d := &daemon{t: t, log: &binaries.Log{}, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = d.log, d.log
 	d.Program = faulttest.Start(t, cmd, f)
 	go func() { _ = cmd.Wait(); close(d.done) }()

@@ -13,6 +13,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/faulttest"
 	"github.com/virbr/virbr/tests/libvirttest"
 	"github.com/virbr/virbr/tests/netnstest"
@@ -129,7 +130,7 @@ func (h *handover) giveBack() {
 // release runs `virbrd release` and returns what it says if it fails.
 func (h *handover) release(f faulttest.Fault) (p *faulttest.Program, said string) {
 	h.t.Helper()
-	out := &logBuffer{}
+	out := &binaries.Log{}
 	cmd := exec.Command(bin("virbrd"), "release")
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = os.Environ()

@@ -8,11 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/libvirttest"
 	"github.com/virbr/virbr/tests/netnstest"
 )
@@ -22,26 +22,8 @@ type daemon struct {
 	t    *testing.T
 	uri  string
 	cmd  *exec.Cmd
-	log  *logBuffer
+	log  *binaries.Log
 	done chan struct{} // closed when the process has ended
-}
-
-// logBuffer collects what a daemon logs; safe for concurrent use.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // startVirbrd starts virbrd in its usual places, which are private to the
@@ -67,7 +49,7 @@ func startLibvirtd(t *testing.T) *daemon {
 
 func (d *daemon) start(name string, args ...string) {
 	d.t.Helper()
-	d.log, d.done = &logBuffer{}, make(chan struct{})
+	d.log, d.done = &binaries.Log{}, make(chan struct{})
 	d.cmd = exec.Command(name, args...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := d.cmd.Start(); err != nil {

@@ -8,20 +8,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
 // follower is a "virbr events" that runs.
 type follower struct {
 	t    *testing.T
-	text *logBuffer
+	text *binaries.Log
 }
 
 // followEvents starts virbr events, and returns when it hears what happens to a
 // network: that is defined again and again until then.
 func followEvents(t *testing.T, d *daemon, network string, args ...string) *follower {
 	t.Helper()
-	f := &follower{t, &logBuffer{}}
+	f := &follower{t, &binaries.Log{}}
 	cmd := exec.Command(bin("virbr"), append([]string{"events"}, args...)...)
 	cmd.Stdout, cmd.Stderr = f.text, f.text
 	if err := cmd.Start(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/libvirttest"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/tests/qemutest"
@@ -109,7 +110,7 @@ func (m *machine) boot(t *testing.T) {
 	}
 	m.root, m.done = t.TempDir(), make(chan struct{})
 	write(t, filepath.Join(m.root, "etc", "qemu.conf"), qemuConf)
-	var log logBuffer
+	var log binaries.Log
 	cmd := exec.Command("virt-qemu-run", "-v", "-r", m.root, m.doc)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "PATH="+emulators(t))
 	cmd.Stdout, cmd.Stderr = &log, &log

@@ -11,6 +11,7 @@ import (
 
 	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/rpc/wire"
+	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -85,7 +86,7 @@ func background(t *testing.T, name string, args ...string) *exec.Cmd {
 func backgroundAs(t *testing.T, who account, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(name, args...)
-	log := &logBuffer{}
+	log := &binaries.Log{}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: who.uid, Gid: who.gid}}
 	if err := cmd.Start(); err != nil {

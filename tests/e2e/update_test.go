@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -127,7 +128,7 @@ func pingAllAlong(t *testing.T, g *netnstest.Guest, to string) func(lost int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cmd := exec.CommandContext(ctx, "ping", "-n", "-i", "0.05", "-W", "2", to)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
-	out := &logBuffer{}
+	out := &binaries.Log{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := g.Start(cmd); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package sequence
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 
 	"github.com/virbr/virbr/rpc/client"
 	"github.com/virbr/virbr/rpc/proto"
+	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -25,29 +24,11 @@ import (
 type daemon struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
-	log  *logBuffer    // of all daemons of the place
+	log  *binaries.Log // of all daemons of the place
 	conn *client.Conn
 }
 
-// logBuffer collects what daemons log; safe for concurrent use.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func newDaemon() *daemon { return &daemon{log: &logBuffer{}} }
+func newDaemon() *daemon { return &daemon{log: &binaries.Log{}} }
 
 // launch starts virbrd.
 func (d *daemon) launch() error {

@@ -3,19 +3,18 @@
 package stress
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -26,27 +25,9 @@ const uri = "network:///system?mode=direct"
 type daemon struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	log  *logBuffer
+	log  *binaries.Log
 	done chan struct{} // closed when the process has ended
 	conn *libvirt.Connect
-}
-
-// logBuffer collects what a daemon logs; safe for concurrent use.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // launch starts a command that is, or becomes, virbrd, and connects to it. The test
@@ -59,7 +40,7 @@ func launch(t *testing.T, cmd *exec.Cmd) *daemon {
 // launchAt is [launch] for a daemon that is not in its usual place.
 func launchAt(t *testing.T, uri string, cmd *exec.Cmd) *daemon {
 	t.Helper()
-	d := &daemon{t: t, cmd: cmd, log: &logBuffer{}, done: make(chan struct{})}
+	d := &daemon{t: t, cmd: cmd, log: &binaries.Log{}, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = d.log, d.log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting virbrd: %v", err)
