@@ -171,9 +171,7 @@ func (d *Driver) apply(ctx context.Context, n *network, steps []plan.Step, undo 
 		}
 		err := d.run(ctx, s.Do)
 		if err != nil && s.Tolerate {
-			d.log.Warn("step failed, going on", "network", n.ref.Name, "step", s.Do.String(), "err", err)
-		}
-		if err != nil && s.Tolerate {
+			d.tolerate(ctx, n, s, err)
 			err = nil // it may have been done in part, which is taken back, too
 		}
 		if _, bridge := s.Do.(plan.AddBridge); ahead && bridge && errors.Is(err, fs.ErrExist) {
@@ -190,4 +188,16 @@ func (d *Driver) apply(ctx context.Context, n *network, steps []plan.Step, undo 
 		}
 	}
 	return nil
+}
+
+// tolerate does a step again that failed and that a network can do without. The
+// client hears nothing of it, so it must not be missing because the kernel was
+// short of something for a moment.
+func (d *Driver) tolerate(ctx context.Context, n *network, s plan.Step, err error) {
+	if ctx.Err() == nil {
+		err = d.run(ctx, s.Do)
+	}
+	if err != nil {
+		d.log.Warn("step failed, going on", "network", n.ref.Name, "step", s.Do.String(), "err", err)
+	}
 }

@@ -22,10 +22,8 @@ type aside struct {
 	err    error // of the start; set before over is closed
 }
 
-// begin starts a dnsmasq and returns. What is under way for the same pid file is
-// ended first.
+// begin starts a dnsmasq and returns. None is under way for the same pid file.
 func (s *starts) begin(ctx context.Context, pidFile string, start func(context.Context) error) {
-	s.giveUp(pidFile)
 	ctx, cancel := context.WithCancel(ctx)
 	a := &aside{cancel: cancel, over: make(chan struct{})}
 	s.mu.Lock()
