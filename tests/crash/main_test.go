@@ -3,6 +3,7 @@
 package crash
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -23,6 +24,9 @@ const fullEnv = "VIRBR_STRESS"
 
 // seedEnv chooses the calls of a run that is not in full.
 const seedEnv = "VIRBR_CRASH_SEED"
+
+// pointsEnv has a run take all calls from one number to another: "460-480".
+const pointsEnv = "VIRBR_CRASH_POINTS"
 
 func TestMain(m *testing.M) {
 	faulttest.Launched()
@@ -56,6 +60,16 @@ func points(t *testing.T, n, some int) []int {
 	}
 	stride := max(1, n/max(some, 1))
 	var list []int
+	if text := os.Getenv(pointsEnv); text != "" {
+		var from, to int
+		if _, err := fmt.Sscanf(text, "%d-%d", &from, &to); err != nil || from < 1 {
+			t.Fatalf("%s=%s: %v", pointsEnv, text, err)
+		}
+		for at := from; at <= min(to, n); at++ {
+			list = append(list, at)
+		}
+		return list
+	}
 	for at := 1 + rand.New(rand.NewPCG(seed, 0)).IntN(stride); at <= n; at += stride {
 		list = append(list, at)
 	}
