@@ -264,9 +264,9 @@ func (h *Host) launch(ctx context.Context, path string, op plan.StartDnsmasq) er
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		// The daemon may have come to life just before.
-		cleanup := context.WithoutCancel(ctx)
-		return opError("starting dnsmasq for", op.Bridge, errors.Join(ctx.Err(), h.endDnsmasq(cleanup, plan.StopDnsmasq{PidFile: op.PidFile})))
+		// The daemon may have come to life just before, and have no pid file yet.
+		stop := plan.StopDnsmasq{PidFile: op.PidFile, Search: true}
+		return opError("starting dnsmasq for", op.Bridge, errors.Join(ctx.Err(), h.endDnsmasq(context.WithoutCancel(ctx), stop)))
 	case errors.As(err, &exit):
 		status := exit.Sys().(syscall.WaitStatus)
 		e := &ExitError{Command: strings.Join(append(env, cmd.Args...), " "), Status: status.ExitStatus(), Stderr: stderr}
@@ -328,6 +328,9 @@ func (h *Host) endDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {
 		defer p.close()
 		if err := h.terminate(ctx, p); err != nil {
 			return opError(doing, op.PidFile, err)
+		}
+		if op.Search { // it may have been on its way to another process
+			return h.endDnsmasq(ctx, op)
 		}
 	}
 	if err := os.Remove(op.PidFile); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
