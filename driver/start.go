@@ -169,9 +169,9 @@ func (d *Driver) apply(ctx context.Context, n *network, steps []plan.Step, undo 
 				return fmt.Errorf("starting network %q: %w", n.ref.Name, err)
 			}
 		}
-		err := d.run(ctx, s.Do)
+		err := d.do(ctx, s)
 		if err != nil && s.Tolerate {
-			d.tolerate(ctx, n, s, err)
+			d.log.Warn("step failed, going on", "network", n.ref.Name, "step", s.Do.String(), "err", err)
 			err = nil // it may have been done in part, which is taken back, too
 		}
 		if _, bridge := s.Do.(plan.AddBridge); ahead && bridge && errors.Is(err, fs.ErrExist) {
@@ -190,14 +190,12 @@ func (d *Driver) apply(ctx context.Context, n *network, steps []plan.Step, undo 
 	return nil
 }
 
-// tolerate does a step again that failed and that a network can do without. The
-// client hears nothing of it, so it must not be missing because the kernel was
-// short of something for a moment.
-func (d *Driver) tolerate(ctx context.Context, n *network, s plan.Step, err error) {
-	if ctx.Err() == nil {
-		err = d.run(ctx, s.Do)
+// do runs a step. One that a network can do without is insisted on: the client
+// hears nothing of it, so it must not be missing for a moment's want.
+func (d *Driver) do(ctx context.Context, s plan.Step) error {
+	run := func() error { return d.run(ctx, s.Do) }
+	if s.Tolerate {
+		return insist(run)
 	}
-	if err != nil {
-		d.log.Warn("step failed, going on", "network", n.ref.Name, "step", s.Do.String(), "err", err)
-	}
+	return run()
 }

@@ -89,8 +89,8 @@ func (d *Driver) clean(ref Ref, bridge string) error {
 // that fails is tried again, and returned if it fails again.
 //
 // They run in the order of a stop, whatever the order of the start was: the bridge
-// goes down before its rules go. A dnsmasq is asked to leave in its turn and waited for at the end: it takes as
-// long as all the rest together.
+// goes down before its rules go. A dnsmasq is asked to leave in its turn and waited
+// for at the end: it takes as long as all the rest together.
 func (d *Driver) unwind(ctx context.Context, ref Ref, undo []plan.Op) (left []plan.Op, errs []error) {
 	var waits []plan.Op
 	undo = plan.StopOrder(undo)

@@ -48,12 +48,17 @@ func (s *starts) take(pidFile string) *aside {
 	return a
 }
 
-// giveUp ends a start that is under way, with all that it has begun.
+// giveUp ends the start of a pid file that is under way, if one is.
 func (s *starts) giveUp(pidFile string) {
 	if a := s.take(pidFile); a != nil {
-		a.cancel()
-		<-a.over
+		a.end()
 	}
+}
+
+// end ends a start, with all that it has begun.
+func (a *aside) end() {
+	a.cancel()
+	<-a.over
 }
 
 // close ends all starts that are under way.
@@ -63,8 +68,7 @@ func (s *starts) close() {
 	s.list = nil
 	s.mu.Unlock()
 	for _, a := range left {
-		a.cancel()
-		<-a.over
+		a.end()
 	}
 }
 

@@ -50,9 +50,9 @@ func Compile(def *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
 }
 
 // overlapped returns the steps with the start of dnsmasq moved before those of the
-// firewall. It takes longer than all else together, and most of it is spent on
-// reading itself from disk; the kernel checks the rules in the meantime. Nobody is
-// on the bridge yet. Errors still come in libvirt's order: the firewall's first.
+// firewall: it takes longer than all else together, and the kernel checks the rules
+// in the meantime. Nobody is on the bridge yet. Errors still come in libvirt's
+// order: the firewall's first.
 func (c *compiler) overlapped() []Step {
 	at := slices.IndexFunc(c.steps, func(s Step) bool { _, ok := s.Do.(StartDnsmasq); return ok })
 	if at < 0 || c.guard.from == c.guard.to {
