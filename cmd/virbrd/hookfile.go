@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/graft"
 )
 
@@ -71,13 +72,9 @@ func (o *hookOptions) doInstall(ctx context.Context, out io.Writer) error {
 		}
 	}
 	temp := filepath.Join(o.hooks, ".virbr-new") // libvirt runs all that is in network.d
-	_ = os.Remove(temp)
-	err = os.WriteFile(temp, fmt.Appendf(nil, hookScript, exe), 0o700)
+	err = disk.Remove(temp)
 	if err == nil {
-		err = os.Chmod(temp, 0o755)
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
+		err = disk.Replace(temp, path, fmt.Appendf(nil, hookScript, exe), 0o755)
 	}
 	if err != nil {
 		return fmt.Errorf("installing the hook: %w", err)

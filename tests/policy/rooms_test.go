@@ -69,7 +69,7 @@ var rooms = []room{
 	{path: "cli", ours: []string{"xml", "schemas", "dnsmasq", "firewall", "driver/plan", "doctor", "rpc/client"}, theirs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 		why: "virbr's commands work on files, or ask a daemon: without the driver and the host"},
 	{path: "cmd/virbr", ours: []string{"cli", "doctor", "driver/host"}, why: "wiring"},
-	{path: "cmd/virbrd", ours: []string{"config", "dnsmasq", "driver", "driver/host", "driver/plan", "graft", "hooks", "leases", "metrics", "rpc", "rpc/polkit", "schemas"},
+	{path: "cmd/virbrd", ours: []string{"config", "disk", "dnsmasq", "driver", "driver/host", "driver/plan", "graft", "hooks", "leases", "metrics", "rpc", "rpc/polkit", "schemas"},
 		theirs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/coreos/go-systemd/v22", "golang.org/x/sync", "golang.org/x/sys"}, why: "wiring"},
 }
 
