@@ -177,3 +177,13 @@ func quoteField(value string) string {
 func quote(value string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
 }
+
+// ParsePIDFile returns the path of a configuration's line that names the pid file,
+// as libvirt and [Compile] write it; ok is false for other lines.
+func ParsePIDFile(line string) (path string, ok bool) {
+	path, ok = strings.CutPrefix(strings.TrimSpace(line), "pid-file=")
+	if n := len(path); n > 1 && path[0] == '"' && path[n-1] == '"' {
+		path = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(path[1 : n-1])
+	}
+	return path, ok
+}

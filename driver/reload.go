@@ -154,7 +154,7 @@ func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts 
 	pid := dirs.PidFile(n.ref.Name)
 	if !d.sys.DnsmasqAlive(pid) {
 		d.log.Info("starting dnsmasq anew", "network", n.ref.Name)
-		if err := d.run(ctx, plan.StopDnsmasq{PidFile: pid, Search: true}); err != nil {
+		if err := d.run(ctx, plan.StopDnsmasq{PidFile: pid}); err != nil {
 			return err
 		}
 		return d.apply(ctx, n, steps, nil)

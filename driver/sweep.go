@@ -55,12 +55,6 @@ func (d *Driver) finish(ctx context.Context, ref Ref) error {
 		return fmt.Errorf("leaving network %q as it is: its status file %q cannot be read", ref.Name, d.dirs.status(ref.Name))
 	}
 	d.log.Info("taking back an unfinished start or stop", "network", ref.Name, "uuid", ref.UUID.String())
-	for i, op := range r.ops {
-		if stop, ok := op.(plan.StopDnsmasq); ok {
-			stop.Search = true
-			r.ops[i] = stop
-		}
-	}
 	left, errs := d.unwind(ctx, ref, r.ops)
 	errs = append(errs, remove(d.dirs.memory(ref.UUID)), d.dirs.clearPorts(ref.Name))
 	if d.unknown(ref) {

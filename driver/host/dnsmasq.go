@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -27,160 +26,12 @@ const (
 	termPatience = 15 * time.Second
 	// killPatience is how long the kernel may take to end it.
 	killPatience = 5 * time.Second
-	// maxConf is how much of a dnsmasq configuration is read, in bytes.
-	maxConf = 16 << 20
 )
 
 // helperEnv is for the lease helper, which inherits it from dnsmasq: it has
 // nothing to do at the same time, and a Go program starts in two thirds of the
 // time when it is not to use several processors.
 const helperEnv = "GOMAXPROCS=1"
-
-// errStopped says that no dnsmasq of ours runs; the text tells why.
-var errStopped = errors.New("no dnsmasq runs")
-
-// DnsmasqAlive reports whether the pid file names a running dnsmasq that was
-// started with the configuration which names that pid file. From then on Watch
-// tells when it ends.
-func (h *Host) DnsmasqAlive(pidFile string) bool {
-	p, err := h.openDnsmasq(pidFile)
-	if err != nil {
-		return false
-	}
-	h.deaths.watch(pidFile, p)
-	return true
-}
-
-// Reload has a running dnsmasq read its hosts files again.
-func (h *Host) Reload(pidFile string) error {
-	p, err := h.openDnsmasq(pidFile)
-	if err != nil {
-		return opError("reloading dnsmasq", pidFile, err)
-	}
-	defer p.close()
-	return opError("reloading dnsmasq", pidFile, p.signal(syscall.SIGHUP))
-}
-
-// openDnsmasq opens the process of a pid file; errStopped: there is none, or
-// the number is somebody else's by now.
-func (h *Host) openDnsmasq(pidFile string) (*process, error) {
-	pid, err := readPID(pidFile)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errStopped, err)
-	}
-	p, err := openProcess(pid)
-	if errors.Is(err, syscall.ESRCH) {
-		return nil, fmt.Errorf("%w: %w", errStopped, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := h.checkDnsmasq(p, pidFile); err != nil {
-		p.close()
-		return nil, fmt.Errorf("%w: %w", errStopped, err)
-	}
-	return p, nil
-}
-
-// searchDnsmasq looks for the dnsmasq of a pid file that may not be written yet,
-// among the processes of our namespaces.
-func (h *Host) searchDnsmasq(pidFile string) (*process, error) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil, fmt.Errorf("listing processes: %w", err)
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil || !sameNamespaces(pid) {
-			continue
-		}
-		p, err := openProcess(pid)
-		if err != nil {
-			continue // it has ended
-		}
-		if h.checkDnsmasq(p, pidFile) == nil {
-			return p, nil
-		}
-		p.close()
-	}
-	return nil, fmt.Errorf("%w for %q", errStopped, pidFile)
-}
-
-// sameNamespaces reports whether a process sees our network and our files.
-func sameNamespaces(pid int) bool {
-	for _, kind := range []string{"net", "mnt"} {
-		theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
-		ours, ourErr := os.Readlink("/proc/self/ns/" + kind)
-		if err != nil || ourErr != nil || theirs != ours {
-			return false
-		}
-	}
-	return true
-}
-
-// checkDnsmasq refuses a process that is no dnsmasq, or another network's. That
-// it still runs is asked last: then all that was read is its own.
-func (h *Host) checkDnsmasq(p *process, pidFile string) error {
-	name, err := p.executable()
-	if err != nil {
-		return err
-	}
-	if name != "dnsmasq" && !h.sameProgram(p) {
-		return fmt.Errorf("process %d runs %q", p.pid, name)
-	}
-	args, err := p.arguments()
-	if err != nil {
-		return err
-	}
-	if !servesPIDFile(args, pidFile) {
-		return fmt.Errorf("process %d is another dnsmasq", p.pid)
-	}
-	if !p.running() {
-		return fmt.Errorf("process %d has ended", p.pid)
-	}
-	return nil
-}
-
-// sameProgram reports whether the process runs the installed dnsmasq, whatever
-// the file's name.
-func (h *Host) sameProgram(p *process) bool {
-	_, want := findDnsmasq()
-	have, err := os.Stat(fmt.Sprintf("/proc/%d/exe", p.pid))
-	return err == nil && want != nil && os.SameFile(want, have)
-}
-
-// servesPIDFile reports whether a dnsmasq's command line leads to the pid file:
-// by what its configuration says, or, when that is gone, by its name.
-func servesPIDFile(args []string, pidFile string) bool {
-	for _, arg := range args {
-		conf, ok := strings.CutPrefix(arg, "--conf-file=")
-		if !ok || !filepath.IsAbs(conf) {
-			continue
-		}
-		data, err := readCapped(conf, maxConf)
-		if errors.Is(err, fs.ErrNotExist) {
-			return xmlName.Replace(strings.TrimSuffix(filepath.Base(conf), ".conf")) == strings.TrimSuffix(filepath.Base(pidFile), ".pid")
-		}
-		for line := range strings.Lines(string(data)) { // none, if it cannot be read
-			if path, ok := strings.CutPrefix(strings.TrimSpace(line), "pid-file="); ok {
-				return path == pidFile || samePath(path, pidFile)
-			}
-		}
-		return false
-	}
-	return false
-}
-
-// xmlName writes a network's name as libvirt has it in pid files but not in the
-// configuration's name.
-var xmlName = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;")
-
-// samePath reports whether two paths lead to one file (/var/run is /run).
-func samePath(a, b string) bool {
-	fa, errA := os.Stat(a)
-	fb, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(fa, fb)
-}
 
 // startDnsmasq starts dnsmasq. What an earlier run left is ended first.
 func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
@@ -198,7 +49,7 @@ func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
 	if path == "" {
 		return opError(doing, op.Bridge, fmt.Errorf("looking for dnsmasq in PATH: %w", syscall.ENOENT))
 	}
-	if err := h.stopDnsmasq(ctx, plan.StopDnsmasq{PidFile: op.PidFile}); err != nil {
+	if err := h.makeRoom(ctx, op.PidFile); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(op.PidFile), 0o755); err != nil {
@@ -226,7 +77,8 @@ func (h *Host) serve(ctx context.Context, path string, op plan.StartDnsmasq) err
 		h.log.DebugContext(ctx, "a link went while dnsmasq looked; starting it again", "bridge", op.Bridge)
 	}
 	if !h.DnsmasqAlive(op.PidFile) {
-		return opError(doing, op.Bridge, fmt.Errorf("%w after its start: no process by the pid file %q", errStopped, op.PidFile))
+		err := fmt.Errorf("%w after its start, by what the pid file %q says; does another program run it, in a PID namespace or with other arguments?", errStopped, op.PidFile)
+		return opError(doing, op.Bridge, errors.Join(err, h.endDnsmasq(context.WithoutCancel(ctx), op.PidFile)))
 	}
 	if op.Wide {
 		return nil
@@ -265,8 +117,7 @@ func (h *Host) launch(ctx context.Context, path string, op plan.StartDnsmasq) er
 	switch {
 	case ctx.Err() != nil:
 		// The daemon may have come to life just before, and have no pid file yet.
-		stop := plan.StopDnsmasq{PidFile: op.PidFile, Search: true}
-		return opError("starting dnsmasq for", op.Bridge, errors.Join(ctx.Err(), h.endDnsmasq(context.WithoutCancel(ctx), stop)))
+		return opError("starting dnsmasq for", op.Bridge, errors.Join(ctx.Err(), h.endDnsmasq(context.WithoutCancel(ctx), op.PidFile)))
 	case errors.As(err, &exit):
 		status := exit.Sys().(syscall.WaitStatus)
 		e := &ExitError{Command: strings.Join(append(env, cmd.Args...), " "), Status: status.ExitStatus(), Stderr: stderr}
@@ -294,9 +145,9 @@ func (h *Host) signalDnsmasq(op plan.SignalDnsmasq) error {
 	} else if err != nil {
 		return opError(doing, op.PidFile, err)
 	}
-	defer p.close()
 	h.deaths.forget(op.PidFile)
-	return opError(doing, op.PidFile, p.signal(syscall.SIGTERM))
+	h.leaving.put(op.PidFile, p)
+	return opError(doing, op.PidFile, p.leave())
 }
 
 // stopDnsmasq ends the dnsmasq of a pid file and removes the file. It waits for
@@ -306,35 +157,54 @@ func (h *Host) stopDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {
 		return opError("stopping dnsmasq", op.PidFile, err)
 	}
 	h.starts.giveUp(op.PidFile)
-	return h.endDnsmasq(ctx, op)
+	return h.endDnsmasq(ctx, op.PidFile)
 }
 
-// endDnsmasq is [Host.stopDnsmasq] for one that is not on its way aside.
-func (h *Host) endDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {
+// makeRoom ends what an earlier run left. Without a pid file there is nothing:
+// whoever removes that looks for the process first, which takes too long for each
+// start on a host with thousands of processes.
+func (h *Host) makeRoom(ctx context.Context, pidFile string) error {
+	h.starts.giveUp(pidFile)
+	if _, err := os.Lstat(pidFile); errors.Is(err, fs.ErrNotExist) && !h.leaving.has(pidFile) {
+		return nil
+	}
+	return h.endDnsmasq(ctx, pidFile)
+}
+
+// endDnsmasq is [Host.stopDnsmasq] for one that is not on its way aside. Where the
+// pid file does not lead to the process it is looked for.
+func (h *Host) endDnsmasq(ctx context.Context, pidFile string) error {
 	const doing = "stopping dnsmasq"
-	h.deaths.forget(op.PidFile)
-	if err := awaitExit(ctx, op.PidFile); err != nil {
-		return opError(doing, op.PidFile, err)
-	}
-	p, err := h.openDnsmasq(op.PidFile)
-	if errors.Is(err, errStopped) && op.Search {
-		p, err = h.searchDnsmasq(op.PidFile)
-	}
-	switch {
-	case errors.Is(err, errStopped):
-	case err != nil:
-		return opError(doing, op.PidFile, err)
-	default:
-		defer p.close()
-		if err := h.terminate(ctx, p); err != nil {
-			return opError(doing, op.PidFile, err)
+	h.deaths.forget(pidFile)
+	var err error
+	p := h.leaving.take(pidFile)
+	if p == nil {
+		if err := awaitExit(ctx, pidFile); err != nil {
+			return opError(doing, pidFile, err)
 		}
-		if op.Search { // it may have been on its way to another process
-			return h.endDnsmasq(ctx, op)
+		p, err = h.openDnsmasq(pidFile)
+	}
+	lost := errors.Is(err, errStopped)
+	for {
+		if lost { // more than one, if a start was cut short while it became a daemon
+			p, err = h.searchDnsmasq(pidFile)
+		}
+		if errors.Is(err, errStopped) {
+			break
+		}
+		if err == nil {
+			err = h.terminate(ctx, p)
+			p.close()
+		}
+		if err != nil {
+			return opError(doing, pidFile, err)
+		}
+		if !lost {
+			break
 		}
 	}
-	if err := os.Remove(op.PidFile); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
-		return opError(doing, op.PidFile, err)
+	if err := os.Remove(pidFile); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		return opError(doing, pidFile, err)
 	}
 	return nil
 }
@@ -362,7 +232,7 @@ func awaitExit(ctx context.Context, pidFile string) error {
 // terminate asks a process to leave, and ends it when it does not, or when
 // there is no time left to wait.
 func (h *Host) terminate(ctx context.Context, p *process) error {
-	if err := p.signal(syscall.SIGTERM); err != nil {
+	if err := p.leave(); err != nil {
 		return err
 	}
 	gone, err := p.ended(ctx, termPatience)

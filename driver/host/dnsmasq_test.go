@@ -413,6 +413,7 @@ func TestKilledDnsmasqIsWaitedFor(t *testing.T) {
 	})
 }
 
+// TestStubbornDnsmasqIsKilled: one that a debugger holds does not react to SIGTERM.
 func TestStubbornDnsmasqIsKilled(t *testing.T) {
 	t.Parallel()
 	netnstest.NeedProgram(t, "dnsmasq")
@@ -421,16 +422,22 @@ func TestStubbornDnsmasqIsKilled(t *testing.T) {
 		op := serve(t, h, "virbr0", 0)
 		run(t, h, op)
 		pid := pidOf(t, op.PidFile)
-		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil { // it cannot react to SIGTERM
+		runtime.LockOSThread() // a debugger is a thread
+		defer runtime.UnlockOSThread()
+		if err := syscall.PtraceAttach(pid); err != nil {
 			t.Fatal(err)
+		}
+		var status syscall.WaitStatus
+		if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil || !status.Stopped() {
+			t.Fatalf("holding dnsmasq: %v, %v", status, err)
 		}
 		ctx, cancel := deadlineSoon(t)
 		defer cancel()
 		if err := h.Run(ctx, plan.StopDnsmasq{PidFile: op.PidFile}); err != nil {
 			t.Fatal(err)
 		}
-		if err := ended(pid); err != nil {
-			t.Error(err)
+		if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil || status.Signal() != syscall.SIGKILL {
+			t.Errorf("dnsmasq ended by %v, %v", status.Signal(), err)
 		}
 	})
 }

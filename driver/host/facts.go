@@ -33,7 +33,7 @@ func (h *Host) Facts(ctx context.Context) (plan.Facts, error) {
 	acceptRA(facts)
 	facts.Dnsmasq, err = h.dnsmasq.facts(ctx)
 	if err != nil {
-		h.log.WarnContext(ctx, "asking dnsmasq for its version", "err", err)
+		h.log.WarnContext(ctx, "dnsmasq does not tell its version; taken for a new one", "err", err)
 	}
 	return facts, ctx.Err()
 }

@@ -69,6 +69,7 @@ type Host struct {
 	bus     bus
 	dnsmasq dnsmasqProbe
 	starts  starts
+	leaving leaving
 	deaths  deaths
 
 	checksum   checksum
@@ -129,6 +130,7 @@ func (h *Host) open() (err error) {
 // Close gives back what New opened. What ops did to the host stays.
 func (h *Host) Close() {
 	h.starts.close()
+	h.leaving.close()
 	h.snoopers.close()
 	h.unlinks.Wait()
 	h.nl.close()

@@ -26,7 +26,7 @@ const sbin = "/usr/local/sbin:/usr/sbin:/sbin"
 
 // dnsmasqProbe knows the installed dnsmasq. The program is asked for its
 // version once for each file it has been: a start of a network starts no
-// second process for that.
+// second process for that. Where it does not say, that is told once.
 type dnsmasqProbe struct {
 	mu    sync.Mutex // guards what follows
 	file  fs.FileInfo
@@ -47,13 +47,15 @@ func (p *dnsmasqProbe) facts(ctx context.Context) (plan.DnsmasqFacts, error) {
 	}
 	facts := plan.DnsmasqFacts{Path: path}
 	out, err := versionText(ctx, path)
-	if err != nil {
-		return facts, err
+	if err == nil {
+		facts.Major, facts.Minor, err = parseVersion(out)
 	}
-	if facts.Major, facts.Minor, err = parseVersion(out); err != nil {
+	if ctx.Err() == nil {
+		p.known, p.file = facts, file
+	}
+	if err != nil {
 		return facts, fmt.Errorf("asking %q for its version: %w", path, err)
 	}
-	p.known, p.file = facts, file
 	return facts, nil
 }
 
@@ -86,13 +88,14 @@ func versionText(ctx context.Context, path string) (string, error) {
 	cmd.Env = []string{"LC_ALL=C"}
 	out, err := capture(cmd, &cmd.Stdout)
 	if err != nil {
-		return "", fmt.Errorf("asking %q for its version: %w", path, err)
+		return "", fmt.Errorf("--version: %w", err)
 	}
 	return out, nil
 }
 
-// version matches "Dnsmasq version 2.90  Copyright ...".
-var version = regexp.MustCompile(`(?i)^dnsmasq version (\d{1,4})\.(\d{1,4})`)
+// version matches "Dnsmasq version 2.90  Copyright ...", and what others make of it,
+// as Pi-hole's "Dnsmasq version pi-hole-v2.90+1".
+var version = regexp.MustCompile(`(?im)^dnsmasq version (?:[a-z-]*v)?(\d{1,4})\.(\d{1,4})`)
 
 func parseVersion(out string) (major, minor int, err error) {
 	m := version.FindStringSubmatch(out)

@@ -103,15 +103,27 @@ func readable(fd int) bool {
 	}
 }
 
-// executable returns the base name of the program that the process runs, also
-// when the file was deleted since, as an upgrade does.
-func (p *process) executable() (string, error) {
-	target, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.pid))
+// leave asks the process to end. One that somebody stopped (SIGSTOP) goes on for
+// that: what it was stopped for is over.
+func (p *process) leave() error {
+	return errors.Join(p.signal(syscall.SIGTERM), p.signal(syscall.SIGCONT))
+}
+
+// privileged reports whether the process has any capabilities, as proc_pid_status(5)
+// says. They count in its own user namespace.
+func (p *process) privileged() bool {
+	const maxStatus = 16 << 10 // bytes; the list of groups is the longest line
+	data, err := readCapped(fmt.Sprintf("/proc/%d/status", p.pid), maxStatus)
 	if err != nil {
-		return "", fmt.Errorf("reading the program of process %d: %w", p.pid, err)
+		return false
 	}
-	target = strings.TrimSuffix(target, " (deleted)")
-	return target[strings.LastIndexByte(target, '/')+1:], nil
+	for line := range strings.Lines(string(data)) {
+		if text, ok := strings.CutPrefix(line, "CapPrm:"); ok {
+			set, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64)
+			return err == nil && set != 0
+		}
+	}
+	return false
 }
 
 // exiting reports whether the process is on its way out, or waits to be reaped.

@@ -75,6 +75,8 @@ func TestParseVersion(t *testing.T) {
 		"Dnsmasq version 2.67rc1  Copyright":                           {Major: 2, Minor: 67},
 		"dnsmasq version 3.1-19-gabc":                                  {Major: 3, Minor: 1},
 		"":                                                             {},
+		"Dnsmasq version pi-hole-v2.90+1  Copyright":                   {Major: 2, Minor: 90},
+		"a sandbox says\nDnsmasq version 2.91":                         {Major: 2, Minor: 91},
 		"no dnsmasq version 2.90":                                      {},
 		"Dnsmasq version UNKNOWN":                                      {},
 		"Dnsmasq version 99999.99999":                                  {},
@@ -98,12 +100,22 @@ func TestServesPIDFile(t *testing.T) {
 	if err := os.WriteFile(bare, []byte("port=0\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	libvirts := filepath.Join(dir, "libvirts.conf")
+	if err := os.WriteFile(libvirts, []byte(`pid-file=/run/x/a\b.pid`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	quoted := filepath.Join(dir, "quoted.conf")
+	if err := os.WriteFile(quoted, []byte(`pid-file="/run/x/a\\b \"c\" #d.pid"`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name, conf, pidFile string
 		want                bool
 	}{
 		{"named by the configuration", conf, "/run/x/a&amp;b.pid", true},
 		{"another one's", conf, "/run/x/b.pid", false},
+		{"in quotes", quoted, `/run/x/a\b "c" #d.pid`, true},
+		{"in libvirt's words", libvirts, `/run/x/a\b.pid`, true},
 		{"names none", bare, "/run/x/bare.pid", false},
 		{"gone, same name", dir + "/it's.conf", "/run/x/it&apos;s.pid", true},
 		{"gone, other name", dir + "/other.conf", "/run/x/it&apos;s.pid", false},

@@ -25,10 +25,10 @@ func (c *compiler) dnsmasq() error {
 	if d.Path == "" {
 		return refuse(KindSystem, "Unable to find 'dnsmasq' binary in $PATH: No such file or directory")
 	}
-	if d.Major < dnsmasqMajor || d.Major == dnsmasqMajor && d.Minor < dnsmasqMinor {
+	if d.older(dnsmasqMinor) {
 		return refuse(KindUnsupported, "dnsmasq version >= %d.%d required but %d.%d found", dnsmasqMajor, dnsmasqMinor, d.Major, d.Minor)
 	}
-	if files.Numbering != "" && d.Major == dnsmasqMajor && d.Minor < hostsDirMinor {
+	if files.Numbering != "" && d.older(hostsDirMinor) {
 		return refuse(KindUnsupported, "dnsmasq version >= %d.%d required for hostid='ipv4' but %d.%d found", dnsmasqMajor, hostsDirMinor, d.Major, d.Minor)
 	}
 	c.addFiles(files)

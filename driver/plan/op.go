@@ -140,14 +140,9 @@ type AwaitDnsmasq struct{ PidFile string }
 // wait for it; StopDnsmasq does, later. One that is gone is no error.
 type SignalDnsmasq struct{ PidFile string }
 
-// StopDnsmasq ends the dnsmasq of a pid file, if that process is a dnsmasq:
-// SIGTERM, and SIGKILL if it does not leave. With Search it is looked for among
-// all processes, which takes long: one whose start was cut short may not have
-// written its pid file yet.
-type StopDnsmasq struct {
-	PidFile string
-	Search  bool `json:",omitzero"`
-}
+// StopDnsmasq ends the dnsmasq of a pid file: SIGTERM, and SIGKILL if it does not
+// leave. Where the pid file does not lead to it, it is looked for.
+type StopDnsmasq struct{ PidFile string }
 
 // RegisterDNS tells systemd-resolved that a domain is served on a link.
 type RegisterDNS struct {

@@ -70,7 +70,12 @@ type Route struct {
 // DnsmasqFacts is what is known about the installed dnsmasq.
 type DnsmasqFacts struct {
 	Path         string // "": not found in PATH
-	Major, Minor int
+	Major, Minor int    // both 0: not known
+}
+
+// older reports whether it is known to be older than a version 2.x.
+func (d DnsmasqFacts) older(minor int) bool {
+	return d.Major > 0 && d.Major < dnsmasqMajor || d.Major == dnsmasqMajor && d.Minor < minor
 }
 
 // Dirs are the places of files that plans name.
