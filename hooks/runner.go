@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // Op is what happens to a network: the second argument of a script.
@@ -48,6 +49,13 @@ type Config struct {
 	Dir string       // required: /etc/libvirt/hooks
 	Log *slog.Logger // nil: discard
 
+	// Timeout is how long one script may run. Zero: 60 seconds; negative: for
+	// ever, as with libvirt.
+	Timeout time.Duration
+	// Stopping is closed when the daemon is to end: scripts that run then, or
+	// begin later, have three seconds. nil: never.
+	Stopping <-chan struct{}
+
 	// Getenv reads the daemon's environment, part of which is passed on; nil:
 	// [os.LookupEnv].
 	Getenv func(string) (string, bool)
@@ -56,11 +64,13 @@ type Config struct {
 // Runner runs the scripts of one directory. It may be used by several
 // goroutines at once.
 type Runner struct {
-	dir     string
-	log     *slog.Logger
-	env     []string
-	network atomic.Bool
-	daemon  atomic.Bool
+	dir      string
+	log      *slog.Logger
+	env      []string
+	timeout  time.Duration // 0 or less: none
+	stopping <-chan struct{}
+	network  atomic.Bool
+	daemon   atomic.Bool
 }
 
 // New returns a Runner and looks which scripts there are.
@@ -71,7 +81,10 @@ func New(cfg Config) *Runner {
 	if cfg.Getenv == nil {
 		cfg.Getenv = os.LookupEnv
 	}
-	r := &Runner{dir: cfg.Dir, log: cfg.Log, env: environment(cfg.Getenv)}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = time.Minute
+	}
+	r := &Runner{dir: cfg.Dir, log: cfg.Log, env: environment(cfg.Getenv), timeout: cfg.Timeout, stopping: cfg.Stopping}
 	r.Scan()
 	return r
 }

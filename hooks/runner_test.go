@@ -226,14 +226,67 @@ func TestDaemonHooks(t *testing.T) {
 	}
 }
 
-func TestTimeoutByContext(t *testing.T) {
+// TestScriptsThatDoNotEnd: a script has its time, and less when the daemon is to end.
+// Then it ends with all of its process group, also where these do not want to, and
+// the error says why. What it wrote is there.
+func TestScriptsThatDoNotEnd(t *testing.T) {
+	t.Parallel()
+	stopping := make(chan struct{})
+	close(stopping)
+	soon := Config{Timeout: 50 * time.Millisecond}
+	tests := []struct {
+		name, body string
+		cfg        Config
+		want       error
+		text       string
+	}{
+		{"sleeps", "echo why >&2; sleep 1000 >FIFO", soon, ErrOverdue,
+			"was ended: it takes too long: the limit is 0.05 seconds (hook_timeout in virbrd.conf)"},
+		{"is deaf", "trap '' TERM; echo why >&2; sleep 1000 >FIFO", soon, ErrOverdue, ""},
+		{"leaves a deaf child", "(trap '' TERM; sleep 1000 >FIFO) & sleep 1000", soon, ErrOverdue, ""},
+		{"at the end of the daemon", "sleep 1000 >FIFO", Config{Timeout: -1, Stopping: stopping}, ErrStopping, "was ended: virbrd is stopping"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.cfg.Dir, tt.cfg.Getenv = t.TempDir(), testEnv
+			fifo := filepath.Join(tt.cfg.Dir, "fifo")
+			if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			// Both ends are open here, or who has one of them would wait for the other.
+			held, err := os.OpenFile(fifo, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer held.Close()
+			script(t, filepath.Join(tt.cfg.Dir, "network"), strings.ReplaceAll(tt.body, "FIFO", fifo), 0o755)
+			_, err = New(tt.cfg).Network(t.Context(), "n", OpStart, nil)
+			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("got %v, want %v with %q", err, tt.want, tt.text)
+			}
+			r, err := os.Open(fifo)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			held.Close()
+			if n, err := r.Read(make([]byte, 1)); n != 0 || err == nil { // EOF: nobody is left
+				t.Errorf("the script's child lives: read %d, %v", n, err)
+			}
+		})
+	}
+}
+
+// TestCallOfTheDead: a call whose context has ended runs nothing.
+func TestCallOfTheDead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	script(t, filepath.Join(dir, "network"), "sleep 1000", 0o755)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
+	script(t, filepath.Join(dir, "network"), "touch "+filepath.Join(dir, "ran"), 0o755)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
 	_, err := New(Config{Dir: dir, Getenv: testEnv}).Network(ctx, "n", OpStart, nil)
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want DeadlineExceeded", err)
+	if _, ran := os.Stat(filepath.Join(dir, "ran")); !errors.Is(err, context.Canceled) || ran == nil {
+		t.Errorf("got %v, the script ran: %v", err, ran == nil)
 	}
 }
