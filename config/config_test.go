@@ -109,7 +109,7 @@ func TestReadRefuses(t *testing.T) {
 		{"no clients", daemon, "max_clients = 0", "t.conf:1: max_clients: 0 is not within 1 and 2147483647"},
 		{"backend", network, `firewall_backend = "pf"`, `t.conf:1: firewall_backend: unrecognized firewall_backend = 'pf'; known are "nftables" and "none"`},
 		{"typing error", virbrd, "\nlog_levl = \"debug\"", "t.conf:2: log_levl: unknown key; did you mean log_level?"},
-		{"unknown", virbrd, "colour = \"blue\"", "t.conf:1: colour: unknown key; known are log_level, timeout, prefix_pool, subnet_pool, raise_limits, metrics"},
+		{"unknown", virbrd, "colour = \"blue\"", "t.conf:1: colour: unknown key; known are log_level, timeout, prefix_pool, subnet_pool, raise_limits, hook_timeout, metrics"},
 		{"neither yes nor no", virbrd, "raise_limits = 2", "t.conf:1: raise_limits: 2 is not within 0 and 1"},
 		{"metrics for others", virbrd, `metrics = "0.0.0.0:9477"`, "t.conf:1: metrics: 0.0.0.0 is not a loopback address: metrics are not served to other hosts; have a proxy in front that knows who asks"},
 		{"metrics for a neighbour", virbrd, `metrics = "[fe80::1%lo]:9477"`, "t.conf:1: metrics: fe80::1%lo is not a loopback address: metrics are not served to other hosts; have a proxy in front that knows who asks"},
@@ -169,7 +169,7 @@ func TestReadVirbrd(t *testing.T) {
 		t.Fatal(err)
 	}
 	warn := slog.LevelWarn
-	if diff := cmp.Diff(&Virbrd{LogLevel: &warn, Timeout: 2 * time.Minute}, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
+	if diff := cmp.Diff(&Virbrd{LogLevel: &warn, Timeout: 2 * time.Minute, HookTimeout: time.Minute}, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	for text, want := range map[string]Address{
@@ -177,8 +177,8 @@ func TestReadVirbrd(t *testing.T) {
 		"127.0.0.1:9477": {TCP: netip.MustParseAddrPort("127.0.0.1:9477")},
 		"[::1]:80":       {TCP: netip.MustParseAddrPort("[::1]:80")},
 	} {
-		got, err := ReadVirbrd(write(t, "raise_limits = 0\nmetrics = \""+text+"\"\n"), false)
-		if err != nil || got.Metrics != want || !got.KeepLimits {
+		got, err := ReadVirbrd(write(t, "raise_limits = 0\nhook_timeout = 0\nmetrics = \""+text+"\"\n"), false)
+		if err != nil || got.Metrics != want || !got.KeepLimits || got.HookTimeout != 0 {
 			t.Errorf("metrics = %q: %+v, %v", text, got, err)
 		}
 	}
@@ -211,7 +211,7 @@ func TestPackagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	info := slog.LevelInfo
-	want := &Virbrd{LogLevel: &info, Metrics: Address{Path: "/run/virbr/metrics.sock"}, PrefixPool: []netip.Prefix{netip.MustParsePrefix("2001:db8:100::/56")}}
+	want := &Virbrd{LogLevel: &info, HookTimeout: time.Minute, Metrics: Address{Path: "/run/virbr/metrics.sock"}, PrefixPool: []netip.Prefix{netip.MustParsePrefix("2001:db8:100::/56")}}
 	for _, p := range []string{"192.168.122.0/24", "192.168.123.0/24", "192.168.124.0/22", "192.168.128.0/17", "10.122.0.0/16"} {
 		want.SubnetPool = append(want.SubnetPool, netip.MustParsePrefix(p))
 	}

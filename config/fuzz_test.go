@@ -10,7 +10,7 @@ import (
 // FuzzRead: every file of settings is refused with a place in it, or gives
 // settings that keep within their bounds.
 func FuzzRead(f *testing.F) {
-	f.Add([]byte("log_level = \"warn\"\ntimeout = 5\nprefix_pool = [ \"2001:db8:100::/56\" ]\nsubnet_pool = [ \"192.168.0.0/16\" ]\nraise_limits = 0\nmetrics = \"127.0.0.1:9477\"\n"))
+	f.Add([]byte("log_level = \"warn\"\ntimeout = 5\nprefix_pool = [ \"2001:db8:100::/56\" ]\nsubnet_pool = [ \"192.168.0.0/16\" ]\nraise_limits = 0\nhook_timeout = 5\nmetrics = \"127.0.0.1:9477\"\n"))
 	f.Add([]byte("unix_sock_group = \"libvirt\"\nunix_sock_rw_perms = \"0770\"\nauth_unix_rw = \"polkit\"\nmax_clients = 5000\nlog_filters = \"1:network\"\nkeepalive_interval = -1\n"))
 	f.Add([]byte("firewall_backend = \"nftables\"\n"))
 	path := filepath.Join(f.TempDir(), "conf")

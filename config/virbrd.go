@@ -22,6 +22,9 @@ type Virbrd struct {
 	SubnetPool []netip.Prefix
 	// KeepLimits: limits of the kernel are not raised (raise_limits = 0).
 	KeepLimits bool
+	// HookTimeout is how long a hook script may run; 0: for ever. Not given: 60
+	// seconds.
+	HookTimeout time.Duration
 	// Metrics is where metrics are served; the zero value: nowhere.
 	Metrics Address
 }
@@ -40,7 +43,7 @@ func ReadVirbrd(path string, optional bool) (*Virbrd, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Virbrd{}
+	v := &Virbrd{HookTimeout: time.Minute}
 	var word string
 	if line, ok := k.text("log_level", &word); ok {
 		level, err := ParseLevel(word)
@@ -60,6 +63,7 @@ func ReadVirbrd(path string, optional bool) (*Virbrd, error) {
 	raise := 1
 	k.number("raise_limits", &raise, 0, 1)
 	v.KeepLimits = raise == 0
+	k.seconds("hook_timeout", &v.HookTimeout, 0, 24*60*60)
 	k.address("metrics", &v.Metrics)
 	k.refuseUnknown(foreign())
 	if err := k.err(); err != nil {

@@ -43,6 +43,14 @@ type Config struct {
 	// drivers wait.
 	Patience time.Duration
 
+	// HookTimeout is how long one hook script may run. Zero: 60 seconds;
+	// negative: for ever.
+	HookTimeout time.Duration
+
+	// Stopping is closed when the daemon is to end: who waits for another change
+	// of a network is refused, and hook scripts have a moment. nil: never.
+	Stopping <-chan struct{}
+
 	// Deadline bounds each step of the taking back of a failed start and of a
 	// stop, which go on when the caller is gone. Zero: 60 seconds.
 	Deadline time.Duration
@@ -103,7 +111,7 @@ func New(cfg Config) *Driver {
 		sys:   cfg.System,
 		dirs:  cfg.Dirs,
 		log:   cfg.Log,
-		hooks: hooks.New(hooks.Config{Dir: cfg.Dirs.Hooks, Log: cfg.Log}),
+		hooks: hooks.New(hooks.Config{Dir: cfg.Dirs.Hooks, Log: cfg.Log, Timeout: cfg.HookTimeout, Stopping: cfg.Stopping}),
 		pools: cfg.Pools,
 
 		ruleset: newRuleset(),
@@ -134,7 +142,7 @@ func (d *Driver) change(ctx context.Context, ref Ref, what string) (*network, *v
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := n.begin(ctx, what, d.cfg.Patience); err != nil {
+	if err := d.begin(ctx, n, what); err != nil {
 		return nil, nil, err
 	}
 	v := n.view.Load()
@@ -155,7 +163,7 @@ func (d *Driver) claim(ctx context.Context, def *xml.Network, what string) (*net
 		if err != nil || fresh {
 			return n, err
 		}
-		if err := n.begin(ctx, what, d.cfg.Patience); err != nil {
+		if err := d.begin(ctx, n, what); err != nil {
 			return nil, err
 		}
 		if !n.gone {

@@ -193,7 +193,7 @@ func (w *news) permit(ctx context.Context, d *Driver) error {
 
 // rezone puts bridges into their firewalld zones again.
 func (d *Driver) rezone(ctx context.Context) {
-	each(d.networks(), func(n *network) {
+	each(ctx, d.networks(), func(ctx context.Context, n *network) {
 		d.withRunning(ctx, n, "setting the zone of", func(v *view) {
 			for _, s := range v.steps {
 				if op, ok := s.Do.(plan.SetZone); ok {
@@ -209,7 +209,7 @@ func (d *Driver) withRunning(ctx context.Context, n *network, what string, do fu
 	if v := n.view.Load(); v == nil || !v.active() || !v.live.OwnsBridge() {
 		return
 	}
-	if err := n.begin(ctx, what, d.cfg.Patience); err != nil {
+	if err := d.begin(ctx, n, what); err != nil {
 		if ctx.Err() == nil {
 			d.warn("what happened on the host waits for its next change", n.ref, err)
 		}

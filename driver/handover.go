@@ -33,11 +33,11 @@ func (d *Driver) takeOver(ctx context.Context, whole bool) {
 			whole = false
 		}
 	}
-	each(d.networks(), func(n *network) {
+	each(ctx, d.networks(), func(ctx context.Context, n *network) {
 		if !n.running() {
 			return
 		}
-		if err := n.begin(ctx, "taking over", d.cfg.Patience); err != nil {
+		if err := d.begin(ctx, n, "taking over"); err != nil {
 			d.warn("taking over the network", n.ref, err)
 			return
 		}

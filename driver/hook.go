@@ -26,7 +26,8 @@ func (d *Driver) portHook(ctx context.Context, n *network, op hooks.Op, v *view,
 	return nil
 }
 
-// script runs people's scripts; port is nil if it is not about one.
+// script runs people's scripts; port is nil if it is not about one. Nothing is held
+// meanwhile but the network's turn.
 func (d *Driver) script(ctx context.Context, n *network, op hooks.Op, v *view, port *xml.Port) error {
 	if !d.hooks.Present() {
 		return nil
@@ -35,7 +36,10 @@ func (d *Driver) script(ctx context.Context, n *network, op hooks.Op, v *view, p
 	if port != nil {
 		about = port.FormatIndent(1)
 	}
-	ran, err := d.hooks.Network(ctx, n.ref.Name, op, hooks.Document(v.def().FormatIndent(1, 0), about))
+	doc := hooks.Document(v.def().FormatIndent(1, 0), about)
+	var ran bool
+	var err error
+	idle(ctx, func() { ran, err = d.hooks.Network(ctx, n.ref.Name, op, doc) })
 	if err != nil {
 		return &Error{Kind: KindHook, Msg: err.Error(), Err: err}
 	}

@@ -1,13 +1,17 @@
 package driver_test
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/tests/netnstest"
 )
 
 // What scripts get from a start and a stop: arguments, and the live document
@@ -136,6 +140,66 @@ func TestReadingWhileAHookRuns(t *testing.T) {
 	r.write(fifo+".2", "")
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestHungScriptsAtBoot: scripts that do not return keep a daemon that begins from
+// nothing else: it serves, and starts whatever else has autostart.
+func TestHungScriptsAtBoot(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	fifo, ran, hang := filepath.Join(r.dir, "fifo"), filepath.Join(r.dir, "ran"), filepath.Join(r.dir, "hang")
+	mkfifo(t, fifo)
+	r.script("network", `[ -e `+hang+` ] || exit 0
+case "$1-$2" in hang*-start|ported-port-created) echo "$1" >>`+ran+`; read -r line <`+fifo+`;; esac`)
+	r.open()
+	n := 2*runtime.NumCPU() + 1
+	ported := r.define(natNet("ported", n+1))
+	r.start(ported)
+	if _, err := r.create(ported, 1, ""); err != nil {
+		t.Fatal(err)
+	}
+	ok := r.define(natNet("ok", n))
+	refs := []driver.Ref{ok}
+	for i := range n {
+		refs = append(refs, r.define(natNet(fmt.Sprintf("hang%d", i), i)))
+	}
+	for _, ref := range refs {
+		if err := r.d.SetAutostart(t.Context(), ref, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(r.dirs.State, "autostarted")); err != nil { // a boot, but for the network that runs
+		t.Fatal(err)
+	}
+	r.close()
+	r.write(hang, "")
+	held, err := os.OpenFile(fifo, os.O_RDWR, 0) // both ends: scripts open theirs at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	r.d = driver.New(r.config())
+	if err := r.d.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { r.d.StartAll(t.Context()); close(done) }()
+	netnstest.Wait(t, "all scripts run, and the network without one", func() error {
+		text, err := os.ReadFile(ran)
+		if got := strings.Count(string(text), "\n"); err != nil || got != n+1 || !r.active(ok) {
+			return fmt.Errorf("%d of %d scripts run, %v; ok is active: %v", got, n+1, err, r.active(ok))
+		}
+		return nil
+	})
+	if _, err := held.WriteString(strings.Repeat("\n", n+1)); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	for _, ref := range refs {
+		if !r.active(ref) {
+			t.Errorf("%s does not run", ref.Name)
+		}
 	}
 }
 

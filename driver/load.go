@@ -47,7 +47,6 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 	d.buryDead(ctx, facts)
 	d.sweep(ctx)
 	d.restorePorts(ctx)
-	d.reclaimPorts(ctx)
 	if whole := d.refresh(ctx, facts); running {
 		d.takeOver(ctx, whole)
 	}

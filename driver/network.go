@@ -79,17 +79,30 @@ func newNetwork(ref Ref) *network {
 	return &network{ref: ref, turn: make(chan struct{}, 1)}
 }
 
-// begin waits until nobody changes the network, takes the turn, and says what
-// for. The turn is given back by end.
+// begin waits until nobody changes a network, takes its turn, and says what for.
+// The turn is given back by end.
 //
 // A hook script may ask us to change the very network that it runs for. With
 // libvirt that blocks for ever. Here it fails once one job has held the network
-// for patience; so does every other wait of that length, with the job's name,
-// as libvirt's hypervisor drivers do. Many short jobs in a row are no reason to
-// fail.
-func (n *network) begin(ctx context.Context, what string, patience time.Duration) error {
+// for the driver's patience; so does every other wait of that length, with the
+// job's name, as libvirt's hypervisor drivers do. Many short jobs in a row are no
+// reason to fail. What has not begun when the daemon is to end does not begin.
+func (d *Driver) begin(ctx context.Context, n *network, what string) (err error) {
+	select {
+	case n.turn <- struct{}{}:
+	default:
+		idle(ctx, func() { err = d.queue(ctx, n, what) })
+	}
+	if err == nil {
+		n.job.Store(&job{what: what, since: time.Now()})
+	}
+	return err
+}
+
+// queue waits for the turn of a network.
+func (d *Driver) queue(ctx context.Context, n *network, what string) error {
 	for {
-		wait := patience
+		wait := d.cfg.Patience
 		if j := n.job.Load(); j != nil {
 			wait -= time.Since(j.since)
 		}
@@ -97,14 +110,16 @@ func (n *network) begin(ctx context.Context, what string, patience time.Duration
 		select {
 		case n.turn <- struct{}{}:
 			timer.Stop()
-			n.job.Store(&job{what: what, since: time.Now()})
 			return nil
+		case <-d.cfg.Stopping:
+			timer.Stop()
+			return &Error{Kind: KindOperationFailed, Msg: fmt.Sprintf("cannot begin %s network '%s': virbrd is stopping", what, n.ref.Name)}
 		case <-ctx.Done():
 			timer.Stop()
 			return fmt.Errorf("%s network %q: %w", what, n.ref.Name, ctx.Err())
 		case <-timer.C:
 		}
-		if j := n.job.Load(); j != nil && time.Since(j.since) >= patience {
+		if j := n.job.Load(); j != nil && time.Since(j.since) >= d.cfg.Patience {
 			return &Error{Kind: KindOperationTimeout, Msg: fmt.Sprintf(
 				"cannot begin %s network '%s': it is held by %s, for %d seconds now",
 				what, n.ref.Name, j.what, int(time.Since(j.since).Seconds()))}

@@ -78,14 +78,15 @@ func (d *Driver) loadPort(network, name string) (*xml.Port, error) {
 }
 
 // reclaimPorts tells the hooks of every port that outlived the last daemon. What
-// fails is logged: the guests are plugged in already.
+// fails is logged: the guests are plugged in already. Clients are served meanwhile,
+// for scripts may take their time.
 func (d *Driver) reclaimPorts(ctx context.Context) {
-	each(d.networks(), func(n *network) {
+	each(ctx, d.networks(), func(ctx context.Context, n *network) {
 		v := n.view.Load()
 		if v == nil || !v.active() || len(v.ports) == 0 {
 			return
 		}
-		if err := n.begin(ctx, "reclaiming ports of", d.cfg.Patience); err != nil {
+		if err := d.begin(ctx, n, "reclaiming ports of"); err != nil {
 			d.warn("reclaiming ports", n.ref, err)
 			return
 		}

@@ -27,8 +27,8 @@ func (d *Driver) Reload(ctx context.Context) error {
 		return err
 	}
 	d.refresh(ctx, facts)
-	each(d.networks(), func(n *network) {
-		if n.begin(ctx, "starting", d.cfg.Patience) == nil {
+	each(ctx, d.networks(), func(ctx context.Context, n *network) {
+		if d.begin(ctx, n, "starting") == nil {
 			defer n.end()
 			d.autostart(ctx, n)
 		}
@@ -36,15 +36,19 @@ func (d *Driver) Reload(ctx context.Context) error {
 	return nil
 }
 
-// StartAll starts the networks with autostart that Load held, several at a
-// time, and returns when all are up or have failed, which is logged. It must be
-// called after Load; requests may be served meanwhile.
+// StartAll tells the hooks of ports that outlived the last daemon and starts the
+// networks with autostart that Load held, several at a time. It returns when all
+// are up or have failed, which is logged. It must be called after Load; requests may
+// be served meanwhile.
 func (d *Driver) StartAll(ctx context.Context) {
 	d.mu.Lock()
 	held := d.held
 	d.held = nil
 	d.mu.Unlock()
-	each(held, func(n *network) {
+	var reclaiming sync.WaitGroup
+	defer reclaiming.Wait()
+	reclaiming.Go(func() { d.reclaimPorts(ctx) })
+	each(ctx, held, func(ctx context.Context, n *network) {
 		defer n.end()
 		n.job.Store(&job{what: "starting", since: time.Now()})
 		d.autostart(ctx, n)
@@ -83,11 +87,11 @@ func (d *Driver) autostart(ctx context.Context, n *network) {
 // reports whether all of them have their rules.
 func (d *Driver) refresh(ctx context.Context, facts plan.Facts) bool {
 	var bare atomic.Bool
-	each(d.networks(), func(n *network) {
+	each(ctx, d.networks(), func(ctx context.Context, n *network) {
 		if v := n.view.Load(); v == nil || !v.active() || !v.live.OwnsBridge() {
 			return
 		}
-		if err := n.begin(ctx, "refreshing", d.cfg.Patience); err != nil {
+		if err := d.begin(ctx, n, "refreshing"); err != nil {
 			d.warn("refreshing the network", n.ref, err)
 			bare.Store(true)
 			return
@@ -180,16 +184,17 @@ func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts 
 	return d.sys.Reload(pid)
 }
 
-// each calls do for every network, as many at a time as there are processors,
-// and returns when all calls have.
-func each(list []*network, do func(*network)) {
+// each calls do for every network, as many at a time as there are processors, not
+// counting those that wait for a hook script or for their network, and returns
+// when all calls have.
+func each(ctx context.Context, list []*network, do func(context.Context, *network)) {
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, runtime.NumCPU())
+	workers := make(Workers, runtime.NumCPU())
 	for _, n := range list {
-		slots <- struct{}{}
+		workers <- struct{}{} // also where ctx has ended: turns that are held must be given back
 		wg.Go(func() {
-			defer func() { <-slots }()
-			do(n)
+			defer workers.release()
+			do(workers.with(ctx), n)
 		})
 	}
 	wg.Wait()

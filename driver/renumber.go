@@ -35,7 +35,7 @@ func (d *Driver) Renumber(ctx context.Context) (time.Duration, error) {
 func follows(live *xml.Network) bool { return live.Advertise != nil && live.Advertise.From == "auto" }
 
 func (d *Driver) renumber(ctx context.Context, n *network) error {
-	if err := n.begin(ctx, "renumbering", d.cfg.Patience); err != nil {
+	if err := d.begin(ctx, n, "renumbering"); err != nil {
 		return err
 	}
 	defer n.end()

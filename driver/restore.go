@@ -16,7 +16,7 @@ func (d *Driver) restorePorts(ctx context.Context) {
 		if v == nil || !v.active() || !v.live.OwnsBridge() {
 			continue
 		}
-		if err := n.begin(ctx, "restoring ports of", d.cfg.Patience); err != nil {
+		if err := d.begin(ctx, n, "restoring ports of"); err != nil {
 			d.warn("restoring ports", n.ref, err)
 			continue
 		}

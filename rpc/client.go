@@ -79,7 +79,7 @@ func newClient(s *Server, conn net.Conn, role Role, peer Peer) *client {
 		count:    limits.KeepaliveCount,
 		ping:     func() { c.keepalive(proto.KeepalivePing) },
 		dead:     func() { c.hangUp("keepalive timeout") },
-		deaf:     c.blocked.Load,
+		deaf:     func() bool { return c.blocked.Load() || c.drained.Load() },
 	}
 	if c.method() == AuthPolkit {
 		c.session.auth = authPending

@@ -61,7 +61,7 @@ type Limits struct {
 	MaxClients          int
 	MaxAnonymousClients int // connections that have not authenticated; 0: no limit
 	MaxClientRequests   int // calls of one client that run side by side
-	MaxWorkers          int // calls that run side by side
+	MaxWorkers          int // calls that work side by side; those that wait are not counted, see [driver.Workers]
 	PrioWorkers         int // more of them for calls that take no time
 	KeepaliveInterval   time.Duration
 	KeepaliveCount      int // unanswered pings; an interval of 0 or less: no pings

@@ -98,13 +98,13 @@ func (rq *call) wait(ctx context.Context) {
 		workers = nil
 	}
 	if workers != nil {
-		select {
-		case workers <- struct{}{}:
-			defer func() { <-workers }()
-		case <-ctx.Done():
-			rq.reply(nil, ctx.Err())
+		worker, release, err := workers.Take(ctx)
+		if err != nil {
+			rq.reply(nil, err)
 			return
 		}
+		defer release()
+		ctx = worker
 	}
 	rq.run(ctx)
 }

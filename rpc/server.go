@@ -59,8 +59,8 @@ type Server struct {
 	healings healings
 	idle     chan struct{}
 
-	workers     chan struct{} // a token for each call that runs
-	prioWorkers chan struct{}
+	workers     driver.Workers
+	prioWorkers driver.Workers
 	large       chan struct{} // a token for each large frame in memory
 
 	calls sync.WaitGroup // running handlers, whose clients may be gone
@@ -82,8 +82,8 @@ func New(cfg Config) (*Server, error) {
 		cfg:         cfg,
 		log:         cfg.Log,
 		idle:        make(chan struct{}),
-		workers:     make(chan struct{}, cfg.Limits.MaxWorkers),
-		prioWorkers: make(chan struct{}, cfg.Limits.PrioWorkers),
+		workers:     make(driver.Workers, cfg.Limits.MaxWorkers),
+		prioWorkers: make(driver.Workers, cfg.Limits.PrioWorkers),
 		large:       make(chan struct{}, maxLarge),
 		clients:     map[*client]struct{}{},
 	}

@@ -67,6 +67,8 @@ func run(ctx context.Context, o *options) (err error) {
 
 // runWith puts driver and server together and runs them.
 func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, hangup <-chan os.Signal, log *slog.Logger) (err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var server *rpc.Server
 	networks := driver.New(driver.Config{
 		System:  system(h, cfg.network.Backend),
@@ -76,6 +78,9 @@ func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, hangu
 		Events:  func(e driver.Event) { server.Publish(e) },
 		Pools:   cfg.pools,
 		Log:     log,
+
+		HookTimeout: cfg.hookTimeout,
+		Stopping:    ctx.Done(),
 	})
 	authority := polkit.New("", 0)
 	defer func() { err = errors.Join(err, authority.Close()) }()
@@ -110,7 +115,7 @@ func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, hangu
 	}
 	log.Info("ready", "version", version)
 	notify(log, systemd.SdNotifyReady)
-	err = runAll(ctx, serve{server, socks}, idle{server, log}, follow{networks}, upkeep{networks, o.pools, hangup, log}, asked)
+	err = runAll(ctx, stop, serve{server, socks}, idle{server, log}, follow{networks}, upkeep{networks, o.pools, hangup, log}, asked)
 	notify(log, systemd.SdNotifyStopping)
 	log.Info("stopped, networks go on")
 	return errors.Join(err, networks.Close(context.WithoutCancel(ctx)))

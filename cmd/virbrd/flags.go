@@ -99,6 +99,8 @@ type settings struct {
 	timeout time.Duration
 	pools   driver.Pools
 	own     *config.Virbrd
+
+	hookTimeout time.Duration // negative: none
 }
 
 // settings reads the configuration. A file may be missing unless its flag was
@@ -117,6 +119,9 @@ func (o *options) settings(polkit bool) (*settings, error) {
 		return nil, err
 	}
 	s := &settings{daemon: daemon, network: network, timeout: own.Timeout, pools: poolsOf(own), own: own}
+	if s.hookTimeout = own.HookTimeout; s.hookTimeout == 0 {
+		s.hookTimeout = -1
+	}
 	if own.LogLevel != nil {
 		daemon.LogLevel = *own.LogLevel
 	}

@@ -21,9 +21,8 @@ type task interface {
 	String() string
 }
 
-// runAll runs tasks until ctx ends or one of them returns.
-func runAll(ctx context.Context, tasks ...task) error {
-	ctx, stop := context.WithCancel(ctx)
+// runAll runs tasks until ctx ends or one of them returns, which ends it by stop.
+func runAll(ctx context.Context, stop context.CancelFunc, tasks ...task) error {
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, t := range tasks {
