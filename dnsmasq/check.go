@@ -14,17 +14,13 @@ import (
 const maxLink = 15
 
 // What a value may not hold depends on where it stands: a separator there
-// would start another field, another domain or a comment.
+// would start another field.
 const (
-	inDirective = " \t,\"\\/"    // between slashes, or one field of a directive
-	inField     = " \t,\"\\"     // one field of a directive; slashes are harmless
-	inHosts     = " \t,\"\\#/"   // a line of addn-hosts
-	inDHCPHost  = " \t,\"\\#/:[" // a line of dhcp-hostsfile
+	inSlashes  = `"`       // between the slashes of a directive
+	inField    = `,"`      // one field of a directive
+	inDHCPHost = `,":`     // a field of dhcp-hostsfile
+	inDevice   = ` ,"*/:%` // a device
 )
-
-// hostKeywords are words that dnsmasq reads as an order, not as a name, in the
-// fields of a static host.
-var hostKeywords = map[string]bool{"ignore": true, "infinite": true}
 
 func internal(format string, args ...any) error {
 	return &xml.Error{Kind: xml.KindInternal, Msg: fmt.Sprintf(format, args...)}
@@ -37,8 +33,8 @@ func unsupported(format string, args ...any) error {
 // checker keeps the first refused value.
 type checker struct{ err error }
 
-// value refuses control characters, invalid UTF-8, over-long text and each of
-// the forbidden characters.
+// value refuses control characters but tabs, invalid UTF-8, over-long text and
+// each of the forbidden characters.
 func (c *checker) value(what, text, forbidden string) {
 	if c.err != nil {
 		return
@@ -52,19 +48,27 @@ func (c *checker) value(what, text, forbidden string) {
 		return
 	}
 	for _, r := range text {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || strings.ContainsRune(forbidden, r) {
+		if unicode.IsControl(r) && r != '\t' || r == '\u2028' || r == '\u2029' || strings.ContainsRune(forbidden, r) {
 			c.err = unsupported("invalid character %q in %s", r, what)
 			return
 		}
 	}
 }
 
-// record is value for what libvirt's own message names.
+// word is value where a # at the beginning of a word would begin a comment.
+func (c *checker) word(what, text, forbidden string) {
+	c.value(what, text, forbidden)
+	if c.err == nil && (strings.Contains(text, " #") || strings.Contains(text, "\t#")) {
+		c.err = unsupported("a word begins with '#' in %s", what)
+	}
+}
+
+// record is word for what libvirt's own message names.
 func (c *checker) record(what, text, forbidden string) {
 	if c.err == nil && strings.ContainsAny(text, "\r\n") {
 		c.err = unsupported("%s must not contain line breaks", what)
 	}
-	c.value(what, text, forbidden)
+	c.word(what, text, forbidden)
 }
 
 func check(def *xml.Network, dhcp subnets, dirs Dirs) error {
@@ -73,7 +77,7 @@ func check(def *xml.Network, dhcp subnets, dirs Dirs) error {
 	c.value("directory name", dirs.Run, "")
 	c.value("directory name", dirs.Dnsmasq, "")
 	c.bridge(def.Bridge.Name)
-	c.value("domain name", def.Domain.Name, inDirective)
+	c.word("domain name", def.Domain.Name, inField)
 	for _, option := range def.DnsmasqOptions {
 		c.value("dnsmasq option", option, "")
 	}
@@ -98,29 +102,32 @@ func (c *checker) bridge(name string) {
 	if c.err == nil && (name == "" || name == "." || name == ".." || len(name) > maxLink) {
 		c.err = unsupported("invalid bridge name %q", name)
 	}
-	c.value("bridge name", name, inDirective+"*:")
+	c.value("bridge name", name, inDevice)
 }
 
 func (c *checker) dns(dns *xml.DNS) {
 	for _, f := range dns.Forwarders {
-		c.value("forwarder domain name", f.Domain, inDirective)
+		c.word("forwarder domain name", f.Domain, inSlashes)
 		if c.err == nil && f.Domain == "" && !f.Addr.IsValid() {
 			c.err = unsupported("forwarder without address and domain")
 		}
 	}
 	for _, t := range dns.TXT {
-		c.record("DNS TXT record name", t.Name, inField)
-		c.record("DNS TXT record value", t.Value, `"`)
+		c.record("DNS TXT record name", t.Name, inField+" ")
+		if c.err == nil && strings.ContainsAny(t.Value, "\r\n") {
+			c.err = unsupported("DNS TXT record value must not contain line breaks")
+		}
+		c.value("DNS TXT record value", t.Value, "")
 	}
 	for _, s := range dns.SRV {
-		c.record("DNS SRV record service", s.Service, inField)
-		c.record("DNS SRV record protocol", s.Protocol, inField)
+		c.record("DNS SRV record service", s.Service, inField+" ")
+		c.record("DNS SRV record protocol", s.Protocol, inField+" ")
 		c.record("DNS SRV record domain", s.Domain, inField)
 		c.record("DNS SRV record target", s.Target, inField)
 	}
 	for _, h := range dns.Hosts {
 		for _, name := range h.Hostnames {
-			c.value("DNS host name", name, inHosts)
+			c.word("DNS host name", "\t"+name, "") // addn-hosts knows no quotes
 			if c.err == nil && name == "" {
 				c.err = unsupported("empty DNS host name")
 			}
@@ -129,14 +136,10 @@ func (c *checker) dns(dns *xml.DNS) {
 }
 
 func (c *checker) host(h xml.DHCPHost) {
-	c.value("DHCP host name", h.Name, inDHCPHost)
-	c.hex("DHCP host MAC address", h.MAC)
+	c.word("DHCP host name", h.Name, inDHCPHost)
+	c.hex("DHCP host MAC address", strings.TrimRight(h.MAC, " \t"))
 	c.hex("DHCP host id", h.ID)
-	switch {
-	case c.err != nil:
-	case hostKeywords[h.Name]:
-		c.err = unsupported("DHCP host name %q is a keyword of dnsmasq", h.Name)
-	case !h.IP.IsValid():
+	if c.err == nil && !h.IP.IsValid() {
 		c.err = unsupported("DHCP host without IP address")
 	}
 }
@@ -146,12 +149,6 @@ func (c *checker) hex(what, text string) {
 	if c.err == nil && bad >= 0 {
 		c.err = unsupported("invalid character %q in %s", text[bad], what)
 	}
-}
-
-// guardHash quotes each '#' that follows a blank, where dnsmasq would start a
-// comment. Commas keep their meaning.
-func guardHash(value string) string {
-	return strings.ReplaceAll(value, " #", `" #"`)
 }
 
 // quotePath returns a path that ends a line. dnsmasq takes it as it stands
@@ -164,9 +161,9 @@ func quotePath(path string) string {
 }
 
 // quoteField is quotePath for a value behind which more fields may stand, so
-// its commas must not end it.
+// its commas must not end it, and which may begin with tags.
 func quoteField(value string) string {
-	if strings.Contains(value, ",") {
+	if strings.Contains(value, ",") || strings.HasPrefix(value, "tag:") || strings.HasPrefix(value, "net:") {
 		return quote(value)
 	}
 	return quotePath(value)

@@ -152,7 +152,7 @@ func (l *lines) records(def *xml.Network) {
 		return
 	}
 	for _, txt := range def.DNS.TXT {
-		l.add("txt-record=%s,%s", txt.Name, guardHash(txt.Value))
+		l.add("txt-record=%s,%s", txt.Name, textValue(txt.Value))
 	}
 	for _, srv := range def.DNS.SRV {
 		l.add("srv-host=%s", srvHost(srv))
@@ -194,7 +194,7 @@ func (l *lines) tftp(def *xml.Network) {
 			l.add("enable-tftp")
 			enabled = true
 		}
-		l.add("tftp-root=%s", quoteField(ip.TFTPRoot))
+		l.add("tftp-root=%s", quoteField(strings.TrimSpace(ip.TFTPRoot)))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/virbr/virbr/xml"
 )
@@ -60,7 +61,7 @@ func (l *lines) ranges(ip *xml.IP) (uint64, error) {
 		if b.Server.IsValid() {
 			server = ",," + b.Server.String()
 		}
-		l.add("dhcp-boot=%s%s", quoteField(b.File), server)
+		l.add("dhcp-boot=%s%s", quoteField(strings.TrimSpace(b.File)), server)
 	}
 	return total, nil
 }
@@ -133,21 +134,28 @@ func hosts(def *xml.Network, dhcp subnets) (string, error) {
 	var l lines
 	for _, ip := range dhcp.list() {
 		for _, h := range ip.Hosts {
-			l.add("%s%s%s", hostFields(h, ip.Is6()), hostID(def, h, ip.Is6()), suffix(h.Lease))
+			if fields := hostFields(h, ip.Is6()); fields != "" {
+				l.add("%s%s%s", fields, hostID(def, h, ip.Is6()), suffix(h.Lease))
+			}
 		}
 	}
 	return l.done()
 }
 
+// hostFields returns who a static host is and what it gets; "": dnsmasq could not
+// tell who it is. A name that dnsmasq does not take for one is left out: it would
+// drop the whole line, and the guest its address.
 func hostFields(h xml.DHCPHost, v6 bool) string {
 	var fields []string
 	switch {
 	case v6 && h.ID != "":
 		fields = append(fields, "id:"+h.ID)
 	case !v6 && h.MAC != "":
-		fields = append(fields, h.MAC, h.IP.String())
+		fields = append(fields, strings.TrimRight(h.MAC, " \t"), h.IP.String())
+	case !hostName(h.Name):
+		return ""
 	}
-	if h.Name != "" {
+	if hostName(h.Name) {
 		fields = append(fields, h.Name)
 	}
 	switch {
@@ -158,6 +166,38 @@ func hostFields(h xml.DHCPHost, v6 bool) string {
 	}
 	return strings.Join(fields, ",")
 }
+
+// hostName reports whether dnsmasq takes a field of a static host for its name:
+// by its legal_hostname, which looks no further than the first dot, and not for a
+// lease time, an address or an order.
+func hostName(name string) bool {
+	host, rest, _ := strings.Cut(name, ".")
+	time := strings.Trim(strings.TrimRight(name, "wWdDhHmMsS"), "0123456789") == ""
+	if host == "" || time || name == "ignore" || name == "infinite" || len(name) > maxName {
+		return false
+	}
+	if addr, err := netip.ParseAddr(name); err == nil && addr.Is4() {
+		return false
+	}
+	for i, c := range host {
+		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alnum && (i == 0 || c != '-' && c != '_') {
+			return false
+		}
+	}
+	for label := range strings.SplitSeq(host+"."+strings.TrimSuffix(rest, "."), ".") {
+		if len(label) > maxLabel || strings.ContainsFunc(label, func(r rune) bool { return r >= utf8.RuneSelf }) {
+			return false
+		}
+	}
+	return true
+}
+
+// Limits of names (RFC 1035 section 2.3.4), which dnsmasq checks.
+const (
+	maxName  = 253
+	maxLabel = 63
+)
 
 // addnHosts writes the addn-hosts file: one line for each address, with all
 // its names, in the order in which addresses are first named. Each field ends

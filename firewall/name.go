@@ -3,6 +3,8 @@ package firewall
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // maxDevice is the longest name of a network device, in bytes (IFNAMSIZ less
@@ -59,8 +61,8 @@ func CheckDevice(name string) error {
 	case name == "" || len(name) > maxDevice || name == "." || name == "..":
 		return fmt.Errorf("%q is not the name of a network device", name)
 	}
-	for _, c := range []byte(name) {
-		if !isAlnum(c) && !strings.ContainsRune("_.+@=-", rune(c)) {
+	for _, c := range name {
+		if unicode.IsControl(c) || unicode.IsSpace(c) || c == utf8.RuneError || strings.ContainsRune(`/,*"%`, c) {
 			return fmt.Errorf("device name %q has %q, which firewall rules cannot hold", name, c)
 		}
 	}

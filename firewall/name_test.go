@@ -14,6 +14,8 @@ func TestChainNames(t *testing.T) {
 		"a+b@c=d":         "leave_a/2bb/40c/3dd",
 		"2b":              "leave_2b",
 		"+":               "leave_/2b",
+		"brücke":          "leave_br/c3/bccke",
+		"br0:1#;&":        "leave_br0/3a1/23/3b/26",
 		"===============": "leave_/3d/3d/3d/3d/3d/3d/3d/3d/3d/3d/3d/3d/3d/3d/3d",
 	} {
 		got := firewall.ChainName(firewall.LeaveMap, bridge)

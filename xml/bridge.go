@@ -13,7 +13,7 @@ func (n *Network) parseBridge(root *node) error {
 			return err
 		}
 	}
-	if err := checkText(el, "bridge zone", b.Zone, " \"'/\\"); err != nil {
+	if err := checkText(el, "bridge zone", b.Zone, ""); err != nil {
 		return err
 	}
 	b.NoSTP = el.path("stp") == "off"
@@ -72,7 +72,7 @@ func (n *Network) parseDomain(root *node) (err error) {
 	}
 	d := &n.Domain
 	if d.Name, _ = el.attr("name"); d.Name != "" {
-		if err := checkHostname(el, "domain name", d.Name); err != nil {
+		if err := domainPlace.check(el, d.Name); err != nil {
 			return err
 		}
 	}

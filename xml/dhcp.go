@@ -90,7 +90,7 @@ func (ip *IP) parseHost(el *node, network string, partial bool) (*DHCPHost, erro
 		}
 	}
 	if hasName {
-		if err := checkHostname(el, "host name", name); err != nil {
+		if err := dhcpNamePlace.check(el, name); err != nil {
 			return nil, err
 		}
 	}
@@ -99,8 +99,8 @@ func (ip *IP) parseHost(el *node, network string, partial bool) (*DHCPHost, erro
 	return h, err
 }
 
-// checkHostMAC is stricter than libvirt about what follows the address: the
-// text ends in dnsmasq's hosts file as it is.
+// checkHostMAC is stricter than libvirt about what follows the address, which
+// may be anything behind a blank with libvirt: nothing but blanks.
 func (ip *IP) checkHostMAC(el *node, mac string, given bool, network string) error {
 	if !given {
 		return nil
@@ -109,7 +109,7 @@ func (ip *IP) checkHostMAC(el *node, mac string, given bool, network string) err
 		return el.bad("Invalid to specify MAC address '%s' in network '%s' IPv6 static host definition", mac, network)
 	}
 	parsed, ok := ParseMAC(mac)
-	if !ok || !onlyAlnum(mac, ":") {
+	if !ok || !onlyAlnum(strings.TrimRight(mac, " \t"), ":") {
 		return el.bad("Cannot parse MAC address '%s' in network '%s'", mac, network)
 	}
 	if parsed.IsMulticast() {
@@ -165,7 +165,7 @@ func (ip *IP) parseBootp(el *node, network string) error {
 	if b.File, ok = el.attr("file"); !ok {
 		return el.missingAttr("file")
 	}
-	if err := checkPath(el, "bootp file", b.File); err != nil {
+	if err := checkText(el, "bootp file", b.File, ""); err != nil {
 		return err
 	}
 	if v, given := el.attr("server"); given {

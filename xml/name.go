@@ -7,9 +7,10 @@ import (
 )
 
 // This file refuses what libvirt lets through into dnsmasq's files, into paths
-// and into rules: control characters, quotes and separators in places where
-// they would end a field or a line (dnsmasq then runs whatever follows, as
-// root). The wording follows libvirt's "invalid char in".
+// and into rules, and what would not stay one value there: control characters
+// (dnsmasq runs what follows a line break, as root; tabs are blanks), and separators
+// where dnsmasq would read the rest as another field. All else is as harmless as
+// it looks, and passes. The wording follows libvirt's "invalid char in".
 
 // Limits of RFC 1035 section 2.3.4.
 const (
@@ -21,12 +22,72 @@ const (
 // ours (".hostsfile.new") must fit into 255 bytes.
 const maxFileName = 240
 
-func invalidChar(el *node, what string, r rune) error {
-	shown := string(r)
-	if r == ' ' || unicode.IsControl(r) && (r != '\n' || what != "name") {
-		shown = fmt.Sprintf("0x%02x", r)
+// place is where a value stands.
+type place struct {
+	what     string // for people: "domain name"
+	excluded string // characters that would begin something else
+	comment  bool   // a # behind a blank begins a comment
+	words    bool   // and so it does at the beginning
+}
+
+// The places of text in dnsmasq's files.
+var (
+	domainPlace    = place{what: "domain name", excluded: `,"`, comment: true}
+	forwarderPlace = place{what: "forwarder domain", excluded: `"`, comment: true}
+	hostnamePlace  = place{what: "hostname", comment: true, words: true}
+	dhcpNamePlace  = place{what: "host name", excluded: `,":`, comment: true}
+	srvDomainPlace = place{what: "DNS SRV record domain", excluded: `,"`, comment: true}
+	srvTargetPlace = place{what: "DNS SRV record target", excluded: `,"`, comment: true}
+	txtNamePlace   = place{what: "DNS TXT record name", excluded: `"`}
+	txtValuePlace  = place{what: "DNS TXT record value"}
+)
+
+// check refuses what does not belong into a place.
+func (p place) check(el *node, value string) error {
+	for _, r := range value {
+		if unicode.IsControl(r) && r != '\t' || strings.ContainsRune(p.excluded, r) {
+			return p.refuse(el, r)
+		}
 	}
-	return el.fail(KindDetail, OriginXML, "invalid char in %s: %s", what, shown)
+	if p.words && strings.HasPrefix(value, "#") ||
+		p.comment && (strings.Contains(value, " #") || strings.Contains(value, "\t#")) {
+		return p.refuse(el, '#')
+	}
+	return nil
+}
+
+// refuse names the character, the element, the line, and what is allowed.
+func (p place) refuse(el *node, r rune) error {
+	barred := []string{"control characters"}
+	for _, c := range p.excluded {
+		barred = append(barred, plural[c])
+	}
+	switch {
+	case p.words:
+		barred = append(barred, "# at the beginning of a word")
+	case p.comment:
+		barred = append(barred, "# behind a blank")
+	}
+	return el.fail(KindDetail, OriginXML, "invalid char in %s: %s (<%s> in line %d: all is allowed but %s)",
+		p.what, shown(r), el.name, el.line, strings.Join(barred, ", "))
+}
+
+// plural names what places exclude.
+var plural = map[rune]string{',': "commas", '"': "double quotes", ':': "colons"}
+
+// shown prints a character for people, blanks and control characters by number.
+func shown(r rune) string {
+	if r == ' ' || unicode.IsControl(r) {
+		return fmt.Sprintf("0x%02x", r)
+	}
+	return string(r)
+}
+
+func invalidChar(el *node, what string, r rune) error {
+	if r == '\n' && what == "name" { // libvirt's own refusal
+		return el.fail(KindDetail, OriginXML, "invalid char in name: \n")
+	}
+	return el.fail(KindDetail, OriginXML, "invalid char in %s: %s", what, shown(r))
 }
 
 // checkText refuses control characters, and the characters of more.
@@ -39,24 +100,9 @@ func checkText(el *node, what, value, more string) error {
 	return nil
 }
 
-// checkPath refuses what dnsmasq would not read as one value: control
-// characters, quotes, commas, and a # after a blank, which begins a comment.
-func checkPath(el *node, what, value string) error {
-	if err := checkText(el, what, value, "\","); err != nil {
-		return err
-	}
-	return checkComment(el, what, value)
-}
-
-func checkComment(el *node, what, value string) error {
-	if strings.Contains(value, " #") || strings.HasPrefix(value, "#") {
-		return invalidChar(el, what, '#')
-	}
-	return nil
-}
-
-// checkHostname accepts names of hosts and domains: labels of letters, digits,
-// hyphens and underscores with dots between, perhaps one at the end.
+// checkHostname accepts names of guests in virbr's own elements: labels of
+// letters, digits, hyphens and underscores with dots between, perhaps one at the
+// end.
 func checkHostname(el *node, what, value string) error {
 	for _, r := range value {
 		letter := r|0x20 >= 'a' && r|0x20 <= 'z'
@@ -81,12 +127,12 @@ func checkHostname(el *node, what, value string) error {
 // maxDevice is IFNAMSIZ without the terminating zero.
 const maxDevice = 15
 
-// checkDevice accepts names of network devices that the kernel accepts and
-// that mean themselves in dnsmasq's configuration and in firewall rules.
+// checkDevice accepts names of network devices, and of their aliases, that mean
+// themselves in dnsmasq's configuration and in firewall rules: what the kernel
+// accepts (dev_valid_name), but lists, patterns and quotes.
 func checkDevice(el *node, what, value string) error {
 	for _, r := range value {
-		letter := r|0x20 >= 'a' && r|0x20 <= 'z'
-		if !letter && (r < '0' || r > '9') && !strings.ContainsRune("_.+@=-", r) {
+		if unicode.IsControl(r) || unicode.IsSpace(r) || strings.ContainsRune(`/,*"%`, r) {
 			return invalidChar(el, what, r)
 		}
 	}
@@ -137,8 +183,5 @@ func checkNetworkName(el *node, name string) error {
 	if len(name) > maxFileName {
 		return el.fail(KindDetail, OriginXML, "name '%s' is too long, limit is %d bytes", name, maxFileName)
 	}
-	if err := checkText(el, "name", name, ""); err != nil {
-		return err
-	}
-	return checkComment(el, "name", name)
+	return checkText(el, "name", name, "")
 }

@@ -95,17 +95,16 @@ func (s *SRV) parseNumbers(el *node, network string, hasTarget bool) error {
 	return nil
 }
 
-// checkNames holds domain and target to the grammar of host names; the target
-// "." says that there is no such service (RFC 2782).
+// checkNames holds domain and target to what stays one field.
 func (s *SRV) checkNames(el *node) error {
-	for _, f := range []struct{ name, value string }{{"domain", s.Domain}, {"target", s.Target}} {
+	for _, f := range []struct {
+		name, value string
+		place       place
+	}{{"domain", s.Domain, srvDomainPlace}, {"target", s.Target, srvTargetPlace}} {
 		if strings.ContainsAny(f.value, "\r\n") {
 			return el.detail("invalid line break in DNS SRV record %s attribute", f.name)
 		}
-		if f.value == "" || f.name == "target" && f.value == "." {
-			continue
-		}
-		if err := checkHostname(el, "DNS SRV record "+f.name, f.value); err != nil {
+		if err := f.place.check(el, f.value); err != nil {
 			return err
 		}
 	}

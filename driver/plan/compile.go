@@ -89,12 +89,13 @@ func (c *compiler) do(op Op, fail string, args ...any) {
 }
 
 // named refuses a bridge name that the kernel would not take, before it becomes
-// part of a path below /proc/sys or /sys. IFNAMSIZ is 16, with the final zero.
+// part of a path below /proc/sys or /sys. IFNAMSIZ is 16, with the final zero. A
+// bridge that is not ours may be named by an alias, "br0:1".
 func (c *compiler) named() error {
 	if c.bridge == "" {
 		return refuse(KindInternal, "network '%s' has no bridge name defined", c.def.Name)
 	}
-	bad := func(r rune) bool { return r <= ' ' || r == '/' || r == ':' || r == 0x7f }
+	bad := func(r rune) bool { return r <= ' ' || r == '/' || r == ':' && c.def.OwnsBridge() || r == 0x7f }
 	if len(c.bridge) > 15 || c.bridge == "." || c.bridge == ".." || strings.ContainsFunc(c.bridge, bad) {
 		return refuse(KindUnsupported, "invalid bridge name %q in network '%s'", c.bridge, c.def.Name)
 	}

@@ -195,6 +195,9 @@ func TestHostileBridgeNames(t *testing.T) {
 	for _, name := range []string{"..", ".", "a/b", "a b", "a\nb", "a:b", "abcdefghijklmnop", "a\x7f"} {
 		for _, mode := range []xml.ForwardMode{xml.ForwardNone, xml.ForwardOpen, xml.ForwardBridge} {
 			def := &xml.Network{Name: "net", Forward: xml.Forward{Mode: mode}, Bridge: xml.Bridge{Name: name}}
+			if name == "a:b" && mode == xml.ForwardBridge {
+				continue // an alias of somebody's bridge
+			}
 			if p, err := plan.Compile(def, quiet(), places); err == nil {
 				t.Errorf("mode %d accepts %q:\n%s", mode, name, p)
 			}
