@@ -18,7 +18,7 @@ import (
 func withFirewalld(t *testing.T, before ...string) (l *beside, stop func()) {
 	t.Helper()
 	netnstest.NeedProgram(t, "firewalld", "firewall-cmd")
-	private(t, "/etc/firewalld")
+	netnstest.PrivateFirewalld(t)
 	address := startBus(t)
 	l = newBeside(t, host.Config{SystemBus: address})
 	l.env = []string{"DBUS_SYSTEM_BUS_ADDRESS=" + address}

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/virbr/virbr/driver/host"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/tests/netnstest"
@@ -311,19 +309,5 @@ func (l *beside) accepted(list, text string) func() error {
 			err = fmt.Errorf("%q has no %q", list, text)
 		}
 		return err
-	}
-}
-
-// private gives the test a copy of a directory of its own at the same place.
-func private(t *testing.T, dirs ...string) {
-	t.Helper()
-	for _, dir := range dirs {
-		scratch := t.TempDir()
-		if out, err := exec.Command("cp", "-a", dir+"/.", scratch).CombinedOutput(); err != nil {
-			t.Fatalf("copying %s: %v: %s", dir, err, out)
-		}
-		if err := unix.Mount(scratch, dir, "", unix.MS_BIND, ""); err != nil {
-			t.Fatalf("mounting over %s: %v", dir, err)
-		}
 	}
 }

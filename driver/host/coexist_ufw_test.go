@@ -13,7 +13,7 @@ import (
 func withUFW(t *testing.T) *beside {
 	t.Helper()
 	netnstest.NeedProgram(t, "ufw", "iptables-nft")
-	private(t, "/etc/ufw", "/etc/default")
+	netnstest.Private(t, "/etc/ufw", "/etc/default")
 	return newBeside(t, host.Config{})
 }
 

@@ -251,8 +251,14 @@ func (b *binding) leases(net *libvirt.Network) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	list, err := net.GetDHCPLeases()
-	b.check("leases", err)
+	var list []libvirt.NetworkDHCPLease
+	netnstest.Wait(b.t, "the lease is written", func() error { // after the guest has its address
+		var err error
+		if list, err = net.GetDHCPLeases(); err == nil && len(list) == 0 {
+			err = errors.New("there is none")
+		}
+		return err
+	})
 	if len(list) != 1 || list[0].IPaddr != address.String() || list[0].Hostname != "alpha" || list[0].Prefix != 24 || list[0].Iface != "virbr0" {
 		b.t.Errorf("leases %+v, want %s", list, address)
 	}

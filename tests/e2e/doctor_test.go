@@ -412,7 +412,7 @@ func TestDoctorServices(t *testing.T) {
 		programs(t)
 		netnstest.NeedProgram(t, "bash", "tail", "ss", "tc", "python3", "ufw")
 		healthy(t)
-		privateEtc(t)
+		netnstest.Private(t, "/etc")
 		d := startVirbrd(t)
 		for name, doc := range handed {
 			d.up(name, doc)
@@ -433,15 +433,6 @@ func TestDoctorServices(t *testing.T) {
 			}
 		}
 	})
-}
-
-// privateEtc gives the test an /etc of its own, in which files can be replaced.
-func privateEtc(t *testing.T) {
-	t.Helper()
-	run(t, "cp", "-a", "/etc", "/run/etc")
-	if err := syscall.Mount("/run/etc", "/etc", "", syscall.MS_BIND, ""); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestDoctorInotify: the limit of inotify is that of a user namespace of the test's

@@ -117,7 +117,7 @@ func TestDoctorZone(t *testing.T) {
 		programs(t)
 		netnstest.NeedProgram(t, "firewalld", "firewall-cmd", "dbus-daemon", "bash")
 		healthy(t)
-		privateEtc(t)
+		netnstest.PrivateFirewalld(t)
 		startFirewalld(t)
 		d := startVirbrd(t)
 		d.up("default", hookedXML)

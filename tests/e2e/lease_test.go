@@ -79,6 +79,20 @@ func TestGuestNames(t *testing.T) {
 	})
 }
 
+// leaseRow waits until virsh lists a lease of a MAC address, which its helper may still be
+// writing, and returns what stands behind the address: family, IP address, name ...
+func leaseRow(t *testing.T, d *daemon, network, mac string) (fields []string) {
+	t.Helper()
+	netnstest.Wait(t, "virsh lists the lease of "+mac, func() error {
+		out := d.virsh("net-dhcp-leases", network)
+		if fields = row(out, mac); len(fields) < 3 {
+			return fmt.Errorf("it lists\n%s", out)
+		}
+		return nil
+	})
+	return fields
+}
+
 // listed waits until virsh lists a lease, which its helper may still be writing.
 func listed(t *testing.T, d *daemon, mac, family, address, host string) {
 	t.Helper()

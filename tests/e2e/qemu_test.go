@@ -35,8 +35,8 @@ func TestMachine(t *testing.T) {
 		neighbour := n.DHCP(t, "-x", "hostname:neighbour")["ip"] // while the machine boots
 		m.waitReady(t)
 
-		fields := row(d.virsh("net-dhcp-leases", "default"), mac)
-		if len(fields) < 3 || fields[0] != "ipv4" || fields[2] != "machine" {
+		fields := leaseRow(t, d, "default", mac)
+		if fields[0] != "ipv4" || fields[2] != "machine" {
 			t.Fatalf("net-dhcp-leases shows of the machine: %q", fields)
 		}
 		address := netip.MustParsePrefix(fields[1]).Addr().String()

@@ -43,11 +43,7 @@ func TestSCTP(t *testing.T) {
 		client.waitReady(t)
 		besideClient := netnstest.NewGuest(t, "c", "virbr1")
 		besideClient.Address(t, netip.MustParsePrefix("192.168.130.254/24"))
-		fields := row(d.virsh("net-dhcp-leases", "other"), clientMAC)
-		if len(fields) < 2 {
-			t.Fatalf("no lease of %s", clientMAC)
-		}
-		clientAt, _, _ := strings.Cut(fields[1], "/")
+		clientAt, _, _ := strings.Cut(leaseRow(t, d, "other", clientMAC)[1], "/")
 		// SCTP knows no half-closed associations: who asks stays for the answer.
 		ask := func(to string) string {
 			return "(echo by sctp; sleep 5) | timeout 20 socat - SCTP4-CONNECT:" + to + ":9000\n"
