@@ -3,6 +3,7 @@ package dnsmasq
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,12 +133,13 @@ func Apply(entries []Entry, ev Event) []Entry {
 
 // InitText returns what the helper prints for init: the leases in the form of
 // dnsmasq's own lease file. serverDUID is the one of the call; one that the
-// leases hold counts otherwise.
+// leases hold counts otherwise. Leases that dnsmasq could not read are left out: it
+// ends, or crashes, at the first of them.
 func InitText(entries []Entry, serverDUID string) string {
 	var v4, v6 strings.Builder
 	duid := serverDUID
 	for _, e := range entries {
-		if !e.printable() {
+		if !e.readable() {
 			continue
 		}
 		host, client := firstOf(e.Hostname, "*"), firstOf(e.ClientID, "*")
@@ -148,19 +150,51 @@ func InitText(entries []Entry, serverDUID string) string {
 		duid = firstOf(duid, e.ServerDUID)
 		fmt.Fprintf(&v6, "%d %s %s %s %s\n", e.Expiry, firstOf(e.IAID, "0"), e.Address, host, client)
 	}
-	if duid = identifier(duid); duid != "" {
+	if duid = identifier(duid); duid != "" && octets(duid, maxDUID) {
 		return v4.String() + "duid " + duid + "\n" + v6.String()
 	}
 	return v4.String() + v6.String()
 }
 
-// printable reports whether all fields are words, as they are in a file that
-// the helper wrote.
-func (e *Entry) printable() bool {
-	for _, v := range []string{e.IAID, e.Address, e.MAC, e.Hostname, e.ClientID} {
-		if identifier(v) != v {
+// What dnsmasq has room for, in bytes: a hardware address (RFC 2131, chaddr), a
+// client identifier (RFC 2132 section 9.14) and a DUID (RFC 8415 section 11.1).
+const (
+	maxHardware = 16
+	maxClient   = 255
+	maxDUID     = 130
+)
+
+// readable reports whether a lease is one that dnsmasq's lease_init reads.
+func (e *Entry) readable() bool {
+	addr, err := netip.ParseAddr(e.Address)
+	if err != nil || addr.Zone() != "" || e.Expiry < 0 || identifier(e.Hostname) != e.Hostname {
+		return false
+	}
+	client := e.ClientID == "" || e.ClientID == "*"
+	if addr.Is4() {
+		_, mac, typed := strings.Cut(e.MAC, "-") // not Ethernet: "06-00:11:22"
+		if !typed {
+			mac = e.MAC
+		}
+		return (client || octets(e.ClientID, maxClient)) && octets(mac, maxHardware) &&
+			(!typed || octets(strings.TrimSuffix(e.MAC, "-"+mac), 1))
+	}
+	iaid := strings.TrimPrefix(e.IAID, "T") // a temporary address
+	_, err = strconv.ParseUint(firstOf(iaid, "0"), 10, 32)
+	return err == nil && (client || octets(e.ClientID, maxClient))
+}
+
+// octets reports whether this is a list of at most limit bytes in hexadecimal, with
+// colons in between.
+func octets(text string, limit int) bool {
+	list := strings.Split(text, ":")
+	for _, o := range list {
+		if len(o) > 2 {
+			return false
+		}
+		if _, err := strconv.ParseUint(o, 16, 8); err != nil {
 			return false
 		}
 	}
-	return true
+	return len(list) <= limit
 }

@@ -2,6 +2,7 @@ package dnsmasq_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -99,9 +100,15 @@ func TestApplyKeepsItsInput(t *testing.T) {
 func TestInitText(t *testing.T) {
 	t.Parallel()
 	list := append(leases(), dnsmasq.Entry{Address: "10.0.0.3", MAC: "52:54:00:0b:00:03"},
-		dnsmasq.Entry{Address: "10.0.0.4", MAC: "52:54:00:0b:00:04", Hostname: "a b\n0 c"})
+		dnsmasq.Entry{Address: "10.0.0.4", MAC: "52:54:00:0b:00:04", Hostname: "a b\n0 c"},
+		dnsmasq.Entry{Address: "10.0.0.5", MAC: "06-00:11:22", ClientID: "ff:1"},
+		dnsmasq.Entry{Address: "10.0.0.6", MAC: "none"}, dnsmasq.Entry{Address: "10.0.0.7", MAC: "52:54:00:0b:00:0g"},
+		dnsmasq.Entry{Address: "10.0.0.8", MAC: strings.Repeat("00:", 16) + "00"}, dnsmasq.Entry{Address: "10.0.0", MAC: "52:54:00:0b:00:05"},
+		dnsmasq.Entry{Address: "10.0.0.9", MAC: "52:54:00:0b:00:05", ClientID: "x"}, dnsmasq.Entry{Address: "10.0.0.9", MAC: "52:54:00:0b:00:05", Expiry: -1},
+		dnsmasq.Entry{Address: "fd00::1%eth0", MAC: "52:54:00:0b:00:05"}, dnsmasq.Entry{Address: "fd00::1", MAC: "52:54:00:0b:00:05", IAID: "x"})
 	want := `1700000000 52:54:00:0b:00:01 192.168.150.10 anna 01:52:54:00:0b:00:01
 0 52:54:00:0b:00:03 10.0.0.3 * *
+0 06-00:11:22 10.0.0.5 * ff:1
 duid ` + serverDUID + `
 0 11 2001:db8:33::50 * 00:03:00:01:52:54:00:0b:00:01
 `
