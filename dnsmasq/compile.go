@@ -14,7 +14,8 @@ type Files struct {
 
 // Wanted reports whether a network has a dnsmasq: its bridge is ours, it has an
 // address, and there is DNS or DHCP or TFTP to serve, or a prefix to advertise.
-// Source: libvirt's networkStartDhcpDaemon.
+// Source: libvirt's networkStartDhcpDaemon, which forgets that each IPv6 address
+// is advertised, and so leaves guests of a network without DNS without one.
 func Wanted(def *xml.Network) bool {
 	if !def.OwnsBridge() {
 		return false
@@ -29,7 +30,7 @@ func Wanted(def *xml.Network) bool {
 			continue
 		}
 		address = true
-		service = service || ip.HasDHCP() || ip.TFTPRoot != ""
+		service = service || ip.HasDHCP() || ip.TFTPRoot != "" || ip.Is6()
 	}
 	return address && service
 }

@@ -45,7 +45,7 @@ func TestWanted(t *testing.T) {
 		{"open", "<forward mode='open'/>" + ip, true},
 		{"bridge", "<forward mode='bridge'/>", false},
 		{"no DNS, address only", noDNS + ip, false},
-		{"no DNS, IPv6 address only", noDNS + "<ip family='ipv6' address='fd00::1' prefix='64'/>", false},
+		{"no DNS, IPv6 address only", noDNS + "<ip family='ipv6' address='fd00::1' prefix='64'/>", true},
 		{"no DNS, range", noDNS + rng, true},
 		{"no DNS, IPv6 host", noDNS + ip + host, true},
 		{"no DNS, tftp", noDNS + tftp, true},
