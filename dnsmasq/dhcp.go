@@ -3,6 +3,7 @@ package dnsmasq
 import (
 	"math/big"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -10,21 +11,33 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// dhcp writes the ranges of both families and the number of leases that they
-// hold. Static hosts do not count; with none but these dnsmasq's own limit of
-// 1000 leases stands. More is the number of leases in ranges that are written
-// elsewhere.
+// defaultLeases is dnsmasq's own limit of leases (dnsmasq(8), --dhcp-lease-max).
+const defaultLeases = 1000
+
+// dhcp writes the ranges of both families and the number of leases that there may
+// be. More is the number of leases in ranges that are written elsewhere.
+//
+// libvirt counts the addresses of ranges only. Where hosts have addresses outside
+// of these, that refuses guests with a reservation once other guests have as many
+// leases, so these hosts count here, with room for some to come: dnsmasq reads a
+// new host while it serves, but a new limit only when it starts.
 func (l *lines) dhcp(dhcp subnets, more uint64) error {
-	leases := more
+	const room = 64 // a limit that is a multiple of it seldom changes
+	leases, outside := more, uint64(0)
 	for _, ip := range dhcp.list() {
 		n, err := l.ranges(ip)
 		if err != nil {
 			return err
 		}
 		leases += n
+		for _, h := range ip.Hosts {
+			if !slices.ContainsFunc(ip.Ranges, func(r xml.Range) bool { return !h.IP.Less(r.Start) && !r.End.Less(h.IP) }) {
+				outside++
+			}
+		}
 	}
-	if leases > 0 {
-		l.add("dhcp-lease-max=%d", leases)
+	if outside = (outside + room - 1) / room * room; leases > 0 || outside > defaultLeases {
+		l.add("dhcp-lease-max=%d", leases+outside)
 	}
 	return nil
 }
