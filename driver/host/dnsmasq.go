@@ -33,6 +33,12 @@ const (
 // time when it is not to use several processors.
 const helperEnv = "GOMAXPROCS=1"
 
+// noHosts keeps the host's /etc/hosts from guests: what it calls by a name there is
+// not their business, and 127.0.1.1, which Debian gives its name to, is their own
+// loopback. The configuration is written as libvirt writes it, which has them read.
+// A network that wants them has <dnsmasq:option value='addn-hosts=/etc/hosts'/>.
+const noHosts = "--no-hosts"
+
 // startDnsmasq starts dnsmasq. What an earlier run left is ended first.
 func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
 	const doing = "starting dnsmasq for"
@@ -105,7 +111,7 @@ func unsettled(err error) bool {
 func (h *Host) launch(ctx context.Context, path string, op plan.StartDnsmasq) error {
 	ctx, over := context.WithTimeout(ctx, startPatience)
 	defer over()
-	cmd := exec.CommandContext(ctx, path, "--conf-file="+op.Conf, "--leasefile-ro", "--dhcp-script="+h.cfg.LeaseHelper)
+	cmd := exec.CommandContext(ctx, path, "--conf-file="+op.Conf, "--leasefile-ro", "--dhcp-script="+h.cfg.LeaseHelper, noHosts)
 	env := []string{"VIR_BRIDGE_NAME=" + op.Bridge}
 	cmd.Env = append(env, helperEnv)
 	killGroup(cmd)

@@ -75,7 +75,7 @@ func TestDnsmasqRunsAndStops(t *testing.T) {
 		if env != "VIR_BRIDGE_NAME=virbr0\x00GOMAXPROCS=1" {
 			t.Errorf("environment is %q", env)
 		}
-		if !strings.HasSuffix(args, "/dnsmasq --conf-file="+op.Conf+" --leasefile-ro --dhcp-script=/bin/true") {
+		if !strings.HasSuffix(args, "/dnsmasq --conf-file="+op.Conf+" --leasefile-ro --dhcp-script=/bin/true --no-hosts") {
 			t.Errorf("command line is %q", args)
 		}
 		g := netnstest.NewGuest(t, "g", "virbr0")
@@ -120,7 +120,7 @@ func TestDnsmasqThatRefusesIsReported(t *testing.T) {
 		}
 		path, _ := exec.LookPath("dnsmasq")
 		prefix := "Child process (VIR_BRIDGE_NAME=virbr0 " + path + " --conf-file=" + op.Conf +
-			" --leasefile-ro --dhcp-script=/bin/true) unexpected exit status 1: "
+			" --leasefile-ro --dhcp-script=/bin/true --no-hosts) unexpected exit status 1: "
 		if !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(exit.Stderr, "bad option at line 1 of "+op.Conf) {
 			t.Errorf("error is %q, want %q...", err, prefix)
 		}
