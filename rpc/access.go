@@ -35,10 +35,15 @@ type AccessControl interface {
 
 // allowed checks one permission of the caller.
 func (s *Server) allowed(ctx context.Context, rq *call, object, permission string, network *driver.Ref, port *xml.UUID) error {
+	return s.allowedTo(ctx, rq.client.caller(), Access{object, permission, network, port})
+}
+
+// allowedTo checks one permission of anybody.
+func (s *Server) allowedTo(ctx context.Context, id Identity, a Access) error {
 	if s.cfg.Access == nil {
 		return nil
 	}
-	ok, err := s.cfg.Access.Allowed(ctx, rq.client.caller(), Access{object, permission, network, port})
+	ok, err := s.cfg.Access.Allowed(ctx, id, a)
 	switch {
 	case err != nil:
 		return err

@@ -326,6 +326,9 @@ func TestAccessIdentity(t *testing.T) {
 		t.Errorf("asked about %q", asked[len(asked)-1])
 	}
 	c.must(proto.ConnectSetIdentity, proto.IdentityArgs{Params: params[:1]}, nil)
+	if asked := j.questions(); asked[len(asked)-1] != "uid 1000 interactive=false org.libvirt.api.connect.write connect_driver=network" {
+		t.Errorf("whether another identity may be set is asked about %q", asked[len(asked)-1])
+	}
 	c.refused(proto.NetworkIsActive, testArgs("net", 1), 1, 55, "internal error: No UNIX process ID available")
 }
 

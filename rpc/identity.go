@@ -52,13 +52,14 @@ var identityKeys = map[string]struct {
 }
 
 // setIdentity replaces whom access is checked for. Who is authenticated stays
-// what it is.
+// what it is, and is the one who must be allowed to: a daemon that speaks for one
+// client after another by the same connection, and nobody by claiming to be root.
 func (s *Server) setIdentity(ctx context.Context, rq *call, a proto.IdentityArgs) (wire.Message, error) {
 	id, err := parseIdentity(a.Params)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.allowed(ctx, rq, objectConnect, "write", nil, nil); err != nil {
+	if err := s.allowedTo(ctx, peerIdentity(rq.client.peer), Access{Object: objectConnect, Permission: "write"}); err != nil {
 		return nil, err
 	}
 	session := &rq.client.session
