@@ -67,7 +67,7 @@ func TestReadDaemon(t *testing.T) {
 				d.KeepaliveInterval, d.KeepaliveCount = -time.Second, 3
 			})},
 		{"the rest", "unix_sock_dir = \"/run/x\"\naccess_drivers = [ \"polkit\" ]\nlog_level = 1", false, with(func(d *Daemon) {
-			d.SocketDir, d.AccessDrivers, d.LogLevel = "/run/x", []string{"polkit"}, slog.LevelDebug
+			d.SocketDir, d.AccessDrivers, d.AccessChosen, d.LogLevel = "/run/x", []string{"polkit"}, true, slog.LevelDebug
 		})},
 	}
 	for _, tt := range tests {
@@ -109,8 +109,9 @@ func TestReadRefuses(t *testing.T) {
 		{"no clients", daemon, "max_clients = 0", "t.conf:1: max_clients: 0 is not within 1 and 2147483647"},
 		{"backend", network, `firewall_backend = "pf"`, `t.conf:1: firewall_backend: unrecognized firewall_backend = 'pf'; known are "nftables" and "none"`},
 		{"typing error", virbrd, "\nlog_levl = \"debug\"", "t.conf:2: log_levl: unknown key; did you mean log_level?"},
-		{"unknown", virbrd, "colour = \"blue\"", "t.conf:1: colour: unknown key; known are log_level, timeout, prefix_pool, subnet_pool, raise_limits, hook_timeout, metrics"},
+		{"unknown", virbrd, "colour = \"blue\"", "t.conf:1: colour: unknown key; known are log_level, timeout, prefix_pool, subnet_pool, raise_limits, hook_timeout, metrics, libvirtd_module"},
 		{"neither yes nor no", virbrd, "raise_limits = 2", "t.conf:1: raise_limits: 2 is not within 0 and 1"},
+		{"module", virbrd, `libvirtd_module = "off"`, `t.conf:1: libvirtd_module: "off" is neither "enabled" nor "disabled"`},
 		{"metrics for others", virbrd, `metrics = "0.0.0.0:9477"`, "t.conf:1: metrics: 0.0.0.0 is not a loopback address: metrics are not served to other hosts; have a proxy in front that knows who asks"},
 		{"metrics for a neighbour", virbrd, `metrics = "[fe80::1%lo]:9477"`, "t.conf:1: metrics: fe80::1%lo is not a loopback address: metrics are not served to other hosts; have a proxy in front that knows who asks"},
 		{"metrics by name", virbrd, `metrics = "localhost:9477"`, `t.conf:1: metrics: "localhost:9477" is neither "unix:/path" nor an address and port such as "127.0.0.1:9477"`},
@@ -217,5 +218,28 @@ func TestPackagedFile(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestAdoptAccess: access_drivers of libvirtd.conf hold, unless virtnetworkd.conf
+// says otherwise in words.
+func TestAdoptAccess(t *testing.T) {
+	t.Parallel()
+	theirs := write(t, "max_clients = 7\naccess_drivers = [ \"polkit\" ]\n")
+	for text, want := range map[string]int{"": 1, "access_drivers = []": 0, "access_drivers = [ \"polkit\" ]": 1} {
+		d, err := ReadDaemon(write(t, text), false, false)
+		if err == nil {
+			err = d.AdoptAccess(theirs)
+		}
+		if err != nil || len(d.AccessDrivers) != want || d.MaxClients == 7 {
+			t.Errorf("%q: %v, %+v", text, err, d)
+		}
+	}
+	d := &Daemon{}
+	if err := d.AdoptAccess(filepath.Join(t.TempDir(), "libvirtd.conf")); err != nil || len(d.AccessDrivers) != 0 {
+		t.Errorf("no such file: %v, %q", err, d.AccessDrivers)
+	}
+	if err := d.AdoptAccess(write(t, `access_drivers = [ "selinux" ]`)); err == nil {
+		t.Error("a driver that is not known is taken for none")
 	}
 }

@@ -46,6 +46,7 @@ type Daemon struct {
 
 	// AccessDrivers checks each call: empty, or "polkit" alone.
 	AccessDrivers []string
+	AccessChosen  bool // the key stands in the file
 
 	MaxClients   int // accepting stops at this number
 	Backlog      int // max_queued_clients: listen(2)'s backlog
@@ -145,8 +146,24 @@ func (d *Daemon) socket(k *keys, name string, s *Socket) {
 	}
 }
 
+// AdoptAccess takes access_drivers from libvirtd.conf, if that is there and
+// virtnetworkd.conf does not have the key: a libvirtd with our module hands its
+// clients' calls on to us, and who closed that one wants them checked.
+func (d *Daemon) AdoptAccess(path string) error {
+	if d.AccessChosen {
+		return nil
+	}
+	k, err := open(path, true)
+	if err != nil {
+		return err
+	}
+	d.access(k)
+	return k.err()
+}
+
 func (d *Daemon) access(k *keys) {
 	line := k.strings("access_drivers", &d.AccessDrivers)
+	d.AccessChosen = line != 0
 	for _, name := range d.AccessDrivers {
 		if name != "polkit" {
 			k.refuse(line, "access_drivers", `there is no access driver %q; known is "polkit"`, name)

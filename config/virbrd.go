@@ -25,6 +25,9 @@ type Virbrd struct {
 	// HookTimeout is how long a hook script may run; 0: for ever. Not given: 60
 	// seconds.
 	HookTimeout time.Duration
+	// NoModule: a libvirtd that has our module uses its own network driver
+	// nevertheless (libvirtd_module = "disabled"). The module reads the key itself.
+	NoModule bool
 	// Metrics is where metrics are served; the zero value: nowhere.
 	Metrics Address
 }
@@ -65,11 +68,21 @@ func ReadVirbrd(path string, optional bool) (*Virbrd, error) {
 	v.KeepLimits = raise == 0
 	k.seconds("hook_timeout", &v.HookTimeout, 0, 24*60*60)
 	k.address("metrics", &v.Metrics)
+	v.module(k)
 	k.refuseUnknown(foreign())
 	if err := k.err(); err != nil {
 		return nil, err
 	}
 	return v, nil
+}
+
+func (v *Virbrd) module(k *keys) {
+	var word string
+	line, ok := k.text("libvirtd_module", &word)
+	v.NoModule = word == "disabled"
+	if ok && !v.NoModule && word != "enabled" {
+		k.refuse(line, "libvirtd_module", `%q is neither "enabled" nor "disabled"`, word)
+	}
 }
 
 // foreign names the file of each key that people may look for in ours.

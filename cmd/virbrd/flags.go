@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -108,6 +109,9 @@ type settings struct {
 func (o *options) settings(polkit bool) (*settings, error) {
 	daemon, err := config.ReadDaemon(o.daemonConf, !o.given("config"), polkit)
 	if err != nil {
+		return nil, err
+	}
+	if err := daemon.AdoptAccess(filepath.Join(filepath.Dir(o.daemonConf), "libvirtd.conf")); err != nil {
 		return nil, err
 	}
 	network, err := config.ReadNetwork(o.networkConf, !o.given("network-config"))
