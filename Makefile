@@ -11,6 +11,7 @@ build:
 	$(BUILD) -o bin/virbrd ./cmd/virbrd
 	$(BUILD) -o bin/virbr ./cmd/virbr
 	$(BUILD) -o bin/virbr_leaseshelper ./cmd/virbr-leaseshelper
+	libvirtmod/build $(CURDIR)/bin
 
 test: build
 	tests/install-deps

@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -21,6 +23,18 @@ func Build(dir string, flags ...string) error {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s: %w\n%s", source, err, out)
 		}
+	}
+	return nil
+}
+
+// Module makes libvirtd's network module in a directory, with more flags of the
+// compiler.
+func Module(dir string, flags ...string) error {
+	_, self, _, _ := runtime.Caller(0)
+	cmd := exec.Command(filepath.Join(filepath.Dir(self), "../../libvirtmod/build"), dir)
+	cmd.Env = append(os.Environ(), "CFLAGS="+strings.Join(flags, " "))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building libvirtd's module: %w\n%s", err, out)
 	}
 	return nil
 }

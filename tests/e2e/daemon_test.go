@@ -21,6 +21,7 @@ import (
 type daemon struct {
 	t    *testing.T
 	uri  string
+	env  []string // more of its environment
 	cmd  *exec.Cmd
 	log  *binaries.Log
 	done chan struct{} // closed when the process has ended
@@ -51,6 +52,7 @@ func (d *daemon) start(name string, args ...string) {
 	d.t.Helper()
 	d.log, d.done = &binaries.Log{}, make(chan struct{})
 	d.cmd = exec.Command(name, args...)
+	d.cmd.Env = append(os.Environ(), d.env...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatalf("starting %s: %v", name, err)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,7 +14,7 @@ import (
 const binEnv = "VIRBR_E2E_BIN"
 
 func TestMain(m *testing.M) {
-	binaries.Main(m, binEnv, func(dir string) error { return binaries.Build(dir) })
+	binaries.Main(m, binEnv, func(dir string) error { return errors.Join(binaries.Build(dir), binaries.Module(dir)) })
 }
 
 // bin returns the path of a binary under test.

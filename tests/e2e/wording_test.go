@@ -17,9 +17,9 @@ import (
 // wordingEnv asks a process in namespaces which daemon to question.
 const wordingEnv = "VIRBR_E2E_WORDING"
 
-// TestWording puts the same session to virbrd and to Debian's libvirtd, each in
-// namespaces of its own, and wants the same output, errors and exit statuses.
-// testdata/wording holds one virsh session a file.
+// TestWording puts the same session to Debian's libvirtd, to virbrd, and to a
+// libvirtd that has our module, each in namespaces of its own, and wants the same
+// output, errors and exit statuses. testdata/wording holds one virsh session a file.
 func TestWording(t *testing.T) {
 	t.Parallel()
 	sessions, err := filepath.Glob("testdata/wording/*.virsh")
@@ -30,9 +30,11 @@ func TestWording(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".virsh"), func(t *testing.T) {
 			t.Parallel()
 			netnstest.NeedProgram(t, "virsh", "libvirtd")
-			theirs, ours := answers(t, path, "libvirtd"), answers(t, path, "virbrd")
-			if diff := cmp.Diff(theirs, ours); diff != "" {
-				t.Errorf("libvirtd (-) and virbrd (+) answer differently:\n%s", diff)
+			theirs := answers(t, path, "libvirtd")
+			for _, which := range []string{"virbrd", "module"} {
+				if diff := cmp.Diff(theirs, answers(t, path, which)); diff != "" {
+					t.Errorf("libvirtd (-) and %s (+) answer differently:\n%s", which, diff)
+				}
 			}
 		})
 	}
@@ -47,10 +49,14 @@ func TestWordingSession(t *testing.T) {
 	}
 	netnstest.Run(t, func(t *testing.T) {
 		var d *daemon
-		if which == "libvirtd" {
+		switch which {
+		case "libvirtd":
 			d = startLibvirtd(t)
-		} else {
+		case "virbrd":
 			d = startVirbrd(t)
+		case "module":
+			d, _ = startModule(t)
+			d.uri = "network:///system?mode=legacy"
 		}
 		write(t, os.Getenv(wordingEnv+"_OUT"), session(t, d, path))
 	})

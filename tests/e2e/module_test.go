@@ -1,0 +1,41 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/virbr/virbr/tests/libvirttest"
+	"github.com/virbr/virbr/tests/netnstest"
+)
+
+// moduleDir is where a libvirtd with our module finds its modules.
+const moduleDir = "/run/virbr-modules"
+
+// startModule starts Debian's libvirtd with our module in the place of its network
+// driver, and the virbrd that serves it.
+func startModule(t *testing.T) (libvirtd, virbrd *daemon) {
+	t.Helper()
+	virbrd = startVirbrd(t)
+	libvirtd = startLibvirtdWith(t, bin("libvirt_driver_network.so"))
+	if !strings.Contains(libvirtd.log.String(), "virbr: virbrd serves the networks of this libvirtd\n") {
+		t.Fatalf("the module was not loaded:\n%s", libvirtd.log)
+	}
+	return libvirtd, virbrd
+}
+
+// startLibvirtdWith starts Debian's libvirtd with a network module in the place of
+// its own.
+func startLibvirtdWith(t *testing.T, module string) *daemon {
+	t.Helper()
+	netnstest.NeedProgram(t, "libvirtd", "virsh")
+	if err := libvirttest.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	env, err := libvirttest.Module(module, moduleDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{t: t, uri: "qemu:///system", env: []string{env}}
+	d.start("libvirtd")
+	return d
+}
