@@ -1,0 +1,213 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/virbr/virbr/rpc/proto"
+	"github.com/virbr/virbr/tests/binaries"
+	"github.com/virbr/virbr/tests/netnstest"
+)
+
+const socketLibvirtd = "/run/libvirt/libvirt-sock"
+
+// fails wants a virsh command to fail, and its error to hold a text.
+func (d *daemon) fails(want string, args ...string) {
+	d.t.Helper()
+	if _, err := d.try(args...); err == nil || !strings.Contains(err.Error(), want) {
+		d.t.Errorf("virsh %s: %v; want %q", strings.Join(args, " "), err, want)
+	}
+}
+
+// TestModuleVirbrdGone: a libvirtd that has our module says what is the matter where
+// virbrd does not run, is killed in a call, or hangs; it goes on with all else, and with
+// networks once virbrd is back.
+func TestModuleVirbrdGone(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		const unreachable = "virbrd, which serves the networks of this host, cannot be reached: "
+		d := startLibvirtdWith(t, bin("libvirt_driver_network.so"))
+		d.fails(unreachable+"Failed to connect socket to '/run/libvirt/virtnetworkd-sock'", "net-list")
+		virbrd := startVirbrd(t)
+		d.up("default", natXML)
+
+		virbrd.kill()
+		d.fails(unreachable, "net-list")
+		virbrd.start(bin("virbrd"))
+		d.virsh("net-info", "default") // the first call that comes succeeds
+		virbrd.stop()
+		// A hook that does not end holds a call.
+		write(t, "/etc/libvirt/hooks/network", "#!/bin/sh\n[ $2 != start ] || { mkdir /run/hook; sleep 600; }\n")
+		if err := os.Chmod("/etc/libvirt/hooks/network", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		virbrd.start(bin("virbrd"))
+		d.virsh("net-info", "default")
+
+		d.virsh("net-destroy", "default")
+		held := hold(t, d)
+		virbrd.kill()
+		if err := <-held; err == nil || !strings.Contains(err.Error(), "End of file while reading data") {
+			t.Errorf("the call in which virbrd was killed: %v", err)
+		}
+		virbrd.start(bin("virbrd"))
+		held = hold(t, d)
+		if err := virbrd.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 3 { // they end, however long virbrd is stopped
+			all.Go(func() { d.fails("virbrd, which serves the networks of this host, does not answer", "net-list") })
+		}
+		d.virsh("list", "--all") // no networks are needed for this
+		if err := <-held; err == nil || !strings.Contains(err.Error(), "keepalive") {
+			t.Errorf("the call in which virbrd was stopped: %v", err)
+		}
+		all.Wait()
+		if err := virbrd.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		d.virsh("net-list")
+	})
+}
+
+// hold makes a call that the hook holds up, and returns once it does.
+func hold(t *testing.T, d *daemon) <-chan error {
+	t.Helper()
+	_ = os.Remove("/run/hook")
+	held := make(chan error, 1)
+	go func() {
+		_, err := d.try("net-start", "default")
+		held <- err
+	}()
+	netnstest.Wait(t, "the hook runs", func() error {
+		_, err := os.Stat("/run/hook")
+		return err
+	})
+	return held
+}
+
+// TestModuleFallback: where our module must not serve, libvirt's own driver is loaded
+// in its place, the log says why, virbrd ends, and networks that ran go on. With
+// another word in the configuration virbrd is back.
+func TestModuleFallback(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		d, virbrd := startModule(t)
+		d.up("default", natXML)
+		g := netnstest.NewGuest(t, "g", "virbr0")
+		g.DHCP(t)
+		works := func(why string) {
+			t.Helper()
+			if out := d.virsh("net-list", "--name"); strings.TrimSpace(out) != "default" {
+				t.Errorf("networks with %s: %q", why, out)
+			}
+			if log := d.log.String(); !strings.Contains(log, why) {
+				t.Errorf("without %q:\n%s", why, log)
+			}
+			if err := pings(g, t, "192.168.122.1"); err != nil {
+				t.Errorf("with %s: %v", why, err)
+			}
+		}
+		works("virbr: virbrd serves the networks of this libvirtd\n")
+
+		d.stop()
+		write(t, "/etc/virbr/virbrd.conf", "# ours\n  libvirtd_module='disabled' # for now\nlibvirtd_module = \"enabled\"\n")
+		d.start("libvirtd")
+		<-virbrd.done
+		works(`virbr: libvirt's own network driver is loaded instead of virbr's module: /etc/virbr/virbrd.conf says libvirtd_module = "disabled"`)
+		d.virsh("net-update", "default", "add", "dns-host", "<host ip='192.168.122.9'><hostname>nine</hostname></host>", "--live")
+
+		d.stop()
+		write(t, "/etc/virbr/virbrd.conf", "libvirtd_module = \"enabled\"\n")
+		virbrd.start(bin("virbrd"))
+		d.start("libvirtd")
+		works("virbr: virbrd serves the networks of this libvirtd\n")
+		if doc := d.virsh("net-dumpxml", "default"); !strings.Contains(doc, "<hostname>nine</hostname>") {
+			t.Errorf("what libvirt's own driver was told is lost:\n%s", doc)
+		}
+
+		d.stop()
+		strange := filepath.Join(t.TempDir(), "strange")
+		if err := binaries.Module(strange, "-DLIBVIRT_NEWEST=8999999UL"); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Remove(moduleDir+"/libvirt_driver_network.so"),
+			os.Symlink(strange+"/libvirt_driver_network.so", moduleDir+"/libvirt_driver_network.so")); err != nil {
+			t.Fatal(err)
+		}
+		d.start("libvirtd")
+		<-virbrd.done
+		works("libvirt's own network driver is loaded instead of virbr's module: libvirt 9.0.0 is not known to it; ")
+	})
+}
+
+// TestModuleClients: many clients at a time, and very many calls: all are answered,
+// and libvirtd keeps neither memory nor threads nor files of them.
+func TestModuleClients(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		d, _ := startModule(t)
+		d.up("default", natXML)
+		const clients = 32
+		open := make([]*client, clients)
+		for i := range open {
+			open[i] = dial(t, socketLibvirtd, 0)
+		}
+		calls := func(rounds int) {
+			t.Helper()
+			var all sync.WaitGroup
+			for _, c := range open {
+				all.Go(func() {
+					net := c.lookup("default")
+					for range rounds {
+						c.must(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: net}, nil)
+						c.must(proto.ConnectListAllNetworks, proto.ListArgs{Need: 1}, nil)
+						c.refused(proto.NetworkCreate, net, 55, 19, "Requested operation is not valid: network is already active")
+						c.must(proto.NetworkGetDHCPLeases, proto.LeasesArgs{Network: net, Need: 1}, nil)
+					}
+				})
+			}
+			all.Wait()
+		}
+		calls(40) // workers and connections are there, and the heap has the size it needs
+		before := use(t, d)
+		calls(80)
+		after := use(t, d)
+		if after.memory > before.memory+2048 || after.threads > before.threads || after.files > before.files {
+			t.Errorf("after 10,000 calls libvirtd has %+v, and had %+v before", after, before)
+		}
+	})
+}
+
+// held is what a process has.
+type held struct{ memory, threads, files int } // memory: kB
+
+func use(t *testing.T, d *daemon) held {
+	t.Helper()
+	proc := fmt.Sprintf("/proc/%d/", d.cmd.Process.Pid)
+	number := func(key string) int {
+		_, rest, _ := strings.Cut(read(t, proc+"status"), "\n"+key+":")
+		line, _, _ := strings.Cut(rest, "\n")
+		n, err := strconv.Atoi(strings.Fields(line)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	files, err := os.ReadDir(proc + "fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return held{number("RssAnon"), number("Threads"), len(files)}
+}
