@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -42,6 +43,41 @@ func (d *Driver) checkClash(n *network, live *xml.Network, earlier []*xml.Networ
 		}
 	}
 	return nil
+}
+
+// narrower returns the translated subnets of running networks that lie within a wider
+// one of another network, by the latter. Two of ours never overlap, but libvirt
+// starts such networks, and both have to go on when we take over.
+func (d *Driver) narrower() map[*network][]netip.Prefix {
+	type owned struct {
+		netip.Prefix
+		n *network
+	}
+	var list []owned
+	for _, n := range d.networks() {
+		if v := n.view.Load(); v != nil && v.active() && v.live.Forward.Mode == xml.ForwardNAT {
+			for _, p := range subnets(v.live) {
+				list = append(list, owned{p, n})
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b owned) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	found := map[*network][]netip.Prefix{}
+	var around []owned // those that hold the current one, the widest first
+	for _, p := range list {
+		for len(around) > 0 && !around[len(around)-1].Overlaps(p.Prefix) {
+			around = around[:len(around)-1]
+		}
+		for _, wide := range around {
+			if wide.n != p.n && wide.Bits() < p.Bits() {
+				found[wide.n] = append(found[wide.n], p.Prefix)
+			}
+		}
+		around = append(around, p)
+	}
+	return found
 }
 
 // overlaps reports whether a network has a subnet that shares addresses with one of

@@ -81,7 +81,7 @@ func (d *Driver) receive(doc string, validate bool) (*xml.Network, error) {
 	if a := def.Advertise; a != nil {
 		a.From, a.Deprecated = "", nil // live XML has them; a definition does not
 	}
-	if def.UUID == (xml.UUID{}) {
+	if !def.HasUUID() {
 		if def.UUID, err = d.newUUID(); err != nil {
 			return nil, err
 		}

@@ -50,8 +50,18 @@ func (d *Driver) extensions(n Ref, live *xml.Network) *xml.Extensions {
 }
 
 // survey finds out what the extensions of a running network come to now. What the
-// host does not tell counts as not there, and is logged. Facts may be nil.
+// host does not tell counts as not there, and is logged. Facts may be nil. What other
+// networks take of its subnets stays what it was.
 func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *plan.Facts) *plan.Reach {
+	r := d.look(ctx, n, v, ext, facts)
+	if v.reach != nil {
+		r.Where.Narrower = v.reach.Where.Narrower
+	}
+	return r
+}
+
+// look is survey without regard to other networks.
+func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *plan.Facts) *plan.Reach {
 	live := v.live
 	proxied := live.Advertise != nil && live.Advertise.ProxyNDP != ""
 	if len(ext.Forwards)+len(ext.Publics) == 0 && !proxied && !ext.Firewall.Offload || !live.OwnsBridge() {
@@ -126,9 +136,10 @@ func (d *Driver) reachOf(ctx context.Context, n *network, from, to *view) *plan.
 }
 
 // restore makes the part of a view that is not on disk: where guests are, and the
-// steps that lead to them.
-func (d *Driver) restore(ctx context.Context, n *network, v *view, facts *plan.Facts) (err error) {
+// steps that lead to them. Narrower are subnets of others within the network's own.
+func (d *Driver) restore(ctx context.Context, n *network, v *view, facts *plan.Facts, narrower []netip.Prefix) (err error) {
 	v.reach = d.survey(ctx, n, v, d.extensions(n.ref, v.live), facts)
+	v.reach.Where.Narrower = narrower
 	v.steps, err = plan.Firewall(v.live, v.reach)
 	return err
 }

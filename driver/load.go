@@ -25,7 +25,10 @@ import (
 // start since boot: whoever wants to change one waits until it is up, whoever
 // reads does not.
 //
-// Files that cannot be read are logged and left out. The error is that another
+// Definitions that were accepted by others, or earlier, are read leniently: what is
+// wrong in one is logged, and the network is known, runs on where it runs, and does
+// not start. Files that are no network's are logged and left out; while there is one
+// of a running network, libvirt's own firewall rules stay. The error is that another
 // daemon is running, or that the host does not say what it has.
 func (d *Driver) Load(ctx context.Context) (err error) {
 	if err := d.dirs.make(); err != nil {
@@ -41,14 +44,14 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 	d.hooks.Daemon(ctx, hooks.DaemonStart)
 	d.dirs.clearTemps(d.log)
 	changes := d.revertFiles()
-	d.loadAll(d.dirs.State, d.loadStatus)
+	known := d.loadAll(d.dirs.State, d.loadStatus)
 	d.loadAll(d.dirs.Config, func(name string) error { return d.loadConfig(ctx, name) })
 	running := slices.ContainsFunc(d.networks(), (*network).running)
 	d.buryDead(ctx, facts)
 	d.sweep(ctx)
 	d.restorePorts(ctx)
 	if whole := d.refresh(ctx, facts); running {
-		d.takeOver(ctx, whole)
+		d.takeOver(ctx, whole && known)
 	}
 	d.revert(ctx, changes)
 	if _, err := os.Lstat(d.dirs.autostarted()); errors.Is(err, fs.ErrNotExist) {
@@ -66,16 +69,20 @@ func (d *Driver) Close(ctx context.Context) error {
 	return d.lock.Release()
 }
 
-func (d *Driver) loadAll(dir string, load func(name string) error) {
+// loadAll loads the networks of a directory, and reports whether none was left out.
+func (d *Driver) loadAll(dir string, load func(name string) error) (all bool) {
 	names, err := disk.Stems(dir, ".xml")
 	if err != nil {
 		d.log.Error("listing networks", "step", dir, "err", err)
 	}
+	all = err == nil
 	for _, name := range names {
 		if err := load(name); err != nil {
 			d.log.Error("leaving out a network's file", "network", name, "step", dir, "err", err)
+			all = false
 		}
 	}
+	return all
 }
 
 // loadStatus reads a network that ran when the last daemon ended.
@@ -99,6 +106,9 @@ func (d *Driver) loadStatus(name string) error {
 		return &Error{Kind: KindInternal, Msg: fmt.Sprintf("network '%s' was read already", name)}
 	}
 	defer n.end()
+	if s.Network.Fault != nil {
+		d.warn("the definition of a running network would not be accepted; it cannot change until it was stopped, defined anew and started", n.ref, s.Network.Fault)
+	}
 	v := &view{live: s.Network, status: takeStatus(s)}
 	d.loadPorts(name, v)
 	n.view.Store(v)
@@ -146,6 +156,9 @@ func (d *Driver) tryConfig(ctx context.Context, name string) (settled bool, err 
 	if v := n.view.Load(); v != nil {
 		next = *v
 	}
+	if def.Fault != nil {
+		d.warn("the definition would not be accepted: the network cannot start until it is defined anew", n.ref, def.Fault)
+	}
 	d.setConfig(n, &next, def)
 	next.autostart = d.readAutostart(name)
 	n.view.Store(&next)
@@ -156,10 +169,10 @@ func (d *Driver) tryConfig(ctx context.Context, name string) (settled bool, err 
 // the file is to be written again then. As libvirt does, it drops the MAC
 // address of a network that makes no bridge.
 func (d *Driver) readConfig(data []byte, name string) (def *xml.Network, changed bool, err error) {
-	if def, err = xml.ParseNetwork(data); err != nil {
+	if def, err = xml.LoadNetwork(data); err != nil {
 		return nil, false, err
 	}
-	changed = def.UUID.IsZero()
+	changed = !def.HasUUID()
 	if err := d.fits(def, name); err != nil {
 		return nil, false, err
 	}
@@ -169,7 +182,7 @@ func (d *Driver) readConfig(data []byte, name string) (def *xml.Network, changed
 		changed = true
 		def.MAC, err = d.newMAC()
 	}
-	return def, changed, err
+	return def, changed && def.Fault == nil, err // what could not be read is in the file alone
 }
 
 // fits checks that a definition belongs into the file where it was found, and
@@ -182,7 +195,7 @@ func (d *Driver) fits(def *xml.Network, name string) (err error) {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if def.UUID.IsZero() {
+	if !def.HasUUID() {
 		def.UUID, err = d.newUUID()
 	}
 	return err

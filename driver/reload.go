@@ -3,6 +3,7 @@ package driver
 import (
 	"bytes"
 	"context"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -87,8 +88,15 @@ func (d *Driver) autostart(ctx context.Context, n *network) {
 // reports whether all of them have their rules.
 func (d *Driver) refresh(ctx context.Context, facts plan.Facts) bool {
 	var bare atomic.Bool
+	narrower := d.narrower()
 	each(ctx, d.networks(), func(ctx context.Context, n *network) {
-		if v := n.view.Load(); v == nil || !v.active() || !v.live.OwnsBridge() {
+		v := n.view.Load()
+		switch {
+		case v == nil || !v.active() || !v.live.OwnsBridge():
+			return
+		case v.live.Fault != nil && v.live.Fault.Partial:
+			d.log.Warn("not all of the running definition can be read: the network's rules and dnsmasq stay as they are", "network", n.ref.Name)
+			bare.Store(true)
 			return
 		}
 		if err := d.begin(ctx, n, "refreshing"); err != nil {
@@ -98,7 +106,7 @@ func (d *Driver) refresh(ctx context.Context, facts plan.Facts) bool {
 		}
 		defer n.end()
 		if v := n.view.Load(); v != nil && v.active() {
-			v, err := d.refreshFirewall(ctx, n, v, facts)
+			v, err := d.refreshFirewall(ctx, n, v, facts, narrower[n])
 			if err != nil {
 				bare.Store(true)
 			}
@@ -111,10 +119,11 @@ func (d *Driver) refresh(ctx context.Context, facts plan.Facts) bool {
 
 // refreshFirewall puts a running network's rules in again, over those that are
 // there: the table may have been flushed, or be of an older version of ours. It
-// looks anew where guests are; what led to them where they were goes.
-func (d *Driver) refreshFirewall(ctx context.Context, n *network, v *view, facts plan.Facts) (*view, error) {
+// looks anew where guests are; what led to them where they were goes. Narrower are
+// subnets of others within the network's own.
+func (d *Driver) refreshFirewall(ctx context.Context, n *network, v *view, facts plan.Facts, narrower []netip.Prefix) (*view, error) {
 	next := *v
-	if err := d.restore(ctx, n, &next, &facts); err != nil {
+	if err := d.restore(ctx, n, &next, &facts, narrower); err != nil {
 		return v, err
 	}
 	d.holdClaims(n, next.reach)

@@ -38,6 +38,9 @@ func (d *Driver) Start(ctx context.Context, net Ref) error {
 // file. On an error everything is taken back and the hook stopped runs, as
 // libvirt does it.
 func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next *view) error {
+	if err := usable(def); err != nil {
+		return err
+	}
 	next.live, next.status = def, newStatus()
 	if err := d.finish(ctx, n.ref); err != nil {
 		return err
@@ -55,6 +58,15 @@ func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next
 	}
 	d.log.Debug("taking back a failed start", "network", n.ref.Name, "err", err)
 	return errors.Join(err, d.takeDown(context.WithoutCancel(ctx), n, &view{live: next.live, config: next.config}, undo))
+}
+
+// usable refuses a definition in which something is wrong.
+func usable(def *xml.Network) error {
+	if def == nil || def.Fault == nil {
+		return nil
+	}
+	return &Error{Kind: KindConfigUnsupported, Err: def.Fault, Msg: fmt.Sprintf(
+		"the definition of network '%s' is not accepted, define it anew: %v", def.Name, def.Fault)}
 }
 
 func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *record) error {

@@ -23,8 +23,12 @@ func takeStatus(s *xml.Status) status {
 }
 
 // saveStatus writes the status file of a running network. The network is
-// active, for this daemon and the next one, from then on.
+// active, for this daemon and the next one, from then on. A file of which not all
+// could be read stays as it is.
 func (d *Driver) saveStatus(v *view) error {
+	if v.live.Fault != nil && v.live.Fault.Partial {
+		return nil
+	}
 	path := d.dirs.status(v.live.Name)
 	if err := writeFile(path, []byte(statusText(v))); err != nil {
 		return systemError(err, "cannot write status file '%s'", path)

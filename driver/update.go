@@ -77,6 +77,15 @@ func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, mad
 	if err != nil {
 		return false, err
 	}
+	if live {
+		err = usable(v.live)
+	}
+	if config && err == nil {
+		err = usable(v.config)
+	}
+	if err != nil {
+		return false, err
+	}
 	next := *v
 	if live {
 		if next.live, err = made(v.live, 0); err == nil && extend {

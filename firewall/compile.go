@@ -40,8 +40,8 @@ func Compile(def *xml.Network, ext *xml.Extensions, where Where) (*Network, erro
 	c.filter(n, LeaveMap, c.leave())
 	c.filter(n, EnterMap, c.enter())
 	if c.mode == xml.ForwardNAT {
-		c.nat(n, NAT4Map, c.subnets4)
-		c.nat(n, NAT6Map, c.nat6)
+		c.nat(n, NAT4Map, c.subnets4, where.Narrower)
+		c.nat(n, NAT6Map, c.nat6, where.Narrower)
 	}
 	c.reach(n)
 	c.fast(n, ext, where)
@@ -136,10 +136,10 @@ func (c *compiler) takeNAT(def *xml.Network) error {
 	if start == 0 && end == 0 {
 		start, end = 1024, math.MaxUint16
 	}
-	if start == 0 || start > end || end > math.MaxUint16 {
+	if start > end || end > math.MaxUint16 {
 		return &xml.Error{Kind: xml.KindInternal, Msg: fmt.Sprintf("Invalid port range '%d-%d'.", start, end)}
 	}
-	c.portStart, c.portEnd = uint16(start), uint16(end)
+	c.portStart, c.portEnd = uint16(max(start, 1)), uint16(end) // no connection has port 0
 	a, b := nat.AddressStart, nat.AddressEnd
 	if a.IsValid() != b.IsValid() || a.IsValid() && (!a.Is4() || !b.Is4() || b.Less(a)) {
 		return fmt.Errorf("compiling the firewall of network %q: %q to %q is not a range of IPv4 addresses", def.Name, a, b)
@@ -209,7 +209,7 @@ func (c *compiler) only(f Field, m ...Match) []Match {
 // nat adds a chain that translates sources and the elements that lead to it,
 // one a subnet. Multicast and broadcast that stay on the link, and traffic
 // within the subnet, keep their addresses. Ports matter for tcp and udp only.
-func (c *compiler) nat(n *Network, m string, subnets []netip.Prefix) {
+func (c *compiler) nat(n *Network, m string, subnets, narrower []netip.Prefix) {
 	if len(subnets) == 0 {
 		return
 	}
@@ -227,7 +227,9 @@ func (c *compiler) nat(n *Network, m string, subnets []netip.Prefix) {
 	chain := ChainName(m, c.bridge)
 	for _, p := range subnets {
 		rules = append(rules, allow(Match{Field: source, Prefix: p}, Match{Field: dest, Prefix: p}))
-		n.Elements = append(n.Elements, Element{Map: m, Prefix: p, Chain: chain})
+		for _, p := range punched(p, narrower) {
+			n.Elements = append(n.Elements, Element{Map: m, Prefix: p, Chain: chain})
+		}
 	}
 	do := Action{Kind: Masquerade}
 	if m == NAT4Map && c.addrStart.IsValid() {

@@ -113,7 +113,7 @@ func TestPorts(t *testing.T) {
 		{1, 65535, "masquerade to :1-65535"},
 		{5060, 5060, "masquerade to :5060\n"},
 		{2000, 1999, ""},
-		{0, 10, ""},
+		{0, 10, "masquerade to :1-10"},
 		{10, 0, ""},
 	} {
 		n, err := firewall.Compile(def(func(d *xml.Network) { d.Forward.NAT.PortStart, d.Forward.NAT.PortEnd = c.start, c.end }), nil, firewall.Where{})
@@ -231,6 +231,37 @@ func TestConflicts(t *testing.T) {
 			if ok != (c.want != "") || ok && got.String() != c.want {
 				t.Errorf("%s: %v, %v; want %q", c.name, got, ok, c.want)
 			}
+		}
+	}
+}
+
+// TestNarrower: of a subnet in which others have some, the rest is translated.
+func TestNarrower(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ narrower, want string }{
+		{"", "10.0.0.0/8"},
+		{"192.168.0.0/16", "10.0.0.0/8"},
+		{"10.0.0.0/8", ""},
+		{"10.128.0.0/9", "10.0.0.0/9"},
+		{"10.64.0.0/10 10.0.0.0/10", "10.128.0.0/9"},
+		{"10.255.255.254/31 10.0.0.0/9 10.128.0.0/10 10.192.0.0/11 10.224.0.0/12 10.240.0.0/13 10.248.0.0/14 10.252.0.0/15 10.254.0.0/16 10.255.0.0/17 10.255.128.0/18 10.255.192.0/19 10.255.224.0/20 10.255.240.0/21 10.255.248.0/22 10.255.252.0/23 10.255.254.0/24 10.255.255.0/25 10.255.255.128/26 10.255.255.192/27 10.255.255.224/28 10.255.255.240/29 10.255.255.248/30", "10.255.255.252/31"},
+	} {
+		var where firewall.Where
+		for _, text := range strings.Fields(c.narrower) {
+			where.Narrower = append(where.Narrower, netip.MustParsePrefix(text))
+		}
+		n, err := firewall.Compile(def(func(d *xml.Network) { d.IPs = []xml.IP{{Address: netip.MustParseAddr("10.0.0.1"), Prefix: 8}} }), nil, where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range n.Elements {
+			if e.Map == firewall.NAT4Map {
+				got = append(got, e.Prefix.String())
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("without %s: %s, want %s", c.narrower, got, c.want)
 		}
 	}
 }

@@ -34,6 +34,30 @@ func merge(prefixes []netip.Prefix) []netip.Prefix {
 	return out
 }
 
+// punched returns what is left of a prefix without those that lie within it.
+func punched(p netip.Prefix, holes []netip.Prefix) []netip.Prefix {
+	for _, h := range holes {
+		switch {
+		case !h.Overlaps(p):
+		case h.Bits() <= p.Bits():
+			return nil
+		default:
+			low, high := halves(p)
+			return append(punched(low, holes), punched(high, holes)...)
+		}
+	}
+	return []netip.Prefix{p}
+}
+
+// halves splits a prefix that is not a single address.
+func halves(p netip.Prefix) (low, high netip.Prefix) {
+	bits := p.Bits()
+	b := p.Addr().AsSlice()
+	b[bits/8] |= 0x80 >> (bits % 8)
+	upper, _ := netip.AddrFromSlice(b)
+	return netip.PrefixFrom(p.Addr(), bits+1), netip.PrefixFrom(upper, bits+1)
+}
+
 // Conflicts tells whether two networks cannot both be installed: the maps that
 // lead to NAT are keyed by subnet, and a subnet leads to one network only. It
 // returns the smaller of the two prefixes that overlap. Networks on the same

@@ -15,6 +15,11 @@ type Where struct {
 	// None: the forward device of the network, or all but its bridge.
 	Uplinks []string
 
+	// Narrower are subnets of other networks that lie within one of this network's.
+	// libvirt lets such networks run beside each other, and takes the sources of both
+	// for translated: each of ours translates its own.
+	Narrower []netip.Prefix
+
 	// Links are the host's interfaces that packets are routed between, for the
 	// flowtable. None: the forward device of the network, if it has one.
 	Links []string

@@ -222,7 +222,7 @@ func (d Dirs) outline(network string) (*xml.Outline, error) {
 		return nil, err
 	}
 	o, err := xml.ParseOutline(data)
-	if err == nil && (o.Name != network || o.UUID.IsZero()) {
+	if err == nil && (o.Name != network || !o.HasUUID) {
 		err = fmt.Errorf("it is about network %.255q", o.Name)
 	}
 	if err != nil {

@@ -106,7 +106,7 @@ func (e *Engine) Hook(ctx context.Context, call *hooks.Call) error {
 	if err != nil {
 		return fmt.Errorf("reading the document about network %q: %w", call.Network, err)
 	}
-	if o.Name != call.Network || o.UUID.IsZero() {
+	if o.Name != call.Network || !o.HasUUID {
 		return fmt.Errorf("reading the document about network %q: it is about network %.255q with UUID %s", call.Network, o.Name, o.UUID)
 	}
 	port := call.Op == hooks.OpPortCreated || call.Op == hooks.OpPortDeleted

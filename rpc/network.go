@@ -126,7 +126,7 @@ func (s *Server) allowedDocument(ctx context.Context, rq *call, doc string, perm
 		return err
 	}
 	ref := driver.Ref{Name: def.Name, UUID: def.UUID}
-	if ref.UUID.IsZero() {
+	if !def.HasUUID() {
 		// The driver takes the UUID of the network with that name, if any.
 		stored, err := s.cfg.Networks.LookupByName(ctx, ref.Name)
 		if err != nil && !isKind(err, driver.KindNoNetwork) {

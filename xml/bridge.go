@@ -9,11 +9,11 @@ func (n *Network) parseBridge(root *node) error {
 	b := &n.Bridge
 	b.Name, b.Zone = el.path("name"), el.path("zone")
 	if b.Name != "" {
-		if err := checkBridge(el, b.Name); err != nil {
+		if err := el.accept(checkBridge(el, b.Name)); err != nil {
 			return err
 		}
 	}
-	if err := checkText(el, "bridge zone", b.Zone, ""); err != nil {
+	if err := el.accept(checkText(el, "bridge zone", b.Zone, "")); err != nil {
 		return err
 	}
 	b.NoSTP = el.path("stp") == "off"
@@ -72,7 +72,7 @@ func (n *Network) parseDomain(root *node) (err error) {
 	}
 	d := &n.Domain
 	if d.Name, _ = el.attr("name"); d.Name != "" {
-		if err := domainPlace.check(el, d.Name); err != nil {
+		if err := el.accept(domainPlace.check(el, d.Name)); err != nil {
 			return err
 		}
 	}
@@ -139,7 +139,7 @@ func (n *Network) checkForeignBridge(root *node) error {
 		return el.bad("A network with forward mode='%s' can specify a bridge name or a forward dev, but not both (network '%s')", mode, n.Name)
 	}
 	if _, template := BridgeTemplate(b.Name); template && b.Name != "" {
-		return invalidChar(el, "bridge name", '%')
+		return el.accept(invalidChar(el, "bridge name", '%'))
 	}
 	return nil
 }

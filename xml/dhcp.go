@@ -90,7 +90,7 @@ func (ip *IP) parseHost(el *node, network string, partial bool) (*DHCPHost, erro
 		}
 	}
 	if hasName {
-		if err := dhcpNamePlace.check(el, name); err != nil {
+		if err := el.accept(dhcpNamePlace.check(el, name)); err != nil {
 			return nil, err
 		}
 	}
@@ -109,8 +109,13 @@ func (ip *IP) checkHostMAC(el *node, mac string, given bool, network string) err
 		return el.bad("Invalid to specify MAC address '%s' in network '%s' IPv6 static host definition", mac, network)
 	}
 	parsed, ok := ParseMAC(mac)
-	if !ok || !onlyAlnum(strings.TrimRight(mac, " \t"), ":") {
+	if !ok {
 		return el.bad("Cannot parse MAC address '%s' in network '%s'", mac, network)
+	}
+	if !onlyAlnum(strings.TrimRight(mac, " \t"), ":") {
+		if err := el.accept(el.bad("Cannot parse MAC address '%s' in network '%s'", mac, network)); err != nil {
+			return err
+		}
 	}
 	if parsed.IsMulticast() {
 		return el.bad("expected unicast mac address, found multicast '%s' in network '%s'", mac, network)
@@ -165,7 +170,7 @@ func (ip *IP) parseBootp(el *node, network string) error {
 	if b.File, ok = el.attr("file"); !ok {
 		return el.missingAttr("file")
 	}
-	if err := checkText(el, "bootp file", b.File, ""); err != nil {
+	if err := el.accept(checkText(el, "bootp file", b.File, "")); err != nil {
 		return err
 	}
 	if v, given := el.attr("server"); given {

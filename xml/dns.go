@@ -67,7 +67,7 @@ func (n *Network) parseForwarders(dns *node) error {
 			return el.bad("Invalid forwarder element, must contain at least one of addr or domain")
 		}
 		if hasDomain {
-			if err := forwarderPlace.check(el, domain); err != nil {
+			if err := el.accept(forwarderPlace.check(el, domain)); err != nil {
 				return err
 			}
 			f.Domain = domain
@@ -100,7 +100,7 @@ func parseDNSHost(el *node, network string, partial bool) (*DNSHost, error) {
 		if name == "" {
 			return nil, c.detail("Missing hostname in network '%s' DNS HOST record", network)
 		}
-		if err := hostnamePlace.check(c, name); err != nil {
+		if err := c.accept(hostnamePlace.check(c, name)); err != nil {
 			return nil, err
 		}
 		h.Hostnames = append(h.Hostnames, name)
@@ -135,13 +135,13 @@ func parseTXT(el *node, network string, partial bool) (*foundTXT, error) {
 	if !t.hasValue && !partial {
 		return nil, el.detail("missing required value attribute in DNS TXT record named '%s' of network %s", name, network)
 	}
-	if err := txtNamePlace.check(el, name); err != nil {
+	if err := el.accept(txtNamePlace.check(el, name)); err != nil {
 		return nil, err
 	}
 	if strings.ContainsAny(t.Value, "\r\n") {
-		return nil, el.detail("invalid line break in TXT record value")
+		return t, el.accept(el.detail("invalid line break in TXT record value"))
 	}
-	return t, txtValuePlace.check(el, t.Value)
+	return t, el.accept(txtValuePlace.check(el, t.Value))
 }
 
 func (d *DNS) format(p *printer) {

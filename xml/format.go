@@ -58,7 +58,7 @@ func (n *Network) FormatIndent(level int, flags FormatFlags) string {
 
 func (n *Network) formatHead(p *printer) {
 	p.leaf("name", n.Name)
-	if !n.UUID.IsZero() {
+	if n.HasUUID() {
 		p.leaf("uuid", n.UUID.String())
 	}
 	p.leaf("title", n.Title)

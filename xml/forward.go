@@ -68,7 +68,7 @@ func parseDriver(el *node) (name, model string, err error) {
 		return "", "", err
 	}
 	model, _ = el.attr("model")
-	return name, model, checkText(el, "driver model", model, "/")
+	return name, model, el.accept(checkText(el, "driver model", model, "/"))
 }
 
 func (n *Network) parseNAT(forward *node) error {

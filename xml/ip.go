@@ -39,7 +39,7 @@ func parseIP(el *node, network string) (*IP, error) {
 		return nil, tftp.unsupported("Unsupported <tftp> element in an IPv6 element in network '%s'", network)
 	}
 	ip.TFTPRoot = tftp.path("root")
-	return ip, checkText(tftp, "tftp root", ip.TFTPRoot, "")
+	return ip, tftp.accept(checkText(tftp, "tftp root", ip.TFTPRoot, ""))
 }
 
 // parseType reads virbr's type='auto': no address, because one is chosen when

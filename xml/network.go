@@ -7,7 +7,8 @@ import "net/netip"
 // not give it, unless the field says otherwise.
 type Network struct {
 	Name        string
-	UUID        UUID // the zero UUID: not given, to be generated
+	UUID        UUID // the zero UUID: not given, to be generated, unless NilUUID is set
+	NilUUID     bool // <uuid> is all zeros, which libvirt takes for one like others
 	Title       string
 	Description string
 	Metadata    *Metadata // nil: no <metadata> element
@@ -38,7 +39,14 @@ type Network struct {
 
 	// Advertise is virbr's <ipv6 advprefix='...'/>; nil: none.
 	Advertise *Advertise
+
+	// Fault is what is wrong in a definition that was accepted by others or
+	// earlier; nil: nothing.
+	Fault *Fault
 }
+
+// HasUUID reports whether a UUID is given.
+func (n *Network) HasUUID() bool { return n.NilUUID || !n.UUID.IsZero() }
 
 // ForwardMode is the mode attribute of <forward>. The zero value is an
 // isolated network, which has no <forward> element.

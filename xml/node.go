@@ -37,7 +37,8 @@ type node struct {
 	children            []*node
 	text                string
 	line                int
-	preserve            bool // xml:space='preserve' is in force
+	preserve            bool     // xml:space='preserve' is in force
+	reading             *reading // of the document; nil: strict
 }
 
 // attr returns a "direct" attribute: the namespace is ignored and an empty

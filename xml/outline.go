@@ -5,7 +5,8 @@ package xml
 // what we would refuse and still be somebody else's business.
 type Outline struct {
 	Name     string
-	UUID     UUID // the zero UUID: not given, or malformed
+	UUID     UUID
+	HasUUID  bool // false: not given, or malformed
 	Extended bool // <metadata> has an element of virbr's namespace
 
 	root *node
@@ -31,7 +32,7 @@ func ParseOutline(doc []byte) (*Outline, error) {
 		return nil, root.internal("there is no network in element '%s'", root.name)
 	}
 	o := &Outline{Name: net.first("name").content(), root: net}
-	o.UUID, _ = ParseUUID(net.first("uuid").content())
+	o.UUID, o.HasUUID = ParseUUID(net.first("uuid").content())
 	if m := net.first("metadata"); m != nil {
 		for _, c := range m.children {
 			o.Extended = o.Extended || c.kind == elementNode && c.space == Namespace
@@ -40,5 +41,12 @@ func ParseOutline(doc []byte) (*Outline, error) {
 	return o, nil
 }
 
-// Network reads the whole definition, with the checks of [ParseNetwork].
-func (o *Outline) Network() (*Network, error) { return parseNetwork(o.root) }
+// Network reads the whole definition, with the leniency of [LoadNetwork]: somebody
+// else accepted it. It refuses one of which it cannot read everything.
+func (o *Outline) Network() (*Network, error) {
+	n, err := loadNetwork(o.root)
+	if err == nil && n.Fault != nil && n.Fault.Partial {
+		return nil, n.Fault
+	}
+	return n, err
+}

@@ -17,10 +17,10 @@ func TestOutline(t *testing.T) {
 		name, doc string
 		want      *Outline // nil: refused
 	}{
-		{"definition", plain, &Outline{Name: "a", UUID: id}},
-		{"hook", "<hookData>\n  " + plain + "<networkport><uuid>" + uuid + "</uuid></networkport></hookData>", &Outline{Name: "a", UUID: id}},
-		{"hook of libvirt 5.4", "<hookData><interface type='network'/>" + plain + "<domain><name>vm</name></domain></hookData>", &Outline{Name: "a", UUID: id}},
-		{"status file", "<networkstatus><class_id bitmap='0-2'/><floor sum='0'/>" + plain + "</networkstatus>", &Outline{Name: "a", UUID: id}},
+		{"definition", plain, &Outline{Name: "a", UUID: id, HasUUID: true}},
+		{"hook", "<hookData>\n  " + plain + "<networkport><uuid>" + uuid + "</uuid></networkport></hookData>", &Outline{Name: "a", UUID: id, HasUUID: true}},
+		{"hook of libvirt 5.4", "<hookData><interface type='network'/>" + plain + "<domain><name>vm</name></domain></hookData>", &Outline{Name: "a", UUID: id, HasUUID: true}},
+		{"status file", "<networkstatus><class_id bitmap='0-2'/><floor sum='0'/>" + plain + "</networkstatus>", &Outline{Name: "a", UUID: id, HasUUID: true}},
 		{"extended", extended, &Outline{Name: "a", Extended: true}},
 		{"what we would refuse is none of our business", "<network><name>a</name><bridge stp='perhaps'/></network>", &Outline{Name: "a"}},
 		{"another namespace", "<network><name>a</name><metadata><network xmlns='urn:virbr:network:2'/></metadata></network>", &Outline{Name: "a"}},
@@ -62,7 +62,7 @@ func FuzzParseOutline(f *testing.F) {
 			wantTyped(t, err)
 			return
 		}
-		if def.Name != o.Name || !o.UUID.IsZero() && def.UUID != o.UUID {
+		if def.Name != o.Name || o.HasUUID && def.UUID != o.UUID {
 			t.Fatalf("outline %q %s, definition %q %s", o.Name, o.UUID, def.Name, def.UUID)
 		}
 	})

@@ -24,9 +24,12 @@ func parseNetwork(root *node) (*Network, error) {
 		n.parseForward, n.parseMetadata, n.checkMode, n.parseDnsmasq,
 	}
 	for _, step := range steps {
-		if err := step(root); err != nil {
+		if err := root.miss(step(root)); err != nil {
 			return nil, err
 		}
+	}
+	if n.Name == "" { // read leniently
+		return nil, root.fail(KindNoName, OriginNetwork, "")
 	}
 	return n, nil
 }
@@ -43,14 +46,18 @@ func (n *Network) parseHead(root *node) error {
 	if el := root.first("uuid"); el.content() != "" {
 		uuid, ok := ParseUUID(el.content())
 		if !ok {
-			return el.internal("malformed uuid element")
+			if err := el.miss(el.internal("malformed uuid element")); err != nil {
+				return err
+			}
 		}
-		n.UUID = uuid
+		n.UUID, n.NilUUID = uuid, ok && uuid.IsZero()
 	}
 	title := root.first("title")
 	n.Title = title.content()
 	if strings.Contains(n.Title, "\n") {
-		return title.bad("Network title can't contain newlines")
+		if err := title.accept(title.bad("Network title can't contain newlines")); err != nil {
+			return err
+		}
 	}
 	n.Description = root.first("description").content()
 	return nil
@@ -118,7 +125,7 @@ func (n *Network) parseDnsmasq(root *node) error {
 			if !ok {
 				return o.internal("No dnsmasq options value specified")
 			}
-			if err := checkText(o, "dnsmasq option", v, ""); err != nil {
+			if err := o.accept(checkText(o, "dnsmasq option", v, "")); err != nil {
 				return err
 			}
 			n.DnsmasqOptions = append(n.DnsmasqOptions, v)

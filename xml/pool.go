@@ -32,13 +32,13 @@ func (n *Network) parsePool(el *node) error {
 		return pfs[0].bad("Missing required dev attribute in <pf> element of network '%s'", n.Name)
 	}
 	n.Forward.PF = pf
-	return checkDevice(pfs[0], "device name", pf)
+	return pfs[0].accept(checkDevice(pfs[0], "device name", pf))
 }
 
 func (n *Network) parseInterfaces(el *node, dev string, ifs []*node) error {
 	f := &n.Forward
 	if dev != "" {
-		if err := checkDevice(el, "device name", dev); err != nil {
+		if err := el.accept(checkDevice(el, "device name", dev)); err != nil {
 			return err
 		}
 		f.Interfaces = append(f.Interfaces, ForwardInterface{Dev: dev})
@@ -58,7 +58,7 @@ func (n *Network) parseInterfaces(el *node, dev string, ifs []*node) error {
 		if i == 0 && dev != "" {
 			continue
 		}
-		if err := checkDevice(in, "device name", name); err != nil {
+		if err := in.accept(checkDevice(in, "device name", name)); err != nil {
 			return err
 		}
 		f.Interfaces = append(f.Interfaces, ForwardInterface{Dev: name})

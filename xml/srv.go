@@ -102,9 +102,12 @@ func (s *SRV) checkNames(el *node) error {
 		place       place
 	}{{"domain", s.Domain, srvDomainPlace}, {"target", s.Target, srvTargetPlace}} {
 		if strings.ContainsAny(f.value, "\r\n") {
-			return el.detail("invalid line break in DNS SRV record %s attribute", f.name)
+			if err := el.accept(el.detail("invalid line break in DNS SRV record %s attribute", f.name)); err != nil {
+				return err
+			}
+			continue
 		}
-		if err := f.place.check(el, f.value); err != nil {
+		if err := el.accept(f.place.check(el, f.value)); err != nil {
 			return err
 		}
 	}

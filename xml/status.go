@@ -44,7 +44,8 @@ type FirewallAction struct {
 const fwRemoval = "fwRemoval"
 
 // ParseStatus reads a <networkstatus> document, or a bare <network>, which very
-// old libvirts wrote.
+// old libvirts wrote. The network runs: what is wrong in its definition is in the
+// definition's Fault, as with [LoadNetwork].
 func ParseStatus(doc []byte) (*Status, error) {
 	root, err := parseAny(doc)
 	if err != nil {
@@ -56,11 +57,9 @@ func ParseStatus(doc []byte) (*Status, error) {
 		if net = root.first("network"); net == nil {
 			return nil, root.internal("Could not find any 'network' element in status file")
 		}
-		if err := s.parse(root); err != nil {
-			return nil, err
-		}
+		s.parse(root)
 	}
-	if s.Network, err = parseNetwork(net); err != nil {
+	if s.Network, err = loadNetwork(net); err != nil {
 		return nil, err
 	}
 	return s, s.Network.keepFunction(net)
@@ -75,39 +74,31 @@ func (n *Network) keepFunction(root *node) error {
 	if dev == "" {
 		return nil
 	}
+	if err := checkDevice(pf, "device name", dev); err != nil {
+		return err
+	}
 	n.Forward.PF = dev
-	return checkDevice(pf, "device name", dev)
+	return nil
 }
 
-func (s *Status) parse(root *node) error {
-	if text := root.first("class_id").path("bitmap"); text != "" {
-		ids, ok := parseBits(text)
-		if !ok {
-			return root.internal("Malformed 'class_id' attribute: %s", text)
-		}
+// parse reads what stands beside the network. What is malformed there counts as
+// not written: classes and floors follow from the ports, and no network is lost for
+// a mark that another version of libvirt makes.
+func (s *Status) parse(root *node) {
+	if ids, ok := parseBits(root.first("class_id").path("bitmap")); ok {
 		s.ClassIDs = ids
 	}
-	if text := root.first("floor").path("sum"); text != "" {
-		sum, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			return root.internal("Malformed 'floor_sum' attribute: %s", text)
-		}
+	if sum, err := strconv.ParseUint(root.first("floor").path("sum"), 10, 64); err == nil {
 		s.FloorSum = sum
 	}
 	for _, el := range root.all("taint") {
-		if flag := el.path("flag"); flag != "hook-script" {
-			return el.unsupported("Unknown taint flag %s", flag)
-		}
-		s.HookScript = true
+		s.HookScript = s.HookScript || el.path("flag") == "hook-script"
 	}
 	if el := root.first("firewall"); el != nil && el.path("name") == fwRemoval {
-		removal, err := parseRemoval(el)
-		if err != nil {
-			return err
+		if removal, err := parseRemoval(el); err == nil {
+			s.Removal = removal
 		}
-		s.Removal = removal
 	}
-	return nil
 }
 
 // parseBits reads libvirt's bitmap text: "0-2,4".

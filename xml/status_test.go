@@ -74,18 +74,9 @@ func TestStatusOfOldLibvirts(t *testing.T) {
 
 func TestStatusRefuses(t *testing.T) {
 	t.Parallel()
-	network := "<network><name>n</name></network>"
 	tests := []struct{ name, inner, want string }{
 		{"no network", "", "internal error: Could not find any 'network' element in status file"},
 		{"bad network", "<network/>", "missing name information"},
-		{"floor", network + "<floor sum='-1'/>", "internal error: Malformed 'floor_sum' attribute: -1"},
-		{"taint", network + "<taint flag='x'/>", "unsupported configuration: Unknown taint flag x"},
-		{"bits", network + "<class_id bitmap='2-1'/>", "Malformed 'class_id'"},
-		{"bits too large", network + "<class_id bitmap='0-65536'/>", "Malformed 'class_id'"},
-		{"bits without end", network + "<class_id bitmap='" + strings.Repeat("0-65535,", 1000) + "1'/>", "Malformed 'class_id'"},
-		{"backend", network + "<firewall name='fwRemoval'/>", "backend"},
-		{"layer", network + "<firewall name='fwRemoval' backend='iptables'><group><action/></group></firewall>", "layer"},
-		{"no arguments", network + "<firewall name='fwRemoval' backend='iptables'><group><action layer='ipv4'/></group></firewall>", "without arguments"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -95,5 +86,26 @@ func TestStatusRefuses(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestStatusOfOthers: a network that runs is not lost for what stands beside its
+// definition.
+func TestStatusOfOthers(t *testing.T) {
+	t.Parallel()
+	for _, inner := range []string{
+		"<floor sum='-1'/>", "<taint flag='x'/>", "<class_id bitmap='2-1'/>", "<class_id bitmap='0-65536'/>",
+		"<class_id bitmap='" + strings.Repeat("0-65535,", 1000) + "1'/>", "<firewall name='fwRemoval'/>",
+		"<firewall name='fwRemoval' backend='iptables'><group><action/></group></firewall>",
+		"<firewall name='fwRemoval' backend='iptables'><group><action layer='ipv4'/></group></firewall>",
+	} {
+		s, err := ParseStatus([]byte("<networkstatus>" + inner + "<network><name>n</name></network></networkstatus>"))
+		if err != nil {
+			t.Errorf("%s: %v", inner, err)
+			continue
+		}
+		if len(s.ClassIDs) != 3 || s.FloorSum != 0 || s.HookScript || s.Removal != nil || s.Network.Name != "n" || s.Network.Fault != nil {
+			t.Errorf("%s: got %+v", inner, s)
+		}
 	}
 }

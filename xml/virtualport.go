@@ -96,7 +96,7 @@ func (v *VirtualPort) parseNames(params *node) error {
 	if len(v.ProfileID) > maxProfile {
 		return params.fail(KindXML, OriginHelper, "profileid parameter too long")
 	}
-	return checkText(params, "profileid parameter", v.ProfileID, "")
+	return params.accept(checkText(params, "profileid parameter", v.ProfileID, ""))
 }
 
 // fields returns the parameters that are set, in output order.
@@ -166,7 +166,7 @@ func parsePortGroup(el *node) (*PortGroup, error) {
 	if g.Name == "" {
 		return nil, el.bad("Missing required name attribute in portgroup")
 	}
-	if err := checkText(el, "portgroup name", g.Name, ""); err != nil {
+	if err := el.accept(checkText(el, "portgroup name", g.Name, "")); err != nil {
 		return nil, err
 	}
 	g.Default = strings.EqualFold(el.path("default"), "yes")

@@ -75,7 +75,7 @@ func (s *survey) definition(name string, active bool) (*xml.Network, string) {
 			def = status.Network
 		}
 	} else {
-		def, err = xml.ParseNetwork(data)
+		def, err = xml.LoadNetwork(data)
 	}
 	switch {
 	case err != nil:

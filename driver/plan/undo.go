@@ -33,7 +33,7 @@ func Stop(def *xml.Network, reach *Reach, dirs Dirs) []Op {
 	if !def.OwnsBridge() {
 		return ops
 	}
-	if dnsmasq.Wanted(def) {
+	if dnsmasq.Wanted(def) || def.Fault != nil && def.Fault.Partial {
 		ops = append(ops, StopDnsmasq{PidFile: dnsmasq.Dirs(dirs).PidFile(def.Name)})
 	}
 	ops = append(ops, SetDown{Link: bridge})
