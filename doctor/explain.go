@@ -69,9 +69,7 @@ containers. Each user has only so many instances, 128 by default, and all of
 root's programs share them.`,
 	"input-dropped": `Guests ask the host itself for addresses (DHCP, ports 67 and 547) and names
 (DNS, port 53). A chain for input that drops them leaves guests without.`,
-	"link-down": `An interface that is switched off (ip link set ... down) passes nothing.`,
-	"localnet-off": `Connections of the host to 127.0.0.1 may leave it only by interfaces whose
-route_localnet is 1. virbr sets that for bridges that forwards lead to.`,
+	"link-down":      `An interface that is switched off (ip link set ... down) passes nothing.`,
 	"no-route4":      `The host sends guests' packets where its own would go. It has no way out.`,
 	"no-route6":      `The same for IPv6. Local prefixes (ULA) still work among guests.`,
 	"not-started":    `Networks with autostart start with the daemon, once after each boot.`,

@@ -32,7 +32,6 @@ func (w *walker) forwards() bool {
 			w.guest(f.Guest)
 		}
 		w.conflict(f)
-		w.loopback(f)
 		w.sctp(f)
 	}
 	for _, a := range ext.Publics {

@@ -1,7 +1,5 @@
 package firewall
 
-import "fmt"
-
 // The maps of the base chains.
 const (
 	LeaveMap = "leave" // by bridge: what its guests send
@@ -10,7 +8,7 @@ const (
 	NAT6Map  = "nat6"
 
 	HairpinMap = "hairpin" // by bridge: source NAT of what is forwarded to its guests
-	LocalMap   = "local"   // by bridge: what its guests send, before anything else
+	VouchMap   = "vouch"   // by bridge: marks what reaches its guests by forwards and public addresses
 )
 
 // Chains of networks that no map is named after: those that inward4 and inward6,
@@ -34,7 +32,7 @@ type Part struct {
 }
 
 // Parts returns all parts, those that others rest on first.
-func Parts() []Part { return []Part{core(), reach(), local(), stateless(), fast()} }
+func Parts() []Part { return []Part{core(), reach(), vouch(), stateless(), fast()} }
 
 // Base returns what networks without forwards and public addresses share.
 func Base() *Ruleset {
@@ -72,7 +70,7 @@ func (p Part) Needed(n *Network) bool {
 // without a key have only the name: data lead to their chains.
 func Owned() []Map {
 	return append(core().Maps, Map{Name: HairpinMap, Key: KeyName, Value: ValueVerdict},
-		Map{Name: LocalMap, Key: KeyName, Value: ValueVerdict}, Map{Name: inwardChain}, Map{Name: outwardChain},
+		Map{Name: VouchMap, Key: KeyName, Value: ValueVerdict}, Map{Name: inwardChain}, Map{Name: outwardChain},
 		Map{Name: FastMap, Key: KeyName, Value: ValueVerdict})
 }
 
@@ -102,76 +100,6 @@ func core() Part {
 	}}
 }
 
-// reach is for forwards and public addresses. Its chains see the first packet of
-// a connection only. Public addresses come first, as all of one belongs to its
-// guest, then forwards of one address, then those of all of the host's. What is
-// sent to those, a process of the host that listens there gets first: a forward
-// of all ports takes nothing from it. Addresses of a link (127.0.0.0/8 from
-// elsewhere, fe80::/10) are nobody else's to reach.
-func reach() Part {
-	p := Part{Marker: HairpinMap}
-	p.Maps = []Map{{Name: HairpinMap, Key: KeyName, Value: ValueVerdict}}
-	for _, f := range families {
-		p.Maps = append(p.Maps, f.reachMaps()...)
-	}
-	jump := func(to string) []Rule {
-		var rules []Rule
-		for _, f := range families {
-			rules = append(rules, Rule{Match: []Match{{Field: Family, Word: f.name}}, Do: Action{Kind: Jump, Chain: to + f.suffix}})
-		}
-		return rules
-	}
-	foreign := Rule{Match: []Match{{Field: DestType, Not: true, Word: Local}}, Do: Action{Kind: Return}}
-	list := func(lists ...[]Rule) (all []Rule) {
-		for _, l := range lists {
-			all = append(all, l...)
-		}
-		return all
-	}
-	publics := []Rule{families[0].publicRule(), families[1].publicRule()}
-	p.Chains = []Chain{
-		{Name: "listen4", Rules: families[0].listenRules()},
-		{Name: "listen6", Rules: families[1].listenRules()},
-		{Name: "any4", Rules: families[0].anyRules()},
-		{Name: "any6", Rules: families[1].anyRules()},
-		{
-			Name: "prerouting", Hook: &Hook{Type: "nat", Name: "prerouting", Priority: -100},
-			Rules: list([]Rule{
-				{Match: []Match{{Field: Dest4, Prefix: loopback4()}}, Do: Action{Kind: Return}},
-				{Match: []Match{{Field: Dest6, Prefix: link6()}}, Do: Action{Kind: Return}},
-			}, publics, jump("listen"), []Rule{
-				foreign,
-				{Match: []Match{{Field: Socket, Word: Any}}, Do: Action{Kind: Return}},
-			}, jump("any")),
-		},
-		{
-			Name: "output", Hook: &Hook{Type: "nat", Name: "output", Priority: -100},
-			Rules: list([]Rule{
-				{Match: []Match{{Field: Dest6, Prefix: link6()}}, Do: Action{Kind: Return}},
-			}, publics, jump("listen"), []Rule{foreign}, jump("any")),
-		},
-		{
-			Name: "hairpin", Hook: &Hook{Type: "nat", Name: "postrouting", Priority: 99},
-			Rules: []Rule{lookup(OutName, HairpinMap), families[0].privateRule(), families[1].privateRule()},
-		},
-	}
-	return p
-}
-
-// local keeps guests of bridges with the sysctl route_localnet from sending to
-// the host's loopback, or in its name (CVE-2020-8558). It asks before connection
-// tracking has given replies the destination that they are meant for.
-func local() Part {
-	return Part{Marker: LocalMap, Ruleset: Ruleset{
-		Maps: []Map{{Name: LocalMap, Key: KeyName, Value: ValueVerdict}},
-		Chains: []Chain{{
-			Name:  "local",
-			Hook:  &Hook{Type: "filter", Name: "prerouting", Priority: -300},
-			Rules: []Rule{lookup(InName, LocalMap)},
-		}},
-	}}
-}
-
 // stateless translates what goes to stateless public addresses before connection
 // tracking and routing, and what comes from their guests after it. What is for a
 // public address and is still so after the first look-up is tracked.
@@ -182,6 +110,7 @@ func stateless() Part {
 		p.Maps = append(p.Maps,
 			Map{Name: "inward" + f.suffix, Key: f.addr, Value: ValueVerdict},
 			Map{Name: "outward" + f.suffix, Key: f.addr, Value: ValueVerdict},
+			Map{Name: "bare" + f.suffix, Key: f.addr},
 			Map{Name: "stateless" + f.suffix, Key: f.addr, Value: f.value})
 		for _, m := range f.errors {
 			translate = append(translate, Rule{Match: []Match{m}, Do: Action{Kind: Embedded, Field: f.source, Map: "public" + f.suffix}})
@@ -206,97 +135,4 @@ func stateless() Part {
 		{Name: "departure", Hook: &Hook{Type: "filter", Name: "postrouting", Priority: 300}, Rules: append(embedded, leave...)},
 	}
 	return p
-}
-
-// family is what differs between IPv4 and IPv6.
-type family struct {
-	name, suffix string
-	addr, listen KeyType
-	value, to    ValueType
-	source, dest Field
-	errors       []Match // ICMP errors: they hold the packet that they are about
-}
-
-// families are IPv4 (RFC 792) and IPv6 (RFC 4443).
-var families = [2]family{{
-	name: IPv4, suffix: "4", addr: KeyIPv4, listen: KeyListen4, value: ValueIPv4, to: ValueTo4, source: Source4, dest: Dest4,
-	errors: []Match{{Field: ICMP4Type, Lo: 3, Hi: 5}, {Field: ICMP4Type, Lo: 11, Hi: 12}},
-}, {
-	name: IPv6, suffix: "6", addr: KeyIPv6, listen: KeyListen6, value: ValueIPv6, to: ValueTo6, source: Source6, dest: Dest6,
-	errors: []Match{{Field: ICMP6Type, Lo: 1, Hi: 4}},
-}}
-
-// blockSizes are how many ports one element can stand for. A range is cut into
-// blocks of these sizes, each beginning at a multiple of its size, so every
-// look-up is of one exact key, and a range of whatever length is 105 elements at
-// most. (Intervals of compound keys would be searched in time that grows with
-// their number, and copied whole with every change.)
-var blockSizes = [4]uint32{1, 16, 256, 4096}
-
-// leveled returns the name of the map that holds blocks of a size.
-func leveled(name string, size uint32) string {
-	if size == 1 {
-		return name
-	}
-	return fmt.Sprintf("%s_%d", name, size)
-}
-
-// mask returns what a port is masked with to find its block; 0: nothing.
-func mask(size uint32) uint16 {
-	if size == 1 {
-		return 0
-	}
-	return ^uint16(size - 1)
-}
-
-func (f *family) reachMaps() []Map {
-	var maps []Map
-	for _, size := range blockSizes {
-		to := f.value
-		if size == 1 {
-			to = f.to
-		}
-		maps = append(maps,
-			Map{Name: leveled("listen"+f.suffix, size), Key: f.listen, Value: to},
-			Map{Name: leveled("except"+f.suffix, size), Key: f.listen},
-			Map{Name: leveled("any"+f.suffix, size), Key: KeyPort, Value: to})
-	}
-	return append(maps,
-		Map{Name: "public" + f.suffix, Key: f.addr, Value: f.value},
-		Map{Name: "private" + f.suffix, Key: f.addr, Value: f.value},
-		Map{Name: "claimed" + f.suffix, Key: f.addr})
-}
-
-// dnat returns the rules that look a tuple up that ends with the port.
-func (f *family) dnat(m string, fields ...Field) []Rule {
-	var rules []Rule
-	for _, size := range blockSizes {
-		rules = append(rules, Rule{Do: Action{
-			Kind: DNAT, Key: Tuple{Fields: fields, Mask: mask(size)}, Map: leveled(m+f.suffix, size), IPv6: f.name == IPv6, Ports: size == 1,
-		}})
-	}
-	return rules
-}
-
-func (f *family) listenRules() []Rule {
-	rules := f.dnat("listen", f.dest, Protocol, DestPort)
-	for _, size := range blockSizes {
-		rules = append(rules, Rule{
-			Match: []Match{{
-				Field: Key, Key: Tuple{Fields: []Field{f.dest, Protocol, DestPort}, Mask: mask(size)}, Set: leveled("except"+f.suffix, size),
-			}},
-			Do: Action{Kind: Accept},
-		})
-	}
-	return rules
-}
-
-func (f *family) anyRules() []Rule { return f.dnat("any", Protocol, DestPort) }
-
-func (f *family) publicRule() Rule {
-	return Rule{Do: Action{Kind: DNAT, Key: Tuple{Fields: []Field{f.dest}}, Map: "public" + f.suffix, IPv6: f.name == IPv6}}
-}
-
-func (f *family) privateRule() Rule {
-	return Rule{Do: Action{Kind: SNAT, Key: Tuple{Fields: []Field{f.source}}, Map: "private" + f.suffix, IPv6: f.name == IPv6}}
 }

@@ -10,7 +10,7 @@ import (
 // filters and translates IPv4, such as libvirt. What extensions forward is in them
 // for both families. nil where its forward mode has no rules.
 func CompileIPv6(def *xml.Network, ext *xml.Extensions, where Where) (*Network, error) {
-	n, err := Compile(def, ext, where)
+	n, err := compile(def, ext, where, true)
 	if n == nil || err != nil {
 		return nil, err
 	}

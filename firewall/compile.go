@@ -20,6 +20,11 @@ import (
 //
 // ext may be nil, and where may be empty: then what they would add is left out.
 func Compile(def *xml.Network, ext *xml.Extensions, where Where) (*Network, error) {
+	return compile(def, ext, where, false)
+}
+
+// compile is [Compile]; beside: somebody else filters the network, too.
+func compile(def *xml.Network, ext *xml.Extensions, where Where, beside bool) (*Network, error) {
 	def = filtered(def, ext)
 	switch def.Forward.Mode {
 	case xml.ForwardNone, xml.ForwardNAT, xml.ForwardRoute:
@@ -44,6 +49,9 @@ func Compile(def *xml.Network, ext *xml.Extensions, where Where) (*Network, erro
 		c.nat(n, NAT6Map, c.nat6, where.Narrower)
 	}
 	c.reach(n)
+	if beside {
+		c.vouch(n)
+	}
 	c.fast(n, ext, where)
 	return n, n.Validate()
 }
@@ -77,6 +85,7 @@ type compiler struct {
 	uplinks []string
 
 	forwarded bool // something is forwarded to guests
+	pinholes  bool // some of it at the guest's own address
 	untracked bool // guests have stateless public addresses
 
 	claims       bool // only what is claimed is asked, whoever the guests are
@@ -161,7 +170,7 @@ func (c *compiler) filter(n *Network, m string, rules []Rule) {
 func (c *compiler) leave() []Rule {
 	rules := []Rule{allow(device(OutName, c.bridge))}
 	if c.mode == xml.ForwardNone && c.forwarded {
-		rules = append(rules, allow(Match{Field: Status, Word: Translated}, Match{Field: Direction, Word: Reply}))
+		rules = append(rules, c.reachedRules(Match{Field: Direction, Word: Reply})...)
 	}
 	if c.mode != xml.ForwardNone {
 		for _, p := range c.subnets4 {
@@ -178,7 +187,7 @@ func (c *compiler) leave() []Rule {
 // not translated is routed, also in mode nat: the outside can open connections.
 // Into an advertised prefix it cannot, unless the definition says so.
 func (c *compiler) enter() []Rule {
-	rules := append([]Rule{allow(device(InName, c.bridge))}, c.enterReached()...)
+	rules := []Rule{allow(device(InName, c.bridge))}
 	if c.mode != xml.ForwardNone {
 		for _, p := range c.subnets4 {
 			m := c.only(InName, Match{Field: Dest4, Prefix: p})
@@ -195,7 +204,7 @@ func (c *compiler) enter() []Rule {
 			rules = append(rules, allow(m...))
 		}
 	}
-	return append(rules, reject())
+	return append(append(rules, c.enterReached()...), reject())
 }
 
 // only puts the forward device, if there is one, in front of conditions.

@@ -4,7 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
+	"strconv"
+	"strings"
 )
 
 // Datum is one element of a map of data, or of a set: the key, and what it leads
@@ -13,10 +14,14 @@ type Datum struct {
 	Map   string
 	Owner string // the bridge of the network, as a comment
 
-	// The key: any of them that the map has.
-	Addr  netip.Addr
-	Proto string // "tcp", "udp" or "sctp"
-	Port  uint16
+	// The key: those of them that the map has, in this order.
+	Addr      netip.Addr
+	Link      string
+	Proto     string // "tcp", "udp" or "sctp"
+	Port      uint16
+	PortEnd   uint16 // of a map with ranges
+	Guest     netip.Addr
+	GuestPort uint16
 
 	// The value: an address and, where the map has ports, a port; or a chain.
 	To     netip.Addr
@@ -50,26 +55,44 @@ func (n *Network) Data() []Datum {
 	for _, e := range n.Entries {
 		all = append(all, e.data(n.Bridge)...)
 	}
-	private := map[netip.Addr]bool{}
+	return append(append(all, n.publicData()...), n.loopbackData()...)
+}
+
+// publicData returns the elements of the public addresses. A guest with several
+// sends from the first.
+func (n *Network) publicData() []Datum {
+	var all []Datum
+	sends := map[netip.Addr]bool{}
 	for _, p := range n.Publics {
-		all = append(all, p.data(n.Bridge, private[p.Guest])...)
-		private[p.Guest] = true
+		all = append(all, p.data(n.Bridge)...)
+		if !sends[p.Guest] {
+			s := suffix(p.Guest)
+			all = append(all, Datum{Map: "private" + s, Owner: n.Bridge, Addr: p.Guest, To: p.Address})
+			for _, link := range n.Uplinks {
+				all = append(all, Datum{Map: "uplink" + s, Owner: n.Bridge, Addr: p.Guest, Link: link})
+			}
+		}
+		sends[p.Guest] = true
 	}
 	return all
 }
 
 // Difference returns the elements of data that a change of a bridge's rules takes
 // away and those that it brings. A key whose value changes is in both.
-func Difference(from, to *Network) (gone, come []Datum) {
+func Difference(from, to *Network) (take, bring []Datum) {
 	if from.Bridge != to.Bridge {
 		return from.Data(), to.Data()
 	}
-	old, changed := &Network{Bridge: from.Bridge}, &Network{Bridge: to.Bridge}
-	old.Entries, changed.Entries = apart(from.Entries, to.Entries)
-	if !slices.Equal(from.Publics, to.Publics) {
-		old.Publics, changed.Publics = from.Publics, to.Publics
+	var before, after []Datum
+	gone, come := apart(from.Entries, to.Entries)
+	for _, e := range gone {
+		before = append(before, e.data(from.Bridge)...)
 	}
-	before, after := old.Data(), changed.Data()
+	for _, e := range come {
+		after = append(after, e.data(to.Bridge)...)
+	}
+	before = append(append(before, from.publicData()...), from.loopbackData()...)
+	after = append(append(after, to.publicData()...), to.loopbackData()...)
 	return without(before, after), without(after, before)
 }
 
@@ -129,8 +152,22 @@ func (e Entry) data(owner string) []Datum {
 			d.ToPort = e.To + (port - e.Start)
 		}
 		all = append(all, d)
+		if e.Guest.IsValid() {
+			all = append(all, e.reach(d, size))
+		}
 	}
 	return all
+}
+
+// reach returns what says of a connection that the entry led it to the guest.
+func (e Entry) reach(d Datum, size uint32) Datum {
+	r := Datum{Owner: d.Owner, Addr: d.Addr, Proto: d.Proto, Port: d.Port, Guest: e.Guest, GuestPort: e.To + (d.Port - e.Start)}
+	name := "reach"
+	if !d.Addr.IsValid() {
+		name = "reachany"
+	}
+	r.Map = leveled(name+suffix(e.Listen), size)
+	return r
 }
 
 // blocks yields the blocks that the ports of an entry are cut into: the first
@@ -154,19 +191,17 @@ func (e Entry) blocks() func(yield func(uint16, uint32) bool) {
 	}
 }
 
-// data returns the elements of an address; shared where another one's are used
-// for what the guest sends.
-func (p Public) data(owner string, shared bool) []Datum {
+// data returns the elements of an address.
+func (p Public) data(owner string) []Datum {
 	s := suffix(p.Address)
 	all := []Datum{
 		{Map: "public" + s, Owner: owner, Addr: p.Address, To: p.Guest},
 		{Map: "claimed" + s, Owner: owner, Addr: p.Address},
-	}
-	if !shared {
-		all = append(all, Datum{Map: "private" + s, Owner: owner, Addr: p.Guest, To: p.Address})
+		{Map: "owner" + s, Owner: owner, Addr: p.Address, Guest: p.Guest},
 	}
 	if p.Stateless {
 		all = append(all,
+			Datum{Map: "bare" + s, Owner: owner, Addr: p.Guest},
 			Datum{Map: "inward" + s, Owner: owner, Addr: p.Address, Chain: ChainName(inwardChain, owner)},
 			Datum{Map: "outward" + s, Owner: owner, Addr: p.Guest, Chain: ChainName(outwardChain, owner)},
 			Datum{Map: "stateless" + s, Owner: owner, Addr: p.Guest, To: p.Address})
@@ -177,15 +212,22 @@ func (p Public) data(owner string, shared bool) []Datum {
 // String prints the datum as in a list of elements:
 // `tcp . 8080 comment "virbr0" : 192.168.122.2 . 80`.
 func (d Datum) String() string {
-	key, value := "", ""
+	var key []string
+	value := ""
 	if d.Addr.IsValid() {
-		key = d.Addr.String()
+		key = append(key, d.Addr.String())
+	}
+	if d.Link != "" {
+		key = append(key, quote(d.Link))
 	}
 	if d.Proto != "" {
-		if key != "" {
-			key += " . "
-		}
-		key += fmt.Sprintf("%s . %d", d.Proto, d.Port)
+		key = append(key, d.Proto, span(d.Port, d.PortEnd))
+	}
+	if d.Guest.IsValid() {
+		key = append(key, d.Guest.String())
+	}
+	if d.GuestPort != 0 {
+		key = append(key, span(d.GuestPort, 0))
 	}
 	switch {
 	case d.Chain != "":
@@ -195,7 +237,15 @@ func (d Datum) String() string {
 	case d.To.IsValid():
 		value = " : " + d.To.String()
 	}
-	return key + " comment " + quote(d.Owner) + value
+	return strings.Join(key, " . ") + " comment " + quote(d.Owner) + value
+}
+
+// span prints a range of ports; one port where the end is 0.
+func span(first, last uint16) string {
+	if last == 0 || last == first {
+		return strconv.Itoa(int(first))
+	}
+	return fmt.Sprintf("%d-%d", first, last)
 }
 
 // order sorts entries by address, protocol and ports, as those of a network are.
@@ -225,6 +275,16 @@ func (n *Network) validData() error {
 	}
 	if count+len(n.Publics) > maxData {
 		return fmt.Errorf("more than %d public addresses", maxData)
+	}
+	for _, home := range n.Home {
+		if !plainAddr(home) || home.IsLoopback() {
+			return fmt.Errorf("%s cannot be an address of bridge %q", home, n.Bridge)
+		}
+	}
+	for _, link := range n.Uplinks {
+		if err := CheckDevice(link); err != nil {
+			return err
+		}
 	}
 	return n.validPublics()
 }
@@ -263,25 +323,4 @@ func (n *Network) validPublics() error {
 		publics[p.Address], guests[p.Guest] = true, p
 	}
 	return nil
-}
-
-// NeedsLocalnet reports whether connections of the host to 127.0.0.0/8 are
-// forwarded: then the bridge's sysctl route_localnet must be 1. The rules keep
-// guests from abusing it.
-func (n *Network) NeedsLocalnet() bool {
-	return n.forwardsLoopback(true)
-}
-
-// NeedsLocalRoute reports whether connections of the host to [::1] are forwarded:
-// then the kernel takes replies from the bridge only with a route "local ::1 dev
-// BRIDGE table local", with a metric above 0, so that the host's own comes first.
-// It does nothing for guests: what they send to ::1 themselves the kernel drops.
-func (n *Network) NeedsLocalRoute() bool {
-	return n.forwardsLoopback(false)
-}
-
-func (n *Network) forwardsLoopback(v4 bool) bool {
-	return n != nil && slices.ContainsFunc(n.Entries, func(e Entry) bool {
-		return e.Guest.IsValid() && e.Listen.Is4() == v4 && (e.Listen.IsUnspecified() || e.Listen.IsLoopback())
-	})
 }

@@ -32,6 +32,7 @@ func CompileExtension(def *xml.Network, ext *xml.Extensions, where Where) (*Netw
 		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
 	}
 	c.reach(n)
+	c.vouch(n)
 	c.fast(n, ext, where)
 	if len(n.Chains) == 0 {
 		return nil, nil
@@ -71,31 +72,35 @@ func (c *compiler) extend(n *Network, ext *xml.Extensions, where Where) error {
 		}
 	}
 	c.forwarded = len(n.Entries)+len(n.Publics) > 0
+	c.pinholes = slices.ContainsFunc(n.Entries, func(e Entry) bool { return e.Listen == e.Guest })
+	for _, v4 := range []bool{true, false} {
+		if i := slices.IndexFunc(c.own, func(a netip.Addr) bool { return a.Is4() == v4 && plainAddr(a) }); i >= 0 && len(n.Entries) > 0 {
+			n.Home = append(n.Home, c.own[i])
+		}
+	}
 	c.uplinks = where.Uplinks
 	if len(c.uplinks) == 0 && c.dev != "" {
 		c.uplinks = []string{c.dev}
 	}
+	if len(n.Publics) > 0 {
+		n.Uplinks = c.uplinks
+	}
 	return nil
 }
 
-// enterReached allows what has been translated to go to guests: connections whose
-// destination was the host's, which only root of the host can ask for, and, to
-// guests with stateless addresses, what is not tracked. The forward device
-// limits these, too.
+// enterReached allows what forwards and public addresses lead to guests, and, to
+// guests with stateless addresses, what is not tracked. The forward device limits
+// these, too.
 func (c *compiler) enterReached() []Rule {
 	var rules []Rule
 	if c.forwarded {
-		rules = append(rules, allow(c.only(InName, Match{Field: Status, Word: Translated}, Match{Field: Direction, Word: Original})...))
+		rules = append(rules, c.reachedRules(c.only(InName, c.translated()...)...)...)
 	}
-	if !c.untracked {
-		return rules
-	}
-	for _, p := range slices.Concat(c.subnets4, c.subnets6) {
-		f := Dest4
-		if p.Addr().Is6() {
-			f = Dest6
+	for i := range families {
+		f := &families[i]
+		if c.untracked && len(c.subnets(f.name == IPv4)) > 0 {
+			rules = append(rules, allow(c.only(InName, Match{Field: State, Word: Untracked}, in("bare"+f.suffix, 0, f.dest))...))
 		}
-		rules = append(rules, allow(c.only(InName, Match{Field: f, Prefix: p}, Match{Field: State, Word: Untracked})...))
 	}
 	return rules
 }
@@ -106,12 +111,6 @@ func (c *compiler) reach(n *Network) {
 		return
 	}
 	c.filter(n, HairpinMap, c.hairpin())
-	if n.NeedsLocalnet() {
-		c.filter(n, LocalMap, []Rule{
-			{Match: []Match{{Field: Dest4, Prefix: loopback4()}}, Counter: true, Do: Action{Kind: Drop}},
-			{Match: []Match{{Field: Source4, Prefix: loopback4()}}, Counter: true, Do: Action{Kind: Drop}},
-		})
-	}
 	if c.untracked {
 		n.Chains = append(n.Chains,
 			Chain{Name: ChainName(inwardChain, c.bridge), Rules: c.outside(FromLink, Action{Kind: Jump, Chain: translateChain})},
@@ -127,12 +126,14 @@ func (c *compiler) reach(n *Network) {
 func (c *compiler) hairpin() []Rule {
 	masquerade := Action{Kind: Masquerade}
 	translated := Match{Field: Status, Word: Translated}
-	if c.mode == xml.ForwardNone {
+	if c.mode == xml.ForwardNone && !c.pinholes {
 		return []Rule{{Match: []Match{translated}, Counter: true, Do: masquerade}}
 	}
-	rules := []Rule{
-		{Match: []Match{{Field: Source4, Prefix: loopback4()}}, Counter: true, Do: masquerade},
-		{Match: []Match{{Field: Source6, Prefix: loopback6()}}, Counter: true, Do: masquerade},
+	var rules []Rule
+	for i := range families {
+		f := &families[i]
+		own := netip.PrefixFrom(f.standIn, f.standIn.BitLen())
+		rules = append(rules, Rule{Match: []Match{{Field: f.source, Prefix: own}}, Counter: true, Do: masquerade})
 	}
 	for _, p := range slices.Concat(c.subnets4, c.subnets6) {
 		f := Source4
@@ -142,6 +143,9 @@ func (c *compiler) hairpin() []Rule {
 		rules = append(rules,
 			Rule{Match: []Match{{Field: f, Prefix: p}, translated}, Counter: true, Do: masquerade},
 			Rule{Match: []Match{{Field: f, Prefix: p}}, Counter: true, Do: Action{Kind: Accept}})
+	}
+	if c.mode == xml.ForwardNone {
+		rules = append(rules, Rule{Counter: true, Do: masquerade}) // only what is forwarded comes here
 	}
 	return rules
 }

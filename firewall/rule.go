@@ -31,6 +31,15 @@ const (
 	KeyListen4 KeyType = "ipv4_addr . inet_proto . inet_service"
 	KeyListen6 KeyType = "ipv6_addr . inet_proto . inet_service"
 	KeyPort    KeyType = "inet_proto . inet_service"
+
+	KeyOwner4    KeyType = "ipv4_addr . ipv4_addr"
+	KeyOwner6    KeyType = "ipv6_addr . ipv6_addr"
+	KeyUplink4   KeyType = "ipv4_addr . ifname"
+	KeyUplink6   KeyType = "ipv6_addr . ifname"
+	KeyReach4    KeyType = "ipv4_addr . inet_proto . inet_service . ipv4_addr . inet_service"
+	KeyReach6    KeyType = "ipv6_addr . inet_proto . inet_service . ipv6_addr . inet_service"
+	KeyReachAny4 KeyType = "inet_proto . inet_service . ipv4_addr . inet_service"
+	KeyReachAny6 KeyType = "inet_proto . inet_service . ipv6_addr . inet_service"
 )
 
 // ValueType is what a map has for each key, in nft's words.
@@ -47,13 +56,16 @@ const (
 )
 
 // Map is a map, or a set. Keys of one with Ranges are intervals, which must not
-// overlap.
+// overlap: of compound keys, each part is one.
 type Map struct {
 	Name   string
 	Key    KeyType
 	Value  ValueType
 	Ranges bool
 }
+
+// Holds reports whether networks have data in the map, instead of an [Element].
+func (m Map) Holds() bool { return m.Value != ValueVerdict || m.Key != KeyName && !m.Ranges }
 
 // Element is one entry of a verdict map: packets whose key is Name or lies in
 // Prefix jump to Chain.
@@ -102,6 +114,17 @@ const (
 	Protocol Field = "meta l4proto"
 	State    Field = "ct state"
 
+	// Of the connection, as conntrack knows it: its opener's first packet, and
+	// who answers, which is the guest where the destination was translated.
+	FirstSource4 Field = "ct original ip saddr"
+	FirstSource6 Field = "ct original ip6 saddr"
+	FirstDest4   Field = "ct original ip daddr"
+	FirstDest6   Field = "ct original ip6 daddr"
+	FirstPort    Field = "ct original proto-dst"
+	Answerer4    Field = "ct reply ip saddr"
+	Answerer6    Field = "ct reply ip6 saddr"
+	AnswererPort Field = "ct reply proto-src"
+
 	Status    Field = "ct status"
 	Direction Field = "ct direction"
 	Family    Field = "meta nfproto"
@@ -120,6 +143,8 @@ const (
 	// Established of State: packets of a connection that is known, or that a
 	// known one announced.
 	Established = "established,related"
+	// New of State: the first packets of a connection, in one direction.
+	New = "new"
 	// Untracked of State: packets that have been excepted from tracking.
 	Untracked = "untracked"
 	// Stray of State: those, and packets of no connection, such as ICMP errors
@@ -136,30 +161,35 @@ const (
 	Any        = "<= 1"     // of Socket: bound to the address or to all
 )
 
-// Tuple is several properties of a packet, as the key of a map. The last one is
-// masked with Mask, unless that is 0.
+// Tuple is several properties of a packet, as the key of a map. Ports are masked
+// with Mask, unless that is 0.
 type Tuple struct {
 	Fields []Field `json:",omitempty"`
 	Mask   uint16  `json:",omitzero"`
+	Ranges bool    `json:",omitzero"` // the map has ranges
 }
 
 // String prints the tuple in nft's language.
 func (t Tuple) String() string {
 	var words []string
 	for _, f := range t.Fields {
-		words = append(words, string(f))
-	}
-	if last := len(words) - 1; t.Mask != 0 {
-		words[last] = fmt.Sprintf("(%s & %#x)", words[last], t.Mask)
+		word := string(f)
+		if t.Mask != 0 && f.port() {
+			word = fmt.Sprintf("(%s & %#x)", f, t.Mask)
+		}
+		words = append(words, word)
 	}
 	return strings.Join(words, " . ")
 }
 
+// port reports whether a field is a port.
+func (f Field) port() bool { return f == DestPort || f == FirstPort || f == AnswererPort }
+
 // Match is one condition of a rule.
 type Match struct {
 	Field  Field
-	Not    bool         `json:",omitzero"` // names and words only
-	Word   string       `json:",omitzero"` // a device; "tcp" or "udp"; Established, ...
+	Not    bool         `json:",omitzero"` // names, words and addresses only
+	Word   string       `json:",omitzero"` // a device; "tcp", "udp" or "sctp"; Established, ...
 	Prefix netip.Prefix `json:",omitzero"` // addresses
 	Lo, Hi uint8        `json:",omitzero"` // types of ICMP: from, to
 	Key    Tuple        `json:",omitzero"` // Key: what is in
@@ -177,12 +207,14 @@ const (
 	Jump       ActionKind = "jump"
 	NoTrack    ActionKind = "notrack"
 	DNAT       ActionKind = "dnat"
-	Rewrite    ActionKind = "set"                                // of an address, by a map, without connection tracking
+	Rewrite    ActionKind = "set"                                // of an address, to another or by a map, without connection tracking
 	Embedded   ActionKind = "embedded"                           // Rewrite in the packet that an ICMP error is about
 	Reject     ActionKind = "reject with icmpx port-unreachable" // ICMP 3/3, ICMPv6 1/4
 	Lookup     ActionKind = "vmap"
 	Masquerade ActionKind = "masquerade"
 	SNAT       ActionKind = "snat"
+	Mark       ActionKind = "mark"     // sets [VouchMark]
+	Unmark     ActionKind = "unmark"   // clears it
 	FlowAdd    ActionKind = "flow add" // the rest of the connection goes by a flowtable
 )
 
@@ -190,12 +222,15 @@ const (
 type Action struct {
 	Kind ActionKind
 
-	Field Field  `json:",omitzero"` // Lookup: the key; Rewrite, Embedded: the address, and the key
+	Field Field  `json:",omitzero"` // Lookup: the key; Rewrite, Embedded: the address, and the key unless there is a By
+	By    Field  `json:",omitzero"` // Rewrite: the key
 	Map   string `json:",omitzero"` // Lookup, DNAT, SNAT, Rewrite, Embedded: where; FlowAdd: the flowtable
 	Key   Tuple  `json:",omitzero"` // DNAT, SNAT with a map: the key
 	IPv6  bool   `json:",omitzero"` // DNAT, SNAT with a map: the family
 	Ports bool   `json:",omitzero"` // DNAT: the map has ports, too
 	Chain string `json:",omitzero"` // Jump
+
+	To netip.Addr `json:",omitzero"` // Rewrite: to this, without a map
 
 	// SNAT: the new source, one of AddrStart to AddrEnd, both IPv4.
 	AddrStart netip.Addr `json:",omitzero"`
@@ -215,7 +250,13 @@ type Network struct {
 	Elements []Element
 	Entries  []Entry  `json:",omitempty"` // ports that are forwarded or left alone; disjoint
 	Publics  []Public `json:",omitempty"` // addresses that are translated one to one
-	Fast     []string `json:",omitempty"` // links between which its established connections go by the flowtable
+	Uplinks  []string `json:",omitempty"` // links to which guests send from their public addresses
+
+	// Home are addresses of the bridge, one of each family at most, where answers to
+	// the host's own loopback arrive.
+	Home []netip.Addr `json:",omitempty"`
+
+	Fast []string `json:",omitempty"` // links between which its established connections go by the flowtable
 }
 
 // With returns the ruleset with the networks' chains and elements added. nil

@@ -106,12 +106,12 @@ func (m Match) String() string {
 	switch m.Field {
 	case InName, OutName, DestLink, FromLink:
 		value = quote(m.Word)
-	case Source4, Dest4, Source6, Dest6:
+	case Source4, Dest4, Source6, Dest6, FirstSource4, FirstSource6, FirstDest4, FirstDest6, Answerer4, Answerer6:
 		value = m.Prefix.String()
 		if m.Prefix.IsSingleIP() {
 			value = m.Prefix.Addr().String()
 		}
-	case Protocol, State, Status, Direction, Family, DestType, DestPort, Socket:
+	case Protocol, State, Status, Direction, Family, DestType, DestPort, FirstPort, AnswererPort, Socket:
 		value = m.Word
 	case ICMP4Type, ICMP6Type:
 		value = fmt.Sprintf("%d-%d", m.Lo, m.Hi)
@@ -135,7 +135,17 @@ func (a Action) String() string {
 		return "flow add @" + a.Map
 	case DNAT:
 		return fmt.Sprintf("dnat %s to %s map @%s", a.family(), a.Key, a.Map)
+	case Mark:
+		return fmt.Sprintf("meta mark set meta mark | %#x", uint32(VouchMark))
+	case Unmark:
+		return fmt.Sprintf("meta mark set meta mark & %#x", ^uint32(VouchMark))
 	case Rewrite:
+		switch {
+		case a.To.IsValid():
+			return fmt.Sprintf("%s set %s", a.Field, a.To)
+		case a.By != "":
+			return fmt.Sprintf("%s set %s map @%s", a.Field, a.By, a.Map)
+		}
 		return fmt.Sprintf("%s set %s map @%s", a.Field, a.Field, a.Map)
 	case Embedded:
 		return fmt.Sprintf("embedded %s set %s map @%s", a.Field, a.Field, a.Map)

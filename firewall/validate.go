@@ -43,7 +43,7 @@ func (n *Network) Validate() error {
 func (e Element) validate(bridge string) error {
 	ok := e.Chain == ChainName(e.Map, bridge)
 	switch e.Map {
-	case LeaveMap, EnterMap, HairpinMap, LocalMap, FastMap:
+	case LeaveMap, EnterMap, HairpinMap, VouchMap, FastMap:
 		ok = ok && e.Name == bridge && !e.Prefix.IsValid()
 	case NAT4Map:
 		ok = ok && e.Name == "" && plain(e.Prefix, true)
@@ -60,9 +60,9 @@ func (e Element) validate(bridge string) error {
 
 // actions are what the rules of a network's chains may do.
 var actions = map[string][]ActionKind{
-	LeaveMap: {Return, Reject}, EnterMap: {Return, Reject},
+	LeaveMap: {Return, Jump, Reject}, EnterMap: {Return, Jump, Reject},
 	NAT4Map: {Return, Masquerade, SNAT}, NAT6Map: {Return, Masquerade, SNAT},
-	HairpinMap: {Masquerade, Accept}, LocalMap: {Drop},
+	HairpinMap: {Masquerade, Accept}, VouchMap: {Mark, Unmark, Jump},
 	inwardChain: {Return, Jump}, outwardChain: {Return, NoTrack},
 	FastMap: {Jump},
 }
@@ -100,7 +100,10 @@ func (m Match) valid() bool {
 		return !m.Not && (m.Word == IPv4 || m.Word == IPv6)
 	case DestType:
 		return m.Word == Unicast
-	case DestPort, Socket, ICMP4Type, ICMP6Type, Key: // of base chains only
+	case Key:
+		return !m.Not && (m.Set == "bare4" || m.Set == "bare6") && len(m.Key.Fields) == 1
+	case DestPort, Socket, ICMP4Type, ICMP6Type, FirstSource4, FirstSource6, FirstDest4, FirstDest6, FirstPort, Answerer4, Answerer6, AnswererPort:
+		// of base chains only
 	}
 	return false
 }
@@ -108,10 +111,10 @@ func (m Match) valid() bool {
 func (a Action) valid() bool {
 	ports := a.PortStart <= a.PortEnd && (a.PortStart == 0) == (a.PortEnd == 0)
 	switch a.Kind {
-	case Return, Reject, Accept, Drop, NoTrack:
+	case Return, Reject, Accept, Drop, NoTrack, Mark, Unmark:
 		return true
 	case Jump:
-		return a.Chain == translateChain || a.Chain == FlowChain
+		return slices.Contains([]string{translateChain, FlowChain, "reached4", "reached6"}, a.Chain)
 	case Masquerade:
 		return ports
 	case SNAT:

@@ -9,10 +9,12 @@ type Where struct {
 	Guests  map[string][]netip.Addr // by guest, as written in the definition
 	Devices map[string][]netip.Addr // by host interface
 
-	// Uplinks are the host's interfaces beyond which a stateless public address
-	// is spoken to without connection tracking. From anywhere else, such as other
-	// networks of the host, whose own addresses are translated, it is tracked.
-	// None: the forward device of the network, or all but its bridge.
+	// Uplinks are the host's interfaces to which guests send from their public
+	// addresses, and beyond which a stateless one is spoken to without connection
+	// tracking. From anywhere else, such as other networks of the host, whose own
+	// addresses are translated, it is tracked.
+	// None: the forward device of the network; without one, guests send from no
+	// public address, and stateless ones are untracked beyond all but the bridge.
 	Uplinks []string
 
 	// Narrower are subnets of other networks that lie within one of this network's.

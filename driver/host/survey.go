@@ -170,13 +170,13 @@ func (s *survey) sysctls() {
 	keys := []string{
 		"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/all/rp_filter",
 		"net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables",
-		"net/ipv4/conf/all/route_localnet", "net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_sctp_timeout_established",
+		"net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_sctp_timeout_established",
 	}
 	for name := range s.facts.Links {
 		if checkLink(name) != nil {
 			continue
 		}
-		for _, key := range []string{"forwarding", "rp_filter", "route_localnet"} {
+		for _, key := range []string{"forwarding", "rp_filter"} {
 			keys = append(keys, path.Join("net/ipv4/conf", name, key))
 		}
 		for _, key := range []string{"forwarding", "force_forwarding", "accept_ra", "disable_ipv6"} {

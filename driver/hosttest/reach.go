@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"syscall"
 
 	"github.com/virbr/virbr/driver/plan"
 )
@@ -19,19 +18,17 @@ type at struct {
 type reach struct {
 	proxies map[at]bool
 	routes  map[netip.Addr]string // to the bridge
-	loops   map[string]bool       // bridges that ::1 is answered by
 	accepts map[string]string     // bridge to what is accepted
 }
 
 func newReach() reach {
-	return reach{make(map[at]bool), make(map[netip.Addr]string), make(map[string]bool), make(map[string]string)}
+	return reach{make(map[at]bool), make(map[netip.Addr]string), make(map[string]string)}
 }
 
 // forget is what the end of a link takes with it.
 func (r *reach) forget(link string) {
 	maps.DeleteFunc(r.proxies, func(p at, _ bool) bool { return p.link == link })
 	maps.DeleteFunc(r.routes, func(_ netip.Addr, bridge string) bool { return bridge == link })
-	delete(r.loops, link)
 }
 
 func (r *reach) lines() []string {
@@ -41,9 +38,6 @@ func (r *reach) lines() []string {
 	}
 	for addr, bridge := range r.routes {
 		lines = append(lines, fmt.Sprintf("route %s %s", addr, bridge))
-	}
-	for bridge := range r.loops {
-		lines = append(lines, "route ::1 "+bridge)
 	}
 	for bridge, what := range r.accepts {
 		lines = append(lines, fmt.Sprintf("accepts %s %s", bridge, what))
@@ -64,14 +58,7 @@ func (f *Fake) extend(op plan.Op) error {
 		if f.reach.routes[o.Address] == o.Bridge {
 			delete(f.reach.routes, o.Address)
 		}
-	case plan.RouteLoopback:
-		if l := f.links[o.Bridge]; l != nil && !l.up {
-			return syscall.ENETDOWN
-		}
-		return f.onLink(o.Bridge, func(*link) { f.reach.loops[o.Bridge] = true })
-	case plan.UnrouteLoopback:
-		delete(f.reach.loops, o.Bridge)
-	case plan.EndConnections, plan.SnoopGuests, plan.UnsnoopGuests:
+	case plan.UnrouteLoopback, plan.EndConnections, plan.SnoopGuests, plan.UnsnoopGuests:
 	case plan.AcceptElsewhere:
 		f.reach.accepts[o.Bridge] = fmt.Sprintf("forward %v serve %v", o.Forward, o.Serve)
 	case plan.UnacceptElsewhere:

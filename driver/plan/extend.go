@@ -3,7 +3,6 @@ package plan
 import (
 	"maps"
 	"net/netip"
-	"path"
 	"slices"
 	"sync"
 
@@ -150,9 +149,6 @@ func (c *compiler) answers() error {
 	if c.reach == nil {
 		return nil
 	}
-	if c.rules.NeedsLocalRoute() {
-		c.add(Step{Do: RouteLoopback{Bridge: c.bridge}, Undo: UnrouteLoopback{Bridge: c.bridge}})
-	}
 	if a := c.def.Advertise; a != nil && a.ProxyNDP != "" {
 		if p, ok := a.Address(); ok {
 			c.add(Step{Do: SnoopGuests{Bridge: c.bridge, Prefix: p.Masked()}, Undo: UnsnoopGuests{Bridge: c.bridge}, Tolerate: true})
@@ -175,18 +171,10 @@ func (c *compiler) answers() error {
 	return nil
 }
 
-// localnet is the sysctl of a link that lets 127.0.0.0/8 leave the host.
-const localnet = "route_localnet"
-
-// install puts rules in, and lets connections of the host to its own 127.0.0.0/8
-// be forwarded if they are about these.
+// install puts rules in.
 func (c *compiler) install(rules *firewall.Network) {
 	c.rules = rules
 	c.add(Step{Do: AddRules{Rules: rules}, Undo: DelRules{Bridge: c.bridge}})
-	if rules.NeedsLocalnet() {
-		key := path.Join("net/ipv4/conf", c.bridge, localnet)
-		c.add(Step{Do: SetSysctl{Key: key, Value: "1"}, Undo: SetSysctl{Key: key, Value: "0", IfExists: true}})
-	}
 }
 
 // accept has the guests' traffic pass the filters of others, unless the

@@ -52,11 +52,8 @@ type UnrouteGuest struct {
 	Address netip.Addr
 }
 
-// RouteLoopback has the kernel take what guests answer to the host's own ::1: a
-// route "local ::1" of the bridge, beside those of other bridges and behind the
-// loopback device's. Without it the kernel looks for ::1 on the link that a packet
-// came by, and finds nobody (rt6_need_strict in its net/ipv6/route.c). The bridge
-// must be up and have IPv6.
+// RouteLoopback is what earlier versions did, and only read from their records: a
+// route "local ::1" of the bridge, behind the loopback device's own.
 type RouteLoopback struct{ Bridge string }
 
 // UnrouteLoopback undoes RouteLoopback; a missing one is no error.

@@ -69,8 +69,8 @@ func Follows(undo Op) bool {
 	switch op := undo.(type) {
 	case UnrouteGuest, UnrouteLoopback, UnproxyNeighbour, UnacceptElsewhere, UnsnoopGuests:
 		return true
-	case SetSysctl:
-		return path.Base(op.Key) == localnet
+	case SetSysctl: // of earlier versions
+		return path.Base(op.Key) == "route_localnet"
 	}
 	return false
 }

@@ -52,31 +52,25 @@ func onLink(a netip.Addr, bridge string, routes []Route) string {
 }
 
 // maxOutward bounds the links that clients outside come by: each is a rule that
-// packets of guests with a stateless public address go through.
+// packets of guests with a stateless public address go through, and an element for
+// each guest with a public address.
 const maxOutward = 16
 
-// outward returns the links beyond which the clients of stateless public addresses
-// are outside: those of default routes, those that the addresses are on, and those
+// outward returns the links beyond which the clients of public addresses are
+// outside: those of default routes, those that the addresses are on, and those
 // of hardware that the host has a route by, also below a bridge of somebody else.
-// What comes by others, of networks and containers of this host, has its address
-// translated, for which it must be tracked.
+// What is behind others, tunnels and networks and containers of this host, does not
+// see guests by their public addresses: it may know no way back to these.
 //
-// None: the forward device says it, or no address is stateless. On a host that has
+// None: the forward device says it, or there is no public address. On a host that has
 // no such link it is all that the host has a route by, but bridges.
 func outward(def *xml.Network, ext *xml.Extensions, seen Sightings) []string {
-	if def.Forward.Dev() != "" {
+	if def.Forward.Dev() != "" || len(ext.Publics) == 0 {
 		return nil
 	}
 	far, near, rest := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	stateless := false
 	for i := range ext.Publics {
-		if p := &ext.Publics[i]; p.Stateless {
-			stateless = true
-			far[onLink(p.Public, def.Bridge.Name, seen.Routes)] = true
-		}
-	}
-	if !stateless {
-		return nil
+		far[onLink(ext.Publics[i].Public, def.Bridge.Name, seen.Routes)] = true
 	}
 	hard := hardware(seen.Links)
 	for _, r := range seen.Routes {

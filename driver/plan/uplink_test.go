@@ -10,8 +10,8 @@ import (
 	"github.com/virbr/virbr/driver/plan"
 )
 
-// TestOutwardLinks: who comes by which link is outside for guests with a stateless
-// public address.
+// TestOutwardLinks: who comes by which link is outside for guests with a public
+// address.
 func TestOutwardLinks(t *testing.T) {
 	t.Parallel()
 	const stateless = "<virbr:address public='203.0.113.7' guest='10.1.0.9' mode='stateless'/>"
@@ -26,7 +26,7 @@ func TestOutwardLinks(t *testing.T) {
 		want                     []string
 	}{
 		{name: "no public address", routes: []string{"0.0.0.0/0 eth0"}},
-		{name: "stateful", extension: "<virbr:address public='203.0.113.7' guest='10.1.0.9' mode='stateful'/>", routes: []string{"0.0.0.0/0 eth0"}},
+		{name: "stateful", extension: "<virbr:address public='203.0.113.7' guest='10.1.0.9' mode='stateful'/>", routes: []string{"0.0.0.0/0 eth0", "10.8.0.0/16 wg0"}, want: []string{"eth0"}},
 		{
 			name: "a server", extension: stateless, want: []string{"eth0", "bond0", "br0", "eth1"},
 			routes: []string{"0.0.0.0/0 eth0", "::/0 eth0", "192.0.2.0/24 eth0", "10.8.0.0/16 eth1", "10.9.0.0/16 bond0", "10.7.0.0/16 br0", "10.1.0.0/24 virbr0", "10.2.0.0/24 virbr1", "172.17.0.0/16 docker0", "10.200.0.0/24 wg0"},

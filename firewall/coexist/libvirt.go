@@ -18,7 +18,7 @@ type Kind uint8
 // The kinds of Insertion.
 const (
 	Any        Kind = iota
-	Translated      // of connections whose destination was translated
+	Translated      // of connections that our own rules vouch for, by a mark
 	Replies         // the same, but only what is sent back
 	Stray           // of no connection: excepted from tracking, or invalid
 )
@@ -32,7 +32,11 @@ type Beside struct {
 
 // besideMark is the comment of the rules in libvirt's chains. It is not the one of
 // a [Plan]; no bridge's name has a blank.
-func besideMark(bridge string) string { return Mark(bridge) + " beside libvirt" }
+func besideMark(bridge string) string { return Mark(bridge) + " vouched beside libvirt" }
+
+// earlierMark is the comment of the rules of earlier versions, which accepted whatever
+// anybody had translated.
+func earlierMark(bridge string) string { return Mark(bridge) + " beside libvirt" }
 
 // theirChain says which way packets go that a chain of libvirt's rejects.
 type theirChain struct {
@@ -85,7 +89,7 @@ func (s *Survey) beside(each func(*Change, *Chain, theirChain)) []Change {
 
 func drop(c *Change, chain *Chain, bridge string) {
 	for _, r := range chain.Rules {
-		if r.Comment == besideMark(bridge) {
+		if r.Comment == besideMark(bridge) || r.Comment == earlierMark(bridge) {
 			c.Delete = append(c.Delete, Reference{Chain: chain.Name, Handle: r.Handle})
 		}
 	}
@@ -98,6 +102,8 @@ func (b Beside) change(c *Change, chain *Chain, way theirChain) {
 	have, hidden := 0, false
 	for _, r := range chain.Rules {
 		switch {
+		case r.Comment == earlierMark(b.Bridge):
+			hidden = true
 		case r.Comment == besideMark(b.Bridge):
 			have++
 		case !strings.HasPrefix(r.Comment, markPrefix) && have < len(wanted):
@@ -136,7 +142,7 @@ func (b Beside) same(chain *Chain, wanted []Insertion) bool {
 // first returns the handle of the first rule that is not a bridge's; 0: there is none.
 func (c *Chain) first(bridge string) uint64 {
 	for _, r := range c.Rules {
-		if r.Comment != besideMark(bridge) {
+		if r.Comment != besideMark(bridge) && r.Comment != earlierMark(bridge) {
 			return r.Handle
 		}
 	}

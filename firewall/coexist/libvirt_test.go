@@ -25,7 +25,7 @@ func TestBeside(t *testing.T) {
 	b := Beside{Bridge: "virbr0", Own: []netip.Prefix{netip.MustParsePrefix("fd00::1/64")}, Stray: []netip.Addr{netip.MustParseAddr("192.168.122.9")}}
 	guest := netip.MustParsePrefix("192.168.122.9/32")
 	in := func(chain string, before uint64, kind Kind, p netip.Prefix, accept Packet) Insertion {
-		return Insertion{Chain: chain, Before: before, Accept: accept, Comment: "virbr: virbr0 beside libvirt", Kind: kind, Address: p}
+		return Insertion{Chain: chain, Before: before, Accept: accept, Comment: "virbr: virbr0 vouched beside libvirt", Kind: kind, Address: p}
 	}
 	enter, leave := Packet{Out: "virbr0"}, Packet{In: "virbr0"}
 	want := []Change{{Family: IPv4, Table: "filter", Iptables: true, Insert: []Insertion{
@@ -46,7 +46,7 @@ func TestBeside(t *testing.T) {
 func TestBesidePlace(t *testing.T) {
 	t.Parallel()
 	ours := func(handle uint64) Rule {
-		return Rule{Handle: handle, Comment: "virbr: virbr0 beside libvirt", Verdict: Verdict{Kind: Accept}}
+		return Rule{Handle: handle, Comment: "virbr: virbr0 vouched beside libvirt", Verdict: Verdict{Kind: Accept}}
 	}
 	other := Rule{Handle: 5, Comment: "virbr: virbr1 beside libvirt", Verdict: Verdict{Kind: Accept}}
 	foreign := Rule{Handle: 6, Verdict: Verdict{Kind: Reject}}

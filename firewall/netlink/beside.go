@@ -9,6 +9,7 @@ import (
 	"github.com/google/nftables/xt"
 	"golang.org/x/sys/unix"
 
+	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/firewall/coexist"
 )
 
@@ -27,7 +28,11 @@ func besideAccept(b *batch, in coexist.Insertion, iptables bool) rule {
 		exprs = append(exprs, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictAccept})
 		return rule{exprs: b.marshal(exprs...), userdata: userdata.AppendString(nil, userdata.TypeComment, in.Comment)}
 	}
-	if in.Kind != coexist.Any {
+	if in.Kind == coexist.Translated || in.Kind == coexist.Replies {
+		info := markInfo()
+		exprs = append(exprs, &expr.Match{Name: "mark", Rev: 1, Info: &info})
+	}
+	if in.Kind == coexist.Replies || in.Kind == coexist.Stray {
 		info := conntrackInfo(in.Kind)
 		exprs = append(exprs, &expr.Match{Name: "conntrack", Rev: 3, Info: &info})
 	}
@@ -63,34 +68,39 @@ func addressIs(p netip.Prefix, dest bool) []expr.Any {
 
 // Bits of the kernel's words about a connection.
 const (
-	destTranslated = 1 << 5 // IPS_DST_NAT
-	xtState        = 1      // XT_CONNTRACK_STATE
-	xtDirection    = 1 << 12
-	xtInvalid      = 1
-	xtTranslated   = 1 << 7 // XT_CONNTRACK_STATE_DNAT
-	xtUntracked    = 1 << 8
+	xtState     = 1 // XT_CONNTRACK_STATE
+	xtDirection = 1 << 12
+	xtInvalid   = 1
+	xtUntracked = 1 << 8
 )
 
 // nativeKind asks for a kind in the words of nftables.
 func nativeKind(kind coexist.Kind) []expr.Any {
-	bits := func(key expr.CtKey, mask uint32) []expr.Any {
+	bits := func(load expr.Any, mask uint32) []expr.Any {
 		return []expr.Any{
-			&expr.Ct{Key: key, Register: 1},
+			load,
 			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binary.NativeEndian.AppendUint32(nil, mask), Xor: make([]byte, 4)},
 			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
 		}
 	}
+	vouched := bits(&expr.Meta{Key: expr.MetaKeyMARK, Register: 1}, firewall.VouchMark)
 	switch kind {
 	case coexist.Translated:
-		return bits(expr.CtKeySTATUS, destTranslated)
+		return vouched
 	case coexist.Replies:
-		return append(bits(expr.CtKeySTATUS, destTranslated),
-			&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{1}})
+		return append(vouched, &expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{1}})
 	case coexist.Stray:
-		return bits(expr.CtKeySTATE, coexist.StateInvalid|coexist.StateUntracked)
+		return bits(&expr.Ct{Key: expr.CtKeySTATE, Register: 1}, coexist.StateInvalid|coexist.StateUntracked)
 	case coexist.Any:
 	}
 	return nil
+}
+
+// markInfo is struct xt_mark_mtinfo1 for the mark of what our rules vouch for: -m mark
+// --mark.
+func markInfo() xt.Unknown {
+	info := binary.NativeEndian.AppendUint32(nil, firewall.VouchMark)
+	return append(binary.NativeEndian.AppendUint32(info, firewall.VouchMark), 0, 0, 0, 0) // not inverted
 }
 
 // conntrackInfo is struct xt_conntrack_mtinfo3 for a kind: -m conntrack --ctstate,
@@ -99,17 +109,14 @@ func conntrackInfo(kind coexist.Kind) xt.Unknown {
 	const size, flags, inverted, states = 164, 146, 148, 150
 	info := make(xt.Unknown, size)
 	set := func(at int, bits uint16) { binary.NativeEndian.PutUint16(info[at:], bits) }
-	set(flags, xtState)
 	switch kind {
-	case coexist.Translated:
-		set(states, xtTranslated)
 	case coexist.Replies:
-		set(states, xtTranslated)
-		set(flags, xtState|xtDirection)
+		set(flags, xtDirection)
 		set(inverted, xtDirection) // not the original one
 	case coexist.Stray:
+		set(flags, xtState)
 		set(states, xtInvalid|xtUntracked)
-	case coexist.Any:
+	case coexist.Any, coexist.Translated:
 	}
 	return info
 }

@@ -116,11 +116,17 @@ var damage = map[string]string{
 	"hairpin flushed":      "flush chain inet virbr hairpin_virbr1",
 	"hairpin away":         "delete element inet virbr hairpin { \"virbr1\" }; delete chain inet virbr hairpin_virbr1",
 	"inward away":          "flush map inet virbr inward4; delete chain inet virbr inward_virbr1",
-	"local away":           "delete element inet virbr local { \"virbr1\" }; delete chain inet virbr local_virbr1",
-	"local map away":       "flush chain inet virbr local; delete map inet virbr local",
+	"loopback away":        "flush set inet virbr loopany4; flush map inet virbr home4",
+	"a loopback port more": "add element inet virbr loopany4 { tcp . 99-100 comment \"virbr1\" }",
+	"loopback set away":    "flush chain inet virbr loopback4; delete set inet virbr loopany4",
+	"nothing is reached":   "flush set inet virbr reachany4; flush set inet virbr owner4",
+	"anything is reached":  "add rule inet virbr reached4 accept",
 	"flush ruleset":        "flush ruleset",
 	"flush table":          "flush table inet virbr",
 	"nothing":              "",
+	"of an earlier version": "flush chain inet virbr hairpin; add chain inet virbr local_virbr1; " +
+		"add map inet virbr local { type ifname : verdict; }; add element inet virbr local { \"virbr1\" : jump local_virbr1 }; " +
+		"add chain inet virbr local { type filter hook prerouting priority -300; }; add rule inet virbr local iifname vmap @local",
 	"a forward's map away": "flush chain inet virbr any4; delete map inet virbr any4",
 }
 

@@ -16,6 +16,7 @@ import (
 // bytes are strings, so that data can be compared and be keys.
 type datum struct {
 	key   string
+	end   string // of a map with ranges
 	value string
 	chain string // to jump to, instead of a value
 	owner string
@@ -26,15 +27,33 @@ var protocols = map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP
 
 // encodeDatum returns what a datum is to the kernel.
 func encodeDatum(d firewall.Datum) datum {
-	out := datum{key: address(d.Addr), value: address(d.To), chain: d.Chain, owner: d.Owner}
+	out := datum{value: address(d.To), chain: d.Chain, owner: d.Owner}
+	add := func(first, last string) { out.key, out.end = out.key+first, out.end+last }
+	same := func(part string) { add(part, part) }
+	same(address(d.Addr))
+	if d.Link != "" {
+		same(string(deviceKey(d.Link)))
+	}
 	if d.Proto != "" {
-		out.key += string([]byte{protocols[d.Proto], 0, 0, 0}) + port(d.Port)
+		same(string([]byte{protocols[d.Proto], 0, 0, 0}))
+		add(port(d.Port), port(d.PortEnd))
+	}
+	same(address(d.Guest))
+	if d.GuestPort != 0 {
+		same(port(d.GuestPort))
+	}
+	if d.PortEnd == 0 {
+		out.end = ""
 	}
 	if d.ToPort != 0 {
 		out.value += port(d.ToPort)
 	}
 	return out
 }
+
+// setElemKeyEnd is NFTA_SET_ELEM_KEY_END: the ends of a range, part by part
+// (linux/netfilter/nf_tables.h).
+const setElemKeyEnd = 10
 
 func address(a netip.Addr) string { return string(a.AsSlice()) }
 
@@ -86,6 +105,12 @@ func (d datum) encode(ae *netlink.AttributeEncoder, whole bool) {
 		ae.Bytes(unix.NFTA_DATA_VALUE, []byte(d.key))
 		return nil
 	})
+	if d.end != "" {
+		ae.Nested(setElemKeyEnd, func(ae *netlink.AttributeEncoder) error {
+			ae.Bytes(unix.NFTA_DATA_VALUE, []byte(d.end))
+			return nil
+		})
+	}
 	if !whole {
 		return
 	}
@@ -139,6 +164,8 @@ func decodeDatum(list *netlink.AttributeDecoder) datum {
 		switch ad.Type() {
 		case unix.NFTA_SET_ELEM_KEY:
 			dig(ad, func(ad *netlink.AttributeDecoder) { d.key = string(ad.Bytes()) }, unix.NFTA_DATA_VALUE)
+		case setElemKeyEnd:
+			dig(ad, func(ad *netlink.AttributeDecoder) { d.end = string(ad.Bytes()) }, unix.NFTA_DATA_VALUE)
 		case unix.NFTA_SET_ELEM_DATA:
 			each(ad, func(ad *netlink.AttributeDecoder) {
 				switch ad.Type() {

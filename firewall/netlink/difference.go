@@ -70,7 +70,7 @@ func dataMaps() []string {
 	var names []string
 	for _, p := range firewall.Parts() {
 		for _, m := range p.Maps {
-			if m.Key != firewall.KeyName && !m.Ranges {
+			if m.Holds() {
 				names = append(names, m.Name)
 			}
 		}

@@ -47,11 +47,11 @@ func TestDifferenceIsSmall(t *testing.T) {
 		most     int
 	}{
 		{"nothing", forwarding(t, 10000), forwarding(t, 10000), 0},
-		{"the first", forwarding(t, 0), forwarding(t, 1), 1},
-		{"the last of 10000", forwarding(t, 9999), forwarding(t, 10000), 1},
-		{"one less", forwarding(t, 10000), forwarding(t, 9999), 1},
-		{"a range", forwarding(t, 10000), forwarding(t, 10000, wide), 4},
-		{"a part of a range", forwarding(t, 10000, wide), forwarding(t, 10000, xml.ForwardRange{Start: 30000, End: 39999}), 3},
+		{"the first", forwarding(t, 0), forwarding(t, 1), 3},
+		{"the last of 10000", forwarding(t, 9999), forwarding(t, 10000), 4},
+		{"one less", forwarding(t, 10000), forwarding(t, 9999), 4},
+		{"a range", forwarding(t, 10000), forwarding(t, 10000, wide), 9},
+		{"a part of a range", forwarding(t, 10000, wide), forwarding(t, 10000, xml.ForwardRange{Start: 30000, End: 39999}), 4},
 	} {
 		change := newChange(nil, false)
 		change.difference(c.from, c.to)

@@ -62,6 +62,15 @@ var keyTypes = map[firewall.KeyType][]nftables.SetDatatype{
 	firewall.KeyListen4: {nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService},
 	firewall.KeyListen6: {nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService},
 	firewall.KeyPort:    {nftables.TypeInetProto, nftables.TypeInetService},
+
+	firewall.KeyOwner4:    {nftables.TypeIPAddr, nftables.TypeIPAddr},
+	firewall.KeyOwner6:    {nftables.TypeIP6Addr, nftables.TypeIP6Addr},
+	firewall.KeyUplink4:   {nftables.TypeIPAddr, nftables.TypeIFName},
+	firewall.KeyUplink6:   {nftables.TypeIP6Addr, nftables.TypeIFName},
+	firewall.KeyReach4:    {nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIPAddr, nftables.TypeInetService},
+	firewall.KeyReach6:    {nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIP6Addr, nftables.TypeInetService},
+	firewall.KeyReachAny4: {nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIPAddr, nftables.TypeInetService},
+	firewall.KeyReachAny6: {nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIP6Addr, nftables.TypeInetService},
 }
 
 // valueTypes are those of what is found.
@@ -100,7 +109,11 @@ func (b *batch) addMap(m firewall.Map, id int) {
 	if m.Value != firewall.ValueNone {
 		flags |= unix.NFT_SET_MAP
 	}
-	key, size := compound(keyTypes[m.Key])
+	parts := keyTypes[m.Key]
+	key, size := compound(parts)
+	if m.Ranges && len(parts) > 1 {
+		flags |= setConcat
+	}
 	b.add(unix.NFT_MSG_NEWSET, netlink.Create, func(ae *netlink.AttributeEncoder) {
 		ae.String(unix.NFTA_SET_TABLE, b.table)
 		ae.String(unix.NFTA_SET_NAME, m.Name)
@@ -119,9 +132,34 @@ func (b *batch) addMap(m firewall.Map, id int) {
 			ae.Uint32(unix.NFTA_SET_DATA_LEN, size)
 			data = userdata.AppendUint32(data, userdata.NFTNL_UDATA_SET_DATABYTEORDER, bigEndian)
 		}
+		if flags&setConcat != 0 {
+			ae.Nested(unix.NFTA_SET_DESC, describe(parts))
+		}
 		ae.Uint32(unix.NFTA_SET_ID, uint32(id)+1)
 		ae.Bytes(unix.NFTA_SET_USERDATA, data)
 	})
+}
+
+// setConcat is NFT_SET_CONCAT: ranges of keys of several parts, Linux 5.6
+// (linux/netfilter/nf_tables.h).
+const setConcat = 0x80
+
+// describe tells how long each part of a key is, in bytes, which the kernel must know
+// where parts are ranges.
+func describe(parts []nftables.SetDatatype) func(*netlink.AttributeEncoder) error {
+	const concat, field, length = 2, 1, 1 // NFTA_SET_DESC_CONCAT, NFTA_LIST_ELEM, NFTA_SET_FIELD_LEN
+	return func(ae *netlink.AttributeEncoder) error {
+		ae.Nested(concat, func(ae *netlink.AttributeEncoder) error {
+			for _, t := range parts {
+				ae.Nested(field, func(ae *netlink.AttributeEncoder) error {
+					ae.Uint32(length, t.Bytes)
+					return nil
+				})
+			}
+			return nil
+		})
+		return nil
+	}
 }
 
 // delMap deletes a map or a set with its elements. It must exist, and no rule may

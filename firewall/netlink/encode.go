@@ -51,14 +51,13 @@ func (e *encoder) match(m firewall.Match) {
 		e.load(m.Field)
 		e.add(&expr.Cmp{Op: op, Register: 1, Data: deviceKey(m.Word)})
 	case firewall.Source4, firewall.Dest4, firewall.Source6, firewall.Dest6:
-		e.prefix(m.Field, m.Prefix)
-	case firewall.Protocol:
-		proto := byte(unix.IPPROTO_TCP)
-		if m.Word == "udp" {
-			proto = unix.IPPROTO_UDP
-		}
+		e.prefix(m.Field, op, m.Prefix)
+	case firewall.FirstSource4, firewall.FirstSource6:
 		e.load(m.Field)
-		e.add(&expr.Cmp{Op: op, Register: 1, Data: []byte{proto}})
+		e.add(&expr.Cmp{Op: op, Register: 1, Data: m.Prefix.Addr().AsSlice()})
+	case firewall.Protocol:
+		e.load(m.Field)
+		e.add(&expr.Cmp{Op: op, Register: 1, Data: []byte{protocols[m.Word]}})
 	case firewall.State:
 		e.bits(m.Field, states[m.Word])
 	case firewall.Status:
@@ -86,6 +85,7 @@ func (e *encoder) match(m firewall.Match) {
 // states are the bits of ct state.
 var states = map[string]uint32{
 	firewall.Established: expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED,
+	firewall.New:         expr.CtStateBitNEW,
 	firewall.Untracked:   expr.CtStateBitUNTRACKED,
 	firewall.Stray:       expr.CtStateBitINVALID | expr.CtStateBitUNTRACKED,
 }
@@ -117,6 +117,8 @@ func (e *encoder) load(f firewall.Field) {
 		e.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1})
 	case firewall.State:
 		e.add(&expr.Ct{Key: expr.CtKeySTATE, Register: 1})
+	case firewall.FirstSource4, firewall.FirstSource6:
+		e.tracked(f, unix.NFT_REG_1)
 	case firewall.Status:
 		e.add(&expr.Ct{Key: expr.CtKeySTATUS, Register: 1})
 	case firewall.Direction:
@@ -156,18 +158,23 @@ var addresses = map[firewall.Field]place{
 // address loads the first bytes of an address, and limits the rule to its family
 // first, as the table sees both.
 func (e *encoder) address(at place, size uint32) {
-	if e.family != at.family {
-		e.family = at.family
-		e.add(
-			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{at.family}},
-		)
-	}
+	e.limit(at.family)
 	e.add(&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: at.offset, Len: size})
 }
 
+// limit limits the rule to a family, unless it is so already.
+func (e *encoder) limit(family byte) {
+	if e.family != family {
+		e.family = family
+		e.add(
+			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
+		)
+	}
+}
+
 // prefix compares an address with a subnet: whole bytes directly, else masked.
-func (e *encoder) prefix(f firewall.Field, p netip.Prefix) {
+func (e *encoder) prefix(f firewall.Field, op expr.CmpOp, p netip.Prefix) {
 	at := addresses[f]
 	want := p.Addr().AsSlice()
 	if len(want) != int(at.size) {
@@ -177,7 +184,7 @@ func (e *encoder) prefix(f firewall.Field, p netip.Prefix) {
 	if p.Bits()%8 == 0 {
 		n := p.Bits() / 8
 		e.address(at, uint32(n))
-		e.add(&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: want[:n]})
+		e.add(&expr.Cmp{Op: op, Register: 1, Data: want[:n]})
 		return
 	}
 	mask := make([]byte, at.size)
@@ -187,7 +194,7 @@ func (e *encoder) prefix(f firewall.Field, p netip.Prefix) {
 	e.address(at, at.size)
 	e.add(
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: at.size, Mask: mask, Xor: make([]byte, at.size)},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: want},
+		&expr.Cmp{Op: op, Register: 1, Data: want},
 	)
 }
 
@@ -207,6 +214,10 @@ func (e *encoder) action(a firewall.Action) {
 		e.add(&expr.Notrack{})
 	case firewall.DNAT:
 		e.mapped(a, expr.NATTypeDestNAT)
+	case firewall.Mark:
+		e.mark(^uint32(firewall.VouchMark), firewall.VouchMark)
+	case firewall.Unmark:
+		e.mark(^uint32(firewall.VouchMark), 0)
 	case firewall.Rewrite:
 		e.rewrite(a)
 	case firewall.Embedded:
@@ -227,6 +238,15 @@ func (e *encoder) action(a firewall.Action) {
 	default:
 		e.fail("encoding %q: unknown action", a.Kind)
 	}
+}
+
+// mark keeps some bits of the packet's mark and flips others.
+func (e *encoder) mark(keep, flip uint32) {
+	e.add(
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(keep), Xor: binaryutil.NativeEndian.PutUint32(flip)},
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1},
+	)
 }
 
 // masquerade is encoded here because expr.Masq leaves out the flag without which

@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -114,38 +112,8 @@ func (s *site) compile(t *testing.T, name string, ext *xml.Extensions) *firewall
 // install gives every network its rules; those without extensions theirs, too.
 func (s *site) install(t *testing.T, exts map[string]*xml.Extensions) {
 	t.Helper()
-	for name, def := range s.defs {
-		n := s.compile(t, name, exts[name])
-		install(t, n)
-		if n.NeedsLocalnet() {
-			localnet(t, def.Bridge.Name)
-		}
-		if n.NeedsLocalRoute() {
-			localRoute(t, def.Bridge.Name)
-		}
-	}
-}
-
-func localnet(t *testing.T, bridge string) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join("/proc/sys/net/ipv4/conf", bridge, "route_localnet"), []byte("1"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// localRoute has the kernel take replies to ::1 from a bridge.
-func localRoute(t *testing.T, bridge string) {
-	t.Helper()
-	link, err := vnetlink.LinkByName(bridge)
-	if err != nil {
-		t.Fatal(err)
-	}
-	route := &vnetlink.Route{
-		LinkIndex: link.Attrs().Index, Dst: &net.IPNet{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
-		Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL, Priority: 2048, Protocol: unix.RTPROT_STATIC,
-	}
-	if err := vnetlink.RouteAppend(route); err != nil {
-		t.Fatalf("adding a local route to %q: %v", bridge, err)
+	for name := range s.defs {
+		install(t, s.compile(t, name, exts[name]))
 	}
 }
 
@@ -163,8 +131,7 @@ func callBridge(t *testing.T, value string) {
 
 // TestForwards has everybody ask for what is forwarded, with and without
 // br_netfilter. With it a bridge carries out the translation of what stays on it
-// by itself, so a guest's own packets do not come back to it; and replies to ::1
-// are taken for forged ones.
+// by itself, so a guest's own packets do not come back to it.
 func TestForwards(t *testing.T) {
 	t.Parallel()
 	for _, bridged := range []bool{false, true} {
@@ -182,6 +149,8 @@ func forwards(t *testing.T, bridged bool) {
 	for _, name := range []string{"web", "peer", "lone", "bound", "far"} {
 		s.hosts[name].echo(t)
 	}
+	ip := func(name string) string { return s.hosts[name].ip4.String() }
+	ip6 := func(name string) string { return s.hosts[name].ip6.String() }
 	s.install(t, map[string]*xml.Extensions{
 		"nat": {Forwards: []xml.PortForward{
 			at("192.0.2.1", ignored(forward("tcp", "", 8081, 0, 0))),
@@ -189,12 +158,14 @@ func forwards(t *testing.T, bridged bool) {
 			forward("tcp", "peer", 8000, 8100, 7),
 			forward("udp", "web", 8080, 0, 7),
 		}},
-		"none":  {Forwards: []xml.PortForward{forward("tcp", "lone", 8180, 0, 7), forward("udp", "lone", 8180, 0, 7)}},
+		"none": {Forwards: []xml.PortForward{
+			forward("tcp", "lone", 8180, 0, 7), forward("udp", "lone", 8180, 0, 7),
+			at(ip("lone"), forward("tcp", "lone", 7, 0, 0)), at(ip("lone"), forward("udp", "lone", 7, 0, 0)),
+			at(ip6("lone"), forward("tcp", "lone", 8480, 0, 7)), at(ip6("lone"), forward("udp", "lone", 8480, 0, 7)),
+		}},
 		"dev":   {Forwards: []xml.PortForward{forward("tcp", "bound", 8280, 0, 7), forward("udp", "bound", 8280, 0, 7)}},
 		"route": {Forwards: []xml.PortForward{forward("tcp", "far", 8380, 0, 7), forward("udp", "far", 8380, 0, 7)}},
 	})
-	ip := func(name string) string { return s.hosts[name].ip4.String() }
-	ip6 := func(name string) string { return s.hosts[name].ip6.String() }
 	for _, c := range []struct {
 		name, from, to string
 		seen           string // "": rejected
@@ -204,6 +175,10 @@ func forwards(t *testing.T, bridged bool) {
 		{"outside, IPv6", "outside", "[fd00:0:0:64::1]:8080", ip6("outside")},
 		{"outside, isolated", "outside", "10.0.100.1:8180", "10.0.4.1"},
 		{"outside, isolated, IPv6", "outside", "[fd00:0:0:64::1]:8180", "fd00:0:0:4::1"},
+		{"outside, the guest's own address", "outside", ip("lone") + ":7", "10.0.4.1"},
+		{"outside, the guest's own address, another port", "outside", ip("lone") + ":8480", ""},
+		{"outside, the guest's own address, IPv6", "outside", "[" + ip6("lone") + "]:8480", "fd00:0:0:4::1"},
+		{"another network, the guest's own address", "far", ip("lone") + ":7", "10.0.4.1"},
 		{"outside, routed", "outside", "10.0.100.1:8380", ip("outside")},
 		{"outside, another device", "outside", "10.0.100.1:8280", ""},
 		{"outside, the device", "outside2", "10.0.101.1:8280", ip("outside2")},
@@ -228,7 +203,7 @@ func forwards(t *testing.T, bridged bool) {
 		if from == nil {
 			from = &host{}
 		}
-		if bridged && (c.from == "web" || strings.HasPrefix(c.to, "[::1]")) {
+		if bridged && c.from == "web" {
 			continue
 		}
 		for _, network := range []string{"tcp", "udp"} {
@@ -349,8 +324,8 @@ func TestForwardOrder(t *testing.T) {
 }
 
 // forge sends a UDP packet with addresses of the caller's choice to a link-layer
-// address, as a hostile guest can.
-func (h *host) forge(to net.HardwareAddr, source, dest netip.AddrPort) error {
+// address, as a hostile guest can: once, and again while more says so.
+func (h *host) forge(to net.HardwareAddr, source, dest netip.AddrPort, more func() bool) error {
 	ip := []byte{0x45, 0, 0, 29, 0, 0, 0, 0, 64, unix.IPPROTO_UDP, 0, 0} // RFC 791
 	ip = append(append(ip, source.Addr().AsSlice()...), dest.Addr().AsSlice()...)
 	sum := uint32(0)
@@ -373,71 +348,150 @@ func (h *host) forge(to net.HardwareAddr, source, dest netip.AddrPort) error {
 			return err
 		}
 		defer func() { _ = unix.Close(fd) }()
-		return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: link.Index})
+		for {
+			if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: link.Index}); err != nil || !more() {
+				return err
+			}
+		}
 	})
 }
 
-// TestLoopbackIsOurs: that a bridge may carry connections to 127.0.0.1 lets nobody
-// on it, or outside, reach what the host keeps to itself (CVE-2020-8558), or speak
-// in its name.
+// TestLoopbackIsOurs: that the host's own connections to 127.0.0.1 are forwarded lets
+// nobody on a bridge, or outside, reach what the host keeps to itself
+// (CVE-2020-8558), or speak in its name: neither with our rules, nor without, nor
+// while somebody takes them away and they come back.
 func TestLoopbackIsOurs(t *testing.T) {
 	t.Parallel()
+	netnstest.NeedProgram(t, "nft")
 	netnstest.Run(t, func(t *testing.T) {
 		s := newSite(t)
 		callBridge(t, "0")
 		web := s.hosts["web"]
 		web.serve(t, 80)
-		listen := func(h *host, at string) (c net.PacketConn) {
-			if err := h.do(func() (err error) { c, err = net.ListenPacket("udp4", at); return err }); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = c.Close() })
-			return c
-		}
-		private, public, guests := listen(&host{}, "127.0.0.1:99"), listen(&host{}, ":98"), listen(web, ":97")
-		s.install(t, map[string]*xml.Extensions{"nat": {Forwards: []xml.PortForward{
+		o := &ours{site: s, private: listen(t, &host{}, "127.0.0.1:99"), public: listen(t, &host{}, ":98"), guests: listen(t, web, ":97")}
+		exts := map[string]*xml.Extensions{"nat": {Forwards: []xml.PortForward{
 			at("127.0.0.1", forward("tcp", "web", 8080, 0, 80)),
 			at("127.0.0.1", forward("udp", "web", 8097, 0, 97)),
-		}}})
+			forward("udp", "web", 8099, 0, 97),
+		}}}
+		s.install(t, exts)
 		if got := (&host{}).who("127.0.0.1:8080"); got != "web:80" {
 			t.Fatalf("%s answers the host", got)
 		}
-		for _, c := range []struct {
-			from, source, dest string
-			at                 net.PacketConn
-			arrives            bool
-		}{
-			{"peer", "10.0.0.3:5", "10.0.0.1:98", public, true}, // forging works
-			{"outside", "10.0.100.2:5", "10.0.100.1:98", public, true},
-			{"outside", "10.0.100.2:5", "127.0.0.1:99", private, false},
-			{"peer", "10.0.0.3:5", "127.0.0.1:99", private, false},
-			{"peer", "127.0.0.1:5", "10.0.0.1:98", public, false},
-			{"peer", "127.0.0.1:5", "127.0.0.1:99", private, false},
-			{"peer", "10.0.0.3:5", "127.0.0.1:8097", guests, false},
-			{"outside", "10.0.100.2:5", "127.0.0.1:8097", guests, false},
-		} {
-			h, link := s.hosts[c.from], "br-nat"
-			if c.from == "outside" {
-				link = "up0"
-			}
-			router, err := net.InterfaceByName(link)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := h.forge(router.HardwareAddr, netip.MustParseAddrPort(c.source), netip.MustParseAddrPort(c.dest)); err != nil {
-				t.Fatal(err)
-			}
-			wait := patience
-			if !c.arrives {
-				wait = 200 * time.Millisecond
-			}
-			_ = c.at.SetReadDeadline(time.Now().Add(wait))
-			if _, who, err := c.at.ReadFrom(make([]byte, 9)); (err == nil) != c.arrives {
-				t.Errorf("from %s, %s to %s: %v, %v", c.from, c.source, c.dest, who, err)
-			}
+		o.try(t, "with rules")
+		nft(t, "", "flush", "ruleset")
+		o.try(t, "without rules")
+		stop, flooded := make(chan struct{}), make(chan int)
+		go func() { flooded <- o.flood(t, stop) }()
+		for range 20 {
+			s.install(t, exts)
+			nft(t, "", "flush", "ruleset")
 		}
-		if text := nft(t, "", "list", "chain", "inet", "virbr", "local_br-nat"); strings.Contains(text, "packets 0 ") {
-			t.Errorf("not all was dropped where it should be:\n%s", text)
+		close(stop)
+		if n := <-flooded; n < 1000 {
+			t.Errorf("%d packets are no flood", n)
+		}
+		if who := arrives(o.private, 200*time.Millisecond); who != nil {
+			t.Errorf("while rules came and went, a packet of %s arrived", who)
+		}
+		// What the kernel keeps out, it lets in with the switch that we leave alone.
+		if err := os.WriteFile("/proc/sys/net/ipv4/conf/br-nat/route_localnet", []byte("1"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		o.forge(t, "peer", "10.0.0.3:5", "127.0.0.1:99")
+		if arrives(o.private, patience) == nil {
+			t.Error("with route_localnet nothing arrives either: nothing is tested here")
 		}
 	})
+}
+
+// ours are sockets of the host, and one of a guest.
+type ours struct {
+	site                    *site
+	private, public, guests net.PacketConn
+}
+
+// try has guests and a host outside send what must not arrive, and what shows that
+// sending works.
+func (o *ours) try(t *testing.T, when string) {
+	t.Helper()
+	for _, c := range []struct {
+		from, source, dest string
+		at                 net.PacketConn
+		arrives            bool
+	}{
+		{"peer", "10.0.0.3:5", "10.0.0.1:98", o.public, true},
+		{"outside", "10.0.100.2:5", "10.0.100.1:98", o.public, true},
+		{"outside", "10.0.100.2:5", "127.0.0.1:99", o.private, false},
+		{"peer", "10.0.0.3:5", "127.0.0.1:99", o.private, false},
+		{"peer", "127.0.0.1:5", "10.0.0.1:98", o.public, false},
+		{"peer", "127.0.0.1:5", "127.0.0.1:99", o.private, false},
+		{"peer", "192.0.0.8:5", "127.0.0.1:99", o.private, false},
+		{"peer", "10.0.0.3:5", "127.0.0.1:8097", o.guests, false},
+		{"outside", "10.0.100.2:5", "127.0.0.1:8097", o.guests, false},
+		{"peer", "127.0.0.1:5", "127.0.0.1:8099", o.guests, false},
+	} {
+		o.forge(t, c.from, c.source, c.dest)
+		wait := patience
+		if !c.arrives {
+			wait = 200 * time.Millisecond
+		}
+		if who := arrives(c.at, wait); (who != nil) != c.arrives {
+			t.Errorf("%s: from %s, %s to %s: %v", when, c.from, c.source, c.dest, who)
+		}
+	}
+}
+
+func (o *ours) forge(t *testing.T, from, source, dest string) {
+	t.Helper()
+	link := "br-nat"
+	if from == "outside" {
+		link = "up0"
+	}
+	router, err := net.InterfaceByName(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.site.hosts[from].forge(router.HardwareAddr, netip.MustParseAddrPort(source), netip.MustParseAddrPort(dest), func() bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flood sends to the host's loopback until it is stopped, and counts.
+func (o *ours) flood(t *testing.T, stop chan struct{}) (n int) {
+	router, err := net.InterfaceByName("br-nat")
+	if err == nil {
+		err = o.site.hosts["peer"].forge(router.HardwareAddr, netip.MustParseAddrPort("10.0.0.3:5"), netip.MustParseAddrPort("127.0.0.1:99"), func() bool {
+			n++
+			select {
+			case <-stop:
+				return false
+			default:
+				return true
+			}
+		})
+	}
+	if err != nil {
+		t.Errorf("sending: %v", err)
+	}
+	return n
+}
+
+func listen(t *testing.T, h *host, at string) (c net.PacketConn) {
+	t.Helper()
+	if err := h.do(func() (err error) { c, err = net.ListenPacket("udp4", at); return err }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// arrives returns who sent the next packet; nil: nobody for a while.
+func arrives(c net.PacketConn, wait time.Duration) net.Addr {
+	_ = c.SetReadDeadline(time.Now().Add(wait))
+	_, who, err := c.ReadFrom(make([]byte, 9))
+	if err != nil {
+		return nil
+	}
+	return who
 }

@@ -70,7 +70,7 @@ func (c *change) install(nets []*firewall.Network) error {
 // rules are not as they should be get them anew. They are not replaced unasked:
 // freeing rules takes the kernel a while.
 func (c *change) base(nets []*firewall.Network) error {
-	id := 0
+	id, changed := 0, false
 	for _, part := range firewall.Parts() {
 		if !slices.ContainsFunc(nets, part.Needed) {
 			continue
@@ -79,6 +79,7 @@ func (c *change) base(nets []*firewall.Network) error {
 		if err != nil {
 			return err
 		}
+		changed = changed || part.Marker == firewall.HairpinMap && len(wrong) > 0
 		// Rules that are right look into maps, which are there then.
 		if c.exact || len(wrong) > 0 {
 			c.addTable()
@@ -99,6 +100,33 @@ func (c *change) base(nets []*firewall.Network) error {
 			if exists, ok := wrong[chain.Name]; ok {
 				c.chain(chain, records(chain, nil), exists)
 			}
+		}
+	}
+	if changed {
+		return c.retire()
+	}
+	return nil
+}
+
+// retired is the map, the base chain and the first word of the networks' chains that
+// earlier versions had for the host's loopback.
+const retired = "local"
+
+// retire deletes what earlier versions made and this one does not.
+func (c *change) retire() error {
+	exists, err := c.reader.exists(retired)
+	if err != nil || !exists {
+		return err
+	}
+	names, err := c.reader.chains()
+	if err != nil {
+		return err
+	}
+	c.delChain(retired)
+	c.delMap(retired)
+	for _, name := range names {
+		if _, ok := firewall.ChainBridge(retired, name); ok {
+			c.delChain(name)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package netlink
 
 import (
+	"cmp"
 	"encoding/binary"
 
 	"github.com/google/nftables/binaryutil"
@@ -29,18 +30,72 @@ func (e *encoder) tuple(t firewall.Tuple) {
 		case firewall.Source4, firewall.Dest4, firewall.Source6, firewall.Dest6:
 			e.load(f) // always the first
 			size = addresses[f].size / 4
+		case firewall.OutName:
+			e.add(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg})
+			size = unix.IFNAMSIZ / 4
+		case firewall.FirstDest4, firewall.FirstDest6, firewall.Answerer4, firewall.Answerer6, firewall.FirstPort, firewall.AnswererPort:
+			ct := tracked[f]
+			e.tracked(f, reg)
+			size = max(ct.size/4, 1)
+			if ct.size == 2 {
+				e.masked(reg, t.Mask)
+			}
 		case firewall.Protocol:
 			e.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg})
+			if t.Ranges { // as nft does, though one byte has no order
+				e.add(&expr.Byteorder{SourceRegister: reg, DestRegister: reg, Op: expr.ByteorderHton, Len: 1, Size: 2})
+			}
 		case firewall.DestPort:
 			e.add(&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
-			if t.Mask != 0 {
-				e.add(&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 2, Mask: binaryutil.BigEndian.PutUint16(t.Mask), Xor: make([]byte, 2)})
-			}
+			e.masked(reg, t.Mask)
 		default:
 			e.fail("encoding %q: not part of a key", f)
 		}
 		word += size
 	}
+}
+
+// masked masks a port in a register; 0: not.
+func (e *encoder) masked(reg uint32, mask uint16) {
+	if mask != 0 {
+		e.add(&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 2, Mask: binaryutil.BigEndian.PutUint16(mask), Xor: make([]byte, 2)})
+	}
+}
+
+// tracked are the fields that are of the connection: the direction in which they are
+// asked for, and their size in bytes.
+var tracked = map[firewall.Field]struct {
+	key, direction uint32
+	size           uint32
+}{
+	firewall.FirstSource4: {unix.NFT_CT_SRC_IP, 0, 4},
+	firewall.FirstSource6: {unix.NFT_CT_SRC_IP6, 0, 16},
+	firewall.FirstDest4:   {unix.NFT_CT_DST_IP, 0, 4},
+	firewall.FirstDest6:   {unix.NFT_CT_DST_IP6, 0, 16},
+	firewall.FirstPort:    {unix.NFT_CT_PROTO_DST, 0, 2},
+	firewall.Answerer4:    {unix.NFT_CT_SRC_IP, 1, 4},
+	firewall.Answerer6:    {unix.NFT_CT_SRC_IP6, 1, 16},
+	firewall.AnswererPort: {unix.NFT_CT_PROTO_SRC, 1, 2},
+}
+
+// tracked loads a field of the connection. It is encoded here because expr.Ct leaves
+// out the direction of addresses.
+func (e *encoder) tracked(f firewall.Field, reg uint32) {
+	ct := tracked[f]
+	ae := netlink.NewAttributeEncoder()
+	ae.ByteOrder = binary.BigEndian
+	ae.String(unix.NFTA_EXPR_NAME, "ct")
+	ae.Nested(unix.NFTA_EXPR_DATA, func(ae *netlink.AttributeEncoder) error {
+		ae.Uint32(unix.NFTA_CT_KEY, ct.key)
+		ae.Uint32(unix.NFTA_CT_DREG, reg)
+		ae.Uint8(unix.NFTA_CT_DIRECTION, uint8(ct.direction))
+		return nil
+	})
+	data, err := ae.Encode()
+	if err != nil {
+		e.fail("encoding %q: %w", f, err)
+	}
+	e.exprs = append(e.exprs, data)
 }
 
 // mapped translates to what a map has.
@@ -76,13 +131,20 @@ func (e *encoder) icmp(m firewall.Match) {
 	)
 }
 
-// rewrite changes an address to what a map has for it, without connection
+// rewrite changes an address to another, or to what a map has, without connection
 // tracking. The kernel mends the checksum of the IPv4 header, and those of TCP,
 // UDP and ICMPv6, which cover the addresses.
 func (e *encoder) rewrite(a firewall.Action) {
 	at := addresses[a.Field]
-	e.load(a.Field)
-	e.add(&expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetName: a.Map})
+	switch {
+	case a.To.IsValid():
+		e.limit(at.family)
+		e.add(&expr.Immediate{Register: 1, Data: a.To.AsSlice()})
+	default:
+		e.limit(at.family)
+		e.load(cmp.Or(a.By, a.Field))
+		e.add(&expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetName: a.Map})
+	}
 	w := write{base: unix.NFT_PAYLOAD_NETWORK_HEADER, offset: at.offset, size: at.size, flags: unix.NFT_PAYLOAD_L4CSUM_PSEUDOHDR}
 	if at.family == unix.NFPROTO_IPV4 {
 		w.sumType, w.sumOffset = unix.NFT_PAYLOAD_CSUM_INET, checksumOffset

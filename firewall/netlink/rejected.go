@@ -22,13 +22,11 @@ type Rejected struct {
 // network, so that changes need not wait for the counters of a thousand.
 func ReadRejected(ctx context.Context, conn *Conn, bridges []string) (map[string]Rejected, error) {
 	list := make(map[string]Rejected, len(bridges))
-	local := false
-	err := conn.use(func(socket *netlink.Conn) (err error) {
-		if chains := 3; len(conn.rejecting) > chains*len(bridges) {
+	err := conn.use(func(*netlink.Conn) error {
+		if chains := 2; len(conn.rejecting) > chains*len(bridges) {
 			conn.rejecting = nil // most are of bridges that are gone
 		}
-		local, err = newChange(socket, false).reader.exists(firewall.LocalMap)
-		return err
+		return nil
 	})
 	for _, bridge := range bridges {
 		if err == nil {
@@ -38,7 +36,7 @@ func ReadRejected(ctx context.Context, conn *Conn, bridges []string) (map[string
 			return nil, err
 		}
 		err = conn.use(func(socket *netlink.Conn) error {
-			sum, found, err := conn.rejectedLocked(socket, bridge, local)
+			sum, found, err := conn.rejectedLocked(socket, bridge)
 			if found {
 				list[bridge] = sum
 			}
@@ -49,17 +47,13 @@ func ReadRejected(ctx context.Context, conn *Conn, bridges []string) (map[string
 }
 
 // rejectedLocked adds up what the chains of a bridge have rejected, and reports
-// whether there are any. local: there may be one for the host's loopback.
-func (c *Conn) rejectedLocked(socket *netlink.Conn, bridge string, local bool) (sum Rejected, found bool, err error) {
+// whether there are any.
+func (c *Conn) rejectedLocked(socket *netlink.Conn, bridge string) (sum Rejected, found bool, err error) {
 	r := newChange(socket, false).reader
 	for _, part := range []struct {
 		m       string
 		packets *uint64
-		skip    bool
-	}{{firewall.LeaveMap, &sum.Leaving, false}, {firewall.EnterMap, &sum.Entering, false}, {firewall.LocalMap, &sum.Leaving, !local}} {
-		if part.skip {
-			continue
-		}
+	}{{firewall.LeaveMap, &sum.Leaving}, {firewall.EnterMap, &sum.Entering}} {
 		chain := firewall.ChainName(part.m, bridge)
 		rules, err := r.verdicts(chain, c.rejecting[chain])
 		if err != nil {

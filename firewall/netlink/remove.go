@@ -61,14 +61,14 @@ func (c *change) last(bridge string, use, own int) (bool, error) {
 	for _, p := range firewall.Parts() {
 		shared += len(p.Maps) + len(p.Flowtables) + len(p.Chains)
 	}
-	if use > shared+own {
+	if old := 3; use > shared+own+old {
 		return false, nil
 	}
 	names, err := c.reader.chains()
 	if err != nil {
 		return false, err
 	}
-	known := map[string]bool{}
+	known := map[string]bool{retired: true, firewall.ChainName(retired, bridge): true}
 	for _, p := range firewall.Parts() {
 		for _, c := range p.Chains {
 			known[c.Name] = true
@@ -127,10 +127,10 @@ func (c *change) settle(gone []string, nets []*firewall.Network) error {
 }
 
 // delPart deletes what there is of a part: base chains, then those that they jump
-// to, then the maps and flowtables that both name.
+// to, from the last, then the maps and flowtables that both name.
 func (c *change) delPart(part firewall.Part, chains, maps []string) error {
 	for _, hooked := range []bool{true, false} {
-		for _, chain := range part.Chains {
+		for _, chain := range slices.Backward(part.Chains) {
 			if (chain.Hook != nil) == hooked && slices.Contains(chains, chain.Name) {
 				c.delChain(chain.Name)
 			}

@@ -119,6 +119,15 @@ func TestHookForward(t *testing.T) {
 		if got := calls(out, uplink4+":80"); got != "refused" {
 			t.Errorf("a port that is not forwarded: %s", got)
 		}
+		run(t, "nft", "add table ip another; add chain ip another pre { type nat hook prerouting priority -110; }; "+
+			"add rule ip another pre tcp dport { 8090, 8080 } ip daddr "+uplink4+" meta mark set 0xffffffff dnat to "+otherLease.String()+":80")
+		if got := calls(out, uplink4+":8090"); got != "refused" {
+			t.Errorf("what another program translates: %s", got)
+		}
+		if got := calls(out, uplink4+":8080"); got != "refused" {
+			t.Errorf("what another program translates where we would: %s", got)
+		}
+		run(t, "nft", "delete table ip another")
 
 		if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
@@ -147,9 +156,6 @@ func TestHookForward(t *testing.T) {
 		wantCall(t, "after a mistake", out, uplink4+":8081", "web "+outside4)
 		extendFile(t, "default", six+web)
 		working("after it was mended")
-		if _, err := os.Stat("/proc/sys/net/bridge"); err == nil { // see TestForward
-			run(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0")
-		}
 		wantCall(t, "from the host's ::1", nil, "[::1]:8080", "web fd00:5::1")
 
 		// The name goes to another guest.

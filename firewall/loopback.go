@@ -1,0 +1,102 @@
+package firewall
+
+import "net/netip"
+
+// Connections of the host to its own loopback addresses are forwarded without the
+// sysctl route_localnet, which would have the kernel take packets for 127.0.0.0/8
+// from guests, too: what keeps them out must not depend on rules that somebody can
+// flush. The kernel refuses to send a packet from 127.0.0.1 out of the host. So
+// once connection tracking knows the connection, and before its destination is
+// translated, another source stands in for that; on its way out it becomes the
+// bridge's address, as for other clients of the host. What the guest answers is
+// translated back in two halves: before routing to an address of the bridge, where
+// connection tracking says 127.0.0.1, and to that when the host has taken it. A
+// packet that a guest sends to 127.0.0.1 by itself is no answer, and without rules
+// none is translated at all: the kernel drops both. The same holds for ::1.
+
+// The places of these chains: after connection tracking (-200) and before the
+// translation of destinations (-100), after that, and after the translation of
+// sources where the host takes packets (100). Source: linux/netfilter_ipv4.h.
+const (
+	beforeDNAT     = -150
+	afterDNAT      = -50
+	afterInputSNAT = 150
+)
+
+// standIn4 is the IPv4 dummy address, which nobody can have (RFC 7600 section 4.8).
+func standIn4() netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 0, 8}) }
+
+// standIn6 is an address of the dummy IPv6 prefix (RFC 9780).
+func standIn6() netip.Addr { return netip.AddrFrom16([16]byte{0: 0x01, 7: 0x01, 15: 0x01}) }
+
+// loopback returns the chains for the host's own loopback. Packets of connections
+// that were local from the start stay so: their sources change only with the first
+// packet, whose destination is translated then, or if it has been.
+func loopback() []Chain {
+	leave := Chain{Name: "loopback", Hook: &Hook{Type: "filter", Name: "output", Priority: beforeDNAT}}
+	enter := Chain{Name: "homeward", Hook: &Hook{Type: "filter", Name: "prerouting", Priority: afterDNAT}}
+	taken := Chain{Name: "home", Hook: &Hook{Type: "filter", Name: "input", Priority: afterInputSNAT}}
+	var chains []Chain
+	for i := range families {
+		f := &families[i]
+		own := netip.PrefixFrom(f.own, f.own.BitLen())
+		for _, known := range []Match{{Field: State, Word: New}, {Field: Status, Word: Translated}} {
+			leave.Rules = append(leave.Rules, Rule{
+				Match: []Match{{Field: f.source, Prefix: own}, {Field: f.dest, Prefix: f.loopback}, {Field: Direction, Word: Original}, known},
+				Do:    Action{Kind: Jump, Chain: "loopback" + f.suffix},
+			})
+		}
+		answer := []Match{{Field: f.firstSource, Prefix: own}, {Field: Direction, Word: Reply}}
+		enter.Rules = append(enter.Rules, Rule{
+			Match: append(answer[:2:2], Match{Field: f.dest, Prefix: f.loopback}),
+			Do:    Action{Kind: Rewrite, Field: f.dest, By: InName, Map: "home" + f.suffix},
+		})
+		taken.Rules = append(taken.Rules, Rule{
+			Match: append(answer[:2:2], Match{Field: f.dest, Not: true, Prefix: f.loopback}),
+			Do:    Action{Kind: Rewrite, Field: f.dest, To: f.own},
+		})
+		chains = append(chains, Chain{Name: "standin" + f.suffix, Rules: []Rule{
+			{Do: Action{Kind: Rewrite, Field: f.source, To: f.standIn}},
+			{Do: Action{Kind: Accept}},
+		}}, Chain{Name: "loopback" + f.suffix, Rules: f.loopbackRules()})
+	}
+	return append(chains, leave, enter, taken)
+}
+
+// loopbackRules finds out whether a connection of the host to itself is forwarded,
+// in the order of the chains that translate.
+func (f *family) loopbackRules() []Rule {
+	standIn := Action{Kind: Jump, Chain: "standin" + f.suffix}
+	rules := []Rule{{Match: []Match{within("loopat"+f.suffix, f.dest, Protocol, DestPort)}, Do: standIn}}
+	rules = append(rules, f.excepted()...)
+	return append(rules, Rule{Match: []Match{within("loopany"+f.suffix, Protocol, DestPort)}, Do: standIn})
+}
+
+// loopbackData returns the ports of the host's own loopback that are forwarded, and
+// where answers come home to.
+func (n *Network) loopbackData() []Datum {
+	var all []Datum
+	v4, v6 := false, false
+	for _, e := range n.Entries {
+		if !e.Guest.IsValid() || !e.Listen.IsUnspecified() && !e.Listen.IsLoopback() {
+			continue
+		}
+		v4, v6 = v4 || e.Listen.Is4(), v6 || e.Listen.Is6()
+		d := Datum{Map: "loopat", Owner: n.Bridge, Addr: e.Listen, Proto: e.Proto, Port: e.Start, PortEnd: e.End}
+		if e.Listen.IsUnspecified() {
+			d.Map, d.Addr = "loopany", netip.Addr{}
+		}
+		d.Map += suffix(e.Listen)
+		if last := len(all) - 1; last >= 0 && all[last].Map == d.Map && all[last].Addr == d.Addr && all[last].Proto == d.Proto && all[last].PortEnd+1 == d.Port {
+			all[last].PortEnd = d.PortEnd
+			continue
+		}
+		all = append(all, d)
+	}
+	for _, home := range n.Home {
+		if home.Is4() && v4 || home.Is6() && v6 {
+			all = append(all, Datum{Map: "home" + suffix(home), Owner: n.Bridge, Link: n.Bridge, To: home})
+		}
+	}
+	return all
+}
