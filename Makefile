@@ -2,7 +2,7 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
 # Goroutines live here; the other rooms are pure and run without the race detector.
-RACE     = $(shell go list ./config ./driver/... ./graft ./hooks/... ./rpc/...)
+RACE     = $(shell go list ./config ./driver/... ./graft ./hooks/... ./metrics ./quota ./rpc/...)
 LONG     = $(addprefix github.com/virbr/virbr/tests/,stress abuse sequence crash) # each needs the machine for itself
 PLAIN    = $(filter-out $(RACE) $(LONG),$(shell go list ./...))
 
