@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/virbr/virbr/hooks"
+	"github.com/virbr/virbr/quota"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -39,7 +40,7 @@ func (d *Driver) script(ctx context.Context, n *network, op hooks.Op, v *view, p
 	doc := hooks.Document(v.def().FormatIndent(1, 0), about)
 	var ran bool
 	var err error
-	idle(ctx, func() { ran, err = d.hooks.Network(ctx, n.ref.Name, op, doc) })
+	quota.Idle(ctx, func() { ran, err = d.hooks.Network(ctx, n.ref.Name, op, doc) })
 	if err != nil {
 		return &Error{Kind: KindHook, Msg: err.Error(), Err: err}
 	}

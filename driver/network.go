@@ -8,6 +8,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/quota"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -91,7 +92,7 @@ func (d *Driver) begin(ctx context.Context, n *network, what string) (err error)
 	select {
 	case n.turn <- struct{}{}:
 	default:
-		idle(ctx, func() { err = d.queue(ctx, n, what) })
+		quota.Idle(ctx, func() { err = d.queue(ctx, n, what) })
 	}
 	if err == nil {
 		n.job.Store(&job{what: what, since: time.Now()})

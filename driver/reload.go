@@ -12,6 +12,8 @@ import (
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/hooks"
+
+	"github.com/virbr/virbr/quota"
 )
 
 // Reload is for SIGHUP: it looks for hook scripts again, reads new and changed
@@ -198,12 +200,13 @@ func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts 
 // when all calls have.
 func each(ctx context.Context, list []*network, do func(context.Context, *network)) {
 	var wg sync.WaitGroup
-	workers := make(Workers, runtime.NumCPU())
+	workers, own := quota.NewSemaphore(int64(runtime.NumCPU())), quota.User{Class: quota.Root}
 	for _, n := range list {
-		workers <- struct{}{} // also where ctx has ended: turns that are held must be given back
+		// Also where ctx has ended: turns that are held must be given back.
+		_ = workers.Acquire(context.WithoutCancel(ctx), nil, own, 1)
 		wg.Go(func() {
-			defer workers.release()
-			do(workers.with(ctx), n)
+			defer workers.Release(own, 1)
+			do(workers.With(ctx, own), n)
 		})
 	}
 	wg.Wait()

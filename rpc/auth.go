@@ -106,6 +106,15 @@ func (s *Server) authPolkit(ctx context.Context, rq *call, _ proto.Void) (wire.M
 	if c.role == RoleReadOnly {
 		action = actionMonitor
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // nobody waits for the answer of a client that is gone
+		select {
+		case <-c.gone:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	if err := s.askAbout(ctx, c.peer, action); err != nil {
 		c.session.mu.Lock()
 		c.session.auth = authPending

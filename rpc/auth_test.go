@@ -109,12 +109,12 @@ func TestAuthGone(t *testing.T) {
 	}
 }
 
-// TestAnonymous: so many may be connected without authentication; the next one
-// waits, until one of them authenticates or leaves.
+// TestAnonymous: so many of a user may be connected without authentication; the next
+// one waits, until one of them authenticates or leaves.
 func TestAnonymous(t *testing.T) {
 	t.Parallel()
 	socket := serve(t, rpc.Config{Networks: newFake(), AuthRW: rpc.AuthPolkit, Authorizer: &judge{}, Peer: stranger,
-		Limits: limits(func(l *rpc.Limits) { l.MaxAnonymousClients = 3 })})
+		Limits: limits(func(l *rpc.Limits) { l.MaxAnonymousClients = 12 })})
 	var first []*conn
 	for range 3 {
 		c := connect(t, socket)

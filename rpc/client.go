@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/virbr/virbr/quota"
 	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/rpc/wire"
 )
@@ -18,10 +19,12 @@ import (
 const (
 	// smallFrame is what a payload may take without asking anybody, and what
 	// is kept of a payload of a client that has not authenticated.
-	smallFrame = 64 << 10
-	// maxLarge is how many larger ones are in memory at a time.
-	maxLarge = 16
-	// largeTimeout is how long a client may take to send one.
+	smallFrame = 4 << 10
+	// readOnlyFrame is what is kept of a payload on a read-only socket, where no
+	// call that is allowed needs as much.
+	readOnlyFrame = 64 << 10
+	// largeTimeout is how long a client may take to send a payload that is not
+	// small.
 	largeTimeout = time.Minute
 )
 
@@ -32,8 +35,9 @@ type client struct {
 	conn net.Conn
 	role Role
 	peer Peer
+	user quota.User // who pays
 
-	anonymous bool // guarded by srv.mu: counted as one that has not authenticated
+	anonymous bool // guarded by srv.mu: counted as one that polkit has not let in
 
 	// Guarded by srv.events.mu: what the client listens to, and that it takes
 	// no more events.
@@ -43,7 +47,7 @@ type client struct {
 	out     *outbox
 	pulse   pulse
 	slots   chan struct{} // a token for each request that is not answered yet
-	blocked atomic.Bool   // the reader waits for a slot
+	blocked atomic.Bool   // the reader waits for us
 	drained atomic.Bool   // the server stops: read no more
 	gone    chan struct{} // closed with the connection
 	once    sync.Once
@@ -63,14 +67,15 @@ type session struct {
 	identity  *Identity // nil: the peer's
 }
 
-func newClient(s *Server, conn net.Conn, role Role, peer Peer) *client {
+func newClient(s *Server, conn net.Conn, role Role, peer Peer, user quota.User) *client {
 	limits := &s.cfg.Limits
 	c := &client{
 		srv:   s,
 		conn:  conn,
 		role:  role,
 		peer:  peer,
-		out:   newOutbox(limits.QueueBytes, limits.QueueFrames),
+		user:  user,
+		out:   newOutbox(limits.QueueBytes, limits.QueueFrames, s.replies, user),
 		slots: make(chan struct{}, limits.MaxClientRequests),
 		gone:  make(chan struct{}),
 	}
@@ -83,7 +88,9 @@ func newClient(s *Server, conn net.Conn, role Role, peer Peer) *client {
 	}
 	if c.method() == AuthPolkit {
 		c.session.auth = authPending
-		c.anonymous = true
+		// Root only has to ask how. libvirt counts it until then, so that others
+		// can keep it out.
+		c.anonymous = user.Class != quota.Root
 	}
 	return c
 }
@@ -107,7 +114,7 @@ func (c *client) run(ctx context.Context) {
 	go func() {
 		defer close(written)
 		if err := c.out.write(c.conn, c.srv.cfg.Limits.WriteTimeout); errors.Is(err, os.ErrDeadlineExceeded) {
-			c.srv.log.Warn("dropping a client that does not read", "pid", c.peer.PID)
+			c.srv.complain(c.user, "dropping a client that does not read", "pid", c.peer.PID)
 		}
 		c.shut()
 	}()
@@ -122,6 +129,7 @@ func (c *client) run(ctx context.Context) {
 	}
 	<-written
 	c.srv.events.depart(c)
+	c.calls.Wait() // they cost what they cost, though nobody waits for them
 	c.srv.forget(c)
 }
 
@@ -138,7 +146,7 @@ func (c *client) shut() {
 
 // hangUp closes the connection because of something the client did.
 func (c *client) hangUp(reason string) {
-	c.srv.log.Warn("dropping a client", "pid", c.peer.PID, "reason", reason)
+	c.srv.complain(c.user, "dropping a client", "pid", c.peer.PID, "reason", reason)
 	c.shut()
 }
 
@@ -163,12 +171,17 @@ func (c *client) read(ctx context.Context) error {
 		}
 		// The slot is the frame's that is being read, until an answer has it.
 		for answered := false; !answered; {
-			f, err := c.frame(r)
+			f, err := c.frame(ctx, r)
 			if err != nil {
 				return err
 			}
+			if err := c.await(ctx, c.srv.readers, 1); err != nil {
+				return f.refuse(err)
+			}
 			var last bool
-			if answered, last = c.handle(ctx, f); last {
+			answered, last = c.handle(ctx, f)
+			c.srv.readers.Release(c.user, 1)
+			if last {
 				return nil
 			}
 		}
@@ -182,14 +195,31 @@ func (c *client) slot() error {
 		return nil
 	default:
 	}
-	c.blocked.Store(true)
-	defer c.blocked.Store(false)
+	defer c.deafen()()
 	select {
 	case c.slots <- struct{}{}:
-		c.pulse.touch() // what it sent meanwhile was not looked at
 		return nil
 	case <-c.gone:
 		return errGone
+	}
+}
+
+// await has the reader wait for its user's share of something.
+func (c *client) await(ctx context.Context, s *quota.Semaphore, n int64) error {
+	if s.Try(c.user, n) {
+		return nil
+	}
+	defer c.deafen()()
+	return s.Acquire(ctx, c.gone, c.user, n)
+}
+
+// deafen says that what the client sends is not looked at until the function is
+// called that it returns.
+func (c *client) deafen() (listen func()) {
+	c.blocked.Store(true)
+	return func() {
+		c.pulse.touch()
+		c.blocked.Store(false)
 	}
 }
 
@@ -197,11 +227,12 @@ func (c *client) slot() error {
 type frame struct {
 	header  wire.Header
 	payload []byte
-	release func() // nil, or gives back the right to a large payload
+	cut     bool   // payload is not all of it
+	release func() // nil, or gives back what the payload takes
 }
 
 // frame reads the next one.
-func (c *client) frame(r *wire.Reader) (frame, error) {
+func (c *client) frame(ctx context.Context, r *wire.Reader) (frame, error) {
 	var f frame
 	if c.drained.Load() {
 		return f, errEnough
@@ -212,10 +243,14 @@ func (c *client) frame(r *wire.Reader) (frame, error) {
 	}
 	f.header = header
 	limit := wire.MaxPayload
-	if !c.authenticated() {
+	switch {
+	case !c.authenticated():
 		limit = smallFrame
+	case c.role == RoleReadOnly:
+		limit = readOnlyFrame
 	}
-	f.payload, err = r.Payload(limit, smallFrame, func() error { return c.claim(&f) })
+	f.cut = n > limit
+	f.payload, err = r.Payload(limit, smallFrame, func() error { return c.claim(ctx, &f, min(n, limit)) })
 	if n > smallFrame {
 		if err := c.conn.SetReadDeadline(time.Time{}); err != nil {
 			return f, f.refuse(err)
@@ -247,15 +282,15 @@ func (f *frame) drop() {
 	}
 }
 
-// claim gets the right to hold a large payload, and starts the clock for it.
-func (c *client) claim(f *frame) error {
-	select {
-	case c.srv.large <- struct{}{}:
-	case <-c.gone:
-		return errGone
+// claim gets the memory for a payload of n bytes, and starts the clock for it. All
+// of it is claimed at once: two that wait for each other's rest would wait for
+// ever.
+func (c *client) claim(ctx context.Context, f *frame, n int) error {
+	if err := c.await(ctx, c.srv.requests, int64(n)); err != nil {
+		return err
 	}
 	var once sync.Once
-	f.release = func() { once.Do(func() { <-c.srv.large }) }
+	f.release = func() { once.Do(func() { c.srv.requests.Release(c.user, int64(n)) }) }
 	if err := c.conn.SetReadDeadline(time.Now().Add(largeTimeout)); err != nil {
 		return err
 	}
@@ -265,16 +300,13 @@ func (c *client) claim(f *frame) error {
 	return nil
 }
 
-// send queues a frame; done is called when it went out or never will. A client
-// that lets too much wait loses its connection.
-func (c *client) send(b []byte, done func()) {
-	err := c.out.put(b, done)
+// send queues a frame. A client that lets too much wait loses its connection.
+func (c *client) send(out outgoing) {
+	err := c.out.put(out)
 	if err == nil {
 		return
 	}
-	if done != nil {
-		done()
-	}
+	c.out.settle(&out)
 	if errors.Is(err, errOverflow) {
 		c.hangUp(err.Error())
 	}
@@ -289,7 +321,7 @@ func (c *client) keepalive(procedure int32) {
 	if err != nil {
 		panic("rpc: a void payload does not fit its frame: " + err.Error())
 	}
-	c.send(b, nil)
+	c.send(outgoing{frame: b})
 }
 
 // caller is whom access is checked for.

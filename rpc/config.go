@@ -55,16 +55,27 @@ type Config struct {
 	Peer func(net.Conn) (Peer, error)
 }
 
-// Limits bound what clients cost. Names and meaning of the first five are those
-// of libvirt's virtnetworkd.conf.
+// Limits bound what clients cost. Those that are for all clients together are
+// divided among users, see package quota. Names and meaning of the first six are
+// those of libvirt's virtnetworkd.conf.
 type Limits struct {
 	MaxClients          int
+	MaxQueuedClients    int // connections that wait to become one of them; 0: none
 	MaxAnonymousClients int // connections that have not authenticated; 0: no limit
 	MaxClientRequests   int // calls of one client that run side by side
-	MaxWorkers          int // calls that work side by side; those that wait are not counted, see [driver.Workers]
+	MaxWorkers          int // calls that work side by side; those that wait are not counted, see [quota.Idle]
 	PrioWorkers         int // more of them for calls that take no time
-	KeepaliveInterval   time.Duration
-	KeepaliveCount      int // unanswered pings; an interval of 0 or less: no pings
+
+	// RequestBytes is how much memory the payloads of calls may take, and
+	// ReplyBytes how much replies and events that are not sent yet, of all
+	// clients together.
+	RequestBytes, ReplyBytes int64
+	// MaxRegistrations bounds the registrations for events of all clients, and
+	// MaxClientRegistrations those of one.
+	MaxRegistrations, MaxClientRegistrations int
+
+	KeepaliveInterval time.Duration
+	KeepaliveCount    int // unanswered pings; an interval of 0 or less: no pings
 
 	// AuthTimeout is how long a client may take to authenticate, not counting
 	// the time that polkit takes; 0: for ever.
@@ -84,17 +95,24 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		MaxClients:          5000,
+		MaxQueuedClients:    1000,
 		MaxAnonymousClients: 20,
 		MaxClientRequests:   5,
 		MaxWorkers:          20,
-		PrioWorkers:         5,
-		KeepaliveInterval:   5 * time.Second,
-		KeepaliveCount:      5,
-		AuthTimeout:         30 * time.Second,
-		WriteTimeout:        30 * time.Second,
-		QueueBytes:          32 << 20,
-		QueueFrames:         8192,
-		StopTimeout:         30 * time.Second,
+		PrioWorkers:         8, // libvirt: 5, of which users would get one
+
+		RequestBytes:           128 << 20,
+		ReplyBytes:             256 << 20,
+		MaxRegistrations:       16384,
+		MaxClientRegistrations: 1024,
+
+		KeepaliveInterval: 5 * time.Second,
+		KeepaliveCount:    5,
+		AuthTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		QueueBytes:        32 << 20,
+		QueueFrames:       8192,
+		StopTimeout:       30 * time.Second,
 	}
 }
 
@@ -111,7 +129,8 @@ func (c *Config) check() error {
 	}
 	l := c.Limits
 	if l.MaxClients < 1 || l.MaxClientRequests < 1 || l.MaxWorkers < 1 || l.PrioWorkers < 1 ||
-		l.MaxAnonymousClients < 0 || l.QueueBytes < 1 || l.QueueFrames < 1 || l.KeepaliveCount < 0 {
+		l.MaxQueuedClients < 0 || l.MaxAnonymousClients < 0 || l.RequestBytes < 1 || l.ReplyBytes < 1 ||
+		l.MaxRegistrations < 1 || l.MaxClientRegistrations < 1 || l.QueueBytes < 1 || l.QueueFrames < 1 || l.KeepaliveCount < 0 {
 		return errors.New("rpc: a limit that lets nobody in")
 	}
 	if c.Log == nil {

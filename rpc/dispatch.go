@@ -15,7 +15,9 @@ type call struct {
 	procedure *procedure
 	header    wire.Header
 	payload   []byte
+	cut       bool   // payload is not all that was sent
 	done      func() // gives back the request's slot and memory
+	inline    bool   // the reader runs it, and must not wait
 	answered  bool
 }
 
@@ -35,7 +37,7 @@ func (c *client) handle(ctx context.Context, f frame) (answered, last bool) {
 		f.drop()
 		return false, false
 	}
-	rq := &call{client: c, header: h, payload: f.payload}
+	rq := &call{client: c, header: h, payload: f.payload, cut: f.cut}
 	rq.done = func() {
 		f.drop()
 		<-c.slots
@@ -47,6 +49,7 @@ func (c *client) handle(ctx context.Context, f frame) (answered, last bool) {
 	}
 	rq.procedure = p
 	if p.inline && c.srv.cfg.Access == nil {
+		rq.inline = true
 		rq.run(ctx)
 		return true, closes(h)
 	}
@@ -98,22 +101,55 @@ func (rq *call) wait(ctx context.Context) {
 		workers = nil
 	}
 	if workers != nil {
-		worker, release, err := workers.Take(ctx)
-		if err != nil {
+		// Also for a client that is gone: it may have asked for a change.
+		if err := workers.Acquire(ctx, nil, rq.client.user, 1); err != nil {
 			rq.reply(nil, err)
 			return
 		}
-		defer release()
-		ctx = worker
+		defer workers.Release(rq.client.user, 1)
+		ctx = workers.With(ctx, rq.client.user)
 	}
 	rq.run(ctx)
 }
 
-// run calls the handler and answers.
+// run calls the handler and answers, both with the memory that it takes.
 func (rq *call) run(ctx context.Context) {
+	var paid int64
+	if rq.procedure.memory > 0 {
+		if err := rq.reserve(ctx, rq.procedure.memory); err != nil {
+			rq.reply(nil, err)
+			return
+		}
+		paid = rq.procedure.memory
+	}
 	result, err := rq.try(ctx)
-	if !rq.answered {
-		rq.reply(result, err)
+	if rq.answered {
+		rq.refund(paid)
+		return
+	}
+	out := rq.encode(result, err)
+	size := out.size()
+	switch {
+	case paid > size:
+		rq.refund(paid - size)
+		out.paid = size
+	case paid > 0:
+		out.paid = paid
+	case !rq.inline && size > freeReply && rq.reserve(ctx, size) == nil:
+		out.paid = size
+	}
+	rq.deliver(out)
+}
+
+// reserve waits until the caller may have so much memory. Who has to wait for what
+// was sent before holds a worker meanwhile, and no one else's.
+func (rq *call) reserve(ctx context.Context, bytes int64) error {
+	return rq.client.srv.replies.Acquire(ctx, rq.client.gone, rq.client.user, bytes)
+}
+
+func (rq *call) refund(bytes int64) {
+	if bytes > 0 {
+		rq.client.srv.replies.Release(rq.client.user, bytes)
 	}
 }
 
@@ -129,34 +165,39 @@ func (rq *call) try(ctx context.Context) (result wire.Message, err error) {
 }
 
 // reply sends the result or the error. Each call is answered once.
-func (rq *call) reply(result wire.Message, err error) {
+func (rq *call) reply(result wire.Message, err error) { rq.deliver(rq.encode(result, err)) }
+
+func (rq *call) deliver(out outgoing) {
 	rq.answered = true
-	b, err := rq.encode(result, err)
-	if err != nil {
-		rq.client.srv.log.Error("encoding an error", "procedure", rq.header.Procedure, "err", err)
-		rq.done()
+	if out.frame == nil {
+		rq.client.out.settle(&out)
 		rq.client.shut()
 		return
 	}
-	rq.client.send(b, rq.done)
+	rq.client.send(out)
 	if closes(rq.header) && rq.procedure != nil {
 		rq.client.out.finish()
 	}
 }
 
-func (rq *call) encode(result wire.Message, err error) ([]byte, error) {
+// encode makes the frame of a reply.
+func (rq *call) encode(result wire.Message, err error) outgoing {
 	h := rq.header
 	h.Type = wire.TypeReply
 	if err == nil {
 		h.Status = wire.StatusOK
 		b, tooBig := wire.Frame(h, result)
 		if tooBig == nil {
-			return b, nil
+			return outgoing{frame: b, done: rq.done}
 		}
 		err = fail(codeRPC, domainRPC, "Unable to encode message payload")
 	}
 	h.Status = wire.StatusError
-	return wire.Frame(h, classify(err).wire())
+	b, err := wire.Frame(h, classify(err).wire())
+	if err != nil {
+		rq.client.srv.log.Error("encoding an error", "procedure", rq.header.Procedure, "err", err)
+	}
+	return outgoing{frame: b, done: rq.done}
 }
 
 // handler serves a call. A nil result is void.
@@ -173,6 +214,12 @@ func bind[A any, P interface {
 		d := wire.NewDecoder(rq.payload)
 		P(&args).Decode(d)
 		if d.Err() != nil {
+			if rq.cut { // libvirt takes all of it, and then finds that it must not
+				if err := rq.admissible(); err != nil {
+					return nil, err
+				}
+				return nil, fail(codeRPC, domainRPC, "Unable to decode message payload: a read-only connection may send %d bytes", readOnlyFrame)
+			}
 			return nil, fail(codeRPC, domainRPC, "Unable to decode message payload")
 		}
 		if err := rq.admissible(); err != nil {

@@ -9,7 +9,9 @@
 // replies go out in the order in which they end. Nothing but the writer ever
 // waits for a client: replies and events go into a queue, and a client whose
 // queue is full, or that reads nothing for Limits.WriteTimeout, loses its
-// connection. What a call has begun is finished, though its client may be gone.
+// connection. What clients share is divided among users (package quota), and each
+// connection is accepted at once, to see whose it is: root never waits for others.
+// What a call has begun is finished, though its client may be gone.
 //
 // What libvirt's protocol has no call for, such as forwards and what they come to,
 // is a program of its own beside libvirt's (proto.ExtensionProgram), on the same

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/quota"
 	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/rpc/wire"
 	"github.com/virbr/virbr/xml"
@@ -24,15 +25,27 @@ const eventSerial = 1
 // What listeners do costs nobody else anything: a frame is only put into their
 // queue.
 type hub struct {
-	srv  *Server
-	wake chan struct{} // holds a token when events wait
+	srv *Server
 
 	mu        sync.Mutex // guards the fields below
 	listeners map[int32]*listener
 	nextID    int32
-	waiting   []happening
-	lost      int // events that did not fit
+	shares    *quota.Shares
+	audiences [2]audience // those that root and the socket's group are in, and others
 }
+
+// audience are listeners that events are told one after the other. Who has others
+// wait for access checks has the lesser audience wait.
+type audience struct {
+	lesser bool
+	wake   chan struct{} // holds a token when events wait
+
+	// Guarded by hub.mu.
+	waiting []happening
+	lost    int // events that did not fit
+}
+
+func (a *audience) has(l *listener) bool { return a.lesser == (l.client.user.Class == quota.Other) }
 
 // everything is the event of registrations of the extension program: they hear of
 // all that happens.
@@ -54,8 +67,11 @@ type happening struct {
 
 func (h *hub) init(s *Server) {
 	h.srv = s
-	h.wake = make(chan struct{}, 1)
+	for i := range h.audiences {
+		h.audiences[i] = audience{lesser: i > 0, wake: make(chan struct{}, 1)}
+	}
 	h.listeners = map[int32]*listener{}
+	h.shares = quota.NewShares(int64(s.cfg.Limits.MaxRegistrations))
 }
 
 // publish queues an event.
@@ -65,45 +81,49 @@ func (h *hub) publish(e driver.Event) {
 	if len(h.listeners) == 0 {
 		return
 	}
-	if len(h.waiting) >= maxEvents {
-		h.lost++
-		return
-	}
-	h.waiting = append(h.waiting, happening{e, time.Now()})
-	select {
-	case h.wake <- struct{}{}:
-	default:
+	now := time.Now()
+	for i := range h.audiences {
+		a := &h.audiences[i]
+		if len(a.waiting) >= maxEvents {
+			a.lost++
+			continue
+		}
+		a.waiting = append(a.waiting, happening{e, now})
+		select {
+		case a.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
-// run tells events until ctx ends.
-func (h *hub) run(ctx context.Context) {
+// run tells an audience of events until ctx ends.
+func (h *hub) run(ctx context.Context, a *audience) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-h.wake:
+		case <-a.wake:
 		}
 		h.mu.Lock()
-		events, lost := h.waiting, h.lost
-		h.waiting, h.lost = nil, 0
+		events, lost := a.waiting, a.lost
+		a.waiting, a.lost = nil, 0
 		h.mu.Unlock()
 		if lost > 0 {
 			h.srv.log.Error("events were lost, because access checks took too long", "count", lost)
 		}
 		for _, e := range events {
-			h.tell(ctx, e)
+			h.tell(ctx, a, e)
 		}
 	}
 }
 
 // tell sends one event to those who may know.
-func (h *hub) tell(ctx context.Context, e happening) {
-	for _, l := range h.interested(e.Event) {
+func (h *hub) tell(ctx context.Context, a *audience, e happening) {
+	for _, l := range h.interested(a, e.Event) {
 		if h.srv.cfg.Access != nil {
 			ok, err := h.srv.cfg.Access.Allowed(ctx, l.client.caller(), Access{objectNetwork, "getattr", &e.Network, nil})
 			if err != nil {
-				h.srv.log.Warn("checking who may see an event", "network", e.Network.Name, "err", err)
+				h.srv.complain(l.client.user, "checking who may see an event", "network", e.Network.Name, "err", err)
 			}
 			if !ok {
 				continue
@@ -114,13 +134,13 @@ func (h *hub) tell(ctx context.Context, e happening) {
 			h.srv.log.Error("encoding an event", "network", e.Network.Name, "err", err)
 			return
 		}
-		l.client.send(b, nil)
+		l.client.send(outgoing{frame: b})
 	}
 }
 
 // interested returns the listeners for an event. libvirt's protocol has no words
 // for what is behind the change of metadata.
-func (h *hub) interested(e driver.Event) []*listener {
+func (h *hub) interested(a *audience, e driver.Event) []*listener {
 	eventID := int32(everything)
 	switch {
 	case e.Kind < driver.EventMetadata:
@@ -132,7 +152,7 @@ func (h *hub) interested(e driver.Event) []*listener {
 	defer h.mu.Unlock()
 	var found []*listener
 	for _, l := range h.listeners {
-		if (l.eventID == eventID || l.eventID == everything) && (l.network == nil || *l.network == e.Network.UUID) {
+		if a.has(l) && (l.eventID == eventID || l.eventID == everything) && (l.network == nil || *l.network == e.Network.UUID) {
 			found = append(found, l)
 		}
 	}
@@ -173,17 +193,33 @@ func (h *hub) add(l *listener, answer func(id int32)) error {
 			return fail(codeInvalidArg, domainNone, "event callback already tracked")
 		}
 	}
-	if h.nextID == math.MaxInt32 {
-		return fail(codeInternal, domainRPC, "no more event callback IDs")
+	c := l.client
+	switch {
+	case len(c.listens) >= h.srv.cfg.Limits.MaxClientRegistrations:
+		return fail(codeFailed, domainRPC, "too many event callbacks: a connection may have %d", h.srv.cfg.Limits.MaxClientRegistrations)
+	case !h.shares.Fits(c.user, 1):
+		return fail(codeFailed, domainRPC, "too many event callbacks: the connections of user %d have %d", c.user.UID, h.shares.Of(c.user.UID))
 	}
-	l.id = h.nextID
-	h.nextID++
-	if !l.client.departed {
+	l.id = h.newID()
+	if !c.departed {
+		h.shares.Take(c.user, 1)
 		h.listeners[l.id] = l
-		l.client.listens = append(l.client.listens, l)
+		c.listens = append(c.listens, l)
 	}
 	answer(l.id)
 	return nil
+}
+
+// newID returns an id that no listener has. One is used again after all others
+// were: a client that registers without end must not use them up.
+func (h *hub) newID() int32 {
+	for {
+		id := h.nextID
+		h.nextID = (h.nextID + 1) & math.MaxInt32
+		if _, taken := h.listeners[id]; !taken {
+			return id
+		}
+	}
 }
 
 func sameNetwork(a, b *xml.UUID) bool {
@@ -198,11 +234,13 @@ func sameNetwork(a, b *xml.UUID) bool {
 func (h *hub) remove(c *client, id int32, extension bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if l, ok := h.listeners[id]; !ok || l.client != c || (l.eventID == everything) != extension {
+	i := slices.IndexFunc(c.listens, func(l *listener) bool { return l.id == id && (l.eventID == everything) == extension })
+	if i < 0 {
 		return fail(codeInternal, domainRPC, "network event callback %d not registered", id)
 	}
 	delete(h.listeners, id)
-	c.listens = slices.DeleteFunc(c.listens, func(l *listener) bool { return l.id == id })
+	h.shares.Give(c.user, 1)
+	c.listens = slices.Delete(c.listens, i, i+1)
 	return nil
 }
 
@@ -213,6 +251,7 @@ func (h *hub) depart(c *client) {
 	c.departed = true
 	for _, l := range c.listens {
 		delete(h.listeners, l.id)
+		h.shares.Give(c.user, 1)
 	}
 	c.listens = nil
 }

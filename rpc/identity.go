@@ -34,6 +34,10 @@ func peerIdentity(peer Peer) Identity {
 	return id
 }
 
+// maxIdentity is how much text an identity may have, in bytes: it is kept. The
+// longest that libvirt's daemons pass on is an SELinux context, of a page at most.
+const maxIdentity = 16 << 10
+
 // identityKeys are the parameters of ConnectSetIdentity (viridentity.h).
 var identityKeys = map[string]struct {
 	kind wire.ParamType
@@ -75,8 +79,12 @@ func parseIdentity(params []wire.Param) (Identity, error) {
 		return id, err
 	}
 	seen := map[string]bool{}
+	size := 0
 	for i := range params {
 		p := &params[i]
+		if size += len(p.Text); size > maxIdentity {
+			return id, fail(codeInvalidArg, domainNone, "an identity of more than %d bytes", maxIdentity)
+		}
 		key, ok := identityKeys[p.Field]
 		switch {
 		case !ok:

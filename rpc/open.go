@@ -12,6 +12,10 @@ import (
 // driverName is the name of the driver in URIs and in access checks.
 const driverName = "network"
 
+// maxURI is how long a connection's name may be, in bytes: it is kept. libvirt
+// has no limit of its own.
+const maxURI = 4096
+
 // open opens the connection to the driver: what went before was about the
 // client.
 func (s *Server) open(ctx context.Context, rq *call, a proto.OpenArgs) (wire.Message, error) {
@@ -42,6 +46,8 @@ func checkName(name *string) (string, error) {
 		return "", fail(codeInternal, domainRPC, "connection not open")
 	case *name == "":
 		return "", fail(codeNoConnect, domainNone, "<null>")
+	case len(*name) > maxURI:
+		return "", fail(codeInternal, domainURI, "Unable to parse URI of %d bytes, more than %d", len(*name), maxURI)
 	}
 	uri, err := url.Parse(*name)
 	switch {

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/virbr/virbr/quota"
 )
 
 // Why a frame does not go out.
@@ -13,42 +15,60 @@ var (
 	errOverflow = errors.New("the client does not read what it is sent")
 )
 
+// freeReply is how much may wait for each client whatever its user has waiting
+// for others: none of them is to suffer for one that does not read.
+const freeReply = 16 << 10
+
 // outgoing is a frame that waits to be written. done, if set, is called once
 // it was written or never will be.
 type outgoing struct {
 	frame []byte
+	paid  int64 // bytes of the user's share that it has
 	done  func()
 }
+
+// size is what the frame takes.
+func (out *outgoing) size() int64 { return int64(cap(out.frame)) }
 
 // outbox is the queue between all that talk to a client and the one goroutine
 // that writes. Putting something into it never blocks.
 type outbox struct {
 	maxBytes, maxFrames int
+	memory              *quota.Semaphore // of all clients' frames
+	user                quota.User
 	wake                chan struct{} // holds one token when there is work
 
 	mu     sync.Mutex // guards the fields below
 	queue  []outgoing
-	bytes  int
-	last   bool // nothing is taken any more; what waits is still written
+	bytes  int   // of what is in the queue
+	held   int64 // memory of that, and of what is being written
+	last   bool  // nothing is taken any more; what waits is still written
 	closed bool
 }
 
-func newOutbox(maxBytes, maxFrames int) *outbox {
-	return &outbox{maxBytes: maxBytes, maxFrames: maxFrames, wake: make(chan struct{}, 1)}
+func newOutbox(maxBytes, maxFrames int, memory *quota.Semaphore, user quota.User) *outbox {
+	return &outbox{maxBytes: maxBytes, maxFrames: maxFrames, memory: memory, user: user, wake: make(chan struct{}, 1)}
 }
 
-// put queues a frame. An error means that done will not be called.
-func (o *outbox) put(frame []byte, done func()) error {
+// put queues a frame. After an error it is still the caller's, to settle.
+func (o *outbox) put(out outgoing) error {
+	size := out.size()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case o.closed || o.last:
 		return errGone
-	case len(o.queue) >= o.maxFrames, len(o.queue) > 0 && o.bytes+len(frame) > o.maxBytes:
+	case len(o.queue) >= o.maxFrames, len(o.queue) > 0 && o.bytes+len(out.frame) > o.maxBytes:
 		return errOverflow
+	case out.paid == 0 && o.held+size > freeReply:
+		if !o.memory.Try(o.user, size) {
+			return errOverflow
+		}
+		out.paid = size
 	}
-	o.queue = append(o.queue, outgoing{frame, done})
-	o.bytes += len(frame)
+	o.queue = append(o.queue, out)
+	o.bytes += len(out.frame)
+	o.held += size
 	o.signal()
 	return nil
 }
@@ -68,8 +88,8 @@ func (o *outbox) drop() {
 	o.queue, o.bytes, o.closed = nil, 0, true
 	o.signal()
 	o.mu.Unlock()
-	for _, out := range queue {
-		out.release()
+	for i := range queue {
+		o.written(&queue[i])
 	}
 }
 
@@ -89,7 +109,19 @@ func (o *outbox) take() (queue []outgoing, more bool) {
 	return queue, !o.last && !o.closed
 }
 
-func (out *outgoing) release() {
+// written says that a frame is out of the queue, or out of the way.
+func (o *outbox) written(out *outgoing) {
+	o.mu.Lock()
+	o.held -= out.size()
+	o.mu.Unlock()
+	o.settle(out)
+}
+
+// settle gives back what a frame took.
+func (o *outbox) settle(out *outgoing) {
+	if out.paid > 0 {
+		o.memory.Release(o.user, out.paid)
+	}
 	if out.done != nil {
 		out.done()
 	}
@@ -102,7 +134,7 @@ func (o *outbox) write(conn net.Conn, timeout time.Duration) error {
 		queue, more := o.take()
 		err := send(conn, queue, timeout)
 		for i := range queue {
-			queue[i].release()
+			o.written(&queue[i])
 		}
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -44,6 +45,29 @@ func socketPeer(conn net.Conn) (Peer, error) {
 		return Peer{}, fmt.Errorf("reading a socket's peer: %w", os.NewSyscallError("getsockopt", credErr))
 	}
 	return Peer{PID: cred.Pid, UID: cred.Uid, GID: cred.Gid}, nil
+}
+
+// member reports whether the process is in a group. Other groups than that of its
+// credentials are looked up now: it may be gone.
+func (p *Peer) member(group uint32) bool {
+	if p.GID == group {
+		return true
+	}
+	if p.PID <= 0 {
+		return false
+	}
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(int(p.PID)) + "/status")
+	if err != nil {
+		return false
+	}
+	for line := range bytes.Lines(status) {
+		if list, ok := bytes.CutPrefix(line, []byte("Groups:")); ok {
+			return slices.ContainsFunc(bytes.Fields(list), func(word []byte) bool {
+				return string(word) == strconv.FormatUint(uint64(group), 10)
+			})
+		}
+	}
+	return false
 }
 
 // startTime returns when a process started, in clock ticks since boot: field

@@ -7,12 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/quota"
 )
 
 // Role is what a socket is for.
@@ -46,10 +46,6 @@ type Listener struct {
 	Role Role
 }
 
-// noFiles is how long nothing is accepted after the process ran out of file
-// descriptors, as in libvirt.
-const noFiles = 5 * time.Second
-
 // Server answers clients.
 type Server struct {
 	cfg    Config
@@ -59,19 +55,32 @@ type Server struct {
 	healings healings
 	idle     chan struct{}
 
-	workers     driver.Workers
-	prioWorkers driver.Workers
-	large       chan struct{} // a token for each large frame in memory
+	// What clients share. Who has some of one may wait for some of the next,
+	// never the other way round: requests, workers, replies.
+	readers     *quota.Semaphore // readers that handle a frame
+	requests    *quota.Semaphore // bytes of payloads
+	workers     *quota.Semaphore // calls that run
+	prioWorkers *quota.Semaphore
+	replies     *quota.Semaphore // bytes of replies and events
 
-	calls sync.WaitGroup // running handlers, whose clients may be gone
+	complaints complaints
+	calls      sync.WaitGroup // running handlers
 
 	mu        sync.Mutex // guards the fields below
-	room      *sync.Cond // a client left or authenticated, or the server stops
+	left      *sync.Cond // a client left
 	clients   map[*client]struct{}
-	anonymous int
+	places    *quota.Shares // clients
+	anonymous *quota.Shares // those that have not authenticated
+	queued    *quota.Shares // connections that wait for a place
+	queue     quota.Queue[*arrival]
 	stopping  bool
 	idleTimer *time.Timer
 }
+
+// maxReaders is how many frames are handled at a time that need no worker. They
+// take microseconds; the limit is there so that a thousand clients of one user
+// that send them without a pause take a quarter of the processors' time, not all.
+const maxReaders = 8
 
 // New returns a server that does nothing before Serve.
 func New(cfg Config) (*Server, error) {
@@ -82,12 +91,17 @@ func New(cfg Config) (*Server, error) {
 		cfg:         cfg,
 		log:         cfg.Log,
 		idle:        make(chan struct{}),
-		workers:     make(driver.Workers, cfg.Limits.MaxWorkers),
-		prioWorkers: make(driver.Workers, cfg.Limits.PrioWorkers),
-		large:       make(chan struct{}, maxLarge),
+		readers:     quota.NewSemaphore(maxReaders),
+		requests:    quota.NewSemaphore(cfg.Limits.RequestBytes),
+		workers:     quota.NewSemaphore(int64(cfg.Limits.MaxWorkers)),
+		prioWorkers: quota.NewSemaphore(int64(cfg.Limits.PrioWorkers)),
+		replies:     quota.NewSemaphore(cfg.Limits.ReplyBytes),
 		clients:     map[*client]struct{}{},
+		places:      quota.NewShares(int64(cfg.Limits.MaxClients)),
+		anonymous:   quota.NewShares(int64(cfg.Limits.MaxAnonymousClients)),
+		queued:      quota.NewShares(int64(cfg.Limits.MaxQueuedClients)),
 	}
-	s.room = sync.NewCond(&s.mu)
+	s.left = sync.NewCond(&s.mu)
 	s.events.init(s)
 	return s, nil
 }
@@ -124,10 +138,12 @@ func (s *Server) Serve(ctx context.Context, listeners []Listener) error {
 		s.stop(listeners)
 		return nil
 	})
-	group.Go(func() error {
-		s.events.run(ctx)
-		return nil
-	})
+	for i := range s.events.audiences {
+		group.Go(func() error {
+			s.events.run(ctx, &s.events.audiences[i])
+			return nil
+		})
+	}
 	for _, l := range listeners {
 		group.Go(func() error { return s.accept(ctx, calls, l) })
 	}
@@ -144,7 +160,9 @@ func (s *Server) stop(listeners []Listener) {
 	if s.idleTimer != nil {
 		s.idleTimer.Stop()
 	}
-	s.room.Broadcast()
+	for _, a := range s.dequeueLocked() {
+		s.close(a.client.conn)
+	}
 	s.mu.Unlock()
 	for _, l := range listeners {
 		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -162,133 +180,15 @@ func (s *Server) drain(giveUp context.CancelFunc) {
 		c.stopReading()
 	}
 	for len(s.clients) > 0 {
-		s.room.Wait()
+		s.left.Wait()
 	}
 	s.mu.Unlock()
 	s.calls.Wait()
 }
 
-// accept takes connections from one listener until ctx ends. Their calls run
-// with a context of their own.
-func (s *Server) accept(ctx, calls context.Context, l Listener) error {
-	for {
-		conn, err := l.Accept()
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return nil
-		case outOfResources(err):
-			s.log.Warn("accepting a client", "err", err)
-			if !pause(ctx, noFiles) {
-				return nil
-			}
-			continue
-		case errors.Is(err, syscall.ECONNABORTED):
-			continue
-		default:
-			return fmt.Errorf("accepting clients on %q: %w", l.Addr(), err)
-		}
-		if !s.admit(calls, conn, l.Role) {
-			return nil
-		}
-	}
-}
-
-func outOfResources(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
-}
-
-// pause waits; it is false if ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// admit starts to serve a connection as soon as there is room for it. Until
-// then the listener accepts nothing, so that everybody else waits in the
-// backlog. It is false if the server stops.
-func (s *Server) admit(ctx context.Context, conn net.Conn, role Role) bool {
-	if role == RoleAdmin {
-		s.close(conn)
-		return true
-	}
-	peer, err := s.cfg.Peer(conn)
-	if err != nil {
-		s.log.Warn("accepting a client", "err", err)
-		s.close(conn)
-		return true
-	}
-	c := newClient(s, conn, role, peer)
-	if s.cfg.Access != nil || (c.anonymous && peer.UID != 0) {
-		c.readStartTime()
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for !s.stopping && !s.fitsLocked(c) {
-		s.room.Wait()
-	}
-	if s.stopping {
-		s.close(conn)
-		return false
-	}
-	s.clients[c] = struct{}{}
-	if c.anonymous {
-		s.anonymous++
-	}
-	if s.idleTimer != nil {
-		s.idleTimer.Stop()
-	}
-	go c.run(ctx)
-	return true
-}
-
-func (s *Server) fitsLocked(c *client) bool {
-	limits := &s.cfg.Limits
-	if len(s.clients) >= limits.MaxClients {
-		return false
-	}
-	return !c.anonymous || limits.MaxAnonymousClients == 0 || s.anonymous < limits.MaxAnonymousClients
-}
-
 func (s *Server) close(conn net.Conn) {
 	if err := conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		s.log.Debug("closing a connection", "err", err)
-	}
-}
-
-// known says that a client is not anonymous any more.
-func (s *Server) known(c *client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c.anonymous {
-		c.anonymous = false
-		s.anonymous--
-		s.room.Broadcast()
-	}
-}
-
-// forget says that a client is gone.
-func (s *Server) forget(c *client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.clients, c)
-	if c.anonymous {
-		s.anonymous--
-	}
-	s.room.Broadcast()
-	if len(s.clients) == 0 && s.idleTimer != nil && !s.stopping {
-		s.idleTimer.Reset(s.cfg.IdleTimeout)
 	}
 }
 

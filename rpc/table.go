@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 
+	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/rpc/wire"
 )
@@ -29,9 +30,15 @@ type procedure struct {
 	inline bool
 	// slow procedures change the host or read files: libvirt's low priority.
 	slow bool
+	// memory is how many bytes a call may take while it runs; 0: not worth counting.
+	memory int64
 	// patient procedures wait for people and hold no worker.
 	patient bool
 }
+
+// leasesMemory is what the leases of the largest file that is read take
+// (dnsmasq.MaxFile): the file, what stands in it, and the reply.
+const leasesMemory = 4 * dnsmasq.MaxFile
 
 // procedures are those that a network driver serves (remote_protocol.x).
 var procedures = map[int32]procedure{
@@ -78,7 +85,7 @@ var procedures = map[int32]procedure{
 	proto.NetworkUpdate:         {serve: bind((*Server).update), stage: stageNetwork, forbid: "virNetworkUpdate", slow: true},
 	proto.NetworkSetMetadata:    {serve: bind((*Server).setMetadata), stage: stageNetwork, forbid: "virNetworkSetMetadata", slow: true},
 	proto.NetworkGetMetadata:    {serve: bind((*Server).metadata), stage: stageNetwork},
-	proto.NetworkGetDHCPLeases:  {serve: bind((*Server).leases), stage: stageNetwork, slow: true},
+	proto.NetworkGetDHCPLeases:  {serve: bind((*Server).leases), stage: stageNetwork, slow: true, memory: leasesMemory},
 
 	proto.NetworkListAllPorts:      {serve: bind((*Server).listPorts), stage: stageNetwork},
 	proto.NetworkPortLookupByUUID:  {serve: bind((*Server).lookupPort), stage: stageNetwork},

@@ -27,6 +27,12 @@ func serve(t *testing.T, cfg rpc.Config, roles ...rpc.Role) string {
 // serveServer is serve for those who need the server.
 func serveServer(t *testing.T, cfg rpc.Config, roles ...rpc.Role) (*rpc.Server, string) {
 	t.Helper()
+	return serveGroup(t, cfg, "", roles...)
+}
+
+// serveGroup is serveServer with a socket that belongs to a group.
+func serveGroup(t *testing.T, cfg rpc.Config, group string, roles ...rpc.Role) (*rpc.Server, string) {
+	t.Helper()
 	s, err := rpc.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +41,7 @@ func serveServer(t *testing.T, cfg rpc.Config, roles ...rpc.Role) (*rpc.Server, 
 		roles = []rpc.Role{rpc.RoleReadWrite}
 	}
 	path := filepath.Join(t.TempDir(), "sock")
-	l, err := rpc.Listen(rpc.SocketConfig{Path: path, Role: roles[0], Mode: 0o777})
+	l, err := rpc.Listen(rpc.SocketConfig{Path: path, Role: roles[0], Mode: 0o777, Group: group})
 	if err != nil {
 		t.Fatal(err)
 	}

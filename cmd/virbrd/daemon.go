@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"syscall"
@@ -88,6 +90,10 @@ func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, hangu
 	if len(cfg.daemon.AccessDrivers) > 0 {
 		access = rpc.PolkitAccess{Authorizer: authority}
 	}
+	files, err := openFiles()
+	if err != nil {
+		return err
+	}
 	server, err = rpc.New(rpc.Config{
 		Networks:    networks,
 		Access:      access,
@@ -95,7 +101,7 @@ func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, hangu
 		AuthRW:      auth(cfg.daemon.ReadWrite),
 		AuthRO:      auth(cfg.daemon.ReadOnly),
 		Authorizer:  authority,
-		Limits:      limits(cfg.daemon),
+		Limits:      limits(cfg.daemon, files, log),
 		IdleTimeout: cfg.timeout,
 		Active:      func() bool { return active(ctx, networks) },
 	})
@@ -134,9 +140,28 @@ func auth(s config.Socket) rpc.Auth {
 	return rpc.AuthNone
 }
 
-func limits(cfg *config.Daemon) rpc.Limits {
+// openFiles returns how many file descriptors the daemon may have.
+func openFiles() (int, error) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("reading the limit of open files: %w", os.NewSyscallError("getrlimit", err))
+	}
+	return int(min(limit.Cur, math.MaxInt32)), nil
+}
+
+// limits are the configuration's, less what there are no file descriptors for: a
+// quarter of them is for what the daemon does itself.
+func limits(cfg *config.Daemon, files int, log *slog.Logger) rpc.Limits {
 	l := rpc.DefaultLimits()
-	l.MaxClients = cfg.MaxClients
+	l.MaxClients, l.MaxQueuedClients = cfg.MaxClients, cfg.Backlog
+	if room := max(files-files/4, 2); l.MaxClients+l.MaxQueuedClients > room {
+		l.MaxQueuedClients = min(l.MaxQueuedClients, room/4)
+		l.MaxClients = min(l.MaxClients, room-l.MaxQueuedClients)
+		if l.MaxClients < cfg.MaxClients {
+			log.Warn("max_clients is more than there are file descriptors for: raise RLIMIT_NOFILE (LimitNOFILE= of virbrd.service)",
+				"max_clients", cfg.MaxClients, "served", l.MaxClients, "files", files)
+		}
+	}
 	l.MaxAnonymousClients = cfg.MaxAnonymous
 	l.MaxClientRequests = cfg.MaxRequests
 	l.KeepaliveInterval = cfg.KeepaliveInterval

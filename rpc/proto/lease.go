@@ -74,6 +74,22 @@ type Leases struct {
 	Count  uint32
 }
 
+// MaxSize returns how many bytes the encoding of v takes at most.
+func (v Leases) MaxSize() int {
+	const padding = 3
+	size := 8
+	for i := range v.Leases {
+		l := &v.Leases[i]
+		size += minLease + len(l.Interface) + len(l.Address) + 2*padding
+		for _, s := range []*string{l.MAC, l.IAID, l.Hostname, l.ClientID} {
+			if s != nil {
+				size += 4 + len(*s) + padding
+			}
+		}
+	}
+	return size
+}
+
 // Encode appends v.
 func (v Leases) Encode(e *wire.Encoder) {
 	e.Length(len(v.Leases), MaxLeases)

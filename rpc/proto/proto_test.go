@@ -58,6 +58,9 @@ func TestMessages(t *testing.T) {
 		t.Run(reflect.TypeOf(m).Elem().Name(), func(t *testing.T) {
 			t.Parallel()
 			b := encode(t, m)
+			if s, ok := m.(wire.Sized); ok && s.MaxSize() < len(b) {
+				t.Errorf("%d bytes, and says that it takes %d at most", len(b), s.MaxSize())
+			}
 			got := reflect.New(reflect.TypeOf(m).Elem()).Interface().(decodable)
 			d := wire.NewDecoder(b)
 			got.Decode(d)

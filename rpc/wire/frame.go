@@ -74,10 +74,18 @@ func (h *Header) put(b []byte) {
 // Message is a value that has an encoding.
 type Message interface{ Encode(e *Encoder) }
 
+// Sized is a message that may be large, and tells how many bytes its encoding takes
+// at most: growing into megabytes would take several times that.
+type Sized interface{ MaxSize() int }
+
 // Frame returns a whole frame, length word included. A nil payload is a void
 // one. The error wraps ErrTooBig.
 func Frame(h Header, payload Message) ([]byte, error) {
-	e := Encoder{buf: make([]byte, HeaderSize, 128)}
+	room := 128
+	if s, ok := payload.(Sized); ok {
+		room = HeaderSize + min(s.MaxSize(), MaxPayload)
+	}
+	e := Encoder{buf: make([]byte, HeaderSize, room)}
 	if payload != nil {
 		payload.Encode(&e)
 	}

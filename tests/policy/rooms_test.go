@@ -46,7 +46,7 @@ var rooms = []room{
 	{path: "driver/host", ours: []string{"disk", "xml", "dnsmasq", "doctor", "firewall", "firewall/coexist", "firewall/netlink", "driver/plan"},
 		theirs: []string{"github.com/google/nftables", "github.com/mdlayher/netlink", "github.com/vishvananda/netlink", "github.com/vishvananda/netns", "github.com/godbus/dbus/v5", "golang.org/x/sys", "golang.org/x/sync"},
 		why:    "the one door to the system: it runs steps and decides nothing"},
-	{path: "driver", ours: []string{"disk", "xml", "schemas", "dnsmasq", "firewall", "hooks", "driver/plan"}, theirs: []string{"golang.org/x/sys", "golang.org/x/sync"},
+	{path: "driver", ours: []string{"disk", "quota", "xml", "schemas", "dnsmasq", "firewall", "hooks", "driver/plan"}, theirs: []string{"golang.org/x/sys", "golang.org/x/sync"},
 		why: "reaches the host through the interface that it declares, never by itself"},
 	{path: "graft", ours: []string{"disk", "xml", "dnsmasq", "firewall", "hooks", "driver/plan"}, theirs: []string{"golang.org/x/sys"},
 		why: "adds to networks that another daemon runs; reaches the host through the interface that it declares"},
