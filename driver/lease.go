@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -50,11 +51,14 @@ func (d *Driver) readLeases(bridge string) ([]dnsmasq.Entry, error) {
 		return nil, systemError(err, "Unable to read leases file: %s", path)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, dnsmasq.MaxFile+1))
-	if err != nil {
+	var data bytes.Buffer
+	if info, err := f.Stat(); err == nil { // growing would take several times as much
+		data.Grow(int(min(info.Size(), dnsmasq.MaxFile)) + bytes.MinRead)
+	}
+	if _, err := data.ReadFrom(io.LimitReader(f, dnsmasq.MaxFile+1)); err != nil {
 		return nil, systemError(err, "Unable to read leases file: %s", path)
 	}
-	entries, err := dnsmasq.ParseLeases(path, data)
+	entries, err := dnsmasq.ParseLeases(path, data.Bytes())
 	if err != nil {
 		return nil, &Error{Kind: KindInternal, Msg: err.Error(), Err: err}
 	}
