@@ -3,9 +3,11 @@ package metrics
 import (
 	"context"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/quota"
 )
 
 // Traffic is what passed a bridge since it was made. Received is what its guests
@@ -30,6 +32,9 @@ type Config struct {
 	Traffic func(context.Context) (map[string]Traffic, error)
 	// Rejected returns the counters of the rules of some bridges.
 	Rejected func(ctx context.Context, bridges []string) (map[string]Rejected, error)
+
+	// User says on whose account a client is.
+	User func(net.Conn) quota.User
 
 	Log *slog.Logger // nil: discard
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/metrics"
+	"github.com/virbr/virbr/quota"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -45,6 +47,7 @@ func config() metrics.Config {
 			}
 		},
 		Clients: func() int { return 9 },
+		User:    func(net.Conn) quota.User { return quota.User{UID: 1000} },
 		Traffic: func(context.Context) (map[string]metrics.Traffic, error) {
 			return map[string]metrics.Traffic{
 				"virbr0": {1, 2, 3, 4, 5, 6}, "eth0": {ReceivedBytes: 99}, "virbr1": {ReceivedBytes: 99},

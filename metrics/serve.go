@@ -9,8 +9,9 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 	"time"
+
+	"github.com/virbr/virbr/quota"
 )
 
 // Bounds of a client. A scrape of a thousand networks takes some ten
@@ -20,8 +21,9 @@ const (
 	replyPatience  = 30 * time.Second
 	idlePatience   = 2 * time.Minute
 	maxHeader      = 8 << 10 // bytes
-	maxConns       = 16
-	maxScrapes     = 2 // at the same time
+	// What clients share, divided among users as package quota says.
+	maxConns   = 16
+	maxScrapes = 2 // at the same time
 )
 
 // contentType names the format, version 0.0.4.
@@ -40,13 +42,14 @@ func (c *Collector) Serve(ctx context.Context, l net.Listener) error {
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(c.cfg.Log.Handler(), slog.LevelDebug),
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
+		ConnContext:                  withUser,
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
 		_ = server.Close() // a scrape that is cut short is tried again
 	})
-	err := server.Serve(capped{l, make(chan struct{}, maxConns)})
+	err := server.Serve(&shared{Listener: l, user: c.cfg.User, conns: quota.NewSemaphore(maxConns)})
 	if !stop() {
 		<-stopped
 	}
@@ -60,7 +63,7 @@ func (c *Collector) Serve(ctx context.Context, l net.Listener) error {
 // names must be this one: a web page in somebody's browser can have its own name
 // lead here, and would be allowed to read what it gets.
 func (c *Collector) handler() http.Handler {
-	scrapes := make(chan struct{}, maxScrapes)
+	scrapes := quota.NewSemaphore(maxScrapes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
@@ -76,14 +79,14 @@ func (c *Collector) handler() http.Handler {
 			http.Error(w, "only GET", http.StatusMethodNotAllowed)
 			return
 		}
-		select {
-		case scrapes <- struct{}{}:
-			defer func() { <-scrapes }()
-		case <-r.Context().Done():
+		user, _ := r.Context().Value(userKey{}).(quota.User)
+		if scrapes.Acquire(r.Context(), nil, user, 1) != nil {
 			return
 		}
+		document := c.Document(r.Context())
+		scrapes.Release(user, 1) // who reads slowly keeps nobody waiting
 		w.Header().Set("Content-Type", contentType)
-		_, _ = w.Write(c.Document(r.Context())) // who does not want it any more has gone
+		_, _ = w.Write(document) // who does not want it any more has gone
 	})
 }
 
@@ -97,35 +100,4 @@ func loopback(host string) bool {
 	}
 	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return err == nil && a.IsLoopback()
-}
-
-// capped is a listener with so many connections at most; others wait.
-type capped struct {
-	net.Listener
-	slots chan struct{}
-}
-
-func (c capped) Accept() (net.Conn, error) {
-	c.slots <- struct{}{}
-	conn, err := c.Listener.Accept()
-	if err != nil {
-		<-c.slots
-		return nil, err
-	}
-	return &cappedConn{Conn: conn, slots: c.slots}, nil
-}
-
-// cappedConn gives its slot back when it is closed first.
-type cappedConn struct {
-	net.Conn
-	slots  chan struct{}
-	closed atomic.Bool
-}
-
-// Close closes the connection.
-func (c *cappedConn) Close() error {
-	if c.closed.CompareAndSwap(false, true) {
-		<-c.slots
-	}
-	return c.Conn.Close()
 }

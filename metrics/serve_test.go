@@ -4,21 +4,29 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/metrics"
+	"github.com/virbr/virbr/quota"
 )
 
 // served returns a listener's address; it is served until the test ends.
 func served(t *testing.T, network, address string) net.Addr {
+	t.Helper()
+	return servedBy(t, config(), network, address)
+}
+
+func servedBy(t *testing.T, cfg metrics.Config, network, address string) net.Addr {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), network, address)
 	if err != nil {
@@ -26,7 +34,7 @@ func served(t *testing.T, network, address string) net.Addr {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- metrics.New(config()).Serve(ctx, l) }()
+	go func() { done <- metrics.New(cfg).Serve(ctx, l) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -100,28 +108,65 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestIdleConnections: those who connect and say nothing lose their connections,
-// and only then others are served.
+// TestIdleConnections: those who connect and say nothing lose their connections in
+// time, and keep nobody else waiting meanwhile: neither other users nor root.
 func TestIdleConnections(t *testing.T) {
 	t.Parallel()
-	addr := served(t, "tcp", "127.0.0.1:0")
-	const many = 20
-	var all sync.WaitGroup
+	var user atomic.Pointer[quota.User]
+	user.Store(&quota.User{UID: 1000})
+	cfg := config()
+	cfg.User = func(net.Conn) quota.User { return *user.Load() }
+	addr := servedBy(t, cfg, "tcp", "127.0.0.1:0")
+	const many, share = 20, 4
+	begun := time.Now()
+	ends := make(chan error, many)
 	for range many {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr.String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		all.Go(func() {
+		go func() {
 			_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
-			if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Error("a silent connection stays open")
-			}
-		})
+			_, err := conn.Read(make([]byte, 1))
+			ends <- err
+		}()
 	}
-	if reply := ask(t, addr, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"); reply.StatusCode != 200 {
-		t.Errorf("status %d", reply.StatusCode)
+	for range many - share { // so many are refused at once: the others are connected
+		if err := <-ends; errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("a connection too many stays open")
+		}
 	}
-	all.Wait()
+	for _, next := range []quota.User{{UID: 1001}, {Class: quota.Root}} {
+		user.Store(&next)
+		if reply := ask(t, addr, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"); reply.StatusCode != 200 {
+			t.Errorf("%v: status %d", next, reply.StatusCode)
+		}
+	}
+	if len(ends) > 0 && time.Since(begun) < 4*time.Second {
+		t.Error("more connections are refused than too many")
+	}
+	for range share {
+		if err := <-ends; errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("a silent connection stays open")
+		}
+	}
+}
+
+// TestSlowReader: who asks and does not read keeps nobody waiting.
+func TestSlowReader(t *testing.T) {
+	t.Parallel()
+	cfg := config()
+	many := make([]driver.NetworkStats, 20000) // more than sockets hold
+	for i := range many {
+		many[i] = driver.NetworkStats{Name: fmt.Sprintf("network-%d", i)}
+	}
+	cfg.Networks = func() []driver.NetworkStats { return many }
+	cfg.Rejected = func(context.Context, []string) (map[string]metrics.Rejected, error) { return nil, nil }
+	addr := servedBy(t, cfg, "tcp", "127.0.0.1:0")
+	for range 3 {
+		if reply := ask(t, addr, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"); reply.StatusCode != 200 {
+			t.Errorf("status %d", reply.StatusCode)
+		}
+	}
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 
 	"github.com/virbr/virbr/config"
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/host"
 	"github.com/virbr/virbr/metrics"
+	"github.com/virbr/virbr/quota"
 	"github.com/virbr/virbr/rpc"
 )
 
@@ -59,6 +61,19 @@ func listenMetrics(ctx context.Context, at config.Address) (net.Listener, error)
 	return nil, nil
 }
 
+// userOf says on whose account a client is. Those of whom nothing is known are one
+// user, whose id nobody has.
+func userOf(conn net.Conn) quota.User {
+	switch uid, err := host.PeerUID(conn); {
+	case err != nil:
+		return quota.User{UID: math.MaxUint32}
+	case uid == 0:
+		return quota.User{Class: quota.Root}
+	default:
+		return quota.User{UID: uid}
+	}
+}
+
 // collect returns a collector of what driver, server and host know.
 func collect(networks *driver.Driver, server *rpc.Server, h *host.Host, log *slog.Logger) metrics.Config {
 	return metrics.Config{
@@ -67,6 +82,7 @@ func collect(networks *driver.Driver, server *rpc.Server, h *host.Host, log *slo
 		Networks: networks.Stats,
 		Starts:   networks.StartTimes,
 		Clients:  server.Clients,
+		User:     userOf,
 		Traffic: func(ctx context.Context) (map[string]metrics.Traffic, error) {
 			links, err := h.Traffic(ctx)
 			list := make(map[string]metrics.Traffic, len(links))
