@@ -37,16 +37,22 @@ const (
 // start starts virbrd. The test needs the namespaces of netnstest.
 func start(t *testing.T) *daemon {
 	t.Helper()
+	// As on a host without polkit, whatever this one has.
+	const closed = "auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nunix_sock_rw_perms = \"0700\"\nunix_sock_ro_perms = \"0700\"\n"
+	return startWith(t, closed, "unix:"+metricsSocket)
+}
+
+// startWith starts virbrd with a virtnetworkd.conf, and a place for metrics.
+func startWith(t *testing.T, clients, metrics string) *daemon {
+	t.Helper()
 	conf := filepath.Join(t.TempDir(), "virbrd.conf")
 	// Limits of the kernel are the whole machine's: they are not for tests to raise.
-	const text = "log_level = \"warn\"\nraise_limits = 0\nmetrics = \"unix:" + metricsSocket + "\"\n"
+	text := "log_level = \"warn\"\nraise_limits = 0\nmetrics = \"" + metrics + "\"\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// As on a host without polkit, whatever this one has.
 	sockets := filepath.Join(t.TempDir(), "virtnetworkd.conf")
-	const open = "auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nunix_sock_rw_perms = \"0700\"\nunix_sock_ro_perms = \"0700\"\n"
-	if err := os.WriteFile(sockets, []byte(open), 0o600); err != nil {
+	if err := os.WriteFile(sockets, []byte(clients), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d := &daemon{t: t, cmd: exec.Command(bin("virbrd"), "--config", sockets, "--virbrd-config", conf), log: &binaries.Log{}, done: make(chan struct{})}
