@@ -175,3 +175,37 @@ func TestSemaphore(t *testing.T) {
 		}
 	})
 }
+
+// TestIdle: a call that waits leaves its piece to others, and has one again when it
+// goes on.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := quota.NewSemaphore(1)
+		if err := s.Acquire(t.Context(), nil, root, 1); err != nil {
+			t.Fatal(err)
+		}
+		waited, on := make(chan struct{}), make(chan struct{})
+		go func() {
+			quota.Idle(s.With(t.Context(), root), func() { <-waited })
+			close(on)
+		}()
+		synctest.Wait()
+		if !s.Try(root, 1) {
+			t.Fatal("a call that waits keeps its piece")
+		}
+		close(waited)
+		synctest.Wait()
+		select {
+		case <-on:
+			t.Error("goes on without a piece")
+		default:
+		}
+		s.Release(root, 1)
+		<-on
+		if s.Try(root, 1) {
+			t.Error("went on without a piece")
+		}
+	})
+	quota.Idle(t.Context(), func() {}) // of a call that has none
+}
