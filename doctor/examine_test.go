@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/netip"
 	"os"
@@ -176,6 +177,9 @@ func TestFindings(t *testing.T) {
 			extend(t, f, "<virbr:portForward proto='tcp' guest='10.1.2.3'><virbr:range start='80'/></virbr:portForward>")
 		}, []string{"guest-outside warning"}, ""},
 		{"extensions that cannot be read", func(t *testing.T, f *doctor.Facts) { extend(t, f, "<virbr:gate/>") }, []string{"extensions-broken problem"}, ""},
+		{"a definition that is not accepted", func(_ *testing.T, f *doctor.Facts) {
+			f.Networks[0].Def.Fault = &xml.Fault{Reasons: []error{errors.New("invalid char in domain name")}}
+		}, []string{"definition-broken problem"}, "virsh -c network:///system net-edit default"},
 		{"a broken definition", func(_ *testing.T, f *doctor.Facts) { f.Networks[0].Def, f.Networks[0].Unread = nil, "line 3" }, []string{"definition-broken problem"}, "virbr check /etc/libvirt/qemu/networks/default.xml"},
 		{"a device that is gone", func(t *testing.T, f *doctor.Facts) {
 			f.Networks[0].Def = define(t, "<network><name>default</name><forward mode='nat' dev='eth7'/><bridge name='virbr0'/><ip address='192.168.122.1' netmask='255.255.255.0'/></network>")

@@ -32,7 +32,8 @@ kernel can fill it in, by tc's csum action or iptables' CHECKSUM target.`,
 	"conntrack-full": `The kernel remembers every connection that is translated or filtered. When its
 table is full, new connections are dropped ("nf_conntrack: table full").`,
 	"definition-broken": `A network's definition or status is a file. The daemon leaves out files that it
-cannot read, and the network does not exist for it.`,
+cannot read at all, and the network does not exist for it. One that libvirt accepted
+and virbrd would refuse is known and runs on, but does not start.`,
 	"device-missing": `The definition names a device of the host that does not exist: it has another
 name, comes later, or its driver is not loaded.`,
 	"dhcp-full": `Each lease takes an address until it ends, also those of guests that are gone.`,

@@ -18,6 +18,9 @@ func walk(f *Facts, n *Network, r *Report) Walk {
 		return out
 	}
 	out.UUID, out.Mode, out.Bridge = n.Def.UUID.String(), n.Def.Forward.Mode.String(), n.Def.Bridge.Name
+	if n.Def.Fault != nil {
+		w.take("definition", w.faulty)
+	}
 	switch {
 	case !n.Active:
 		out.Keeper = KeeperNobody.String()
@@ -49,6 +52,22 @@ func (w *walker) unread() bool {
 		Evidence: []string{w.n.Unread},
 		Mend:     "virbr check " + operand("/etc/libvirt/qemu/networks/"+w.n.Name+".xml"),
 		Note:     "this says which line is wrong; correct the file, then have the daemon read it again: " + w.f.repair(w.n),
+	})
+	return true
+}
+
+// faulty tells of a definition that virbrd would refuse.
+func (w *walker) faulty() bool {
+	var evidence []string
+	for _, reason := range w.n.Def.Fault.Reasons {
+		evidence = append(evidence, reason.Error())
+	}
+	w.tell(Finding{
+		ID: "definition-broken", Severity: Problem,
+		Text:     fmt.Sprintf("virbrd does not accept the definition of network %s: it can neither start nor change", w.n.Name),
+		Evidence: evidence,
+		Mend:     virsh("net-edit", w.n.Name),
+		Note:     "correct what the evidence names; a network that runs takes the new definition when it starts anew",
 	})
 	return true
 }

@@ -65,7 +65,7 @@ func (d *Driver) readvertise(ctx context.Context, n *network, to *xml.Network, a
 	if err != nil {
 		return nil, err
 	}
-	if err := d.checkPrefix(n, chosen, nil); err != nil {
+	if err := d.claimPrefix(n, chosen, (*view).running); err != nil {
 		return nil, err
 	}
 	if _, err := plan.Compile(chosen, facts, d.dirs.plan()); err != nil { // whether the host can have it

@@ -92,29 +92,44 @@ func overlaps(own []netip.Prefix, def *xml.Network) bool {
 	return false
 }
 
-// checkPrefix refuses an advertised prefix of which a running network, or one
-// whose start began earlier, has something; and a subnet that lies in such a
-// network's advertised prefix.
-func (d *Driver) checkPrefix(n *network, live *xml.Network, earlier []*xml.Network) error {
-	others := slices.Clone(earlier)
-	for _, o := range d.networks() {
-		if v := o.view.Load(); o != n && v != nil && v.active() {
-			others = append(others, v.live)
+// claimPrefix refuses a definition with an advertised prefix of which another network
+// has something, and one with a subnet that lies in another's. Of others counts what
+// they have of theirs, and what is on its way in. The definition is held against
+// others until unclaimPrefix, so of two that come at the same time one is refused.
+func (d *Driver) claimPrefix(n *network, def *xml.Network, theirs func(*view) []*xml.Network) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var others []*xml.Network
+	for _, o := range d.byUUID {
+		if o == n {
+			continue
 		}
+		if v := o.view.Load(); v != nil {
+			others = append(others, theirs(v)...)
+		}
+		others = append(others, o.incoming...)
 	}
-	return clashingPrefix(live, others)
+	if err := clashingPrefix(def, others); err != nil {
+		return err
+	}
+	n.incoming = append(n.incoming, def)
+	return nil
 }
 
-// checkDefinedPrefix refuses an advertised prefix of which the definition of
-// another network has something.
-func (d *Driver) checkDefinedPrefix(n *network, def *xml.Network) error {
-	var others []*xml.Network
-	for _, o := range d.networks() {
-		if v := o.view.Load(); o != n && v != nil {
-			others = append(others, v.defs()...)
-		}
+// unclaimPrefix is for when the definition is where others look for it, or is not to
+// be.
+func (d *Driver) unclaimPrefix(n *network) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n.incoming = nil
+}
+
+// running returns the definition of a network that runs.
+func (v *view) running() []*xml.Network {
+	if v.live == nil {
+		return nil
 	}
-	return clashingPrefix(def, others)
+	return []*xml.Network{v.live}
 }
 
 func clashingPrefix(def *xml.Network, others []*xml.Network) error {

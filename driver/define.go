@@ -75,7 +75,7 @@ func (d *Driver) receive(doc string, validate bool) (*xml.Network, error) {
 	if err := d.checkPool(def); err != nil {
 		return nil, err
 	}
-	if _, err := checkExtended(def); err != nil {
+	if _, _, err := checkExtended(def); err != nil {
 		return nil, err
 	}
 	if a := def.Advertise; a != nil {

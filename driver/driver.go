@@ -199,7 +199,7 @@ func (d *Driver) identify(def *xml.Network, what string) (n *network, fresh bool
 // came to nothing.
 func (d *Driver) settle(n *network) {
 	d.mu.Lock()
-	n.bridge = ""
+	n.bridge, n.incoming = "", nil
 	d.mu.Unlock()
 	if n.view.Load() == nil {
 		d.forget(n)

@@ -10,32 +10,39 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// checkExtended is [plan.Extended] for definitions that come from a client: extensions
-// that contradict the network are refused, too.
-func checkExtended(def *xml.Network) (*xml.Network, error) {
+// checkExtended is [plan.Extended] for definitions that come from a client or are to
+// start: extensions that contradict the network are refused, too.
+func checkExtended(def *xml.Network) (*xml.Network, *xml.Extensions, error) {
 	made, ext, err := plan.Extended(def)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return made, plan.CheckReach(made, ext)
+	return made, ext, plan.CheckReach(made, ext)
 }
 
-// effective is [plan.Extended] for definitions that were accepted earlier, perhaps by
-// libvirt, which does not look into metadata: what cannot be read there is logged
-// and has no effect.
-func (d *Driver) effective(n Ref, def *xml.Network) (*xml.Network, *xml.Extensions) {
-	made, ext, err := plan.Extended(def)
-	if err != nil {
-		d.warn("extensions in the network's metadata have no effect", n, err)
-		return def, &xml.Extensions{}
-	}
-	return made, ext
-}
-
-// setConfig sets the persistent definition of a view that nobody sees yet.
+// setConfig sets the persistent definition of a view that nobody sees yet. It may
+// have been accepted by libvirt, which does not look into metadata.
 func (d *Driver) setConfig(n *network, v *view, def *xml.Network) {
 	v.config = def
-	v.made, _ = d.effective(n.ref, def)
+	made, _, err := checkExtended(def)
+	if err != nil {
+		d.warn("the network cannot start with the extensions in its metadata", n.ref, err)
+		made = def
+	}
+	v.made = made
+}
+
+// keepsExtensions refuses a change of a definition after which its extensions
+// contradict it and would be lost. Where they did before they cannot be lost.
+func keepsExtensions(from, to *xml.Network) error {
+	_, _, err := checkExtended(to)
+	if err == nil {
+		return nil
+	}
+	if _, _, before := checkExtended(from); before != nil {
+		return nil
+	}
+	return err
 }
 
 // extensions returns those of a running network, in which the elements that may

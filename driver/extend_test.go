@@ -2,6 +2,7 @@ package driver_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -62,36 +63,134 @@ func TestBadExtensions(t *testing.T) {
 	}
 }
 
-// TestBadExtensionsOnDisk: a network whose metadata libvirt accepted loads, starts
-// without it, and can be mended; the metadata of others is nobody's business.
+// TestBadExtensionsOnDisk: a network whose metadata libvirt accepted loads. It does
+// not start without what it asks for, and can be mended; where it runs it runs on. The
+// metadata of others is nobody's business.
 func TestBadExtensionsOnDisk(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	r.write(filepath.Join(r.dirs.Config, "default.xml"), extend(natNet("default", 3), "<virbr:portfoward/>"))
-	r.open()
-	ref := driver.Ref{Name: "default", UUID: uuid(3)}
+	for name, c := range map[string]struct{ body, want string }{
+		"unreadable":    {"<virbr:portfoward/>", "unknown element 'portfoward'"},
+		"contradictory": {"<virbr:portForward proto='tcp' guest='10.9.9.9'/>", "cannot be one of its guests"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			config := filepath.Join(r.dirs.Config, "default.xml")
+			r.write(config, extend(natNet("default", 3), c.body))
+			r.open()
+			ref := driver.Ref{Name: "default", UUID: uuid(3)}
+			before := r.host.State()
+			if err := r.d.Start(t.Context(), ref); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("start: %v, want %q", err, c.want)
+			}
+			if diff := cmp.Diff(before, r.host.State()); diff != "" {
+				t.Errorf("host after the failed start (-before +after)\n%s", diff)
+			}
+			other := "<x/>"
+			if err := r.d.SetMetadata(t.Context(), ref, driver.MetadataRequest{Type: driver.MetadataElement, URI: "urn:other"}, "o", &other); err != nil {
+				t.Errorf("metadata of others: %v", err)
+			}
+			add := request(xml.UpdateAddLast, xml.SectionDNSHost, "<host ip='192.168.3.8'><hostname>c</hostname></host>", driver.AffectConfig)
+			if err := r.d.Update(t.Context(), ref, add); err != nil {
+				t.Errorf("an update of something else: %v", err)
+			}
+			if err := r.edit(ref, func(*xml.Extensions) error { return nil }); err == nil {
+				t.Error("what is wrong was edited")
+			}
+			const good = "<network><portForward proto='tcp' guest='web1'/></network>"
+			if err := r.setExtensions(ref, driver.AffectConfig, good); err != nil {
+				t.Fatal(err)
+			}
+			r.start(ref)
+			r.wantPhases(ref, "tcp *:all to web1 2 [192.168.3.10]")
+			r.close()
+			status := filepath.Join(r.dirs.State, "default.xml")
+			text := r.read(status)
+			at, end := strings.Index(text, "<virbr:portForward"), strings.Index(text, "</virbr:network>")
+			r.write(status, text[:at]+c.body+text[end:])
+			r.open()
+			if !r.active(ref) || !strings.Contains(r.xml(ref, false), strings.Fields(strings.Trim(c.body, "<>/"))[0]) {
+				t.Errorf("active %t after a restart:\n%s", r.active(ref), r.xml(ref, false))
+			}
+			r.destroy(ref)
+			r.start(ref)
+		})
+	}
+}
+
+// TestChangesKeepTheExtensions: a change after which the extensions contradict the
+// network is refused, whichever definition it is for. Else the next start would be
+// without them, or would fail.
+func TestChangesKeepTheExtensions(t *testing.T) {
+	t.Parallel()
+	r := started(t)
+	few := strings.Replace(natNet("default", 3), "<range start='192.168.3.2' end='192.168.3.254'/>", "<range start='192.168.3.100' end='192.168.3.120'/>", 1)
+	ref := r.define(extend(few, "<virbr:ipv6 advprefix='fd00:7::c0a8:30b' dhcp='stateful' hostid='ipv4'/>"))
 	r.start(ref)
-	if _, err := r.d.Forwards(t.Context(), ref); err != nil {
-		t.Errorf("forwards of the running network: %v", err)
+	before, host := r.files(), r.host.State()
+	add := func(affect driver.Affect) driver.UpdateRequest {
+		return request(xml.UpdateAddLast, xml.SectionIPDHCPHost, "<host mac='52:54:00:aa:bb:dd' ip='192.168.3.11'/>", affect)
 	}
-	if !strings.Contains(r.xml(ref, false), "portfoward") {
-		t.Error("the metadata is gone")
+	served := "<network><portForward proto='udp' guest='web1'><range start='53'/></portForward></network>"
+	for _, affect := range []driver.Affect{driver.AffectLive, driver.AffectConfig, driver.AffectLive | driver.AffectConfig} {
+		if err := r.d.Update(t.Context(), ref, add(affect)); err == nil || !strings.Contains(err.Error(), "belongs to the bridge") {
+			t.Errorf("net-update of %d: %v", affect, err)
+		}
+		if err := r.setExtensions(ref, affect, served); err == nil || !strings.Contains(err.Error(), "its own dnsmasq serves its guests on udp port 53") {
+			t.Errorf("net-metadata of %d: %v", affect, err)
+		}
 	}
-	other := "<x/>"
-	if err := r.d.SetMetadata(t.Context(), ref, driver.MetadataRequest{Type: driver.MetadataElement, URI: "urn:other"}, "o", &other); err != nil {
-		t.Errorf("metadata of others: %v", err)
+	if diff := cmp.Diff(append(before, host), append(r.files(), r.host.State())); diff != "" {
+		t.Errorf("refused changes (-before +after)\n%s", diff)
 	}
-	if err := r.edit(ref, func(*xml.Extensions) error { return nil }); err == nil {
-		t.Error("what cannot be read was edited")
+	if _, err := r.d.DefineXML(t.Context(), extend(natNet("other", 4), strings.ReplaceAll(served[9:len(served)-10], "<", "<virbr:")), false); err == nil {
+		t.Error("net-define takes what net-metadata refuses")
 	}
-	r.reopen()
-	if !r.active(ref) {
-		t.Error("not active after a restart")
-	}
-	if err := r.setExtensions(ref, driver.AffectLive|driver.AffectConfig, "<network><portForward proto='tcp' guest='web1'/></network>"); err != nil {
+}
+
+// TestOnePrefixForOne: a prefix is for one network, whether definitions come one
+// after the other, by their metadata, or at the same time.
+func TestOnePrefixForOne(t *testing.T) {
+	t.Parallel()
+	r := started(t)
+	a, b := r.define(natNet("a", 1)), r.define(natNet("b", 2))
+	r.start(a)
+	r.start(b)
+	const prefix = "<network><ipv6 advprefix='fd00:7::/64'/></network>"
+	if err := r.setExtensions(a, driver.AffectConfig, prefix); err != nil {
 		t.Fatal(err)
 	}
-	r.wantPhases(ref, "tcp *:all to web1 2 [192.168.3.10]")
+	if err := r.setExtensions(b, driver.AffectConfig, prefix); err == nil || !strings.Contains(err.Error(), "IPv6 prefix fd00:7::/64 of network 'b' is in use: network 'a' has") {
+		t.Errorf("the second network's metadata: %v", err)
+	}
+	if err := r.setExtensions(a, driver.AffectConfig, "<network/>"); err != nil {
+		t.Fatal(err)
+	}
+	together := func(many int, do func(i int) error) {
+		t.Helper()
+		results := make(chan error, many)
+		for i := range many {
+			go func() { results <- do(i) }()
+		}
+		passed := 0
+		for range many {
+			if err := <-results; err == nil {
+				passed++
+			} else if !strings.Contains(err.Error(), "is in use") {
+				t.Error(err)
+			}
+		}
+		if passed != 1 {
+			t.Errorf("%d networks have the prefix, want 1", passed)
+		}
+	}
+	together(8, func(i int) error {
+		_, err := r.d.DefineXML(t.Context(), extend(natNet(fmt.Sprintf("net%d", i), 10+i), "<virbr:ipv6 advprefix='fd00:8::/64'/>"), false)
+		return err
+	})
+	together(2, func(i int) error {
+		return r.setExtensions([]driver.Ref{a, b}[i], driver.AffectLive, strings.Replace(prefix, "fd00:7:", "fd00:9:", 1))
+	})
 }
 
 // TestElementsOfTheMetadata: they have effect as in the network itself, at a start

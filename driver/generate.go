@@ -51,8 +51,10 @@ func (d *Driver) complete(ctx context.Context, n *network, def *xml.Network) err
 	if err != nil {
 		return err
 	}
-	if err := d.checkDefinedPrefix(n, made); made.OwnsBridge() && err != nil {
-		return err
+	if made.OwnsBridge() {
+		if err := d.claimPrefix(n, made, (*view).defs); err != nil {
+			return err
+		}
 	}
 	if !def.OwnsBridge() {
 		return nil

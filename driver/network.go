@@ -28,7 +28,8 @@ type network struct {
 	counters counters
 	illness  illness // of its dnsmasq
 
-	bridge string // bridge name that a definition on its way in has claimed; guarded by Driver.mu
+	bridge   string         // bridge name that a definition on its way in has claimed; guarded by Driver.mu
+	incoming []*xml.Network // definitions on their way in, for their prefixes; guarded by Driver.mu
 }
 
 // view is a network at one moment. It and all it points to are never changed.

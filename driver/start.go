@@ -73,7 +73,10 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 	if err := d.hook(ctx, n, hooks.OpStart, next); err != nil {
 		return err
 	}
-	made, ext := d.effective(n.ref, next.live)
+	made, ext, err := checkExtended(next.live)
+	if err != nil {
+		return err
+	}
 	earlier, over := d.enter(made)
 	defer over()
 	facts, err := d.sys.Facts(ctx)
@@ -99,9 +102,10 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 	if err := d.checkClash(n, live, earlier); err != nil {
 		return err
 	}
-	if err := d.checkPrefix(n, live, earlier); err != nil {
+	if err := d.claimPrefix(n, live, (*view).running); err != nil {
 		return err
 	}
+	defer d.unclaimPrefix(n)
 	room, err := d.room(ctx, n, live, facts)
 	if err != nil {
 		return err

@@ -71,12 +71,14 @@ func (v *view) affected(a Affect) (live, config bool, err error) {
 // turn of n is held. It reports whether the running definition was one of them.
 //
 // Extend says that the edit is of the extensions in the metadata: those that
-// cannot be read are refused. Otherwise they are nobody's business.
+// cannot be read, or contradict the network, are refused. Otherwise those that did so
+// before are nobody's business.
 func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, made edit, extend bool) (live bool, err error) {
 	live, config, err := v.affected(a)
 	if err != nil {
 		return false, err
 	}
+	defer d.unclaimPrefix(n)
 	if live {
 		err = usable(v.live)
 	}
@@ -88,21 +90,23 @@ func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, mad
 	}
 	next := *v
 	if live {
-		if next.live, err = made(v.live, 0); err == nil && extend {
+		next.live, err = made(v.live, 0)
+		switch {
+		case err != nil:
+		case extend:
 			next.live, err = d.adapt(ctx, n, v, next.live)
+		default:
+			err = keepsExtensions(v.live, next.live)
 		}
 		if err != nil {
 			return false, err
 		}
 	}
 	if config {
-		next.config, err = made(v.config, xml.Inactive)
-		if err == nil && extend {
-			next.made, err = checkExtended(next.config)
-		} else if err == nil {
-			d.setConfig(n, &next, next.config)
+		if next.config, err = made(v.config, xml.Inactive); err != nil {
+			return false, err
 		}
-		if err != nil {
+		if err := d.reconfigure(n, v, &next, extend); err != nil {
 			return false, err
 		}
 	}
@@ -113,6 +117,27 @@ func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, mad
 	}
 	n.view.Store(&next)
 	return live, nil
+}
+
+// reconfigure checks what an edit made of the persistent definition as strictly as
+// the running one is checked.
+func (d *Driver) reconfigure(n *network, v, next *view, extend bool) error {
+	if !extend {
+		if err := keepsExtensions(v.config, next.config); err != nil {
+			return err
+		}
+		d.setConfig(n, next, next.config)
+		return nil
+	}
+	made, _, err := checkExtended(next.config)
+	if err != nil {
+		return err
+	}
+	next.made = made
+	if !made.OwnsBridge() {
+		return nil
+	}
+	return d.claimPrefix(n, made, (*view).defs)
 }
 
 // edit makes another definition of one, which it leaves as it is. The form is that

@@ -49,7 +49,7 @@ func CheckServed(def *xml.Network, claims []firewall.Claim) error {
 	served, ips := Serves(def), def.Subnets()
 	for _, c := range claims {
 		own := slices.ContainsFunc(ips, func(ip xml.IP) bool {
-			return ip.Address == c.Address || c.Address.IsUnspecified() && ip.Address.Is4() == c.Address.Is4()
+			return ip.Address.IsValid() && (ip.Address == c.Address || c.Address.IsUnspecified() && ip.Address.Is4() == c.Address.Is4())
 		})
 		for _, s := range served {
 			if own && takes(c, s.Proto, s.Port) {

@@ -250,5 +250,9 @@ func CheckReach(def *xml.Network, ext *xml.Extensions) error {
 			return refuse(KindUnsupported, "public address %s of network '%s' is in a subnet of the network itself", a, def.Name)
 		}
 	}
-	return nil
+	claims, err := firewall.Claims(def, ext, firewall.Where{})
+	if err != nil {
+		return err
+	}
+	return CheckServed(def, claims)
 }

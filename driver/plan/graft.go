@@ -35,9 +35,11 @@ func Grafted(def *xml.Network) (*xml.Network, error) {
 		return nil, refuse(KindUnsupported, "network '%s': hostid='%s' needs the leases of a dnsmasq that libvirt runs; use dhcp='stateful' or dhcp='stateless'", def.Name, a.HostID)
 	}
 	if ext.Advertise != nil || ext.Auto || ext.Create {
-		return made, made.Validate()
+		if err := made.Validate(); err != nil {
+			return nil, err
+		}
 	}
-	return made, nil
+	return made, CheckReach(made, ext)
 }
 
 // Graft returns the steps that add to a network of another daemon what its
