@@ -39,9 +39,10 @@ func Read(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// Write replaces a file at once: a reader, also one after a crash, sees all of the
-// old text or all of the new. The umask has no say in its mode. Several may write
-// the same file; the last one wins.
+// Write replaces a file at once: a reader, also one after a crash or a loss of
+// power, sees all of the old text or all of the new; after it has returned, all of
+// the new. The umask has no say in its mode. Several may write the same file; the
+// last one wins.
 func Write(path string, data []byte, mode fs.FileMode) error {
 	// The random part keeps two writers apart, and their files from those of others.
 	// Names of networks may be long, so the base is cut.
@@ -53,32 +54,114 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 // Replace is [Write] by way of a temporary file with a name of the caller's, in the
 // same directory. It must not be there.
 func Replace(temp, path string, data []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
+	return within(filepath.Dir(path), func() error {
+		f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(data)
+		if err == nil {
+			err = f.Chmod(mode)
+		}
+		if err == nil {
+			err = f.Sync()
+		}
+		if err = errors.Join(err, f.Close()); err == nil {
+			err = os.Rename(temp, path)
+		}
+		if err == nil {
+			return nil
+		}
+		if gone := os.Remove(temp); !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
 		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		return errors.Join(err, Remove(temp))
-	}
-	return nil
+	})
 }
 
-// Remove removes a file; a missing one is no error.
-func Remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// Remove removes files for good; those that are missing are no error.
+func Remove(paths ...string) error {
+	byDir := map[string][]string{}
+	var dirs []string
+	for _, path := range paths {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			continue // its directory may be missing, too
+		}
+		dir := filepath.Dir(path)
+		if byDir[dir] == nil {
+			dirs = append(dirs, dir)
+		}
+		byDir[dir] = append(byDir[dir], path)
+	}
+	var errs []error
+	for _, dir := range dirs {
+		errs = append(errs, within(dir, func() error {
+			var errs []error
+			for _, path := range byDir[dir] {
+				if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					errs = append(errs, err)
+				}
+			}
+			return errors.Join(errs...)
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+// RemoveAll removes a directory with all that is in it, for good; a missing one is
+// no error.
+func RemoveAll(path string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return within(filepath.Dir(path), func() error { return os.RemoveAll(path) })
+}
+
+// Symlink makes a link, for good. What is there is fs.ErrExist.
+func Symlink(target, link string) error {
+	return within(filepath.Dir(link), func() error { return os.Symlink(target, link) })
+}
+
+// MkdirAll makes a directory, and those above it that are missing, for good.
+func MkdirAll(path string, mode fs.FileMode) error {
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		return nil
+	}
+	above := filepath.Dir(path)
+	if above == path {
+		return os.Mkdir(path, mode) // says what is wrong
+	}
+	if err := MkdirAll(above, mode); err != nil {
 		return err
 	}
-	return nil
+	return within(above, func() error {
+		err := os.Mkdir(path, mode)
+		if st, serr := os.Stat(path); errors.Is(err, fs.ErrExist) && serr == nil && st.IsDir() {
+			return nil // somebody else was first
+		}
+		return err
+	})
+}
+
+// within changes what a directory holds, and forces it to disk. The directory is
+// opened first: of all that can go wrong the least comes after the change, when the
+// caller cannot tell the file's old state from the new one any more.
+func within(dir string, change func() error) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close() //nolint:errcheck // nothing was written
+	if err := change(); err != nil {
+		return err
+	}
+	if err = d.Sync(); err != nil {
+		err = d.Sync() // it may have been short of something for a moment
+	}
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil // a file system whose directories cannot be forced: fsync(2)
+	}
+	return err
 }
 
 // temporary matches the names that Write makes.

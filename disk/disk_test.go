@@ -81,6 +81,39 @@ func TestFailedWriteLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestNames: what makes and removes names does it once, and says what was there.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	deep, link := filepath.Join(dir, "a", "b", "c"), filepath.Join(dir, "link")
+	for range 2 {
+		if err := disk.MkdirAll(deep, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := disk.Symlink("target", link); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.Symlink("target", link); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a second link: %v", err)
+	}
+	if err := disk.MkdirAll(filepath.Join(link, "below"), 0o700); err == nil {
+		t.Error("a directory was made below a link to nothing")
+	}
+	full, none := filepath.Join(dir, "a"), filepath.Join(dir, "none", "file")
+	if err := disk.Remove(none, link, full); err == nil || !strings.Contains(err.Error(), full) {
+		t.Errorf("removing what is there, what is not, and a full directory: %v", err)
+	}
+	for range 2 {
+		if err := errors.Join(disk.RemoveAll(full), disk.Remove(link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); len(entries) != 0 || err != nil {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+}
+
 func TestStems(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

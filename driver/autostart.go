@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/virbr/virbr/disk"
 )
 
 // SetAutostart says whether a persistent network starts with the daemon. As
@@ -40,17 +42,17 @@ func (d *Driver) SetAutostart(ctx context.Context, net Ref, on bool) error {
 // definition, or the network would have autostart: it is replaced.
 func (d *Driver) linkAutostart(n *network) error {
 	config, link := d.dirs.config(n.ref.Name), d.dirs.autostart(n.ref.Name)
-	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+	if err := disk.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 		return systemError(err, "cannot create autostart directory '%s'", filepath.Dir(link))
 	}
 	target, err := filepath.Abs(config)
 	if err != nil {
 		return systemError(err, "Failed to create symlink '%s' to '%s'", link, config)
 	}
-	err = os.Symlink(target, link)
+	err = disk.Symlink(target, link)
 	if st, lerr := os.Lstat(link); errors.Is(err, fs.ErrExist) && lerr == nil && st.Mode()&fs.ModeSymlink != 0 {
 		if err = remove(link); err == nil {
-			err = os.Symlink(target, link)
+			err = disk.Symlink(target, link)
 		}
 	}
 	if err != nil {

@@ -92,7 +92,7 @@ type choices struct {
 // file that makes no sense is an error: a new choice would move the network.
 func (d *Driver) openChoices() (*choices, error) {
 	const doing = "reading what was chosen for networks"
-	if err := os.MkdirAll(d.dirs.choices(), 0o700); err != nil {
+	if err := disk.MkdirAll(d.dirs.choices(), 0o700); err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	f, err := os.OpenFile(d.dirs.choiceLock(), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)

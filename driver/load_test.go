@@ -284,6 +284,28 @@ func TestHandWrittenDefinitionsAreCompleted(t *testing.T) {
 	}
 }
 
+// TestLeftoversOfACrash: temporary files go when a daemon starts, but for a lease file
+// that a helper may be at.
+func TestLeftoversOfACrash(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const temporary = ".x.xml.ABCDEFGHIJKLMNOPQRSTUVWXYZ.new"
+	gone := []string{filepath.Join(r.dirs.Config, temporary), filepath.Join(r.dirs.Lib, temporary), filepath.Join(r.dirs.Dnsmasq, "virbr1.status.new")}
+	kept := filepath.Join(r.dirs.Dnsmasq, "virbr2.status.new")
+	for _, path := range append(gone, kept, filepath.Join(r.dirs.Own, "virbr2.leases.lock")) {
+		r.write(path, "half")
+	}
+	r.open()
+	for _, path := range gone {
+		if _, err := os.Lstat(path); err == nil {
+			t.Errorf("%q is left", path)
+		}
+	}
+	if _, err := os.Lstat(kept); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSecondDaemonIsRefused(t *testing.T) {
 	t.Parallel()
 	r := started(t)

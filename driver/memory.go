@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/virbr/virbr/disk"
@@ -59,7 +58,7 @@ func (d *Driver) saveMemory(n *network, before, after *plan.Reach) {
 	}
 	data, err := json.Marshal(after.Memory)
 	if err == nil {
-		err = os.MkdirAll(d.dirs.memories(), 0o700)
+		err = disk.MkdirAll(d.dirs.memories(), 0o700)
 	}
 	if err == nil {
 		err = insist(func() error { return writeFile(d.dirs.memory(n.ref.UUID), append(data, '\n')) })

@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/virbr/virbr/disk"
@@ -18,7 +17,7 @@ func (d Dirs) port(network string, uuid xml.UUID) string {
 // savePort writes a port's file.
 func (d *Driver) savePort(network string, p *xml.Port) error {
 	path := d.dirs.port(network, p.UUID)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := disk.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return systemError(err, "cannot create directory '%s'", filepath.Dir(path))
 	}
 	if err := writeFile(path, []byte(portHeader(p.UUID)+p.Format())); err != nil {

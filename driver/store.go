@@ -3,7 +3,6 @@ package driver
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -57,11 +56,11 @@ func (d Dirs) served() dnsmasq.Dirs { return dnsmasq.Dirs(d.plan()) }
 // make makes the directories that the driver writes to.
 func (d Dirs) make() error {
 	for _, dir := range []string{d.Config, d.State, d.Dnsmasq, d.Own} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := disk.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making the driver's directories: %w", err)
 		}
 	}
-	if err := os.MkdirAll(d.undos(), 0o700); err != nil {
+	if err := disk.MkdirAll(d.undos(), 0o700); err != nil {
 		return fmt.Errorf("making the driver's directories: %w", err)
 	}
 	return nil
@@ -73,9 +72,9 @@ func readFile(path string) ([]byte, error) { return disk.Read(path, maxFile) }
 // writeFile replaces a file, for root alone.
 func writeFile(path string, data []byte) error { return disk.Write(path, data, 0o600) }
 
-// remove removes a file; a missing one is no error.
-func remove(path string) error {
-	return insist(func() error { return disk.Remove(path) })
+// remove removes files; those that are missing are no error.
+func remove(paths ...string) error {
+	return insist(func() error { return disk.Remove(paths...) })
 }
 
 // insist does once more what failed and must be done: the kernel may have been
@@ -116,26 +115,23 @@ func (d Dirs) clearPorts(name string) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, stem := range found {
-		errs = append(errs, remove(filepath.Join(d.ports(name), stem+".xml")))
+	for i, stem := range found {
+		found[i] = filepath.Join(d.ports(name), stem+".xml")
 	}
-	return errors.Join(errs...)
+	return remove(found...)
 }
 
 // clearServed removes dnsmasq's files of a network that is gone for good, its
 // leases too.
 func (d Dirs) clearServed(name, bridge string) error {
 	dirs := d.served()
-	errs := []error{
-		remove(dirs.Hosts(name)),
-		remove(dirs.AddnHosts(name)),
-		remove(dirs.Conf(name)),
-		remove(filepath.Join(d.Dnsmasq, name+".leases")), // of old libvirts
+	files := []string{
+		dirs.Hosts(name), dirs.AddnHosts(name), dirs.Conf(name),
+		filepath.Join(d.Dnsmasq, name+".leases"), // of old libvirts
 	}
-	if bridge != "" && !strings.Contains(bridge, "/") {
-		errs = append(errs, remove(dirs.Status(bridge)), remove(dirs.Status(bridge)+".new"), remove(d.leaseLock(bridge)),
-			remove(dirs.MACs(bridge)), os.RemoveAll(dirs.Numbered(bridge)))
+	if bridge == "" || strings.Contains(bridge, "/") {
+		return remove(files...)
 	}
-	return errors.Join(errs...)
+	files = append(files, dirs.Status(bridge), dirs.Status(bridge)+".new", dirs.MACs(bridge), d.leaseLock(bridge))
+	return errors.Join(remove(files...), insist(func() error { return disk.RemoveAll(dirs.Numbered(bridge)) }))
 }

@@ -125,4 +125,14 @@ func (d Dirs) clearTemps(log *slog.Logger) {
 			}
 		}
 	}
+	bridges, _ := disk.Stems(d.Dnsmasq, ".status.new") // what is not there has none
+	for _, bridge := range bridges {
+		// Without the lock, which a loss of power takes, no lease helper is at it.
+		if _, err := os.Lstat(d.leaseLock(bridge)); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := remove(d.served().Status(bridge) + ".new"); err != nil {
+			log.Warn("removing a temporary lease file", "err", err)
+		}
+	}
 }

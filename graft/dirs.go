@@ -3,7 +3,6 @@ package graft
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/virbr/virbr/disk"
@@ -47,7 +46,7 @@ func (d Dirs) theirs() plan.Dirs            { return plan.Dirs{Run: d.State, Dns
 // make makes the directories that are written to. Others may read reports.
 func (d Dirs) make() error {
 	for dir, mode := range map[string]fs.FileMode{d.Own: 0o755, d.reports(): 0o755, d.Lib: 0o755, d.records(): 0o700, d.bells(): 0o700} {
-		if err := os.MkdirAll(dir, mode); err != nil {
+		if err := disk.MkdirAll(dir, mode); err != nil {
 			return fmt.Errorf("making a directory for what is added to networks: %w", err)
 		}
 	}

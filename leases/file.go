@@ -108,11 +108,24 @@ func (f file) write(pieces [][]byte) error {
 	}
 }
 
-// sync forces what was written to disk. The call is a raw one: while others
-// wait, the runtime starts a thread for those who may want to run, and here is
-// nobody.
-func (f file) sync() error {
-	if _, _, e := unix.RawSyscall(unix.SYS_FDATASYNC, uintptr(f.fd), 0, 0); e != 0 {
+// syncDir forces to disk which files a directory holds. The path may be a link, our
+// own. fdatasync(2) would not do: a new name need not change a directory's size.
+func syncDir(path string) error {
+	dir, err := open(path+"/.", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	return dir.force(unix.SYS_FSYNC)
+}
+
+// sync forces what was written to disk.
+func (f file) sync() error { return f.force(unix.SYS_FDATASYNC) }
+
+// force is fsync(2) or one like it. The call is a raw one: while others wait, the
+// runtime starts a thread for those who may want to run, and here is nobody.
+func (f file) force(call uintptr) error {
+	if _, _, e := unix.RawSyscall(call, uintptr(f.fd), 0, 0); e != 0 {
 		return f.failed("sync", e)
 	}
 	return nil

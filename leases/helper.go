@@ -75,6 +75,7 @@ func (h Helper) put(path string, ev dnsmasq.Event, lock file) ([]dnsmasq.Entry, 
 		return nil, err
 	}
 	if ev.Action == dnsmasq.ActionInit {
+		_ = unix.Unlink(temporary(path)) // of a helper that a loss of power met
 		_, err := io.WriteString(h.Out, dnsmasq.InitText(entries, ev.Entry.ServerDUID))
 		return entries, err
 	}
@@ -117,14 +118,18 @@ func read(path string, lock file) (data []byte, ours bool, err error) {
 	return data, bytes.Equal(known[:n], mark), err
 }
 
+// temporary returns the path of what is to be a lease file. One that is there is of
+// a helper that died; nobody else writes it while we have the lock.
+func temporary(path string) string { return path + ".new" }
+
 // replace writes a file so that a reader, or a crash, sees the old or the new
-// one and nothing in between, and notes which it is. No pieces: the file is
-// what it should be.
+// one and nothing in between, and notes which it is. It is on disk then. No pieces:
+// the file is what it should be.
 func replace(path string, pieces [][]byte, lock file) error {
 	if len(pieces) == 0 {
 		return nil
 	}
-	temporary := path + ".new" // an old one is of a helper that died; nobody else writes it now
+	temporary := temporary(path)
 	f, err := open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644)
 	if err != nil {
 		return err
@@ -134,6 +139,9 @@ func replace(path string, pieces [][]byte, lock file) error {
 		return err
 	}
 	if err := unix.Rename(temporary, path); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
 		return err
 	}
 	mark, _, err := f.identity()

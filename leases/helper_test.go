@@ -169,6 +169,20 @@ func TestUnchanged(t *testing.T) {
 	}
 }
 
+// TestLeftover: what a loss of power left of a lease file goes with the next dnsmasq.
+func TestLeftover(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.must("add", mac(1), address(1))
+	if err := os.WriteFile(b.file+".new", []byte("[ half"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.must("init")
+	if left, _ := filepath.Glob(b.file + "?*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestBrokenFile(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -67,7 +67,7 @@ func (o *hookOptions) doInstall(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("installing the hook: %w", err)
 	}
 	for _, dir := range []string{filepath.Dir(path), o.dirs.Config} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := disk.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("installing the hook: %w", err)
 		}
 	}
@@ -92,7 +92,7 @@ func (o *hookOptions) doUninstall(ctx context.Context, out io.Writer) error {
 			continue
 		}
 		if err == nil {
-			err = os.Remove(path)
+			err = disk.Remove(path)
 		}
 		if err != nil {
 			return fmt.Errorf("removing the hook: %w", err)

@@ -30,7 +30,7 @@ func writeFile(op plan.WriteFile) error {
 	if err != nil {
 		return opError(doing, op.Path, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(op.Path), 0o755); err != nil {
+	if err := disk.MkdirAll(filepath.Dir(op.Path), 0o755); err != nil {
 		return opError(doing, op.Path, err)
 	}
 	return opError(doing, op.Path, disk.Write(op.Path, []byte(op.Data), os.FileMode(op.Mode)))

@@ -161,8 +161,8 @@ func TestEditChecks(t *testing.T) {
 	}
 }
 
-// TestFile: what is in a file stays there, and one that cannot be read is not
-// overwritten.
+// TestFile: what is in a file stays there, one that cannot be read is not
+// overwritten, and what an edit left that died goes with the next.
 func TestFile(t *testing.T) {
 	t.Parallel()
 	r := daemontest.New(t)
@@ -170,6 +170,9 @@ func TestFile(t *testing.T) {
 	src := &client.Source{Dir: t.TempDir()}
 	const before = "<!-- by hand --><virbr:network xmlns:virbr='urn:virbr:network:1'><virbr:firewall coexist='no'/></virbr:network>"
 	if err := os.WriteFile(src.Path("lab"), []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(src.Dir, ".lab.xml.ABCDEFGHIJKLMNOPQRSTUVWXYZ.new"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	both := client.AffectLive | client.AffectConfig

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -62,7 +63,7 @@ func (s *Source) edit(network string, change func(*xml.Extensions) error) (err e
 		return fmt.Errorf("network %q: a name with a slash has no file", network)
 	}
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := disk.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making %q: %w", dir, err)
 	}
 	lock, err := os.Open(dir)
@@ -73,6 +74,18 @@ func (s *Source) edit(network string, change func(*xml.Extensions) error) (err e
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return fmt.Errorf("locking %q: %w", dir, err)
 	}
+	names, err := lock.Readdirnames(-1)
+	if err != nil {
+		return fmt.Errorf("reading %q: %w", dir, err)
+	}
+	for _, name := range names {
+		if disk.Temporary(name) { // of an edit that died: we have the lock
+			err = errors.Join(err, disk.Remove(filepath.Join(dir, name)))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("clearing %q: %w", dir, err)
+	}
 	e, err := s.read(network)
 	if err != nil {
 		return err
@@ -80,25 +93,8 @@ func (s *Source) edit(network string, change func(*xml.Extensions) error) (err e
 	if err := change(e); err != nil {
 		return err
 	}
-	if err := replace(path, e.String()); err != nil {
+	if err := disk.Write(path, []byte(e.String()), 0o644); err != nil {
 		return fmt.Errorf("writing %q: %w", path, err)
-	}
-	return lock.Sync()
-}
-
-// replace writes a file anew, so that readers see the old text or the new one.
-func replace(path, text string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
 }

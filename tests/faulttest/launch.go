@@ -33,7 +33,7 @@ func launch() error {
 	if err != nil {
 		return fmt.Errorf("installing the filter of system calls: %w", err)
 	}
-	if _, err := unix.Writev(tell, [][]byte{fmt.Appendln(nil, fd)}); err != nil {
+	if _, err := unix.Pwritev2(tell, [][]byte{fmt.Appendln(nil, fd)}, -1, 0); err != nil {
 		return err
 	}
 	_, _ = unix.Read(wait, make([]byte, 1)) // its end

@@ -32,6 +32,10 @@ type Fault struct {
 type Call struct {
 	Number int    // of the system call, see [Call.Name]
 	Path   string // or what the descriptor is open on: "/run/x", "socket:[123]", "pipe:[45]"
+
+	From   string    // the path that a rename or link is from
+	Thread int       // who calls
+	Args   [6]uint64 // as in struct seccomp_data
 }
 
 // Program is a running program.
@@ -42,6 +46,7 @@ type Program struct {
 	process  int
 
 	mu    sync.Mutex // guards what follows
+	watch func(c Call, child bool)
 	fault Fault
 	calls []Call
 	hit   bool
@@ -105,6 +110,14 @@ func (p *Program) Set(f Fault) {
 	p.fault, p.calls, p.hit = f, nil, false
 }
 
+// Watch has every call told to a function before it is done, those of the program's
+// children too. nil: no more.
+func (p *Program) Watch(tell func(c Call, child bool)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watch = tell
+}
+
 // Hit reports whether the call of the fault was made.
 func (p *Program) Hit() bool {
 	p.mu.Lock()
@@ -154,10 +167,17 @@ func (p *Program) gone() bool {
 func (p *Program) decide(n notification) (errno unix.Errno, kill bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !threadOf(p.process, n.pid) {
+	child := !threadOf(p.process, n.pid)
+	if child && p.watch == nil {
 		return 0, false
 	}
-	c := Call{Number: n.call, Path: n.path()}
+	c := n.what()
+	if p.watch != nil {
+		p.watch(c, child)
+	}
+	if child {
+		return 0, false
+	}
 	if p.fault.Only != nil && !p.fault.Only(c) {
 		return 0, false
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +18,7 @@ type watch struct {
 	arg  int    // the argument that counts; with mask
 	mask uint32 // only where arg has one of these bits; 0: always
 	path int    // the argument that is a path; -1: none, onFile: the first is a descriptor
+	from bool   // argument 1 is a path, too
 }
 
 // onFile is the path of a watch whose first argument is a descriptor.
@@ -37,14 +40,17 @@ func watches() []watch {
 		{name: "sendto", call: unix.SYS_SENDTO, path: onFile},
 		{name: "sendmsg", call: unix.SYS_SENDMSG, path: onFile},
 		{name: "write", call: unix.SYS_WRITE, path: onFile},
+		{name: "writev", call: unix.SYS_WRITEV, path: onFile},
+		{name: "pwrite64", call: unix.SYS_PWRITE64, path: onFile},
 		{name: "openat", call: unix.SYS_OPENAT, arg: 2, mask: unix.O_CREAT | unix.O_WRONLY | unix.O_RDWR, path: 1},
 		{name: "fsync", call: unix.SYS_FSYNC, path: onFile},
-		{name: "renameat", call: unix.SYS_RENAMEAT, path: 3},
-		{name: "renameat2", call: unix.SYS_RENAMEAT2, path: 3},
+		{name: "fdatasync", call: unix.SYS_FDATASYNC, path: onFile},
+		{name: "renameat", call: unix.SYS_RENAMEAT, path: 3, from: true},
+		{name: "renameat2", call: unix.SYS_RENAMEAT2, path: 3, from: true},
 		{name: "unlinkat", call: unix.SYS_UNLINKAT, path: 1},
 		{name: "mkdirat", call: unix.SYS_MKDIRAT, path: 1},
 		{name: "symlinkat", call: unix.SYS_SYMLINKAT, path: 2},
-		{name: "linkat", call: unix.SYS_LINKAT, path: 3},
+		{name: "linkat", call: unix.SYS_LINKAT, path: 3, from: true},
 		{name: "ftruncate", call: unix.SYS_FTRUNCATE, path: onFile},
 		{name: "fchmod", call: unix.SYS_FCHMOD, path: onFile},
 		{name: "ioctl", call: unix.SYS_IOCTL, path: -1},
@@ -155,26 +161,48 @@ func respond(fd int, id uint64, errno unix.Errno) error {
 	return nil
 }
 
-// path reads the argument of a call that is a path, or what its descriptor is
-// open on; "" where there is neither.
-func (n notification) path() string {
+// what says what call it is.
+func (n notification) what() Call {
+	c := Call{Number: n.call, Thread: n.pid, Args: n.args}
 	for _, w := range watches() {
-		if w.call != n.call || w.path == -1 {
+		switch {
+		case w.call != n.call || w.path == -1:
 			continue
+		case w.path == onFile:
+			c.Path = n.open(int32(n.args[0]))
+		default:
+			c.Path = n.path(w.path)
 		}
-		if w.path == onFile {
-			target, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0]))
-			return target
+		if w.from {
+			c.From = n.path(1)
 		}
-		buffer := make([]byte, 256)
-		local := []unix.Iovec{{Base: &buffer[0], Len: uint64(len(buffer))}}
-		remote := []unix.RemoteIovec{{Base: uintptr(n.args[w.path]), Len: len(buffer)}}
-		size, err := unix.ProcessVMReadv(n.pid, local, remote, 0)
-		if err != nil {
+		break
+	}
+	return c
+}
+
+// open returns what a descriptor is open on.
+func (n notification) open(fd int32) string {
+	target, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, fd))
+	return target
+}
+
+// path reads an argument that is a path. The one before it is the directory that it
+// may start from.
+func (n notification) path(arg int) string {
+	buffer := make([]byte, 4096)
+	local := []unix.Iovec{{Base: &buffer[0], Len: uint64(len(buffer))}}
+	remote := []unix.RemoteIovec{{Base: uintptr(n.args[arg]), Len: len(buffer)}}
+	size, err := unix.ProcessVMReadv(n.pid, local, remote, 0)
+	if err != nil { // it may lie at the end of a page
+		remote[0].Len = 4096 - int(n.args[arg])%4096
+		if size, err = unix.ProcessVMReadv(n.pid, local, remote, 0); err != nil {
 			return fmt.Sprintf("(%v)", err)
 		}
-		text, _, _ := bytes.Cut(buffer[:size], []byte{0})
-		return string(text)
 	}
-	return ""
+	text, _, _ := bytes.Cut(buffer[:size], []byte{0})
+	if dir := int32(n.args[arg-1]); !strings.HasPrefix(string(text), "/") && dir != unix.AT_FDCWD {
+		return filepath.Join(n.open(dir), string(text))
+	}
+	return string(text)
 }

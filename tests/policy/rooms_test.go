@@ -55,7 +55,7 @@ var rooms = []room{
 	{path: "quota", why: "divides one number among users; what it is a number of is others' business"},
 	{path: "rpc/wire", why: "frames and XDR know no procedure"},
 	{path: "rpc/proto", ours: []string{"rpc/wire"}, why: "messages as plain structs"},
-	{path: "rpc/client", ours: []string{"rpc/wire", "rpc/proto", "xml"},
+	{path: "rpc/client", ours: []string{"disk", "rpc/wire", "rpc/proto", "xml"},
 		why: "the other side of rpc, for virbr: of the daemon it knows what is said on the wire"},
 	{path: "rpc/polkit", theirs: []string{"github.com/godbus/dbus/v5"}, why: "asks polkit over D-Bus; what is asked is up to rpc"},
 	{path: "rpc", ours: []string{"quota", "rpc/wire", "rpc/proto", "rpc/polkit", "driver", "driver/plan", "xml", "hooks", "schemas", "dnsmasq", "firewall"},
