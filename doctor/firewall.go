@@ -105,8 +105,14 @@ func (w *walker) through() []coexist.Packet {
 		guest := p.Addr().Next().Next()
 		six := guest.Is6()
 		reply := !six && w.n.Def.Forward.Mode == xml.ForwardNAT || six && w.n.Def.Replies(p)
-		list = append(list, coexist.Packet{Hook: coexist.Forward, IPv6: six, In: name, Source: guest},
-			coexist.Packet{Hook: coexist.Forward, IPv6: six, Out: name, Dest: guest, Reply: reply})
+		family := netip.Addr.Is4
+		if six {
+			family = netip.Addr.Is6
+		}
+		for _, exit := range w.uplinks(family) { // none: it is told of the route
+			list = append(list, coexist.Packet{Hook: coexist.Forward, IPv6: six, In: name, Out: exit, Source: guest})
+		}
+		list = append(list, coexist.Packet{Hook: coexist.Forward, IPv6: six, Out: name, Dest: guest, Reply: reply})
 	}
 	return list
 }
@@ -184,12 +190,16 @@ func (w *walker) dropped(hook coexist.Hook, all []coexist.Obstacle) {
 		}
 	}
 	f.Mend = strings.Join(mend, " && ")
-	if first.Mendable {
+	switch {
+	case first.Mendable:
 		f.Note = "an accept in virbr's own table cannot undo a drop in another one; where virbrd runs, <virbr:firewall coexist='yes'/>, " +
 			"which is the default, has it make room by itself"
-	} else {
+	case first.Meant:
 		f.Severity = Warning
 		f.Note = "this looks as if it was meant: the rule is about such packets in particular"
+	default:
+		f.Note = "virbr leaves it as it is, for it may be meant, as a VPN's kill switch is: guests must not leave past the tunnel. " +
+			"<virbr:firewall coexist='all'/> has it make room here, too"
 	}
 	w.tell(f)
 }

@@ -147,7 +147,7 @@ func TestForwardTakenBack(t *testing.T) {
 			return nil
 		}
 		err := r.edit(ref, func(e *xml.Extensions) error {
-			e.Forwards, e.Firewall.Coexist = nil, xml.No
+			e.Forwards, e.Firewall.Coexist = nil, xml.CoexistNo
 			return e.AddForward(xml.PortForward{Proto: "udp", Guest: "web1", Ranges: []xml.ForwardRange{{Start: 54}}}, xml.Last)
 		})
 		r.host.Before = nil

@@ -295,8 +295,14 @@ func (n *news) everything() { n.add(func(ev *events) { ev.all = true }) }
 func (n *news) change(c plan.Change) {
 	switch c.Kind {
 	case plan.ChangeRules:
-		if c.Ours {
+		switch {
+		case c.Ours:
 			n.add(func(ev *events) { ev.hurt, ev.by = true, c.By })
+		case c.Elsewhere:
+			n.add(func(ev *events) {
+				ev.bridges[c.Link] = true
+				ev.all = ev.all || c.Link == ""
+			})
 		}
 	case plan.ChangeFirewalld:
 		n.add(func(ev *events) { ev.hurt = true })

@@ -90,7 +90,7 @@ func TestExtensionRules(t *testing.T) {
 		{"firewall", "<virbr:firewall coexist='no' mode='nat'/>", ""},
 		{"firewall with nothing", "<virbr:firewall/>", ""},
 		{"firewall twice", "<virbr:firewall/><virbr:firewall/>", `may be given only once here`},
-		{"firewall coexist", "<virbr:firewall coexist='auto'/>", `expected "yes" or "no"`},
+		{"firewall coexist", "<virbr:firewall coexist='auto'/>", `expected "yes", "no" or "all"`},
 		{"firewall mode", "<virbr:firewall mode='open'/>", `expected "none", "nat" or "route"`},
 		{"firewall with a child", "<virbr:firewall><virbr:x/></virbr:firewall>", `element "firewall": element "x" of "urn:virbr:network:1" is not allowed here`},
 		{"unknown element", "<virbr:coexit/>", `element "network": element "coexit" of "urn:virbr:network:1" is not allowed here`},

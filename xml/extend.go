@@ -146,13 +146,18 @@ func (e *Extensions) parseSingle(el *node, where string) (err error) {
 	return e.Firewall.parse(el)
 }
 
+// coexists are the words for the values of Coexist.
+var coexists = []string{CoexistUnset: "", CoexistYes: "yes", CoexistNo: "no", CoexistAll: "all"}
+
 func (f *Firewall) parse(el *node) (err error) {
 	if err := el.leaf("coexist", "mode", "offload"); err != nil {
 		return err
 	}
-	if f.Coexist, err = el.tristate("coexist"); err != nil {
+	coexist, err := el.enum("coexist", coexists[1:]...)
+	if err != nil {
 		return err
 	}
+	f.Coexist = Coexist(slices.Index(coexists, coexist))
 	offload, err := el.tristate("offload")
 	if err != nil {
 		return err
@@ -270,7 +275,10 @@ func (e *Extensions) element() *node {
 }
 
 func (f *Firewall) element() *node {
-	a := kept().state("coexist", f.Coexist)
+	a := kept()
+	if f.Coexist != CoexistUnset {
+		a.put("coexist", coexists[f.Coexist])
+	}
 	if f.Filter {
 		a.put("mode", f.Mode.String())
 	}

@@ -63,7 +63,7 @@ func TestExtensions(t *testing.T) {
 			{Public: netip.MustParseAddr("203.0.113.7"), Guest: "web1", Stateless: true},
 			{Public: netip.MustParseAddr("2001:db8::7"), Guest: "2001:db8::8"},
 		},
-		Firewall: Firewall{Coexist: No, Mode: ForwardNAT, Filter: true, Offload: true},
+		Firewall: Firewall{Coexist: CoexistNo, Mode: ForwardNAT, Filter: true, Offload: true},
 	}
 	got := mustExtend(t, everything)
 	if diff := cmp.Diff(want, got, cmpAddr()); diff != "" {

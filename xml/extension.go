@@ -24,9 +24,8 @@ type Extensions struct {
 // Firewall is the <virbr:firewall> element.
 type Firewall struct {
 	// Coexist says whether accepting rules are put into the tables of others
-	// that would drop the guests' traffic: ufw, Docker, firewalld, a bare drop
-	// policy. Absent: yes.
-	Coexist Tristate
+	// that would drop the guests' traffic. Absent: as yes.
+	Coexist Coexist
 
 	// Mode gives a network of mode open the rules that a network of this mode
 	// has. Only with Filter.
@@ -37,6 +36,17 @@ type Firewall struct {
 	// all rules.
 	Offload bool
 }
+
+// Coexist says in which tables of others a network's traffic is accepted.
+type Coexist uint8
+
+// The values of Coexist.
+const (
+	CoexistUnset Coexist = iota
+	CoexistYes           // at places that their owners have for rules of others
+	CoexistNo            // in none
+	CoexistAll           // in all that can be changed, also in those that their owner shut on purpose
+)
 
 // Family selects address families. The zero value is both.
 type Family uint8

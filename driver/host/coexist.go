@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,9 +22,10 @@ type elsewhere struct {
 	zone sync.Mutex // held while firewalld's zone of our own is made
 
 	mu     sync.Mutex // guards what follows
-	wishes map[string]coexist.Wish
+	wishes map[string]plan.AcceptElsewhere
 	tables map[string]bool // those in which there are accepts of ours, or were
 	view   *fwnetlink.View // the last one; nil: none
+	told   map[string]bool // what was said to stay in the way, by bridge and table
 }
 
 // acceptElsewhere has the tables of others let pass what a bridge needs. If that
@@ -31,27 +33,25 @@ type elsewhere struct {
 // with it: one reading of the rules and one change of each table for all of them.
 func (h *Host) acceptElsewhere(ctx context.Context, op plan.AcceptElsewhere) error {
 	const doing = "accepting in the firewalls of others for"
-	if err := firewall.CheckDevice(op.Bridge); err != nil {
+	if err := checkAccept(op); err != nil {
 		return opError(doing, op.Bridge, err)
-	}
-	wish := coexist.Wish{Bridge: op.Bridge, Forward: op.Forward}
-	for _, s := range op.Serve {
-		if s.Proto != "tcp" && s.Proto != "udp" || s.Port == 0 {
-			return opError(doing, op.Bridge, fmt.Errorf("service %q on port %d", s.Proto, s.Port))
-		}
-		wish.Serve = append(wish.Serve, coexist.Service{Proto: s.Proto, Port: s.Port})
 	}
 	n := &h.elsewhere
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.wishes == nil {
-		n.wishes, n.tables = map[string]coexist.Wish{}, map[string]bool{}
+		n.wishes, n.tables = map[string]plan.AcceptElsewhere{}, map[string]bool{}
 	}
-	wishes := []coexist.Wish{wish}
-	if known, ok := n.wishes[op.Bridge]; ok && reflect.DeepEqual(known, wish) {
-		wishes = n.all() // a repair
+	ops := []plan.AcceptElsewhere{op}
+	if known, ok := n.wishes[op.Bridge]; ok && reflect.DeepEqual(known, op) {
+		ops = n.all() // a repair
 	}
-	n.wishes[op.Bridge] = wish
+	n.wishes[op.Bridge] = op
+	exits, err := h.exits(ctx)
+	if err != nil {
+		return opError(doing, op.Bridge, err)
+	}
+	wishes := wishesOf(ops, exits)
 	var left []coexist.Obstacle
 	decide := func(s *coexist.Survey) []coexist.Change {
 		var changes []coexist.Change
@@ -61,36 +61,151 @@ func (h *Host) acceptElsewhere(ctx context.Context, op plan.AcceptElsewhere) err
 		}
 		return changes
 	}
-	var err error
 	if n.view, err = fwnetlink.Coexist(h.fw, n.view, decide); err != nil {
 		return opError(doing, op.Bridge, err)
 	}
-	h.tellObstacles(ctx, op.Bridge, left)
+	h.tellObstaclesLocked(ctx, "nftables", wishes, left)
+	left = nil
 	if err := h.changeLegacy(ctx, decide); err != nil {
 		return opError(doing, op.Bridge, err)
 	}
-	h.tellObstacles(ctx, op.Bridge, left)
+	h.tellObstaclesLocked(ctx, "iptables-legacy", wishes, left)
 	return nil
 }
 
-// tellObstacles says what stays in the way of a bridge.
-func (h *Host) tellObstacles(ctx context.Context, bridge string, left []coexist.Obstacle) {
-	for _, o := range left {
-		if o.Packet.In == bridge || o.Packet.Out == bridge {
-			h.log.DebugContext(ctx, "somebody's firewall is in the way of guests", "bridge", bridge, "what", o.Why)
+func checkAccept(op plan.AcceptElsewhere) error {
+	for _, name := range []string{op.Bridge, op.Dev} {
+		if err := firewall.CheckDevice(name); err != nil && (name == op.Bridge || name != "") {
+			return err
+		}
+	}
+	for _, s := range op.Serve {
+		if s.Proto != "tcp" && s.Proto != "udp" || s.Port == 0 {
+			return fmt.Errorf("service %q on port %d", s.Proto, s.Port)
+		}
+	}
+	return nil
+}
+
+// wishesOf returns what bridges need where guests leave by some links.
+func wishesOf(ops []plan.AcceptElsewhere, exits []string) []coexist.Wish {
+	var list []coexist.Wish
+	for _, op := range ops {
+		w := coexist.Wish{Bridge: op.Bridge, Forward: op.Forward, Enter: op.Enter, All: op.All}
+		switch {
+		case op.Leave && op.Dev != "":
+			w.Exits = []string{op.Dev}
+		case op.Leave:
+			w.Exits = exits
+		}
+		for _, s := range op.Serve {
+			w.Serve = append(w.Serve, coexist.Service{Proto: s.Proto, Port: s.Port})
+		}
+		list = append(list, w)
+	}
+	return list
+}
+
+// tellObstaclesLocked says once what stays in the way of bridges, one line for each
+// table, and again when it comes back. of is where it was looked for.
+func (h *Host) tellObstaclesLocked(ctx context.Context, of string, wishes []coexist.Wish, left []coexist.Obstacle) {
+	n := &h.elsewhere
+	if n.told == nil {
+		n.told = map[string]bool{}
+	}
+	for _, w := range wishes {
+		found := map[string][]coexist.Obstacle{}
+		var order []string
+		for _, o := range left {
+			if o.Packet.In != w.Bridge && o.Packet.Out != w.Bridge || o.Packet.In == o.Packet.Out {
+				continue // of another bridge, or only where the host filters what it bridges
+			}
+			key := of + " " + w.Bridge + " " + o.Table
+			if found[key] == nil {
+				order = append(order, key)
+			}
+			found[key] = append(found[key], o)
+		}
+		for _, key := range order {
+			if !n.told[key] {
+				h.warnOf(ctx, w.Bridge, found[key])
+			}
+		}
+		for key := range n.told {
+			if strings.HasPrefix(key, of+" "+w.Bridge+" ") && found[key] == nil {
+				delete(n.told, key)
+			}
+		}
+		for _, key := range order {
+			n.told[key] = true
 		}
 	}
 }
 
-// all returns the wishes in an order that stays.
-func (n *elsewhere) all() []coexist.Wish {
-	list := make([]coexist.Wish, 0, len(n.wishes))
-	for _, w := range n.wishes {
-		list = append(list, w)
+func (h *Host) warnOf(ctx context.Context, bridge string, list []coexist.Obstacle) {
+	var chains []string
+	for _, o := range list {
+		if !slices.Contains(chains, o.Chain) {
+			chains = append(chains, o.Chain)
+		}
 	}
-	slices.SortFunc(list, func(a, b coexist.Wish) int { return strings.Compare(a.Bridge, b.Bridge) })
+	h.log.WarnContext(ctx, "another firewall blocks guests and is left as it is", "bridge", bridge, "owner", string(list[0].Owner),
+		"table", list[0].Table, "chains", strings.Join(chains, ","), "mend", list[0].Mend)
+}
+
+// all returns what was asked for in an order that stays.
+func (n *elsewhere) all() []plan.AcceptElsewhere {
+	list := make([]plan.AcceptElsewhere, 0, len(n.wishes))
+	for _, op := range n.wishes {
+		list = append(list, op)
+	}
+	slices.SortFunc(list, func(a, b plan.AcceptElsewhere) int { return strings.Compare(a.Bridge, b.Bridge) })
 	return list
 }
+
+// wanting returns the bridges whose accepts in the tables of others are missing or
+// out of place, "" where that is not known, and whether they are in a table that
+// had some before.
+func (h *Host) wanting(ctx context.Context) (bridges []string, hurt bool, err error) {
+	n := &h.elsewhere
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.wishes) == 0 && h.beside.empty() {
+		return nil, false, nil
+	}
+	view, err := fwnetlink.ReadSurvey(h.fw, n.view)
+	if err != nil {
+		return nil, false, err
+	}
+	n.view = view
+	if h.beside.hidden(view.Survey) {
+		return []string{""}, true, nil
+	}
+	if len(view.Survey.Tables) == 0 {
+		return nil, false, nil
+	}
+	exits, err := h.exits(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	wishes := wishesOf(n.all(), exits)
+	changes, left := view.Survey.Plan(wishes...)
+	h.tellObstaclesLocked(ctx, "nftables", wishes, left)
+	for _, c := range changes {
+		hurt = hurt || n.tables[tableOf(c)]
+		for _, in := range c.Insert {
+			bridges = append(bridges, cmp.Or(strings.TrimPrefix(in.Comment, coexist.Mark("")), in.Accept.In, in.Accept.Out))
+		}
+	}
+	if len(changes) > 0 && len(bridges) == 0 {
+		bridges = []string{""} // some are there that should not be
+	}
+	slices.Sort(bridges)
+	return slices.Compact(bridges), hurt, nil
+}
+
+// tableOf names the table of a change.
+func tableOf(c coexist.Change) string { return c.Family + " " + c.Table }
 
 // unacceptElsewhere takes back acceptElsewhere, whoever did it.
 func (h *Host) unacceptElsewhere(ctx context.Context, op plan.UnacceptElsewhere) error {
@@ -98,6 +213,13 @@ func (h *Host) unacceptElsewhere(ctx context.Context, op plan.UnacceptElsewhere)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.wishes, op.Bridge)
+	for _, of := range []string{"nftables", "iptables-legacy"} {
+		for key := range n.told {
+			if strings.HasPrefix(key, of+" "+op.Bridge+" ") {
+				delete(n.told, key)
+			}
+		}
+	}
 	decide := func(s *coexist.Survey) []coexist.Change { return s.Removal(op.Bridge) }
 	view, err := fwnetlink.Coexist(h.fw, n.view, decide)
 	n.view = view

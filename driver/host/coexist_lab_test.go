@@ -15,6 +15,7 @@ import (
 
 	"github.com/virbr/virbr/driver/host"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -25,6 +26,7 @@ type beside struct {
 	host           *host.Host
 	guest, outside *netnstest.Guest
 	news           chan news
+	accepts        plan.AcceptElsewhere
 	env            []string // of scripts, besides what is usual
 }
 
@@ -42,7 +44,7 @@ const (
 
 // guestAccepts is what a start of the lab's network asks for.
 func guestAccepts() plan.AcceptElsewhere {
-	return plan.AcceptElsewhere{Bridge: labBridge, Forward: true, Serve: []plan.Served{
+	return plan.AcceptElsewhere{Bridge: labBridge, Forward: true, Leave: true, Enter: coexist.EnterAny, Serve: []plan.Served{
 		{Proto: "udp", Port: 67}, {Proto: "udp", Port: 53}, {Proto: "tcp", Port: 53}, {Proto: "udp", Port: 547},
 	}}
 }
@@ -50,7 +52,7 @@ func guestAccepts() plan.AcceptElsewhere {
 func newBeside(t *testing.T, cfg host.Config) *beside {
 	t.Helper()
 	netnstest.NeedProgram(t, "nft", "ip", "dnsmasq", "busybox")
-	l := &beside{t: t, news: make(chan news, 64)}
+	l := &beside{t: t, news: make(chan news, 64), accepts: guestAccepts()}
 	l.sh(`sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 		ip link add virbr0 type bridge; ip link set virbr0 up
 		ip addr add 192.168.122.1/24 dev virbr0; ip addr add fd00:122::1/64 dev virbr0 nodad`)
@@ -292,7 +294,7 @@ func (l *beside) mendUntil(whole func() error) (all []news) {
 		select {
 		case n := <-l.news:
 			all = append(all, n)
-			run(l.t, l.host, guestAccepts())
+			run(l.t, l.host, l.accepts)
 		case <-time.After(answerPatience):
 			l.t.Fatalf("nothing was told of the change: %v\n%s", err, l.rules())
 		}

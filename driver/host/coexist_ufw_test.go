@@ -26,7 +26,7 @@ func TestBesideUFW(t *testing.T) {
 		l.sh("ufw --force enable; ufw allow ssh; ufw reload")
 		l.passes(closedFirewall{
 			blocked: []string{forward4, forward6, names, leases}, rewrite: "ufw reload",
-			list: "iptables -S ufw-after-forward", want: `-A ufw-after-forward -i virbr0 -m comment --comment "virbr: virbr0" -j ACCEPT`,
+			list: "iptables -S ufw-after-forward", want: `-A ufw-after-forward -i virbr0 -o up0 -m comment --comment "virbr: virbr0" -j ACCEPT`,
 			by: "iptables",
 		})
 	})

@@ -8,5 +8,5 @@ import (
 
 // WatchRules is the part of Watch that hears of others' firewall rules.
 func WatchRules(h *Host, ctx context.Context, tell func(by string, ours bool)) error {
-	return h.watchRules(ctx, func(c plan.Change) { tell(c.By, c.Ours) })
+	return h.watchRules(ctx, newRulesNews(), func(c plan.Change) { tell(c.By, c.Ours) })
 }

@@ -36,8 +36,8 @@ func TestRulesAreWatched(t *testing.T) {
 		}
 		// All that comes before something that is told has been heard by then, so
 		// it shows in what is told next whether it was told itself.
-		l.sh("nft add table inet mine; nft add chain inet mine forward '{ type filter hook forward priority 0; }'")
-		l.sh("nft add rule inet mine forward iifname eth7 drop; nft add set inet mine banned '{ type ipv4_addr; }'")
+		l.sh("nft add table inet filter; nft add chain inet filter forward '{ type filter hook forward priority 0; }'")
+		l.sh("nft add rule inet filter forward iifname eth7 drop; nft add set inet filter banned '{ type ipv4_addr; }'")
 		run(t, l.host, add, plan.DelRules{Bridge: "virbr9"}, add)
 		for _, script := range []string{
 			"nft flush ruleset",
@@ -50,11 +50,11 @@ func TestRulesAreWatched(t *testing.T) {
 			next(script, "nft", true)
 			run(t, l.host, add)
 		}
-		script := "nft add table inet mine; nft add chain inet mine forward '{ type filter hook forward priority 0; policy drop; }'"
+		script := "nft add table inet filter; nft add chain inet filter forward '{ type filter hook forward priority 0; policy drop; }'"
 		l.sh(script)
 		next(script, "nft", false)
 		run(t, l.host, guestAccepts())
-		script = "nft flush chain inet mine forward"
+		script = "nft flush chain inet filter forward"
 		l.sh(script)
 		next(script, "nft", true)
 		run(t, l.host, guestAccepts())
@@ -71,13 +71,13 @@ func TestStormOfRules(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		l := newBeside(t, host.Config{})
-		l.sh("nft add table inet mine; nft add chain inet mine forward '{ type filter hook forward priority 0; policy drop; }'")
+		l.sh("nft add table inet filter; nft add chain inet filter forward '{ type filter hook forward priority 0; policy drop; }'")
 		run(t, l.host, guestAccepts())
 		l.watch()
 		l.sh(`for i in $(seq 40); do
-			(echo flush chain inet mine forward; for j in $(seq 200); do echo add rule inet mine forward ip saddr 10.0.$i.$j drop; done) | nft -f -
+			(echo flush chain inet filter forward; for j in $(seq 200); do echo add rule inet filter forward ip saddr 10.0.$i.$j drop; done) | nft -f -
 		done`)
-		l.mendUntil(l.accepted("nft list chain inet mine forward", `oifname "virbr0"`))
+		l.mendUntil(l.accepted("nft list chain inet filter forward", `oifname "virbr0"`))
 		if err := l.check(forward4, answerPatience); err != nil {
 			t.Error(err)
 		}

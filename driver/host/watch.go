@@ -30,7 +30,13 @@ func (h *Host) Watch(ctx context.Context, tell func(plan.Change)) error {
 	defer f.news.close()
 	group, ctx := errgroup.WithContext(ctx)
 	g := newGate(tell)
-	put := func(c plan.Change) { g.put(ctx, c) }
+	news := newRulesNews()
+	put := func(c plan.Change) {
+		if c.Kind == plan.ChangeAddresses {
+			news.moved()
+		}
+		g.put(ctx, c)
+	}
 	appeared := make(chan struct{}, 1)
 	files, err := h.follow(ctx, leaseFiles, leasesLost, h.places(put, appeared))
 	if err != nil {
@@ -47,7 +53,7 @@ func (h *Host) Watch(ctx context.Context, tell func(plan.Change)) error {
 		return h.followFirewalld(ctx, appeared, func() { put(plan.Change{Kind: plan.ChangeFirewalld}) })
 	})
 	group.Go(func() error {
-		return h.watchRules(ctx, put)
+		return h.watchRules(ctx, news, put)
 	})
 	for _, kind := range []plan.ChangeKind{plan.ChangeLeases, plan.ChangeNeighbours, plan.ChangeAddresses} {
 		put(plan.Change{Kind: kind})

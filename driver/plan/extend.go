@@ -8,6 +8,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -184,18 +185,50 @@ func (c *compiler) accept(def *xml.Network) {
 	if !c.coexists() {
 		return
 	}
-	c.add(Step{
-		Do:       AcceptElsewhere{Bridge: c.bridge, Forward: true, Serve: Serves(def)},
-		Undo:     UnacceptElsewhere{Bridge: c.bridge},
-		Tolerate: true,
-	})
+	op := AcceptElsewhere{
+		Bridge: c.bridge, Forward: true, Dev: def.Forward.Dev(), All: c.reach.ext().Firewall.Coexist == xml.CoexistAll, Serve: Serves(def),
+	}
+	op.Enter = c.inbound(def)
+	op.Leave = op.Enter != coexist.EnterNone
+	c.add(Step{Do: op, Undo: UnacceptElsewhere{Bridge: c.bridge}, Tolerate: true})
+}
+
+// inbound returns what our own rules let in from other links, as far as the rules of
+// others must.
+func (c *compiler) inbound(def *xml.Network) coexist.Inbound {
+	ext := c.reach.ext()
+	mode := def.Forward.Mode
+	if ext.Firewall.Filter {
+		mode = ext.Firewall.Mode
+	}
+	open := mode == xml.ForwardRoute || mode == xml.ForwardOpen
+	subnets := def.Subnets()
+	for i := range subnets {
+		subnet, ok := subnets[i].Subnet()
+		open = open || ok && mode == xml.ForwardNAT && subnet.Addr().Is6() && !def.Replies(subnet)
+		for j := range ext.Forwards { // a guest's own address needs no translation
+			open = open || ok && subnet.Contains(ext.Forwards[j].Address)
+		}
+	}
+	for i := range ext.Publics { // what is not tracked has no state
+		open = open || ext.Publics[i].Stateless
+	}
+	switch {
+	case open:
+		return coexist.EnterAny
+	case c.reach.leads():
+		return coexist.EnterForwarded
+	case mode == xml.ForwardNAT:
+		return coexist.EnterReplies
+	}
+	return coexist.EnterNone
 }
 
 // coexists reports whether the filters of others are to let the guests' traffic
 // pass.
 func (c *compiler) coexists() bool {
 	fw := c.reach.ext().Firewall
-	return fw.Coexist != xml.No && (c.def.Forward.Mode != xml.ForwardOpen || fw.Filter)
+	return fw.Coexist != xml.CoexistNo && (c.def.Forward.Mode != xml.ForwardOpen || fw.Filter)
 }
 
 // Serves returns what a network's guests ask of the host: DNS, DHCP, TFTP and

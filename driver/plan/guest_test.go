@@ -172,9 +172,9 @@ func TestDifference(t *testing.T) {
 		want          []string
 	}{
 		"nothing":  {steps(ip, ""), steps(ip, ""), nil},
-		"a public": {steps(ip, ""), steps(ip, "<address public='203.0.113.7' guest='10.1.0.9'/>"), []string{"firewall replace virbr0", "route add 203.0.113.7 dev virbr0", "neighbour proxy 203.0.113.7 dev eth0"}},
+		"a public": {steps(ip, ""), steps(ip, "<address public='203.0.113.7' guest='10.1.0.9'/>"), []string{"firewall replace virbr0", "firewall of others: accept virbr0", "route add 203.0.113.7 dev virbr0", "neighbour proxy 203.0.113.7 dev eth0"}},
 		"no public": {steps(ip, "<address public='203.0.113.7' guest='10.1.0.9'/>"), steps(ip, ""),
-			[]string{"firewall replace virbr0", "route delete 203.0.113.7 dev virbr0", "neighbour unproxy 203.0.113.7 dev eth0"}},
+			[]string{"firewall replace virbr0", "firewall of others: accept virbr0", "route delete 203.0.113.7 dev virbr0", "neighbour unproxy 203.0.113.7 dev eth0"}},
 		"coexist='no'": {steps(ip, ""), steps(ip, "<firewall coexist='no'/>"), []string{"zone set virbr0 libvirt (if firewalld runs)", "firewall of others: forget virbr0"}},
 	} {
 		t.Run(name, func(t *testing.T) {

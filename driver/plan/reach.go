@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/firewall/coexist"
 )
 
 // ProxyNeighbour has the host answer for an address on a link: ARP (RFC 826) for
@@ -81,8 +82,12 @@ type EndConnections struct {
 // other bridges for which it was done.
 type AcceptElsewhere struct {
 	Bridge  string
-	Forward bool     // traffic through the bridge
-	Serve   []Served // what guests may ask of the host
+	Forward bool            // traffic through the bridge
+	Leave   bool            `json:",omitzero"` // guests leave by links of the host, see [Exits]
+	Dev     string          `json:",omitzero"` // the only one of these; "": any
+	Enter   coexist.Inbound `json:",omitzero"` // what other links have for guests
+	All     bool            `json:",omitzero"` // also in tables that have no documented place, or were shut on purpose
+	Serve   []Served        // what guests may ask of the host
 }
 
 // Served is one service of the host for its guests.

@@ -102,6 +102,37 @@ func outward(def *xml.Network, ext *xml.Extensions, seen Sightings) []string {
 	return list
 }
 
+// maxExits bounds the links by which guests leave: each is a rule for each bridge in
+// the tables of others.
+const maxExits = 16
+
+// Exits returns the links by which guests leave the host: those that the host's own
+// packets leave by, and others on which it has an address, but for bridges that have
+// no hardware behind them. These are networks of this host, of containers or ours.
+func Exits(links map[string]Link, addresses map[string][]netip.Addr, ways []string) []string {
+	hard := hardware(links)
+	var list []string
+	add := func(name string) {
+		if name != "lo" && firewall.CheckDevice(name) == nil && !slices.Contains(list, name) && len(list) < maxExits {
+			list = append(list, name)
+		}
+	}
+	for _, name := range slices.Sorted(slices.Values(ways)) {
+		add(name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(addresses)) {
+		l := links[name]
+		global := slices.ContainsFunc(addresses[name], func(a netip.Addr) bool { return !a.IsLinkLocalUnicast() })
+		switch {
+		case !global, l.Master != "":
+		case l.Kind == "bridge" && !hard[name], l.Kind == "dummy", l.Kind == "vxlan", l.Kind == "geneve":
+		default:
+			add(name)
+		}
+	}
+	return list
+}
+
 // hardware returns the links that are network cards, or made of some: bonds, VLANs,
 // and bridges that have one as a port.
 func hardware(links map[string]Link) map[string]bool {

@@ -3,31 +3,39 @@ package coexist
 import "fmt"
 
 // mend returns the command that a person gives to let a packet pass, in the
-// owner's own words where there are such.
-func (t *Table) mend(o Obstacle, at place) string {
+// owner's own words where there are such. Without a place for an accept it is the
+// rule that must go.
+func (t *Table) mend(o Obstacle, at place, placed bool) string {
 	switch {
+	case switches[o.Owner] != "":
+		return switches[o.Owner]
 	case o.Owner == Firewalld:
 		return "firewall-cmd --zone=libvirt --change-interface=" + o.Packet.link()
-	case o.Owner == UFW && o.Mendable:
+	case o.Owner == UFW && placed:
 		return ufwCommand(o.Packet)
 	case o.Owner == UFW:
 		return "ufw status numbered; ufw delete NUMBER"
-	case !o.Mendable && o.Handle != 0 && t.Legacy:
+	case !placed && o.Handle != 0 && t.Legacy:
 		return fmt.Sprintf("%s -D %s %d", t.program(), o.Chain, o.Handle)
-	case !o.Mendable && o.Handle != 0:
+	case !placed && o.Handle != 0:
 		return fmt.Sprintf("nft delete rule %s %s handle %d", o.Table, o.Chain, o.Handle)
-	case t.Legacy, t.Iptables():
-		chain := o.Chain
-		if o.Mendable {
-			chain = t.Chains[at.chain].Name
-		}
-		return t.program() + " -I " + chain + " " + iptablesWords(o.Packet) + " -j ACCEPT"
 	}
 	chain := o.Chain
-	if o.Mendable {
+	if placed {
 		chain = t.Chains[at.chain].Name
 	}
+	if t.Legacy || t.Iptables() {
+		return t.program() + " -I " + chain + " " + iptablesWords(o.Packet) + " -j ACCEPT"
+	}
 	return fmt.Sprintf("nft insert rule %s %s %s accept", o.Table, chain, nftWords(o.Packet))
+}
+
+// switches are the commands of programs that let a host speak to networks of its own
+// past their tunnel.
+var switches = map[Owner]string{
+	Mullvad: "mullvad lan set allow",
+	NordVPN: "nordvpn set lan-discovery enabled",
+	IVPN:    "ivpn firewall -lan_allow",
 }
 
 // link is the interface that the packet is about.
@@ -47,11 +55,16 @@ func (t *Table) program() string {
 	if t.Legacy {
 		name += "-legacy"
 	}
+	if t.Name != "filter" {
+		name += " -t " + t.Name
+	}
 	return name
 }
 
 func ufwCommand(p Packet) string {
 	switch {
+	case p.Hook == Forward && p.In != "" && p.Out != "":
+		return "ufw route allow in on " + p.In + " out on " + p.Out
 	case p.Hook == Forward && p.In != "":
 		return "ufw route allow in on " + p.In
 	case p.Hook == Forward:
@@ -84,6 +97,12 @@ func iptablesWords(p Packet) string {
 	if p.Type != 0 {
 		words += fmt.Sprintf(" --icmpv6-type %d", p.Type)
 	}
+	switch {
+	case p.Reply:
+		words += " -m conntrack --ctstate RELATED,ESTABLISHED"
+	case p.Translated:
+		words += " -m conntrack --ctstate DNAT"
+	}
 	return words[min(1, len(words)):]
 }
 
@@ -104,6 +123,12 @@ func nftWords(p Packet) string {
 		words += fmt.Sprintf(" icmpv6 type %d", p.Type)
 	case p.Proto != "":
 		words += " meta l4proto " + p.Proto
+	}
+	switch {
+	case p.Reply:
+		words += " ct state established,related"
+	case p.Translated:
+		words += " ct status dnat"
 	}
 	return words[min(1, len(words)):]
 }

@@ -3,9 +3,27 @@ package coexist
 // Wish is what a bridge's guests need.
 type Wish struct {
 	Bridge  string
-	Forward bool      // their packets are passed on, and packets for them
+	Forward bool      // packets between guests pass, where the host filters what it bridges
+	Exits   []string  // links by which guests leave; none: they do not
+	Enter   Inbound   // what of other links is for them
 	Serve   []Service // what they may ask of the host
+
+	// All: also tables and chains that have no documented place for rules of others,
+	// or that somebody shut on purpose.
+	All bool
 }
+
+// Inbound says which packets of other links are for guests. What may enter is decided
+// by our own table; this is what would be let in without it.
+type Inbound uint8
+
+// The values of Inbound.
+const (
+	EnterNone      Inbound = iota
+	EnterReplies           // of connections that guests made
+	EnterForwarded         // these, and connections whose destination was translated
+	EnterAny               // everything
+)
 
 // Service is one service of the host.
 type Service struct {
@@ -29,20 +47,18 @@ const (
 	neighbourAdvert       = 136
 )
 
+// both returns packets of both families.
+func both(p Packet) []Packet {
+	six := p
+	six.IPv6 = true
+	return []Packet{p, six}
+}
+
 // Need returns the packets that must pass for a wish: the first ones of
 // connections, and those that are none's. Each is also what the rule that
 // accepts it asks for.
 func Need(w Wish) []Packet {
-	var list []Packet
-	both := func(p Packet) {
-		list = append(list, p)
-		p.IPv6 = true
-		list = append(list, p)
-	}
-	if w.Forward {
-		both(Packet{Hook: Forward, In: w.Bridge})
-		both(Packet{Hook: Forward, Out: w.Bridge})
-	}
+	list := w.forwarded()
 	for _, s := range w.Serve {
 		in := Packet{Hook: Input, In: w.Bridge, Proto: s.Proto, Port: s.Port}
 		out := Packet{Hook: Output, Out: w.Bridge, Proto: s.Proto, FromPort: s.Port}
@@ -55,8 +71,7 @@ func Need(w Wish) []Packet {
 			in.IPv6, out.IPv6 = true, true
 			list = append(list, in, out)
 		default:
-			both(in)
-			both(out)
+			list = append(list, append(both(in), both(out)...)...)
 		}
 	}
 	for _, kind := range []uint8{routerSolicitation, neighbourSolicitation, neighbourAdvert} {
@@ -64,6 +79,34 @@ func Need(w Wish) []Packet {
 	}
 	for _, kind := range []uint8{routerAdvertisement, neighbourSolicitation, neighbourAdvert} {
 		list = append(list, Packet{Hook: Output, IPv6: true, Out: w.Bridge, Proto: "icmpv6", Type: kind})
+	}
+	return list
+}
+
+// forwarded returns the packets that the host passes on. Those of guests name the
+// link that they leave by: an accept without it would open other programs'
+// networks, such as ports of containers that nobody published.
+func (w *Wish) forwarded() []Packet {
+	if !w.Forward {
+		return nil
+	}
+	list := both(Packet{Hook: Forward, In: w.Bridge, Out: w.Bridge})
+	for _, exit := range w.Exits {
+		list = append(list, both(Packet{Hook: Forward, In: w.Bridge, Out: exit})...)
+	}
+	to := Packet{Hook: Forward, Out: w.Bridge}
+	switch w.Enter {
+	case EnterAny:
+		return append(list, both(to)...)
+	case EnterForwarded:
+		to.Translated = true
+		list = append(list, both(to)...)
+		to.Translated = false
+		fallthrough
+	case EnterReplies:
+		to.Reply = true
+		list = append(list, both(to)...)
+	case EnterNone:
 	}
 	return list
 }

@@ -16,8 +16,11 @@ type Obstacle struct {
 
 	// Mendable says that a [Survey.Plan] accepts the packets. It does not where
 	// somebody drops them on purpose, by the bridge's name or some other
-	// condition, nor in tables that only their owner may change.
+	// condition or by a kill switch, nor in tables that only their owner may change.
 	Mendable bool
+
+	// Meant says that what drops them is a rule about such packets in particular.
+	Meant bool
 
 	Why  string // for people: who drops what, and where
 	Mend string // the command that lets the packets pass
@@ -27,31 +30,17 @@ type Obstacle struct {
 // base chain that drops it. The rules of a Plan count.
 func (s *Survey) Trace(p Packet) []Obstacle {
 	var list []Obstacle
+	j := s.judge(Wish{})
 	for i := range s.Tables {
 		t := &s.Tables[i]
 		for _, base := range t.bases(p) {
 			if r := t.follow(base, p); r.drops {
-				list = append(list, t.obstacle(base, p, r))
+				list = append(list, t.obstacle(base, p, r, j))
 			}
 		}
 	}
 	return list
 }
-
-// Obstacles returns what is in the way of a bridge's packets on a hook: of all
-// that [Need] lists for guests that get addresses and names from the host.
-func Obstacles(s *Survey, bridge string, hook Hook) []Obstacle {
-	var list []Obstacle
-	for _, p := range Need(Wish{Bridge: bridge, Forward: true, Serve: usual}) {
-		if p.Hook == hook {
-			list = append(list, s.Trace(p)...)
-		}
-	}
-	return list
-}
-
-// usual is what dnsmasq serves on most networks.
-var usual = []Service{{"udp", portDHCP}, {"udp", portDNS}, {"tcp", portDNS}, {"udp", portDHCP6}}
 
 // bases returns the base chains that see a packet, in the order in which the
 // kernel calls them.
@@ -69,7 +58,7 @@ func (t *Table) bases(p Packet) []int {
 	return list
 }
 
-func (t *Table) obstacle(base int, p Packet, r result) Obstacle {
+func (t *Table) obstacle(base int, p Packet, r result, j judge) Obstacle {
 	last := r.path[len(r.path)-1]
 	chain := &t.Chains[last.Chain]
 	o := Obstacle{Packet: p, Table: t.String(), Chain: chain.Name, Owner: t.owner(last.Chain)}
@@ -79,15 +68,19 @@ func (t *Table) obstacle(base int, p Packet, r result) Obstacle {
 	what := "its policy is drop"
 	if last.Rule < len(chain.Rules) {
 		rule := chain.Rules[last.Rule]
+		if vpn := vpnOwner(rule.Comment); vpn != "" {
+			o.Owner = vpn
+		}
 		o.Rule, o.Handle = rule.String(), rule.Handle
 		what = fmt.Sprintf("rule `%s` (handle %d)", o.Rule, o.Handle)
 		if t.Legacy {
 			what = fmt.Sprintf("rule `%s` (number %d)", o.Rule, o.Handle)
 		}
 	}
-	at, ok := t.place(base, p, r)
-	o.Mendable = ok
+	_, o.Mendable = t.place(base, p, r, j)
+	o.Meant = len(r.met) > 0 && !o.Mendable
 	o.Why = fmt.Sprintf("%s: chain %s of table %s drops %s: %s", o.Owner, chain.Name, o.Table, p, what)
-	o.Mend = t.mend(o, at)
+	at, placed := t.place(base, p, r, judge{all: true})
+	o.Mend = t.mend(o, at, placed)
 	return o
 }

@@ -15,6 +15,11 @@ const (
 	Libvirt    Owner = "libvirt"
 	Kubernetes Owner = "Kubernetes"
 	Podman     Owner = "Podman"
+	Tailscale  Owner = "Tailscale"
+	Mullvad    Owner = "Mullvad VPN"
+	NordVPN    Owner = "NordVPN"
+	IVPN       Owner = "IVPN"
+	VPN        Owner = "a VPN"
 	Iptables   Owner = "iptables"
 	Nftables   Owner = "nftables"
 )
@@ -25,12 +30,14 @@ var owners = []struct {
 	owner  Owner
 }{
 	{"DOCKER", Docker}, {"ufw-", UFW}, {"ufw6-", UFW}, {"nixos-fw", NixOS}, {"LIBVIRT_", Libvirt},
-	{"KUBE-", Kubernetes}, {"CNI-", Podman}, {"NETAVARK", Podman},
+	{"KUBE-", Kubernetes}, {"CNI-", Podman}, {"NETAVARK", Podman}, {"ts-", Tailscale},
+	{"IVPN-", IVPN}, {"nordvpn", NordVPN}, {"mullvad", Mullvad}, {"piavpn.", VPN}, {"evpn.", VPN}, {"windscribe", VPN}, {"killswitch", VPN},
 }
 
 // tables are those of one owner alone.
 var tables = map[string]Owner{
 	"docker-bridges": Docker, "nixos-fw": NixOS, "libvirt_network": Libvirt, "netavark": Podman,
+	"mullvad": Mullvad, "nordvpn": NordVPN,
 }
 
 // only returns the owner of the whole table; "": it does not say. While it
@@ -54,7 +61,7 @@ func chainOwner(name string) Owner {
 
 // owner returns who owns a chain of the table. The built-in chains of iptables
 // and what an administrator made belong to whose chains they lead to first:
-// their policy is the work of ufw, or else of Docker.
+// their policy is the work of ufw, or else of Docker, NixOS or a VPN.
 func (t *Table) owner(chain int) Owner {
 	if o := t.only(); o != "" {
 		return o
@@ -69,7 +76,7 @@ func (t *Table) owner(chain int) Owner {
 			found[chainOwner(r.Verdict.Chain)] = true
 		}
 	}
-	for _, o := range []Owner{UFW, Docker, NixOS} {
+	for _, o := range []Owner{UFW, Docker, NixOS, Mullvad, NordVPN, IVPN, VPN} {
 		if found[o] {
 			return o
 		}

@@ -29,7 +29,10 @@ type Packet struct {
 	Source   netip.Addr
 	Dest     netip.Addr
 	Cast     uint8 // kind of the destination: CastLocal, ...; 0: what is usual
-	Reply    bool  // of a connection that is known, instead of its first packet
+
+	// Reply: of a connection that is known, instead of its first packet.
+	// Translated: somebody translated the destination.
+	Reply, Translated bool
 }
 
 // String returns words for people: "udp to port 67 from virbr0 (IPv4)".
@@ -38,6 +41,10 @@ func (p Packet) String() string {
 	switch {
 	case p.Proto != "":
 		words = append(words, p.Proto)
+	case p.Reply:
+		words = append(words, "replies")
+	case p.Translated:
+		words = append(words, "what is forwarded")
 	default:
 		words = append(words, "everything")
 	}
@@ -163,7 +170,7 @@ func (p Packet) has(f Field, v Value) truth {
 		if p.Reply {
 			return truthOf(v.Low&StateEstablished != 0)
 		}
-		return truthOf(v.Low&StateNew != 0)
+		return truthOf(v.Low&StateNew != 0 || p.Translated && v.Low&StateTranslated != 0)
 	case Source:
 		return addressed(p.Source, v, p.IPv6)
 	case Dest:

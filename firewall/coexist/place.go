@@ -39,16 +39,31 @@ func closed(t *Table) bool {
 		return true
 	}
 	o := t.only()
-	return o != "" && o != NixOS
+	return o != "" && o != NixOS && !vpn(o)
 }
 
 // place returns where an accept goes for a packet that a base chain drops, and
 // whether there is such a place. Of several documented chains on the packet's
-// way the last one is taken, so that everybody's denials come first.
-func (t *Table) place(base int, p Packet, r result) (place, bool) {
-	if closed(t) || names(r.met, p.link()) || t.Legacy && strings.HasSuffix(p.link(), "+") {
+// way the last one is taken, so that everybody's denials come first. An accept there
+// must not skip what an administrator denies later.
+func (t *Table) place(base int, p Packet, r result, j judge) (place, bool) {
+	if closed(t) || names(r.met, p.In) || names(r.met, p.Out) || t.Legacy && strings.HasSuffix(p.In+p.Out, "+") || j.shuts(t, base, p, r) {
 		return place{}, false
 	}
+	at, ok := t.documented(r)
+	meant := len(r.met) > 0
+	if meant {
+		owner := chainOwner(t.Chains[r.path[len(r.path)-1].Chain].Name)
+		return at, ok && owner != "" && owner == chainOwner(t.Chains[at.chain].Name)
+	}
+	if ok && !t.denies(base, at, p) {
+		return at, true
+	}
+	return t.bare(t.Chains[base].Hook, r.path), true
+}
+
+// documented returns the last documented place on a packet's way.
+func (t *Table) documented(r result) (place, bool) {
 	for i := len(r.visited) - 1; i >= 0; i-- {
 		c := &t.Chains[r.visited[i].Chain]
 		d, ok := documented[c.Name]
@@ -61,10 +76,25 @@ func (t *Table) place(base int, p Packet, r result) (place, bool) {
 		}
 		return at, true
 	}
-	if len(r.met) > 0 {
-		return place{}, false
+	return place{}, false
+}
+
+// denies reports whether rules of a base chain itself that come after the chain of a
+// place may deny some of the packets.
+func (t *Table) denies(base int, at place, p Packet) bool {
+	after := false
+	for _, r := range t.Chains[base].Rules {
+		switch r.Verdict.Kind {
+		case Jump, Goto:
+			after = after || slices.Contains(t.reachable(t.chain(r.Verdict.Chain)), at.chain)
+		case Drop, Reject:
+			if after && len(r.Match) > 0 && p.meets(r.Match) != no {
+				return true
+			}
+		case Continue, Accept, Return, Other:
+		}
 	}
-	return t.bare(t.Chains[base].Hook, r.path), true
+	return false
 }
 
 // catchAll returns the position of the first rule that decides about everything

@@ -44,15 +44,19 @@ type Insertion struct {
 }
 
 // Plan returns the changes that let pass what wishes need, none where all of it
-// passes already or no rule can help. Rules for their bridges that are not needed,
+// passes already or no rule may help. Rules for their bridges that are not needed,
 // or not where they belong, are removed. left are the obstacles that stay.
 func (s *Survey) Plan(wishes ...Wish) (changes []Change, left []Obstacle) {
+	judges := make([]judge, len(wishes))
+	for i, w := range wishes {
+		judges[i] = s.judge(w)
+	}
 	for i := range s.Tables {
 		t := &s.Tables[i]
 		theirs, ours := t.apart()
 		c := t.change()
-		for _, w := range wishes {
-			wanted, stay := theirs.wanted(Need(w))
+		for k, w := range wishes {
+			wanted, stay := theirs.wanted(Need(w), judges[k])
 			left = append(left, stay...)
 			have := ours[Mark(w.Bridge)]
 			if sameRules(have, wanted) {
@@ -129,16 +133,16 @@ func (t *Table) apart() (theirs *Table, ours map[string][]accepting) {
 
 // wanted returns the accepts that a table without ours needs, and the obstacles
 // that none of them removes.
-func (t *Table) wanted(need []Packet) (list []accepting, left []Obstacle) {
+func (t *Table) wanted(need []Packet, j judge) (list []accepting, left []Obstacle) {
 	for _, p := range need {
 		for _, base := range t.bases(p) {
 			r := t.follow(base, p)
 			if !r.drops {
 				continue
 			}
-			at, ok := t.place(base, p, r)
+			at, ok := t.place(base, p, r, j)
 			if !ok {
-				left = append(left, t.obstacle(base, p, r))
+				left = append(left, t.obstacle(base, p, r, j))
 				continue
 			}
 			if a := (accepting{accept: p.accept(), at: at}); !slices.Contains(list, a) {
@@ -165,7 +169,7 @@ func sameRules(have, wanted []accepting) bool {
 
 // accept returns what the rule for a packet asks for.
 func (p Packet) accept() Packet {
-	p.Hook, p.IPv6, p.Cast, p.Reply = "", false, 0, false
+	p.Hook, p.IPv6, p.Cast = "", false, 0
 	return p
 }
 
@@ -198,7 +202,12 @@ func (r *Rule) asks() Packet {
 			p.FromPort = uint16(v.Low)
 		case ICMPType:
 			p.Type = uint8(v.Low)
-		case NFProto, State, Source, Dest, DestCast, Unknown:
+		case State:
+			p.Reply, p.Translated = v.Low == StateEstablished|StateRelated, v.Low == StateTranslated
+			if !p.Reply && !p.Translated {
+				return strange
+			}
+		case NFProto, Source, Dest, DestCast, Unknown:
 			return strange
 		}
 	}

@@ -1,6 +1,9 @@
 package coexist
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Survey is what others have in the kernel's packet filter where guests' packets
 // pass: all tables but ours that have base chains on the hooks input, forward or
@@ -29,7 +32,7 @@ func (t *Table) String() string { return t.Family + " " + t.Name }
 // Iptables reports whether iptables-nft keeps the table: what is put there must
 // be what it can read, else its listings fail.
 func (t *Table) Iptables() bool {
-	if t.Family == Inet || t.Name != "filter" {
+	if t.Family == Inet || !slices.Contains([]string{"filter", "mangle", "raw", "security"}, t.Name) {
 		return false
 	}
 	for i := range t.Chains {
@@ -164,4 +167,7 @@ const (
 	StateRelated     = 4
 	StateNew         = 8
 	StateUntracked   = 64
+
+	// StateTranslated is iptables' state DNAT, and nft's "ct status dnat".
+	StateTranslated = 1 << 16
 )

@@ -110,6 +110,7 @@ type stateName struct {
 // states names the bits of State, in nft's order.
 var states = []stateName{
 	{StateInvalid, "invalid"}, {StateEstablished, "established"}, {StateRelated, "related"}, {StateNew, "new"}, {StateUntracked, "untracked"},
+	{StateTranslated, "dnat"},
 }
 
 func stateText(bits uint64) string {

@@ -68,29 +68,33 @@ func addressIs(p netip.Prefix, dest bool) []expr.Any {
 
 // Bits of the kernel's words about a connection.
 const (
-	xtState     = 1 // XT_CONNTRACK_STATE
-	xtDirection = 1 << 12
-	xtInvalid   = 1
-	xtUntracked = 1 << 8
+	destTranslated = 1 << 5 // IPS_DST_NAT
+	xtState        = 1      // XT_CONNTRACK_STATE
+	xtDirection    = 1 << 12
+	xtInvalid      = 1
+	xtTranslated   = 1 << 7 // XT_CONNTRACK_STATE_DNAT
+	xtUntracked    = 1 << 8
 )
+
+// hasBits asks for one of some bits of what is loaded.
+func hasBits(load expr.Any, mask uint32) []expr.Any {
+	return []expr.Any{
+		load,
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binary.NativeEndian.AppendUint32(nil, mask), Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+	}
+}
 
 // nativeKind asks for a kind in the words of nftables.
 func nativeKind(kind coexist.Kind) []expr.Any {
-	bits := func(load expr.Any, mask uint32) []expr.Any {
-		return []expr.Any{
-			load,
-			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binary.NativeEndian.AppendUint32(nil, mask), Xor: make([]byte, 4)},
-			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
-		}
-	}
-	vouched := bits(&expr.Meta{Key: expr.MetaKeyMARK, Register: 1}, firewall.VouchMark)
+	vouched := hasBits(&expr.Meta{Key: expr.MetaKeyMARK, Register: 1}, firewall.VouchMark)
 	switch kind {
 	case coexist.Translated:
 		return vouched
 	case coexist.Replies:
 		return append(vouched, &expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{1}})
 	case coexist.Stray:
-		return bits(&expr.Ct{Key: expr.CtKeySTATE, Register: 1}, coexist.StateInvalid|coexist.StateUntracked)
+		return hasBits(&expr.Ct{Key: expr.CtKeySTATE, Register: 1}, coexist.StateInvalid|coexist.StateUntracked)
 	case coexist.Any:
 	}
 	return nil
@@ -103,20 +107,30 @@ func markInfo() xt.Unknown {
 	return append(binary.NativeEndian.AppendUint32(info, firewall.VouchMark), 0, 0, 0, 0) // not inverted
 }
 
-// conntrackInfo is struct xt_conntrack_mtinfo3 for a kind: -m conntrack --ctstate,
-// --ctdir.
-func conntrackInfo(kind coexist.Kind) xt.Unknown {
-	const size, flags, inverted, states = 164, 146, 148, 150
+// conntrackStates is struct xt_conntrack_mtinfo3 for some states: -m conntrack
+// --ctstate. No states: it asks for nothing.
+func conntrackStates(mask uint16) xt.Unknown {
+	const size, flags, states = 164, 146, 150
 	info := make(xt.Unknown, size)
-	set := func(at int, bits uint16) { binary.NativeEndian.PutUint16(info[at:], bits) }
-	switch kind {
-	case coexist.Replies:
-		set(flags, xtDirection)
-		set(inverted, xtDirection) // not the original one
-	case coexist.Stray:
-		set(flags, xtState)
-		set(states, xtInvalid|xtUntracked)
-	case coexist.Any, coexist.Translated:
+	if mask != 0 {
+		binary.NativeEndian.PutUint16(info[flags:], xtState)
+		binary.NativeEndian.PutUint16(info[states:], mask)
 	}
 	return info
+}
+
+// conntrackInfo is the same for a kind, with --ctdir.
+func conntrackInfo(kind coexist.Kind) xt.Unknown {
+	const flags, inverted = 146, 148
+	switch kind {
+	case coexist.Stray:
+		return conntrackStates(xtInvalid | xtUntracked)
+	case coexist.Replies:
+		info := conntrackStates(0)
+		binary.NativeEndian.PutUint16(info[flags:], xtDirection)
+		binary.NativeEndian.PutUint16(info[inverted:], xtDirection) // not the original one
+		return info
+	case coexist.Any, coexist.Translated:
+	}
+	return conntrackStates(0)
 }

@@ -138,6 +138,12 @@ func nativeAccept(b *batch, in coexist.Insertion) rule {
 	if a.Type != 0 {
 		transport(0, []byte{a.Type})
 	}
+	switch {
+	case a.Reply:
+		exprs = append(exprs, hasBits(&expr.Ct{Key: expr.CtKeySTATE, Register: 1}, coexist.StateEstablished|coexist.StateRelated)...)
+	case a.Translated:
+		exprs = append(exprs, hasBits(&expr.Ct{Key: expr.CtKeySTATUS, Register: 1}, destTranslated)...)
+	}
 	exprs = append(exprs, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictAccept})
 	return rule{exprs: b.marshal(exprs...), userdata: userdata.AppendString(nil, userdata.TypeComment, in.Comment)}
 }
@@ -165,6 +171,17 @@ func iptablesAccept(b *batch, in coexist.Insertion) rule {
 		exprs = append(exprs, &expr.Match{Name: "udp", Info: &xt.Udp{SrcPorts: from, DstPorts: to}})
 	case a.Proto == "tcp":
 		exprs = append(exprs, &expr.Match{Name: "tcp", Info: &xt.Tcp{SrcPorts: from, DstPorts: to}})
+	}
+	var states uint16
+	switch {
+	case a.Reply:
+		states = coexist.StateEstablished | coexist.StateRelated
+	case a.Translated:
+		states = xtTranslated
+	}
+	if states != 0 {
+		info := conntrackStates(states)
+		exprs = append(exprs, &expr.Match{Name: "conntrack", Rev: 3, Info: &info})
 	}
 	comment := make(xt.Unknown, 256) // struct xt_comment_info
 	copy(comment[:255], in.Comment)

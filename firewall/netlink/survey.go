@@ -208,7 +208,7 @@ func decodeChain(m netlink.Message) (table string, c coexist.Chain, err error) {
 			})
 		}
 	})
-	if kind != "filter" {
+	if kind != "filter" && kind != "route" { // route: of the hook output only, as iptables' mangle table has it
 		c.Hook = ""
 	}
 	return table, c, err

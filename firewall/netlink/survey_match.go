@@ -29,7 +29,7 @@ func (d *ruleDecoder) cmp(ad *netlink.AttributeDecoder) {
 		}
 	})
 	l := d.loaded[reg]
-	if l.field == coexist.State && l.mask != nil {
+	if (l.field == coexist.State || l.text == ctStatus) && l.mask != nil {
 		d.stateBits(l, op, data)
 		return
 	}
@@ -53,6 +53,13 @@ func (d *ruleDecoder) stateBits(l loaded, op uint32, data []byte) {
 		return
 	}
 	mask := uint64(binary.NativeEndian.Uint32(l.mask))
+	if l.text == ctStatus {
+		if mask != destTranslated {
+			d.unknown(ctStatus)
+			return
+		}
+		mask = coexist.StateTranslated
+	}
 	d.add(coexist.Match{Field: coexist.State, Not: op == unix.NFT_CMP_EQ, Values: []coexist.Value{{Low: mask, High: mask}}})
 }
 

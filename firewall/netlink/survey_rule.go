@@ -179,6 +179,9 @@ var metaNames = map[uint32]string{
 	unix.NFT_META_SKUID: "skuid", unix.NFT_META_IIFTYPE: "iiftype", unix.NFT_META_PROTOCOL: "protocol",
 }
 
+// ctStatus is the text of the status of a connection, of which one bit is understood.
+const ctStatus = "ct status"
+
 func (d *ruleDecoder) ct(ad *netlink.AttributeDecoder) {
 	values := numbers(ad)
 	reg, loads := values[unix.NFTA_CT_DREG]
@@ -190,7 +193,7 @@ func (d *ruleDecoder) ct(ad *netlink.AttributeDecoder) {
 	case unix.NFT_CT_STATE:
 		l = loaded{field: coexist.State, size: 4}
 	case unix.NFT_CT_STATUS:
-		l.text = "ct status"
+		l.text, l.size = ctStatus, 4
 	}
 	d.loaded[reg] = l
 }

@@ -157,10 +157,12 @@ func (d *ruleDecoder) xtConntrack(info []byte) bool {
 // xtState reads x_tables' bits of states, which differ from nf_tables' where
 // there is no such state as new.
 func (d *ruleDecoder) xtState(mask uint64, not bool) {
-	const xtUntracked = 1 << 8
 	low := mask & (coexist.StateInvalid | coexist.StateEstablished | coexist.StateRelated | coexist.StateNew)
 	if mask&xtUntracked != 0 {
 		low |= coexist.StateUntracked
+	}
+	if mask&xtTranslated != 0 {
+		low |= coexist.StateTranslated
 	}
 	d.add(coexist.Match{Field: coexist.State, Not: not, Values: []coexist.Value{{Low: low, High: low}}})
 }

@@ -289,7 +289,9 @@ func faults() []fault {
 		{name: "no IPv4 default route", want: []string{"no-route4"}, seen: "GATEWAY", inject: command("ip", "-4", "route", "del", "default"),
 			change: func(mend string) string { return strings.Replace(mend, "GATEWAY", outside4, 1) }},
 		{name: "strict filters on two ways out", want: []string{"rp-filter"}, seen: "uplink tun0",
-			inject: shell(`ip addr add 198.51.100.1/24 dev tun0; ip route add default dev tun0 metric 100
+			inject: shell(`for t in mine mine2; do nft delete table inet $t; done # opened for the other way out only
+				iptables -P FORWARD ACCEPT; ip6tables -P FORWARD ACCEPT
+				ip addr add 198.51.100.1/24 dev tun0; ip route add default dev tun0 metric 100
 				sysctl -qw net.ipv4.conf.uplink.rp_filter=1 net.ipv4.conf.tun0.rp_filter=1`)},
 		{name: "br_netfilter", want: []string{"br-netfilter"}, seen: "bridge-nf-call-iptables = 1",
 			inject: func(t *testing.T) {
