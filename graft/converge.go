@@ -39,9 +39,11 @@ func (e *Engine) converge(ctx context.Context, was *record, t *target) error {
 	if err != nil {
 		return errors.Join(err, w.takeBack(context.WithoutCancel(ctx), was))
 	}
+	var before *plan.Reach
 	if was != nil {
-		e.endConnections(ctx, now.Network, was.Reach, now.Reach)
+		before = was.Reach
 	}
+	e.endConnections(ctx, now.Network, before, now.Reach)
 	e.tell(e.reportOf(t, now))
 	return nil
 }
