@@ -146,7 +146,9 @@ func TestIdentity(t *testing.T) {
 	t.Parallel()
 	r := started(t)
 	r.define(natNet("default", 0))
-	_, err := r.d.DefineXML(t.Context(), natNet("other", 0), false)
+	_, err := r.d.DefineXML(t.Context(), natNet("other", 0), false) // what net-edit sends when the name is changed
+	wantKind(t, err, driver.KindInternal, "bridge name 'virbr0' already in use.")
+	_, err = r.d.DefineXML(t.Context(), strings.Replace(natNet("other", 0), "virbr0", "virbr9", 1), false)
 	wantKind(t, err, driver.KindOperationFailed,
 		"network 'default' is already defined with uuid aa000000-0000-4000-8000-000000000000")
 	_, err = r.d.DefineXML(t.Context(), natNet("default", 1), false)
@@ -198,6 +200,9 @@ func TestBridgeNames(t *testing.T) {
 		}
 	}
 	_, err := r.d.DefineXML(t.Context(), plain("e", "<bridge name='lan0'/>"), false)
+	wantKind(t, err, driver.KindInternal, "bridge name 'lan0' already in use.")
+	const twice = "<ip address='10.1.1.1' prefix='24'><dhcp><range start='10.1.1.2' end='10.1.1.3'/></dhcp></ip>"
+	_, err = r.d.DefineXML(t.Context(), plain("e", "<bridge name='lan0'/>"+twice+strings.ReplaceAll(twice, "10.1.1", "10.1.2")), false)
 	wantKind(t, err, driver.KindInternal, "bridge name 'lan0' already in use.")
 	if _, err := r.d.LookupByName(t.Context(), "e"); err == nil {
 		t.Error("a refused definition left its network behind")

@@ -239,6 +239,9 @@ func (d *Driver) parse(doc string, validate bool) (*xml.Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.checkBridge(def); err != nil {
+		return nil, err
+	}
 	if err := def.Validate(); err != nil {
 		return nil, err
 	}

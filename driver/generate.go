@@ -92,7 +92,7 @@ func (d *Driver) nameBridge(ctx context.Context, n *network, def *xml.Network) e
 	taken := d.bridgesLocked(n)
 	if !generate {
 		if taken[def.Bridge.Name] {
-			return &Error{Kind: KindInternal, Msg: fmt.Sprintf("bridge name '%s' already in use.", def.Bridge.Name)}
+			return bridgeInUse(def.Bridge.Name)
 		}
 		n.bridge = def.Bridge.Name
 		return nil
@@ -107,6 +107,26 @@ func (d *Driver) nameBridge(ctx context.Context, n *network, def *xml.Network) e
 			return nil
 		}
 	}
+}
+
+// checkBridge refuses the name of a bridge that a network of another name has.
+// libvirt looks at that before all else, also before the UUID: who renames a network
+// in the editor is told that its bridge is in use. It decides nothing, as it claims
+// nothing; nameBridge does.
+func (d *Driver) checkBridge(def *xml.Network) error {
+	if _, generate := xml.BridgeTemplate(def.Bridge.Name); generate || !def.OwnsBridge() {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.bridgesLocked(d.byName[def.Name])[def.Bridge.Name] {
+		return bridgeInUse(def.Bridge.Name)
+	}
+	return nil
+}
+
+func bridgeInUse(name string) error {
+	return &Error{Kind: KindInternal, Msg: fmt.Sprintf("bridge name '%s' already in use.", name)}
 }
 
 // bridgesLocked returns the bridge names of all networks but one.
