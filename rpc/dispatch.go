@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"github.com/virbr/virbr/quota"
 	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/rpc/wire"
 )
@@ -12,6 +13,7 @@ import (
 // call is one request that somebody waits for.
 type call struct {
 	client    *client
+	payer     quota.User // of workers and memory
 	procedure *procedure
 	header    wire.Header
 	payload   []byte
@@ -37,7 +39,7 @@ func (c *client) handle(ctx context.Context, f frame) (answered, last bool) {
 		f.drop()
 		return false, false
 	}
-	rq := &call{client: c, header: h, payload: f.payload, cut: f.cut}
+	rq := &call{client: c, payer: c.payer(), header: h, payload: f.payload, cut: f.cut}
 	rq.done = func() {
 		f.drop()
 		<-c.slots
@@ -102,12 +104,12 @@ func (rq *call) wait(ctx context.Context) {
 	}
 	if workers != nil {
 		// Also for a client that is gone: it may have asked for a change.
-		if err := workers.Acquire(ctx, nil, rq.client.user, 1); err != nil {
+		if err := workers.Acquire(ctx, nil, rq.payer, 1); err != nil {
 			rq.reply(nil, err)
 			return
 		}
-		defer workers.Release(rq.client.user, 1)
-		ctx = workers.With(ctx, rq.client.user)
+		defer workers.Release(rq.payer, 1)
+		ctx = workers.With(ctx, rq.payer)
 	}
 	rq.run(ctx)
 }
@@ -132,11 +134,11 @@ func (rq *call) run(ctx context.Context) {
 	switch {
 	case paid > size:
 		rq.refund(paid - size)
-		out.paid = size
+		out.paid, out.payer = size, rq.payer
 	case paid > 0:
-		out.paid = paid
+		out.paid, out.payer = paid, rq.payer
 	case !rq.inline && size > freeReply && rq.reserve(ctx, size) == nil:
-		out.paid = size
+		out.paid, out.payer = size, rq.payer
 	}
 	rq.deliver(out)
 }
@@ -144,12 +146,12 @@ func (rq *call) run(ctx context.Context) {
 // reserve waits until the caller may have so much memory. Who has to wait for what
 // was sent before holds a worker meanwhile, and no one else's.
 func (rq *call) reserve(ctx context.Context, bytes int64) error {
-	return rq.client.srv.replies.Acquire(ctx, rq.client.gone, rq.client.user, bytes)
+	return rq.client.srv.replies.Acquire(ctx, rq.client.gone, rq.payer, bytes)
 }
 
 func (rq *call) refund(bytes int64) {
 	if bytes > 0 {
-		rq.client.srv.replies.Release(rq.client.user, bytes)
+		rq.client.srv.replies.Release(rq.payer, bytes)
 	}
 }
 

@@ -284,6 +284,45 @@ func TestWorkersOfUsers(t *testing.T) {
 	}
 }
 
+// TestIdentityPays: a libvirt daemon is root, and speaks for its clients. What they
+// ask for takes nothing of root's share.
+func TestIdentityPays(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	f := newFake(testNet("net", 1, true))
+	var hold atomic.Bool
+	f.before = func(op string) {
+		if hold.Load() {
+			g.hold(op)
+		}
+	}
+	w := newCrowd(t, rpc.Config{Networks: f})
+	ask := proto.LeasesArgs{Network: testArgs("net", 1)}
+	var daemons []*conn
+	for uid := range uint64(10) {
+		c := w.login(0)
+		c.must(proto.ConnectSetIdentity, proto.IdentityArgs{Params: []wire.Param{
+			param("process-id", int64(1)), param("unix-user-id", 1000+uid),
+		}}, nil)
+		daemons = append(daemons, c)
+	}
+	hold.Store(true)
+	for _, c := range daemons {
+		for range 5 {
+			c.send(proto.NetworkGetDHCPLeases, ask)
+		}
+	}
+	g.wait(t, 1)
+	hold.Store(false)
+	w.login(0).must(proto.NetworkGetDHCPLeases, ask, nil)
+	close(g.open)
+	for _, c := range daemons {
+		for range 5 {
+			c.next()
+		}
+	}
+}
+
 // TestReplyMemory: who does not read what it asked for has its own calls wait,
 // and nobody else's.
 func TestReplyMemory(t *testing.T) {

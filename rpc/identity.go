@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 
+	"github.com/virbr/virbr/quota"
 	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/rpc/wire"
 )
@@ -37,6 +38,18 @@ func peerIdentity(peer Peer) Identity {
 // maxIdentity is how much text an identity may have, in bytes: it is kept. The
 // longest that libvirt's daemons pass on is an SELinux context, of a page at most.
 const maxIdentity = 16 << 10
+
+// payer is on whose account a call goes. A libvirt daemon, which is root, speaks for
+// its clients by one connection: what they ask for is theirs to pay.
+func (c *client) payer() quota.User {
+	c.session.mu.Lock()
+	identity := c.session.identity
+	c.session.mu.Unlock()
+	if c.user.Class != quota.Root || identity == nil || identity.UID == nil || *identity.UID == 0 {
+		return c.user
+	}
+	return quota.User{UID: uint32(min(*identity.UID, math.MaxUint32)), Class: quota.Other}
+}
 
 // identityKeys are the parameters of ConnectSetIdentity (viridentity.h).
 var identityKeys = map[string]struct {

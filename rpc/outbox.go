@@ -23,7 +23,8 @@ const freeReply = 16 << 10
 // it was written or never will be.
 type outgoing struct {
 	frame []byte
-	paid  int64 // bytes of the user's share that it has
+	paid  int64 // bytes of the payer's share that it has
+	payer quota.User
 	done  func()
 }
 
@@ -64,7 +65,7 @@ func (o *outbox) put(out outgoing) error {
 		if !o.memory.Try(o.user, size) {
 			return errOverflow
 		}
-		out.paid = size
+		out.paid, out.payer = size, o.user
 	}
 	o.queue = append(o.queue, out)
 	o.bytes += len(out.frame)
@@ -120,7 +121,7 @@ func (o *outbox) written(out *outgoing) {
 // settle gives back what a frame took.
 func (o *outbox) settle(out *outgoing) {
 	if out.paid > 0 {
-		o.memory.Release(o.user, out.paid)
+		o.memory.Release(out.payer, out.paid)
 	}
 	if out.done != nil {
 		out.done()
