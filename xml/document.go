@@ -34,7 +34,7 @@ func parseDocument(doc []byte, root string) (*node, error) {
 // parseAny reads a document with whatever root element.
 func parseAny(doc []byte) (*node, error) {
 	if len(doc) > maxDocument {
-		return nil, &Error{Kind: KindDetail, Origin: OriginXML,
+		return nil, &Error{Kind: KindDetail, Origin: OriginNetwork,
 			Msg: "document is larger than 4194304 bytes"}
 	}
 	text, err := decodeText(doc)

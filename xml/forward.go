@@ -102,11 +102,13 @@ func (n *Network) parseNATAddress(nat *node) error {
 		return nil
 	}
 	var ends [2]netip.Addr
-	for i, name := range []string{"start", "end"} {
-		v, ok := els[0].attr(name)
-		if !ok {
+	for _, name := range []string{"start", "end"} { // both, before what they hold
+		if _, ok := els[0].attr(name); !ok {
 			return els[0].bad("missing '%s' attribute in <address> element in <nat> in <forward> in network %s", name, n.Name)
 		}
+	}
+	for i, name := range []string{"start", "end"} {
+		v, _ := els[0].attr(name)
 		a, ok := parseAddr(v)
 		if !ok || !a.Is4() {
 			return els[0].bad("Bad ipv4 %s address '%s' in <nat> in <forward> in network '%s'", name, v, n.Name)

@@ -38,6 +38,7 @@ func TestRefuseForward(t *testing.T) {
 		{"<forward><nat><address/><address/></nat></forward>", KindXML, "Only one <address> element is allowed in <nat> in <forward> in network n"},
 		{"<forward><nat><port/><port/></nat></forward>", KindXML, "Only one <port> element is allowed in <nat> in <forward> in network n"},
 		{"<forward><nat><address end='1.2.3.4'/></nat></forward>", KindXML, "missing 'start' attribute in <address> element in <nat> in <forward> in network n"},
+		{"<forward><nat><address start='x'/></nat></forward>", KindXML, "missing 'end' attribute in <address> element in <nat> in <forward> in network n"},
 		{"<forward><nat><address start='fd00::1' end='1.2.3.4'/></nat></forward>", KindXML, "Bad ipv4 start address 'fd00::1' in <nat> in <forward> in network 'n'"},
 		{"<forward><nat><address start='1.2.3.5' end='1.2.3.4'/></nat></forward>", KindInternal, "range 1.2.3.5 - 1.2.3.4 is reversed "},
 		{"<forward><nat><port end='1'/></nat></forward>", KindDetail, "Missing or invalid 'start' attribute in <port> in <nat> in <forward> in network n"},

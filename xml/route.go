@@ -52,7 +52,7 @@ func parseRoute(el *node, network string) (*Route, error) {
 
 func (r *Route) parseAddresses(el *node, network string) error {
 	refuse := func(format string, args ...any) error {
-		return el.fail(KindXML, OriginHelper, "%s: "+format, append([]any{network}, args...)...)
+		return el.fail(KindXML, OriginNetwork, "%s: "+format, append([]any{network}, args...)...)
 	}
 	address, netmask, gateway := el.path("address"), el.path("netmask"), el.path("gateway")
 	if address == "" {

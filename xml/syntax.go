@@ -30,7 +30,7 @@ func syntaxError(src []byte, at int, format string, args ...any) error {
 		arrow = strings.Repeat("-", min(max(at-begin, 0), maxExcerpt)) + "^"
 	}
 	line := 1 + bytes.Count(src[:at], []byte("\n"))
-	return &Error{Kind: KindDetail, Origin: OriginXML, Line: line,
+	return &Error{Kind: KindDetail, Origin: OriginNetwork, Line: line,
 		Msg: fmt.Sprintf("at line %d: %s\n%s\n%s", line, fmt.Sprintf(format, args...), excerpt, arrow)}
 }
 
