@@ -110,7 +110,7 @@ func (p *Port) parsePlug(root *node) error {
 		p.Plug.Type = PlugHostdevPCI
 		return p.Plug.parseHostdev(el)
 	default:
-		return el.bad("Invalid network port plug type '%s'", kind)
+		return el.invalidAttr("type", kind, "")
 	}
 }
 
@@ -148,7 +148,7 @@ func (g *Plug) parseHostdev(el *node) (err error) {
 	case "no":
 		g.Managed = No
 	default:
-		return el.bad("Invalid managed setting '%s' in network port", managed)
+		return el.invalidAttr("managed", managed, "")
 	}
 	if d := el.first("driver"); d != nil {
 		if g.DriverName, g.DriverModel, err = parseDriver(d); err != nil {

@@ -81,13 +81,13 @@ func TestPortRefuses(t *testing.T) {
 		{port("<mac address='52:54:00:0a:0b:0c'/><bandwidth classID='x'/>"), KindInternal, "Unable to parse class id 'x'"},
 		{port("<mac address='52:54:00:0a:0b:0c'/><bandwidth><outbound average='1' floor='1'/></bandwidth>"), KindUnsupported, "floor attribute is not supported for this config"},
 		{port("<mac address='52:54:00:0a:0b:0c'/><rxfilters trustGuest='x'/>"), KindXML, "Invalid value for attribute 'trustGuest' in element 'rxfilters': 'x'."},
-		{plug("type='x'"), KindXML, "Invalid network port plug type 'x'"},
+		{plug("type='x'"), KindXML, "Invalid value for attribute 'type' in element 'plug': 'x'."},
 		{plug("type='network'"), KindXML, "Missing network port bridge name"},
 		{plug("type='bridge' bridge='a/b'"), KindDetail, "invalid char in bridge name: /"},
 		{plug("type='bridge' bridge='b' macTableManager='x'"), KindXML, "Invalid macTableManager setting 'x' in network port"},
 		{plug("type='direct'"), KindXML, "Missing network port link device name"},
 		{plug("type='direct' dev='d' mode='x'"), KindXML, "Invalid mode setting 'x' in network port"},
-		{plug("type='hostdev-pci' managed='x'"), KindXML, "Invalid managed setting 'x' in network port"},
+		{plug("type='hostdev-pci' managed='x'"), KindXML, "Invalid value for attribute 'managed' in element 'plug': 'x'."},
 		{plug("type='hostdev-pci'"), KindXML, "Missing network port PCI address"},
 	} {
 		t.Run(tt.msg, func(t *testing.T) {

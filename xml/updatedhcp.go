@@ -65,9 +65,9 @@ func (n *Network) updateDHCPHost(cmd UpdateCommand, index int, el *node) error {
 	case UpdateDelete:
 		err = n.deleteDHCPHost(&ip, el)
 	case UpdateNone:
-		err = unknownCommand(cmd)
+		err = n.unknownForHost(cmd, &ip, el)
 	default:
-		err = unknownCommand(cmd)
+		err = n.unknownForHost(cmd, &ip, el)
 	}
 	if err == nil {
 		n.setIP(parent, ip)
@@ -145,6 +145,14 @@ func (n *Network) deleteDHCPHost(ip *IP, el *node) error {
 	}
 	ip.Hosts = remove(ip.Hosts, at)
 	return nil
+}
+
+// unknownForHost refuses a command, after the entry that it is for.
+func (n *Network) unknownForHost(cmd UpdateCommand, ip *IP, el *node) error {
+	if _, err := ip.parseHost(el, n.Name, false); err != nil {
+		return err
+	}
+	return unknownCommand(cmd)
 }
 
 func (n *Network) updateDHCPRange(cmd UpdateCommand, index int, el *node) error {
