@@ -49,10 +49,11 @@ func (v *view) advertisesItself(metadata *xml.Advertise) bool {
 
 // readvertise gives a running definition another advertised prefix, or none.
 func (d *Driver) readvertise(ctx context.Context, n *network, to *xml.Network, a *xml.Advertise) (*xml.Network, error) {
+	was := to.Advertise
 	made := *to
 	made.Advertise = a
 	if a == nil {
-		return &made, nil
+		return &made, nil // a conversion tells guests
 	}
 	if err := made.Validate(); err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func (d *Driver) readvertise(ctx context.Context, n *network, to *xml.Network, a
 	if _, err := plan.Compile(chosen, facts, d.dirs.plan()); err != nil { // whether the host can have it
 		return nil, err
 	}
-	return chosen, nil
+	return d.succeed(n, was, chosen)
 }
 
 func unchangeable(n Ref, element string) error {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,6 +67,19 @@ func (c *choice) replace(p netip.Prefix, valid time.Duration, now time.Time) {
 		kept = append(kept, former{Address: first(c.Current), Until: now.Add(valid).Unix()})
 	}
 	c.Former, c.Current = kept[max(len(kept)-maxFormer, 0):], p
+}
+
+// retire notes that an address of the bridge, written in a definition, is former from
+// now on, or with another one that this is no longer so.
+func (c *choice) retire(was, now netip.Prefix, valid time.Duration, moment time.Time) {
+	same := func(p netip.Prefix) func(former) bool {
+		return func(f former) bool { return f.Address.Masked() == p.Masked() }
+	}
+	c.Former = slices.DeleteFunc(slices.Clone(c.Former), same(now))
+	if was.IsValid() && was.Masked() != now.Masked() && !slices.ContainsFunc(c.Former, same(was)) {
+		c.Former = append(c.Former, former{Address: was, Until: moment.Add(valid).Unix()})
+	}
+	c.Former = c.Former[max(len(c.Former)-maxFormer, 0):]
 }
 
 // deprecated returns the addresses of former prefixes.
@@ -148,7 +162,9 @@ func (c *choice) problem() string {
 	}
 	prefixes := []netip.Prefix{c.Pool, c.Current}
 	for _, f := range c.Former {
-		prefixes = append(prefixes, f.Address.Masked())
+		if p := f.Address; p.IsValid() && (!p.Addr().Is6() || p.Addr().Is4In6() || p.Bits() < 64) {
+			return fmt.Sprintf("%s is in no IPv6 prefix for guests", p)
+		}
 	}
 	for _, p := range prefixes {
 		if p.IsValid() && (!p.Addr().Is6() || p.Addr().Is4In6() || p.Bits() != 64 || p != p.Masked()) {

@@ -126,6 +126,9 @@ func (c *chooser) fill(ctx context.Context, ipv4, ipv6 bool) error {
 	if !ipv6 {
 		return nil
 	}
+	now := time.Now()
+	c.made.expire(now)
+	defer func() { c.made.retire(netip.Prefix{}, c.prefix, 0, now) }()
 	if c.def.Advertise.Prefix == "ula" {
 		return c.own()
 	}
@@ -134,8 +137,6 @@ func (c *chooser) fill(ctx context.Context, ipv4, ipv6 bool) error {
 			return err
 		}
 	}
-	now := time.Now()
-	c.made.expire(now)
 	c.made.replace(c.prefix, time.Duration(min(c.def.Advertise.Valid(), maxValid))*time.Second, now)
 	return nil
 }

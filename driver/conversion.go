@@ -79,16 +79,10 @@ func (c *conversion) follow(ctx context.Context) error {
 // farewell ends the connections of what is no longer forwarded, when nothing can
 // fail any more, and keeps in mind where guests are.
 func (c *conversion) farewell(ctx context.Context) {
-	c.d.endConnections(ctx, c.n, c.from.reach, c.to.reach)
-	c.d.saveMemory(c.n, c.from.reach, c.to.reach)
-}
-
-// endConnections ends the connections that one reach led elsewhere than another.
-func (d *Driver) endConnections(ctx context.Context, n *network, from, to *plan.Reach) {
-	for _, op := range plan.Ended(from, to) {
-		d.log.Debug("step", "network", n.ref.Name, "step", op.String())
-		d.warn("ending connections", n.ref, d.run(ctx, op))
+	for _, op := range plan.Ended(c.from.reach, c.to.reach) {
+		c.d.warn("ending connections", c.n.ref, c.do(ctx, op))
 	}
+	c.d.saveMemory(c.n, c.from.reach, c.to.reach)
 }
 
 // compile finds out the steps of both views.
@@ -165,10 +159,18 @@ func (c *conversion) carryOut(ctx context.Context, s *service) error {
 	if err := s.convert(ctx); err != nil {
 		return err
 	}
+	c.retract(ctx)
 	if err := farewell(ctx); err != nil {
 		return err
 	}
 	return sleep(ctx)
+}
+
+// retract tells guests of prefixes that go, after dnsmasq's last word.
+func (c *conversion) retract(ctx context.Context) {
+	if op, gone := plan.Retraction(c.from.live, c.to.live); gone {
+		c.d.warn("telling guests that their prefix is gone", c.n.ref, c.do(ctx, op))
+	}
 }
 
 // router switches IPv6 on for a bridge that is about to get its first prefix to

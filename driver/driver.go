@@ -83,6 +83,7 @@ type Driver struct {
 	claims  *claims
 	news    *news
 	slots   chan struct{}
+	retired chan struct{} // holds a token when a network has got a former prefix
 
 	mu       sync.RWMutex // guards what follows; held for moments only
 	byUUID   map[xml.UUID]*network
@@ -118,6 +119,7 @@ func New(cfg Config) *Driver {
 		claims:  newClaims(),
 		news:    newNews(),
 		slots:   newSlots(),
+		retired: make(chan struct{}, 1),
 		byUUID:  make(map[xml.UUID]*network),
 		byName:  make(map[string]*network),
 	}

@@ -213,8 +213,8 @@ func TestElementsOfTheMetadata(t *testing.T) {
 	}
 	r.reopen()
 	for _, step := range []struct{ text, on, off string }{
-		{"<network><ipv6 advprefix='fd00:8::/64'/></network>", "fd00:8::1/64", "fd00:7::1/64"},
-		{"<network><firewall coexist='no'/></network>", "192.168.3.1/24", "fd00:8::1/64"},
+		{"<network><ipv6 advprefix='fd00:8::/64'/></network>", "fd00:7::1/64 fd00:8::1/64", "fd00:9::1/64"}, // guests have the former one for a while
+		{"<network><firewall coexist='no'/></network>", "192.168.3.1/24", "fd00:"},
 		{"<network><ipv6 advprefix='fd00:9::/64'/></network>", "fd00:9::1/64", "fd00:8::1/64"},
 	} {
 		if err := r.setExtensions(ref, driver.AffectLive|driver.AffectConfig, step.text); err != nil {

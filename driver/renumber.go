@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/virbr/virbr/driver/plan"
@@ -12,15 +14,15 @@ import (
 )
 
 // Renumber gives running networks with advprefix='auto' the prefix that the pool
-// now has for them, and takes former prefixes away whose time is up. Guests are
-// told to move first: a former prefix stays on the bridge, in the firewall and in
+// now has for them, and takes former prefixes away whose time is up, of all
+// networks. Guests are told to move first: a former prefix stays on the bridge, in the firewall and in
 // advertisements, as a deprecated one, for as long as it is valid (RFC 9096).
 //
 // It returns how long until the next prefix is to go; 0: there is none.
 func (d *Driver) Renumber(ctx context.Context) (time.Duration, error) {
 	var errs []error
 	for _, n := range d.networks() {
-		if v := n.view.Load(); v == nil || !v.active() || !follows(v.live) {
+		if v := n.view.Load(); v == nil || !v.active() || !follows(v.live) && !retires(v.live) {
 			continue
 		}
 		if err := d.renumber(ctx, n); err != nil {
@@ -34,22 +36,80 @@ func (d *Driver) Renumber(ctx context.Context) (time.Duration, error) {
 // follows reports whether a running network's prefix follows the pool.
 func follows(live *xml.Network) bool { return live.Advertise != nil && live.Advertise.From == "auto" }
 
+// retires reports whether a running network has prefixes that are on their way out.
+func retires(live *xml.Network) bool {
+	return live.Advertise != nil && len(live.Advertise.Deprecated) > 0
+}
+
+// Retired says when a running network has got a former prefix: the next Renumber is
+// to come when its time is up.
+func (d *Driver) Retired() <-chan struct{} { return d.retired }
+
+// succeed returns a running definition whose prefix was changed by hand, with the one
+// before as a former one, as [Driver.Renumber] leaves it: guests have addresses in it.
+func (d *Driver) succeed(n *network, was *xml.Advertise, made *xml.Network) (*xml.Network, error) {
+	if was == nil {
+		return made, nil
+	}
+	old, _ := was.Address()
+	now, _ := made.Advertise.Address()
+	valid := time.Duration(min(was.Valid(), maxValid)) * time.Second
+	defer ring(d.retired)
+	return d.retire(n, made, func(c *choice) { c.retire(old, now, valid, time.Now()) })
+}
+
+// retire changes what is known of a network's former prefixes, drops those whose time
+// is up, and returns the running definition with those that are left.
+func (d *Driver) retire(n *network, live *xml.Network, change func(*choice)) (*xml.Network, error) {
+	all, err := d.openChoices()
+	if err != nil {
+		return nil, err
+	}
+	defer all.close()
+	made := &choice{}
+	if c := all.all[n.ref.UUID]; c != nil {
+		*made = *c
+		made.Former = slices.Clone(c.Former)
+	}
+	made.Network = n.ref.Name
+	made.expire(time.Now())
+	change(made)
+	if c := all.all[n.ref.UUID]; c == nil && len(made.Former) > 0 || c != nil && !reflect.DeepEqual(c, made) {
+		all.all[n.ref.UUID] = made
+		if err := all.save(n.ref.UUID); err != nil {
+			return nil, err
+		}
+	}
+	next := live.Clone()
+	current, _ := next.Advertise.Address()
+	next.Advertise.Deprecated = slices.DeleteFunc(made.deprecated(), func(p netip.Prefix) bool { return p.Masked() == current.Masked() })
+	return next, nil
+}
+
+// renumbered returns a running definition with the prefixes that it is to have now.
+func (d *Driver) renumbered(ctx context.Context, n *network, live *xml.Network) (*xml.Network, error) {
+	if !follows(live) {
+		return d.retire(n, live, func(*choice) {})
+	}
+	facts, err := d.sys.Facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	asked := live.Clone()
+	asked.Advertise.Prefix, asked.Advertise.From, asked.Advertise.Deprecated = "auto", "", nil
+	return d.choose(ctx, n, asked, facts)
+}
+
 func (d *Driver) renumber(ctx context.Context, n *network) error {
 	if err := d.begin(ctx, n, "renumbering"); err != nil {
 		return err
 	}
 	defer n.end()
 	v := n.view.Load()
-	if n.gone || v == nil || !v.active() || !follows(v.live) {
+	if n.gone || v == nil || !v.active() || !follows(v.live) && !retires(v.live) {
 		return nil
 	}
-	facts, err := d.sys.Facts(ctx)
-	if err != nil {
-		return err
-	}
-	asked := v.live.Clone()
-	asked.Advertise.Prefix, asked.Advertise.From, asked.Advertise.Deprecated = "auto", "", nil
-	made, err := d.choose(ctx, n, asked, facts)
+	made, err := d.renumbered(ctx, n, v.live)
 	if err != nil {
 		return err
 	}
@@ -74,7 +134,7 @@ func (d *Driver) nextFarewell() (time.Duration, error) {
 	var all *choices
 	for _, n := range d.networks() {
 		v := n.view.Load()
-		if v == nil || !v.active() || !follows(v.live) || len(v.live.Advertise.Deprecated) == 0 {
+		if v == nil || !v.active() || !retires(v.live) {
 			continue
 		}
 		if all == nil {

@@ -56,7 +56,7 @@ func TestUpdateSteps(t *testing.T) {
 		"DNS service":        {-1, request(xml.UpdateAddLast, xml.SectionDNSSRV, `<srv service='ldap' protocol='tcp' target='t' port='389'/>`, 0), []string{conf, stop, start}},
 		"port group":         {-1, request(xml.UpdateAddLast, xml.SectionPortGroup, `<portgroup name='g'/>`, 0), nil},
 		"persistent only":    {-1, request(xml.UpdateAddLast, xml.SectionDNSTXT, `<txt name='a' value='b'/>`, driver.AffectConfig), nil},
-		"device":             {-1, request(xml.UpdateAddLast, xml.SectionForwardInterface, `<interface dev='eth0'/>`, 0), []string{"firewall replace virbr3"}},
+		"device":             {-1, request(xml.UpdateAddLast, xml.SectionForwardInterface, `<interface dev='eth0'/>`, 0), []string{"firewall replace virbr3", "firewall of others: accept virbr3"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -225,6 +225,9 @@ func (e *Engine) remove(ctx context.Context, uuid xml.UUID) error {
 	if err != nil || r == nil {
 		return err
 	}
+	if def, err := xml.ParseNetwork([]byte(r.Def)); err == nil {
+		e.retract(ctx, r, def)
+	}
 	errs := e.undo(context.WithoutCancel(ctx), r.Steps)
 	e.endConnections(ctx, r.Network, r.Reach, nil)
 	return errors.Join(append(errs, disk.Remove(r.path), disk.Remove(e.dirs.report(r.Network)), disk.Remove(e.dirs.bell(r.Network)))...)
@@ -243,6 +246,20 @@ func (e *Engine) RemoveAll(ctx context.Context) error {
 		}
 		return errors.Join(errs...)
 	})
+}
+
+// retract tells the guests of a network of the prefixes that it had and that a
+// definition, which takes the place of what was made of it, does not have.
+func (e *Engine) retract(ctx context.Context, was *record, next *xml.Network) {
+	made, err := xml.ParseNetwork([]byte(was.Made))
+	if err != nil {
+		return // of another version
+	}
+	if op, gone := plan.Retraction(made, next); gone {
+		if err := e.persist(ctx, op); err != nil {
+			e.log.Warn("guests are not told that their prefix is gone", "network", was.Network, "err", err)
+		}
+	}
 }
 
 // endConnections ends the connections that went to where nothing leads any more.

@@ -87,6 +87,7 @@ func (u upkeep) Run(ctx context.Context) error {
 			stop()
 			return nil
 		case <-farewell:
+		case <-u.driver.Retired():
 		case <-u.hangup:
 			u.reload(ctx)
 		}

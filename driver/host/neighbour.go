@@ -131,9 +131,20 @@ func announceARP(link *net.Interface, a netip.Addr) error {
 	return unix.Sendto(fd, p, 0, to)
 }
 
-// advertise sends a neighbour advertisement to all nodes on the link. The kernel
-// chooses its source and fills in the checksum.
+// advertise sends a neighbour advertisement to all nodes on the link.
 func advertise(link *net.Interface, a netip.Addr) error {
+	const (
+		advertisement = 136  // RFC 4861 section 4.4
+		override      = 0x20 // of the flags' first byte
+		targetLink    = 2    // option, of one unit of 8 bytes
+	)
+	p := append([]byte{advertisement, 0, 0, 0, override, 0, 0, 0}, a.AsSlice()...)
+	return toAllNodes(link, append(append(p, targetLink, 1), link.HardwareAddr...))
+}
+
+// toAllNodes sends a message of neighbour discovery. The kernel chooses its source
+// and fills in the checksum.
+func toAllNodes(link *net.Interface, message []byte) error {
 	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_ICMPV6)
 	if err != nil {
 		return err
@@ -147,15 +158,43 @@ func advertise(link *net.Interface, a netip.Addr) error {
 			return err
 		}
 	}
-	const (
-		advertisement = 136  // RFC 4861 section 4.4
-		override      = 0x20 // of the flags' first byte
-		targetLink    = 2    // option, of one unit of 8 bytes
-	)
-	p := append([]byte{advertisement, 0, 0, 0, override, 0, 0, 0}, a.AsSlice()...)
-	p = append(append(p, targetLink, 1), link.HardwareAddr...)
 	nodes := netip.IPv6LinkLocalAllNodes().As16()
-	return unix.Sendto(fd, p, 0, &unix.SockaddrInet6{Addr: nodes, ZoneId: uint32(link.Index)})
+	return unix.Sendto(fd, message, 0, &unix.SockaddrInet6{Addr: nodes, ZoneId: uint32(link.Index)})
+}
+
+// routerLifetime is what dnsmasq says of itself, in seconds: three times its interval
+// of advertisements.
+const routerLifetime = 1800
+
+// retractPrefixes sends a router advertisement (RFC 4861 section 4.2) in which no
+// prefix is to be used for new connections; a host counts down what was said of how
+// long addresses are valid, two hours at most (RFC 4862 section 5.5.3). Source
+// addresses of the kernel are link-local, as the RFC wants it.
+func retractPrefixes(op plan.RetractPrefixes) error {
+	const doing = "retracting prefixes on"
+	link, err := net.InterfaceByName(op.Link)
+	if err != nil {
+		return nil // nobody listens on a link that is gone
+	}
+	const (
+		advertisement = 134
+		hopLimit      = 64
+		prefixOption  = 3
+		units         = 4    // of 8 bytes, RFC 4861 section 4.6.2
+		autonomous    = 0x40 // and not on-link: that is left as it was
+	)
+	lifetime := uint16(0)
+	if op.Router {
+		lifetime = routerLifetime
+	}
+	p := binary.BigEndian.AppendUint16([]byte{advertisement, 0, 0, 0, hopLimit, 0}, lifetime)
+	p = append(p, make([]byte, 8)...) // reachable and retransmission time: not said
+	for _, prefix := range op.Prefixes {
+		p = append(p, prefixOption, units, byte(prefix.Bits()), autonomous)
+		p = append(p, make([]byte, 4+4+4)...) // valid, preferred, reserved
+		p = append(p, prefix.Masked().Addr().AsSlice()...)
+	}
+	return opError(doing, op.Link, toAllNodes(link, p))
 }
 
 // maxNeighbours is how many neighbours of a bridge are returned. The kernel keeps

@@ -3,6 +3,7 @@ package plan
 import (
 	"net/netip"
 	"path"
+	"slices"
 
 	"github.com/virbr/virbr/xml"
 )
@@ -59,6 +60,26 @@ func (c *compiler) advertisable() error {
 		return nil
 	}
 	return refuse(KindUnsupported, "advprefix '%s' of network '%s' is a global prefix, but the host has no IPv6 default route; force='yes' advertises it all the same", a.Prefix, c.def.Name)
+}
+
+// Retraction returns what tells guests that the prefix is gone which a definition
+// advertised, where another takes its place: they would use their addresses, and the
+// host as their router, for as long as they were told (RFC 4861 section 6.2.5). False:
+// it is not.
+func Retraction(before, after *xml.Network) (RetractPrefixes, bool) {
+	op := RetractPrefixes{Link: before.Bridge.Name}
+	var kept []netip.Prefix
+	for _, ip := range after.Subnets() {
+		p, ok := ip.Subnet()
+		kept = append(kept, p)
+		op.Router = op.Router || ok && ip.Is6()
+	}
+	if before.Advertise == nil {
+		return op, false
+	}
+	p, ok := before.Advertise.Address() // former ones are deprecated already
+	op.Prefixes = []netip.Prefix{p.Masked()}
+	return op, ok && !slices.Contains(kept, p.Masked())
 }
 
 // reachesIPv6 reports whether the host has an IPv6 default route.

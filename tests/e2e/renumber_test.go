@@ -8,7 +8,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/tests/netnstest"
+	"github.com/virbr/virbr/xml"
 )
 
 // lifetimes returns the valid and the preferred lifetime with which a router
@@ -83,5 +85,80 @@ func TestRenumbering(t *testing.T) {
 		if got := d.virsh("net-dumpxml", "routed"); !strings.Contains(got, "<ipv6 advprefix='2001:db8:200::/64' from='auto'/>") {
 			t.Errorf("live XML:\n%s", got)
 		}
+	})
+}
+
+// TestPrefixChangedByHand: who writes another prefix into a running network's metadata
+// moves its guests as a changed pool does, and who takes the last one away leaves them
+// neither an address nor a router that lead nowhere. The change is what virsh
+// net-metadata makes.
+func TestPrefixChangedByHand(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		netnstest.NeedProgram(t, "rdisc6")
+		out := newOutside(t)
+		run(t, "ip", "-6", "route", "add", "default", "via", outside6)
+		d := startVirbrd(t)
+		written := func(prefix string) string { return "<ipv6 advprefix='" + prefix + "'/>" }
+		d.up("routed", strings.Replace(strings.Replace(routedXML, "  <ipv6 advprefix='2001:db8:31::/64'/>\n", "", 1), "</uuid>",
+			"</uuid><metadata><virbr:network xmlns:virbr='"+xml.Namespace+"'><virbr:ipv6 advprefix='2001:db8:31::/64'/></virbr:network></metadata>", 1))
+		former, next := netip.MustParsePrefix("2001:db8:31::/64"), netip.MustParsePrefix("2001:db8:32::/64")
+		for _, p := range []netip.Prefix{former, next} {
+			out.Route(t, p, netip.MustParseAddr(uplink6))
+		}
+		c := dial(t, socketRW, 0)
+		network := c.lookup("routed")
+		set := func(content string) {
+			t.Helper()
+			text := "<network>" + content + "</network>"
+			c.must(proto.NetworkSetMetadata, proto.SetMetadataArgs{
+				Network: network, Type: 2, Metadata: &text, Key: pointer("virbr"), URI: pointer(xml.Namespace), Flags: 1}, nil)
+		}
+		g := netnstest.NewGuest(t, "g", "virbr1")
+		old := slaac(t, g, former)
+		deprecated := func(a netip.Addr) {
+			t.Helper()
+			netnstest.Wait(t, fmt.Sprintf("%s is deprecated", a), func() error {
+				if addrs := g.Run(t, "ip", "-6", "-o", "addr", "show", "dev", "eth0", "deprecated"); !strings.Contains(addrs, a.String()) {
+					return fmt.Errorf("deprecated are\n%s", addrs)
+				}
+				return nil
+			})
+		}
+
+		set(written("2001:db8:32::/64"))
+		fresh := slaac(t, g, next)
+		deprecated(old)
+		if got := hears(t, out, g, outside6); got != fresh.String() {
+			t.Errorf("the guest now sends from %s, want %s", got, fresh)
+		}
+		if err := pings(g, t, outside6, old.String()); err != nil {
+			t.Errorf("from the former address: %v", err)
+		}
+		if got := d.virsh("net-dumpxml", "routed"); !strings.Contains(got, "<deprecated address='2001:db8:31::1/64'/>") {
+			t.Errorf("live XML:\n%s", got)
+		}
+
+		file := strings.TrimSpace(run(t, "sh", "-c", "echo /var/lib/virbr/networks/*.json"))
+		run(t, "sed", "-i", `s/"until": [0-9]*/"until": 1/`, file)
+		if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		netnstest.Wait(t, "the former prefix is gone", func() error {
+			if got := run(t, "ip", "-6", "-o", "addr", "show", "dev", "virbr1", "scope", "global"); strings.Contains(got, "2001:db8:31::") {
+				return fmt.Errorf("the bridge has\n%s", got)
+			}
+			return nil
+		})
+
+		set("")
+		deprecated(fresh)
+		netnstest.Wait(t, "the guest has no router", func() error {
+			if routes := g.Run(t, "ip", "-6", "route", "show", "default"); routes != "" {
+				return fmt.Errorf("it has\n%s", routes)
+			}
+			return nil
+		})
 	})
 }
