@@ -51,7 +51,6 @@ const (
 	domainHook    domain = 34
 	domainURI     domain = 45
 	domainDBus    domain = 47
-	domainDevice  domain = 49
 	domainAccess  domain = 55
 	domainPolkit  domain = 60
 

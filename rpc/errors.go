@@ -75,7 +75,6 @@ var origins = map[xml.Origin]domain{
 	xml.OriginNetwork: domainNetwork,
 	xml.OriginXML:     domainXML,
 	xml.OriginHelper:  domainNone,
-	xml.OriginDevice:  domainDevice,
 }
 
 // classify finds the answer to an error that a handler returned.

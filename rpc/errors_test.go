@@ -55,8 +55,8 @@ func errorRows() []errorRow {
 
 		{xmlError(xml.KindInternal, xml.OriginHelper), 1, 0, "internal error: DETAIL", ""},
 		{xmlError(xml.KindXML, xml.OriginXML), 27, 5, "XML error: DETAIL", ""},
+		{xmlError(xml.KindUnsupported, xml.OriginHelper), 67, 0, "unsupported configuration: DETAIL", ""},
 		{xmlError(xml.KindDetail, xml.OriginNetwork), 35, 19, "DETAIL", ""},
-		{xmlError(xml.KindUnsupported, xml.OriginDevice), 67, 49, "unsupported configuration: DETAIL", ""},
 		{&xml.Error{Kind: xml.KindNoName}, 21, 19, "missing name information", "missing name information"},
 		{xmlError(xml.KindOverflow, xml.OriginNetwork), 82, 19, "numerical overflow: DETAIL", ""},
 		{xmlError(xml.KindSystem, xml.OriginNetwork), 38, 19, "DETAIL", "%s"},

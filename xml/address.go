@@ -18,6 +18,17 @@ func parseAddr(s string) (netip.Addr, bool) {
 	return parseLegacy(s)
 }
 
+// parseUpstream is parseAddr for a server of the host's: a link-local address may
+// have a zone, the device that it is beyond. dnsmasq would take what follows a # or @
+// for a port or a source.
+func parseUpstream(s string) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() == "" {
+		return parseAddr(s)
+	}
+	return a, a.IsLinkLocalUnicast() && checkDevice(nil, "zone", a.Zone()) == nil && !strings.ContainsAny(a.Zone(), "#@")
+}
+
 // parseLegacy is inet_aton: one to four parts, decimal, octal (0) or
 // hexadecimal (0x), the last one filling what remains.
 func parseLegacy(s string) (netip.Addr, bool) {

@@ -56,7 +56,7 @@ func (n *Network) parseForwarders(dns *node) error {
 		var f Forwarder
 		addr, hasAddr := el.attr("addr")
 		if hasAddr {
-			a, ok := parseAddr(addr)
+			a, ok := parseUpstream(addr)
 			if !ok {
 				return el.bad("Invalid forwarder IP address '%s' in network '%s'", addr, n.Name)
 			}

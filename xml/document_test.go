@@ -43,7 +43,12 @@ func TestSyntaxErrors(t *testing.T) {
 		{"<a><!-- x</a>", "at line 1: Comment not terminated\n<a><!-- x</a>\n-------------^"},
 		{"<a/>\n<?xml version='1.0'?>", "at line 2: XML declaration allowed only at the start of the document\n<?xml version='1.0'?>\n-----^"},
 		{"<a>\xffbcd</a>", "at line 1: Input is not proper UTF-8, indicate encoding !\nBytes: 0xFF 0x62 0x63 0x64\n<a>?bcd</a>\n---^"},
-		{"<?xml version='1.0' encoding='utf-16'?><a/>", "at line 1: Unsupported encoding utf-16\n<?xml version='1.0' encoding='utf-16'?><a/>\n^"},
+		{"<?xml version='1.0' encoding='nonsense'?><a>\xff</a>", "at line 1: Unsupported encoding nonsense\n<?xml version='1.0' encoding='nonsense'?><a>?</a>\n---------------------------------------^"},
+		{"<?xml version='1.0' encoding='utf-16'?><a>\xff</a>", "at line 1: Input is not proper UTF-8, indicate encoding !\nBytes: 0xFF 0x3C 0x2F 0x61\n<?xml version='1.0' encoding='utf-16'?><a>?</a>\n------------------------------------------^"},
+		{"<?xml version='1.0' encoding='windows-1252'?><a>\x81</a>", "at line 1: input conversion failed due to input error, bytes 0x81 0x3C 0x2F 0x61\n<?xml version='1.0' encoding='windows-1252'?><a>?</a>\n------------------------------------------------^"},
+		{"<?xml version='2.0'?><a/>", "at line 1: Unsupported version '2.0'\n<?xml version='2.0'?><a/>\n-------------------^"},
+		{"<?xml encoding='UTF-8'?><a/>", "at line 1: Malformed declaration expecting version\n<?xml encoding='UTF-8'?><a/>\n------^"},
+		{"<?xml version='1.0' standalone='maybe'?><a/>", "at line 1: standalone accepts only 'yes' or 'no'\n<?xml version='1.0' standalone='maybe'?><a/>\n--------------------------------^"},
 	} {
 		t.Run(tt.doc, func(t *testing.T) {
 			t.Parallel()
@@ -73,7 +78,7 @@ func TestHostileDocuments(t *testing.T) {
 		"nul":              "<network>\x00</network>",
 		"overlong utf-8":   "<network>\xc0\xaf</network>",
 		"surrogate utf-8":  "<network>\xed\xa0\x80</network>",
-		"unknown encoding": "<?xml version='1.0' encoding='ebcdic'?><network/>",
+		"unknown encoding": "<?xml version='1.0' encoding='nonsense'?><network><name>\xe9</name></network>",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -27,10 +27,9 @@ type Origin uint8
 
 // The origins of an Error.
 const (
-	OriginNetwork Origin = iota // VIR_FROM_NETWORK: the network and port parsers
+	OriginNetwork Origin = iota // VIR_FROM_NETWORK: the network and port parsers, and what is not well-formed
 	OriginXML                   // VIR_FROM_XML: generic attribute helpers, root element, illegal characters
-	OriginHelper                // VIR_FROM_NONE: socket addresses, bandwidth, vlan, virtualport
-	OriginDevice                // VIR_FROM_DEVICE: PCI addresses, driver names
+	OriginHelper                // VIR_FROM_NONE: socket and PCI addresses, bandwidth, vlan, virtualport
 )
 
 // Error refuses a document or an update. Msg is libvirt's wording without the

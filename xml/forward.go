@@ -110,7 +110,7 @@ func (n *Network) parseNATAddress(nat *node) error {
 	for i, name := range []string{"start", "end"} {
 		v, _ := els[0].attr(name)
 		a, ok := parseAddr(v)
-		if !ok || !a.Is4() {
+		if a = a.Unmap(); !ok || !a.Is4() { // getaddrinfo unmaps what is to be IPv4
 			return els[0].bad("Bad ipv4 %s address '%s' in <nat> in <forward> in network '%s'", name, v, n.Name)
 		}
 		ends[i] = a

@@ -107,7 +107,7 @@ func parsePCI(el *node) (*PCIAddress, error) {
 		{7, "function=0x%x, must be <= 7"},
 	} {
 		if v[i] > limit.max {
-			return nil, el.fail(KindXML, OriginDevice, "Invalid PCI address "+limit.text, v[i])
+			return nil, el.fail(KindXML, OriginHelper, "Invalid PCI address "+limit.text, v[i])
 		}
 	}
 	return &PCIAddress{Domain: uint32(v[0]), Bus: uint8(v[1]), Slot: uint8(v[2]), Function: uint8(v[3])}, nil
