@@ -32,7 +32,7 @@ type Part struct {
 }
 
 // Parts returns all parts, those that others rest on first.
-func Parts() []Part { return []Part{core(), reach(), vouch(), stateless(), fast()} }
+func Parts() []Part { return []Part{core(), reach(), vouch(), stateless(), host(), fast()} }
 
 // Base returns what networks without forwards and public addresses share.
 func Base() *Ruleset {
@@ -71,6 +71,7 @@ func (p Part) Needed(n *Network) bool {
 func Owned() []Map {
 	return append(core().Maps, Map{Name: HairpinMap, Key: KeyName, Value: ValueVerdict},
 		Map{Name: VouchMap, Key: KeyName, Value: ValueVerdict}, Map{Name: inwardChain}, Map{Name: outwardChain},
+		Map{Name: HostMap, Key: KeyName, Value: ValueVerdict},
 		Map{Name: FastMap, Key: KeyName, Value: ValueVerdict})
 }
 

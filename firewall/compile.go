@@ -52,6 +52,7 @@ func compile(def *xml.Network, ext *xml.Extensions, where Where, beside bool) (*
 	if beside {
 		c.vouch(n)
 	}
+	c.services(n, def, ext)
 	c.fast(n, ext, where)
 	return n, n.Validate()
 }

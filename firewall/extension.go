@@ -20,7 +20,7 @@ func CompileExtension(def *xml.Network, ext *xml.Extensions, where Where) (*Netw
 	if m := def.Forward.Mode; def.Advertise != nil && (m == xml.ForwardNone || m == xml.ForwardNAT || m == xml.ForwardRoute) {
 		return CompileIPv6(def, ext, where)
 	}
-	if ext == nil || len(ext.Forwards)+len(ext.Publics) == 0 && !ext.Firewall.Offload {
+	if ext == nil || len(ext.Forwards)+len(ext.Publics) == 0 && !ext.Firewall.Offload && !ext.Firewall.Services {
 		return nil, nil
 	}
 	c, err := newCompiler(def)
@@ -33,6 +33,7 @@ func CompileExtension(def *xml.Network, ext *xml.Extensions, where Where) (*Netw
 	}
 	c.reach(n)
 	c.vouch(n)
+	c.services(n, def, ext)
 	c.fast(n, ext, where)
 	if len(n.Chains) == 0 {
 		return nil, nil

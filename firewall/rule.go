@@ -192,6 +192,7 @@ type Match struct {
 	Word   string       `json:",omitzero"` // a device; "tcp", "udp" or "sctp"; Established, ...
 	Prefix netip.Prefix `json:",omitzero"` // addresses
 	Lo, Hi uint8        `json:",omitzero"` // types of ICMP: from, to
+	Port   uint16       `json:",omitzero"` // DestPort
 	Key    Tuple        `json:",omitzero"` // Key: what is in
 	Set    string       `json:",omitzero"` // this set
 }

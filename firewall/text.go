@@ -111,10 +111,12 @@ func (m Match) String() string {
 		if m.Prefix.IsSingleIP() {
 			value = m.Prefix.Addr().String()
 		}
-	case Protocol, State, Status, Direction, Family, DestType, DestPort, FirstPort, AnswererPort, Socket:
+	case Protocol, State, Status, Direction, Family, DestType, FirstPort, AnswererPort, Socket:
 		value = m.Word
+	case DestPort:
+		value = span(m.Port, 0)
 	case ICMP4Type, ICMP6Type:
-		value = fmt.Sprintf("%d-%d", m.Lo, m.Hi)
+		value = span(uint16(m.Lo), uint16(m.Hi))
 	case Key:
 		return m.Key.String() + " @" + m.Set
 	}

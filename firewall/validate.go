@@ -43,7 +43,7 @@ func (n *Network) Validate() error {
 func (e Element) validate(bridge string) error {
 	ok := e.Chain == ChainName(e.Map, bridge)
 	switch e.Map {
-	case LeaveMap, EnterMap, HairpinMap, VouchMap, FastMap:
+	case LeaveMap, EnterMap, HairpinMap, VouchMap, HostMap, FastMap:
 		ok = ok && e.Name == bridge && !e.Prefix.IsValid()
 	case NAT4Map:
 		ok = ok && e.Name == "" && plain(e.Prefix, true)
@@ -64,7 +64,7 @@ var actions = map[string][]ActionKind{
 	NAT4Map: {Return, Masquerade, SNAT}, NAT6Map: {Return, Masquerade, SNAT},
 	HairpinMap: {Masquerade, Accept}, VouchMap: {Mark, Unmark, Jump},
 	inwardChain: {Return, Jump}, outwardChain: {Return, NoTrack},
-	FastMap: {Jump},
+	HostMap: {Return, Reject}, FastMap: {Jump},
 }
 
 // validate checks a rule of the chain that is named after a map.
@@ -102,7 +102,11 @@ func (m Match) valid() bool {
 		return m.Word == Unicast
 	case Key:
 		return !m.Not && (m.Set == "bare4" || m.Set == "bare6") && len(m.Key.Fields) == 1
-	case DestPort, Socket, ICMP4Type, ICMP6Type, FirstSource4, FirstSource6, FirstDest4, FirstDest6, FirstPort, Answerer4, Answerer6, AnswererPort:
+	case DestPort:
+		return !m.Not && m.Port != 0
+	case ICMP4Type, ICMP6Type:
+		return !m.Not && m.Lo <= m.Hi
+	case Socket, FirstSource4, FirstSource6, FirstDest4, FirstDest6, FirstPort, Answerer4, Answerer6, AnswererPort:
 		// of base chains only
 	}
 	return false

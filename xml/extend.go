@@ -150,7 +150,7 @@ func (e *Extensions) parseSingle(el *node, where string) (err error) {
 var coexists = []string{CoexistUnset: "", CoexistYes: "yes", CoexistNo: "no", CoexistAll: "all"}
 
 func (f *Firewall) parse(el *node) (err error) {
-	if err := el.leaf("coexist", "mode", "offload"); err != nil {
+	if err := el.leaf("coexist", "mode", "offload", "host"); err != nil {
 		return err
 	}
 	coexist, err := el.enum("coexist", coexists[1:]...)
@@ -163,6 +163,11 @@ func (f *Firewall) parse(el *node) (err error) {
 		return err
 	}
 	f.Offload = offload == Yes
+	host, err := el.enum("host", "all", "services")
+	if err != nil {
+		return err
+	}
+	f.Services = host == "services"
 	word, err := el.enum("mode", "none", "nat", "route")
 	if err != nil || word == "" {
 		return err
@@ -285,6 +290,9 @@ func (f *Firewall) element() *node {
 	if f.Offload {
 		a.put("offload", "yes")
 	}
+	if f.Services {
+		a.put("host", "services")
+	}
 	return ours("firewall", a)
 }
 
@@ -352,6 +360,8 @@ func (n *Network) checkExtensions(e *Extensions) error {
 		return refuse("portForward is not supported with forward mode='%s', whose guests are not behind the host", mode)
 	case len(e.Publics) > 0:
 		return refuse("address is not supported with forward mode='%s', whose guests are not behind the host", mode)
+	case e.Firewall.Services:
+		return refuse("firewall host='services' is not supported with forward mode='%s', whose guests are not behind the host", mode)
 	case e.Firewall.Offload:
 		return refuse("firewall offload='yes' is not supported with forward mode='%s', whose guests are not behind the host", mode)
 	}

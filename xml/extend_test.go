@@ -36,7 +36,7 @@ const everything = `
 	  <virbr:range start='9005' exclude='yes'/>
 	</virbr:portForward>
 	<virbr:address public='203.0.113.7' guest='web1' mode='stateless'/>
-	<virbr:firewall coexist='no' mode='nat' offload='yes'/>
+	<virbr:firewall coexist='no' mode='nat' offload='yes' host='services'/>
 	<virbr:bridge create='yes'/>
 	<virbr:ip type='auto'/>
 	<virbr:portForward proto='sctp' dev='eth0' guest='52:54:00:AA:BB:CC'/>
@@ -63,7 +63,7 @@ func TestExtensions(t *testing.T) {
 			{Public: netip.MustParseAddr("203.0.113.7"), Guest: "web1", Stateless: true},
 			{Public: netip.MustParseAddr("2001:db8::7"), Guest: "2001:db8::8"},
 		},
-		Firewall: Firewall{Coexist: CoexistNo, Mode: ForwardNAT, Filter: true, Offload: true},
+		Firewall: Firewall{Coexist: CoexistNo, Mode: ForwardNAT, Filter: true, Offload: true, Services: true},
 	}
 	got := mustExtend(t, everything)
 	if diff := cmp.Diff(want, got, cmpAddr()); diff != "" {
@@ -73,7 +73,7 @@ func TestExtensions(t *testing.T) {
   <virbr:ipv6 advprefix='2001:db8:31::/64' proxyndp='auto'/>
   <virbr:ip type='auto'/>
   <virbr:bridge create='yes'/>
-  <virbr:firewall coexist='no' mode='nat' offload='yes'/>
+  <virbr:firewall coexist='no' mode='nat' offload='yes' host='services'/>
   <virbr:portForward proto='tcp' family='ipv6' ignore='yes'>
     <virbr:range start='8080'/>
   </virbr:portForward>
@@ -172,6 +172,7 @@ func TestExtensionsRefused(t *testing.T) {
 		{"<virbr:bridge/>", "Missing required attribute 'create' in element 'bridge'"},
 		{"<virbr:bridge create='yes'><virbr:x/></virbr:bridge>", "unknown element 'x' in element 'bridge'"},
 		{"<virbr:firewall mode='open'/>", "Invalid value for attribute 'mode' in element 'firewall': 'open'."},
+		{"<virbr:firewall host='none'/>", "Invalid value for attribute 'host' in element 'firewall': 'none'."},
 		{"<virbr:firewall offload='hardware'/>", "Invalid value for attribute 'offload' in element 'firewall': 'hardware'."},
 		{"<virbr:firewall coexist='maybe'/>", "Invalid value for attribute 'coexist' in element 'firewall': 'maybe'."},
 		{"<virbr:ipv6 advprefix='10.0.0.1'/>", "Invalid advprefix '10.0.0.1' in virbr:network: this is an IPv4 address"},
@@ -337,6 +338,8 @@ func TestExtensionsOfAMode(t *testing.T) {
 		{"", "<virbr:address public='203.0.113.7' guest='a'/>", ""},
 		{"", "<virbr:firewall mode='nat'/>", "firewall mode='nat' is for networks with forward mode='open', not 'none' (network 'n')"},
 		{"", "<virbr:firewall offload='yes'/>", ""},
+		{"", "<virbr:firewall host='services'/>", ""},
+		{"<forward mode='bridge'/><bridge name='b'/>", "<virbr:firewall host='services'/>", "firewall host='services' is not supported with forward mode='bridge', whose guests are not behind the host (network 'n')"},
 		{"<forward mode='bridge'/><bridge name='b'/>", "<virbr:firewall offload='yes'/>", "firewall offload='yes' is not supported with forward mode='bridge', whose guests are not behind the host (network 'n')"},
 		{"<forward mode='bridge'/><bridge name='b'/>", "<virbr:portForward proto='tcp' guest='a'/>", "portForward is not supported with forward mode='bridge', whose guests are not behind the host (network 'n')"},
 		{"<forward mode='vepa' dev='e'/>", "<virbr:address public='203.0.113.7' guest='a'/>", "address is not supported with forward mode='vepa', whose guests are not behind the host (network 'n')"},

@@ -32,6 +32,10 @@ type Firewall struct {
 	Mode   ForwardMode // none, nat or route
 	Filter bool        // the mode attribute was given
 
+	// Services limits what guests reach of the host to what the network serves:
+	// addresses, names and the like.
+	Services bool
+
 	// Offload has established connections go by a flowtable of the kernel, past
 	// all rules.
 	Offload bool

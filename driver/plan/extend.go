@@ -231,32 +231,15 @@ func (c *compiler) coexists() bool {
 	return fw.Coexist != xml.CoexistNo && (c.def.Forward.Mode != xml.ForwardOpen || fw.Filter)
 }
 
-// Serves returns what a network's guests ask of the host: DNS, DHCP, TFTP and
-// DHCPv6, as far as the definition has them. Source: libvirt's
-// networkAddGeneralFirewallRules.
+// Serves returns what a network's guests ask of the host, as [firewall.Services] does,
+// if anybody serves it.
 func Serves(def *xml.Network) []Served {
 	if !dnsmasq.Wanted(def) {
 		return nil
 	}
 	var list []Served
-	if def.DNS.Enable != xml.No {
-		list = append(list, Served{"udp", 53}, Served{"tcp", 53})
-	}
-	dhcp4, dhcp6, tftp := false, false, false
-	for i := range def.IPs {
-		ip := &def.IPs[i]
-		dhcp4 = dhcp4 || ip.HasDHCP() && !ip.Is6()
-		dhcp6 = dhcp6 || ip.HasDHCP() && ip.Is6()
-		tftp = tftp || ip.TFTPRoot != ""
-	}
-	if dhcp4 {
-		list = append(list, Served{"udp", 67})
-	}
-	if dhcp6 || def.Advertise != nil && def.Advertise.Mode() != "no" {
-		list = append(list, Served{"udp", 547})
-	}
-	if tftp {
-		list = append(list, Served{"udp", 69})
+	for _, s := range firewall.Services(def) {
+		list = append(list, Served(s))
 	}
 	return list
 }

@@ -37,6 +37,8 @@ func stages(t *testing.T, bridge string, n byte) []*firewall.Network {
 		{Publics: []xml.PublicAddress{public(7, false)}},
 		{Forwards: some, Publics: []xml.PublicAddress{public(7, true), public(8, false)}},
 		{Forwards: []xml.PortForward{at("192.0.2.9", some[0])}, Publics: []xml.PublicAddress{public(7, true)}},
+		{Firewall: xml.Firewall{Services: true}},
+		{Firewall: xml.Firewall{Services: true}, Forwards: some},
 	} {
 		network, err := firewall.Compile(natDef(bridge, fmt.Sprintf("10.%d.0.1/24", n), fmt.Sprintf("fd00:%d::1/64", n)), ext, firewall.Where{})
 		if err != nil {

@@ -94,7 +94,7 @@ func (c *change) stale(n *firewall.Network, have map[string][]kernelRule) (lacks
 	want := byMap(n.Data())
 	reached := c.exact
 	for m := range have {
-		reached = reached || reaches(m) && m != firewall.FastMap
+		reached = reached || reaches(m) && m != firewall.FastMap && m != firewall.HostMap
 	}
 	if !reached {
 		return want, nil

@@ -63,6 +63,11 @@ func (e *encoder) match(m firewall.Match) {
 	case firewall.Status:
 		const translated = 1 << 5 // IPS_DST_NAT
 		e.bits(m.Field, translated)
+	case firewall.DestPort:
+		e.add(
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+			&expr.Cmp{Op: op, Register: 1, Data: binaryutil.BigEndian.PutUint16(m.Port)},
+		)
 	case firewall.Direction, firewall.Family:
 		e.load(m.Field)
 		e.add(&expr.Cmp{Op: op, Register: 1, Data: []byte{words[m.Word]}})

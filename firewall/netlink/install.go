@@ -221,8 +221,8 @@ func (c *change) network(n *firewall.Network) (gone []string, err error) {
 // they are named after. Those for forwards are looked for only where the network
 // is to have some, or others have.
 func (c *change) own(n *firewall.Network) (map[string][]kernelRule, error) {
-	reach := c.exact || len(n.Entries)+len(n.Publics)+len(n.Fast) > 0
-	for _, shared := range []string{firewall.HairpinMap, firewall.FlowChain} {
+	reach := c.exact || slices.ContainsFunc(n.Elements, func(e firewall.Element) bool { return reaches(e.Map) })
+	for _, shared := range []string{firewall.HairpinMap, firewall.FlowChain, firewall.HostMap} {
 		if reach {
 			break
 		}

@@ -153,7 +153,7 @@ func (h *host) echo(t *testing.T) {
 	t.Helper()
 	var packets net.PacketConn
 	var listener net.Listener
-	err := h.guest.Do(func() (err error) {
+	err := h.do(func() (err error) {
 		at := fmt.Sprintf(":%d", h.port)
 		if packets, err = net.ListenPacket("udp", at); err != nil {
 			return err

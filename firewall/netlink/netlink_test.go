@@ -258,7 +258,7 @@ func unspoken(t *testing.T) {
 		if name, ok := strings.CutPrefix(text, "chain "); ok {
 			lastChain, _, _ = strings.Cut(name, " ")
 		}
-		if strings.HasPrefix(text, "icmp") || strings.Contains(text, "untracked icmp") {
+		if strings.HasPrefix(text, "icmp") && !strings.Contains(text, " return ") || strings.Contains(text, "untracked icmp") {
 			_, handle, _ := strings.Cut(text, "# handle ")
 			fmt.Fprintf(&script, "delete rule inet virbr %s handle %s\n", lastChain, handle)
 		}

@@ -126,6 +126,12 @@ func (e *encoder) icmp(m firewall.Match) {
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{proto}},
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
+	)
+	if m.Lo == m.Hi {
+		e.add(&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{m.Lo}})
+		return
+	}
+	e.add(
 		&expr.Cmp{Op: expr.CmpOpGte, Register: 1, Data: []byte{m.Lo}},
 		&expr.Cmp{Op: expr.CmpOpLte, Register: 1, Data: []byte{m.Hi}},
 	)

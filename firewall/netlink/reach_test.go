@@ -75,6 +75,8 @@ func reached(t *testing.T) map[string]*firewall.Network {
 	add("uplinks", ext, uplinks, func(d *xml.Network) { d.Forward.Mode = xml.ForwardRoute })
 	add("stateful", &stateful, where, func(d *xml.Network) { d.Forward.Interfaces = []xml.ForwardInterface{{Dev: "eth0"}} })
 	add("isolated", &plain, where, func(d *xml.Network) { d.Forward = xml.Forward{} })
+	limited := &xml.Extensions{Firewall: xml.Firewall{Services: true}}
+	add("services", limited, where, func(d *xml.Network) { d.IPs[0].TFTPRoot, d.Advertise = "/srv", &xml.Advertise{Prefix: "fd00:8::1/64"} })
 	add("nowhere", &plain, firewall.Where{}, func(*xml.Network) {})
 	return out
 }
