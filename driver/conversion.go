@@ -79,10 +79,16 @@ func (c *conversion) follow(ctx context.Context) error {
 // farewell ends the connections of what is no longer forwarded, when nothing can
 // fail any more, and keeps in mind where guests are.
 func (c *conversion) farewell(ctx context.Context) {
-	for _, op := range plan.Ended(c.from.reach, c.to.reach) {
-		c.d.warn("ending connections", c.n.ref, c.do(ctx, op))
-	}
+	c.d.endConnections(ctx, c.n, c.from.reach, c.to.reach)
 	c.d.saveMemory(c.n, c.from.reach, c.to.reach)
+}
+
+// endConnections ends the connections that one reach led elsewhere than another.
+func (d *Driver) endConnections(ctx context.Context, n *network, from, to *plan.Reach) {
+	for _, op := range plan.Ended(from, to) {
+		d.log.Debug("step", "network", n.ref.Name, "step", op.String())
+		d.warn("ending connections", n.ref, d.run(ctx, op))
+	}
 }
 
 // compile finds out the steps of both views.

@@ -120,6 +120,7 @@ func (d *Driver) Undefine(ctx context.Context, net Ref) error {
 		next.config, next.made, next.autostart = nil, nil, false
 		n.view.Store(&next)
 	} else {
+		n.view.Store(nil) // of two on one bridge that go at a time the last one cleans
 		d.warn("removing what is kept for the network", n.ref, d.clean(n.ref, v.config.Bridge.Name))
 		d.warn("undefining the network", n.ref, last.settle(last.ops))
 		d.forget(n)

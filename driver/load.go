@@ -43,6 +43,7 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 	}
 	d.hooks.Daemon(ctx, hooks.DaemonStart)
 	d.dirs.clearTemps(d.log)
+	d.warn("putting directories of ports aside", Ref{}, d.dirs.clearWay())
 	changes := d.revertFiles()
 	known := d.loadAll(d.dirs.State, d.loadStatus)
 	d.loadAll(d.dirs.Config, func(name string) error { return d.loadConfig(ctx, name) })

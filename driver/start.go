@@ -53,6 +53,7 @@ func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next
 	d.starts.observe(took, err)
 	if err == nil {
 		n.counters.started.Store(int64(took))
+		d.endConnections(ctx, n, nil, next.reach)
 		d.log.Info("network started", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", next.live.Bridge.Name)
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/hooks"
+	"github.com/virbr/virbr/xml"
 )
 
 // Destroy stops a network. A transient one is gone then, its leases too.
@@ -79,9 +80,29 @@ func (d *Driver) takeDown(ctx context.Context, n *network, v *view, undo *record
 	return errors.Join(errs...)
 }
 
-// clean removes what is kept for a network that is gone for good.
+// clean removes what is kept for a network that is gone for good. What has the
+// bridge's name, as its leases, stays while another network names the bridge.
 func (d *Driver) clean(ref Ref, bridge string) error {
+	if d.bridgeNamed(ref, bridge) {
+		bridge = ""
+	}
 	return errors.Join(d.dirs.clearServed(ref.Name, bridge), d.forgetChoice(ref))
+}
+
+// bridgeNamed reports whether a network other than one names a bridge.
+func (d *Driver) bridgeNamed(but Ref, bridge string) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for uuid, o := range d.byUUID {
+		if uuid == but.UUID {
+			continue
+		}
+		v := o.view.Load()
+		if o.bridge == bridge || v != nil && slices.ContainsFunc(v.defs(), func(def *xml.Network) bool { return def.Bridge.Name == bridge }) {
+			return true
+		}
+	}
+	return false
 }
 
 // unwind runs undo ops, all of them, even where ctx has ended. Each has its own

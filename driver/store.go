@@ -3,6 +3,7 @@ package driver
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -42,7 +43,7 @@ func SystemDirs() Dirs {
 func (d Dirs) config(name string) string    { return filepath.Join(d.Config, name+".xml") }
 func (d Dirs) autostart(name string) string { return filepath.Join(d.Config, "autostart", name+".xml") }
 func (d Dirs) status(name string) string    { return filepath.Join(d.State, name+".xml") }
-func (d Dirs) ports(name string) string     { return filepath.Join(d.State, name, "ports") }
+func (d Dirs) ports(name string) string     { return filepath.Join(d.State, portsParent(name), "ports") }
 func (d Dirs) daemonPID() string            { return filepath.Join(d.State, "driver.pid") }
 func (d Dirs) autostarted() string          { return filepath.Join(d.State, "autostarted") }
 func (d Dirs) undo(uuid xml.UUID) string    { return filepath.Join(d.undos(), uuid.String()+".json") }
@@ -102,10 +103,48 @@ func checkName(name string) error {
 	switch {
 	case name == "", name == ".", name == "..", strings.ContainsAny(name, "/\x00"):
 		return &Error{Kind: KindInvalidArg, Msg: fmt.Sprintf("network name %q cannot be a file name", name)}
-	case name == "driver", name == "autostarted":
+	case name == "driver": // its dnsmasq would write over driver.pid
 		return &Error{Kind: KindInvalidArg, Msg: fmt.Sprintf("network name %q is taken by a file of the driver itself", name)}
 	}
 	return nil
+}
+
+// aside is what the name of a directory in [Dirs.State] ends in that would be in the
+// way of a file there.
+const aside = "+ports"
+
+// portsParent returns the name of the directory of a network's ports: the network's,
+// as with libvirt, but where that would be the name of a file: "foo.xml" is foo's
+// status, "foo.pid" its dnsmasq's, "autostarted" the daemon's. No two names have one
+// directory.
+func portsParent(name string) string {
+	switch ext := filepath.Ext(name); {
+	case ext == ".xml", ext == ".pid", name == "autostarted", strings.HasSuffix(name, aside):
+		return name + aside
+	}
+	return name
+}
+
+// clearWay puts directories of ports aside that libvirt's daemon, or an older virbrd,
+// made where a file of another network may have to be.
+func (d Dirs) clearWay() error {
+	entries, err := os.ReadDir(d.State)
+	if err != nil {
+		return fmt.Errorf("looking for directories of ports: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		to := filepath.Dir(d.ports(e.Name()))
+		if _, err := os.Lstat(filepath.Join(d.State, e.Name(), "ports")); err != nil || filepath.Base(to) == e.Name() || strings.HasSuffix(e.Name(), aside) {
+			continue
+		}
+		err := os.RemoveAll(to) // older than the other, which libvirt's daemon has used since
+		if err == nil {
+			err = os.Rename(filepath.Join(d.State, e.Name()), to)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // clearPorts removes the port files of a network. The directory stays, as with

@@ -111,7 +111,7 @@ func (d Dirs) clearTemps(log *slog.Logger) {
 	}
 	for _, e := range networks {
 		if e.IsDir() {
-			dirs = append(dirs, d.ports(e.Name()))
+			dirs = append(dirs, filepath.Join(d.State, e.Name(), "ports"))
 		}
 	}
 	for _, dir := range slices.Compact(dirs) {

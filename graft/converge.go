@@ -39,10 +39,12 @@ func (e *Engine) converge(ctx context.Context, was *record, t *target) error {
 	if err != nil {
 		return errors.Join(err, w.takeBack(context.WithoutCancel(ctx), was))
 	}
+	var before *plan.Reach
 	if was != nil {
+		before = was.Reach
 		e.retract(ctx, was, t.made)
-		e.endConnections(ctx, now.Network, was.Reach, now.Reach)
 	}
+	e.endConnections(ctx, now.Network, before, now.Reach)
 	e.tell(e.reportOf(t, now))
 	return nil
 }

@@ -41,7 +41,8 @@ const (
 	ctFilterDst   = 1 << 1
 	ctFilterProto = 1 << 3
 
-	ctStatusDstNAT = 1 << 5 // IPS_DST_NAT
+	ctStatusReplied = 1 << 1 // IPS_SEEN_REPLY
+	ctStatusDstNAT  = 1 << 5 // IPS_DST_NAT
 )
 
 // ctProtocols are the protocols that forwards have.
@@ -65,30 +66,46 @@ func endConnections(ctx context.Context, op plan.EndConnections) error {
 		op.Listen.IsValid() && op.Listen.BitLen() != op.Guest.BitLen() {
 		return opError(doing, object, syscall.EINVAL)
 	}
+	if op.Listen.IsUnspecified() {
+		op.Listen = netip.Addr{}
+	}
+	s := ctSearch{
+		family: uint8(family(op.Guest)), filter: ctFilter(op, proto),
+		match: func(m []byte) (key []byte, ok bool) { return ctMatch(m, op, proto) },
+	}
+	return opError(doing, object, s.run(ctx))
+}
+
+// ctSearch looks for connections of a family, to forget them.
+type ctSearch struct {
+	family uint8
+	filter []byte // for the kernel; none: it tells of all
+	match  func(m []byte) (key []byte, ok bool)
+}
+
+// run searches the table until nothing is found any more.
+func (s *ctSearch) run(ctx context.Context) error {
 	list, err := openChannel(unix.NETLINK_NETFILTER)
 	if err != nil {
-		return opError(doing, object, err)
+		return err
 	}
 	defer list.close()
 	end, err := openChannel(unix.NETLINK_NETFILTER)
 	if err != nil {
-		return opError(doing, object, err)
+		return err
 	}
 	defer end.close()
-	if op.Listen.IsUnspecified() {
-		op.Listen = netip.Addr{}
-	}
 	for range ctPasses {
-		found, err := endFound(ctx, list, end, op, proto)
+		found, err := s.once(ctx, list, end)
 		if err != nil || !found {
-			return opError(doing, object, err)
+			return err
 		}
 	}
 	return nil
 }
 
-// endFound searches the table once and reports whether there was something.
-func endFound(ctx context.Context, list, end *channel, op plan.EndConnections, proto uint8) (found bool, err error) {
+// once searches the table once and reports whether there was something.
+func (s *ctSearch) once(ctx context.Context, list, end *channel) (found bool, err error) {
 	var batch []byte
 	count := 0
 	flush := func() {
@@ -97,10 +114,10 @@ func endFound(ctx context.Context, list, end *channel, op plan.EndConnections, p
 		}
 		batch, count = batch[:0], 0
 	}
-	header := []byte{uint8(family(op.Guest)), unix.NFNETLINK_V0, 0, 0}
+	header := []byte{s.family, unix.NFNETLINK_V0, 0, 0}
 	var last []byte // waits, for the last of a batch asks for an answer
-	dumpErr := list.dump(ctx, ctGet, 0, append(header, ctFilter(op, proto)...), func(m []byte) {
-		key, ok := ctMatch(m, op, proto)
+	dumpErr := list.dump(ctx, ctGet, 0, append(header, s.filter...), func(m []byte) {
+		key, ok := s.match(m)
 		if !ok {
 			return
 		}
@@ -157,28 +174,42 @@ func ctFilter(op plan.EndConnections, proto uint8) []byte {
 // ctMatch reports whether a connection is meant, and returns the attributes that
 // name it.
 func ctMatch(m []byte, op plan.EndConnections, proto uint8) (key []byte, ok bool) {
+	c := ctRead(m)
+	to := c.to
+	ok = c.status&ctStatusDstNAT != 0 && c.answerer.addr == op.Guest && (proto == 0 || to.proto == proto) &&
+		(!op.Listen.IsValid() || to.addr == op.Listen) &&
+		(op.Start == 0 || op.Start <= to.port && to.port <= op.End)
+	return c.key, ok
+}
+
+// connection is one entry of the table.
+type connection struct {
+	to       ctEnd // that it was made to
+	answerer ctEnd
+	status   uint32
+	key      []byte // the attributes that name it
+}
+
+func ctRead(m []byte) (c connection) {
 	if len(m) < 4 {
-		return nil, false
+		return c
 	}
-	var to, from ctEnd
-	translated := false
 	for typ, value := range attributes(m[4:]) {
 		switch typ {
 		case ctaTupleOrig:
-			_, to = ctTuple(value)
-			key = appendNested(key, ctaTupleOrig, value)
+			_, c.to = ctTuple(value)
+			c.key = appendNested(c.key, ctaTupleOrig, value)
 		case ctaTupleReply:
-			from, _ = ctTuple(value)
+			c.answerer, _ = ctTuple(value)
 		case ctaStatus:
-			translated = len(value) == 4 && binary.BigEndian.Uint32(value)&ctStatusDstNAT != 0
+			if len(value) == 4 {
+				c.status = binary.BigEndian.Uint32(value)
+			}
 		case ctaID, ctaZone:
-			key = appendAttribute(key, typ, value)
+			c.key = appendAttribute(c.key, typ, value)
 		}
 	}
-	ok = translated && from.addr == op.Guest && (proto == 0 || to.proto == proto) &&
-		(!op.Listen.IsValid() || to.addr == op.Listen) &&
-		(op.Start == 0 || op.Start <= to.port && to.port <= op.End)
-	return key, ok
+	return c
 }
 
 // ctEnd is one end of a connection. Of the source the port is not read.

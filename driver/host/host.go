@@ -273,6 +273,8 @@ func (h *Host) runReach(ctx context.Context, op plan.Op) error {
 		return nil
 	case plan.UnrouteLoopback:
 		return h.unrouteLoopback(op)
+	case plan.EndUntranslated:
+		return h.endUntranslated(ctx, op)
 	case plan.EndConnections:
 		return endConnections(ctx, op)
 	case plan.RetractPrefixes:

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -327,6 +330,85 @@ func TestConnectionsEnd(t *testing.T) {
 		check("after all of IPv4", addresses[2:]...)
 		run(t, h, plan.EndConnections{Guest: netip.MustParseAddr("fd00:7::2"), Proto: "tcp", Start: 8080, End: 8080})
 		check("after IPv6", addresses[3])
+	})
+}
+
+// TestUntranslatedConnectionsEnd: what was sent to a port before it is forwarded is
+// forwarded then, though the peer never stops sending. What is elsewhere, is
+// translated, or is a connection of the host that is answered, goes on.
+func TestUntranslatedConnectionsEnd(t *testing.T) {
+	t.Parallel()
+	netnstest.NeedProgram(t, "nft")
+	netnstest.Run(t, func(t *testing.T) {
+		h := testHost(t)
+		router, _ := uplink(t, h)
+		output(t, "nft", `table inet t { chain p { type nat hook prerouting priority -100; udp dport 7 dnat ip to 10.7.0.2:7; };
+			chain f { type filter hook input priority 0; ct state established accept; }; }`)
+		router.Route(t, netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("192.0.2.1"))
+		router.Route(t, netip.MustParsePrefix("::/0"), netip.MustParseAddr("2001:db8::1"))
+		run(t, h, plan.RouteGuest{Bridge: "virbr0", Address: netip.MustParseAddr("203.0.113.8")}, plan.RouteGuest{Bridge: "virbr0", Address: netip.MustParseAddr("203.0.113.9")})
+		l, err := net.Listen("tcp", "192.0.2.1:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		send := func(network string, to ...string) {
+			for _, a := range to {
+				err := router.Do(func() error {
+					c, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(t.Context(), network, a)
+					if err != nil {
+						return err
+					}
+					t.Cleanup(func() { _ = c.Close() })
+					_, err = c.Write([]byte("x"))
+					return err
+				})
+				if err != nil {
+					t.Fatalf("%s: %v", a, err)
+				}
+			}
+		}
+		udp := []string{"192.0.2.1:5000", "192.0.2.1:5001", "203.0.113.8:5000", "203.0.113.9:5000", "[2001:db8::1]:5000", "192.0.2.1:7"}
+		send("udp", udp...)
+		send("tcp", "192.0.2.1:80")
+		known := func() string {
+			table := output(t, "cat", "/proc/net/nf_conntrack")
+			var list []string
+			for _, a := range append(slices.Clone(udp), "192.0.2.1:80") {
+				at := netip.MustParseAddrPort(a)
+				if strings.Contains(table, fmt.Sprintf("dst=%s sport=", at.Addr().StringExpanded())) && regexp.MustCompile(
+					"dst="+regexp.QuoteMeta(at.Addr().StringExpanded())+` sport=\d+ dport=`+strconv.Itoa(int(at.Port()))+" ").MatchString(table) {
+					list = append(list, a)
+				}
+			}
+			return strings.Join(list, " ")
+		}
+		all := strings.Join(append(slices.Clone(udp), "192.0.2.1:80"), " ")
+		if got := known(); got != all {
+			t.Fatalf("tracked: %s, want %s", got, all)
+		}
+		v4, v6 := netip.IPv4Unspecified(), netip.IPv6Unspecified()
+		for _, c := range []struct {
+			taken []plan.Taken
+			gone  string
+		}{
+			{[]plan.Taken{{Proto: "tcp", Listen: v4, Start: 1, End: 65535}, {Proto: "udp", Listen: v6, Start: 5001, End: 6000}}, ""},
+			{[]plan.Taken{{Proto: "udp", Listen: v4, Start: 7, End: 8}}, ""},
+			{[]plan.Taken{{Proto: "udp", Listen: v4, Start: 4000, End: 5000}, {Proto: "udp", Listen: v6, Start: 5000, End: 5000}}, "192.0.2.1:5000 [2001:db8::1]:5000"},
+			{[]plan.Taken{{Proto: "udp", Listen: netip.MustParseAddr("192.0.2.1"), Start: 5001, End: 5001}}, "192.0.2.1:5001"},
+			{[]plan.Taken{{Listen: netip.MustParseAddr("203.0.113.9")}}, "203.0.113.9:5000"},
+		} {
+			run(t, h, plan.EndUntranslated{Taken: c.taken})
+			for _, a := range strings.Fields(c.gone) {
+				all = strings.TrimSpace(strings.Replace(" "+all, " "+a+" ", " ", 1))
+			}
+			if got := known(); got != all {
+				t.Errorf("after %v: %s, want %s", c.taken, got, all)
+			}
+		}
+		for _, bad := range []plan.Taken{{Proto: "icmp", Listen: v4, Start: 1, End: 1}, {Proto: "udp", Listen: v4}, {Listen: v4}, {Proto: "udp", Start: 1, End: 1}} {
+			refused(t, h, plan.EndUntranslated{Taken: []plan.Taken{bad}}, syscall.EINVAL)
+		}
 	})
 }
 

@@ -1,6 +1,11 @@
 package plan
 
-import "net/netip"
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+)
 
 // flow is where connections to some port lead.
 type flow struct {
@@ -12,20 +17,35 @@ type flow struct {
 // span is a run of ports.
 type span struct{ first, last uint16 }
 
+// order sorts flows.
+func (f flow) order(o flow) int {
+	return cmp.Or(cmp.Compare(f.proto, o.proto), f.listen.Compare(o.listen), f.guest.Compare(o.guest))
+}
+
 // Ended returns what ends the connections that one reach led to guests and
 // another does not: of forwards that are gone or changed, and of guests that
-// moved. Public addresses without connection tracking have none.
-func Ended(before, after *Reach) []EndConnections {
+// moved; and those to what another leads to guests and the one did not. Public
+// addresses without connection tracking have none.
+func Ended(before, after *Reach) []Op {
 	had, has := before.flows(), after.flows()
-	var list []EndConnections
-	for f, spans := range had {
-		for _, s := range cut(spans, has[f]) {
+	var list []Op
+	for _, f := range slices.SortedFunc(maps.Keys(had), flow.order) {
+		for _, s := range cut(had[f], has[f]) {
 			op := EndConnections{Proto: f.proto, Listen: f.listen, Start: s.first, End: s.last, Guest: f.guest}
 			if op.Listen.IsUnspecified() {
 				op.Listen = netip.Addr{}
 			}
 			list = append(list, op)
 		}
+	}
+	var taken []Taken
+	for _, f := range slices.SortedFunc(maps.Keys(has), flow.order) {
+		for _, s := range cut(has[f], had[f]) {
+			taken = append(taken, Taken{Proto: f.proto, Listen: f.listen, Start: s.first, End: s.last})
+		}
+	}
+	if len(taken) > 0 {
+		list = append(list, EndUntranslated{Taken: taken})
 	}
 	return list
 }

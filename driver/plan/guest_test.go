@@ -209,16 +209,21 @@ func TestEnded(t *testing.T) {
 	)
 	for name, c := range map[string]struct {
 		before, after *plan.Reach
-		want          []plan.EndConnections
+		want          []plan.Op
 	}{
 		"nothing":   {reach(four, ""), reach(four, ""), nil},
-		"the first": {nil, reach(four, ""), nil},
-		"removed":   {reach(four, ""), reach("", ""), []plan.EndConnections{{Proto: "tcp", Start: 80, End: 90, Guest: netip.MustParseAddr("10.1.0.9")}}},
+		"the first": {nil, reach(four, ""), []plan.Op{plan.EndUntranslated{Taken: []plan.Taken{{Proto: "tcp", Listen: netip.IPv4Unspecified(), Start: 80, End: 90}}}}},
+		"an address": {reach("", ""), reach("<address public='203.0.113.7' guest='10.1.0.9'/>", ""),
+			[]plan.Op{plan.EndUntranslated{Taken: []plan.Taken{{Listen: netip.MustParseAddr("203.0.113.7")}}}}},
+		"more ports": {reach(four, ""), reach(four+"<portForward proto='tcp' family='ipv4' guest='10.1.0.9'><range start='95'/></portForward>", ""),
+			[]plan.Op{plan.EndUntranslated{Taken: []plan.Taken{{Proto: "tcp", Listen: netip.IPv4Unspecified(), Start: 95, End: 95}}}}},
+		"removed": {reach(four, ""), reach("", ""), []plan.Op{plan.EndConnections{Proto: "tcp", Start: 80, End: 90, Guest: netip.MustParseAddr("10.1.0.9")}}},
 		"an exception": {reach(four, ""), reach("<portForward proto='tcp' ignore='yes'><range start='85'/></portForward>"+four, ""),
-			[]plan.EndConnections{{Proto: "tcp", Start: 85, End: 85, Guest: netip.MustParseAddr("10.1.0.9")}}},
+			[]plan.Op{plan.EndConnections{Proto: "tcp", Start: 85, End: 85, Guest: netip.MustParseAddr("10.1.0.9")}}},
 		"moved": {reach("<portForward proto='udp' family='ipv4' guest='db'><range start='5'/></portForward>", "lease 52:54:00:00:00:0b 10.1.0.101 db"),
 			reach("<portForward proto='udp' family='ipv4' guest='db'><range start='5'/></portForward>", "lease 52:54:00:00:00:0b 10.1.0.102 db"),
-			[]plan.EndConnections{{Proto: "udp", Start: 5, End: 5, Guest: netip.MustParseAddr("10.1.0.101")}}},
+			[]plan.Op{plan.EndConnections{Proto: "udp", Start: 5, End: 5, Guest: netip.MustParseAddr("10.1.0.101")},
+				plan.EndUntranslated{Taken: []plan.Taken{{Proto: "udp", Listen: netip.IPv4Unspecified(), Start: 5, End: 5}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

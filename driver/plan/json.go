@@ -53,6 +53,7 @@ var names = map[string]Op{
 	"route-loopback":     RouteLoopback{},
 	"unroute-loopback":   UnrouteLoopback{},
 	"end-connections":    EndConnections{},
+	"end-untranslated":   EndUntranslated{},
 	"retract-prefixes":   RetractPrefixes{},
 	"accept-elsewhere":   AcceptElsewhere{},
 	"unaccept-elsewhere": UnacceptElsewhere{},

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/firewall/coexist"
@@ -76,6 +77,20 @@ type EndConnections struct {
 	Guest  netip.Addr // where they were translated to
 }
 
+// EndUntranslated forgets the tracked connections that were made to what is forwarded
+// now before it was, so that their next packets are translated: with conntrack a
+// translation is decided about once, and UDP peers that never stop sending keep that
+// alive for ever. Of protocols with connections only those go that nobody answered.
+type EndUntranslated struct{ Taken []Taken }
+
+// Taken is a run of ports that is forwarded; with a Proto "" all that is sent to an
+// address.
+type Taken struct {
+	Proto      string     // "tcp", "udp" or "sctp"
+	Listen     netip.Addr // 0.0.0.0 and ::: any of the host's of the family
+	Start, End uint16
+}
+
 // RetractPrefixes tells everybody on a link that prefixes which were advertised there
 // are not to be used any more, and, unless Router, that the host is no router.
 type RetractPrefixes struct {
@@ -127,6 +142,7 @@ func (UnproxyNeighbour) op()  {}
 func (RouteGuest) op()        {}
 func (UnrouteGuest) op()      {}
 func (EndConnections) op()    {}
+func (EndUntranslated) op()   {}
 func (RetractPrefixes) op()   {}
 func (AcceptElsewhere) op()   {}
 func (UnacceptElsewhere) op() {}
@@ -167,6 +183,18 @@ func (o EndConnections) String() string {
 		text += " made to " + netip.AddrPortFrom(o.Listen, o.Start).String()
 	}
 	return text
+}
+
+func (o EndUntranslated) String() string {
+	var list []string
+	for _, t := range o.Taken {
+		text := t.Listen.String()
+		if t.Proto != "" {
+			text = word(t.Proto) + " " + netip.AddrPortFrom(t.Listen, t.Start).String()
+		}
+		list = append(list, text)
+	}
+	return "connections untranslated end to " + strings.Join(list, ", ")
 }
 
 func (o RetractPrefixes) String() string {
