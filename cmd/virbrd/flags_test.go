@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/virbr/virbr/config"
 )
 
 // parse reads a command line and the configuration that it leads to.
@@ -115,5 +117,29 @@ func TestDirectories(t *testing.T) {
 	got := []string{o.dirs.Config, o.dirs.State, o.dirs.Dnsmasq, o.dirs.Hooks, o.dirs.Own, o.pidFile}
 	if diff := cmp.Diff([]string{"/a", "/b", "/c", "/d", "/e", "/f"}, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestLimits: as many connections as configured, where there are file descriptors
+// for them and for the daemon's own work.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ clients, queued, files, wantClients, wantQueued int }{
+		{5000, 1000, 8192, 5000, 1000}, // LimitNOFILE= of virbrd.service
+		{5000, 1000, 1024, 576, 192},
+		{500, 1000, 1024, 500, 192},
+		{5000, 10, 1024, 758, 10},
+		{20, 10, 40, 20, 10},
+		{25, 10, 40, 23, 7},
+		{5000, 1000, 0, 2, 0},
+	} {
+		var log strings.Builder
+		got := limits(&config.Daemon{MaxClients: tt.clients, Backlog: tt.queued}, tt.files, slog.New(slog.NewTextHandler(&log, nil)))
+		if got.MaxClients != tt.wantClients || got.MaxQueuedClients != tt.wantQueued {
+			t.Errorf("%+v: %d clients, %d that wait", tt, got.MaxClients, got.MaxQueuedClients)
+		}
+		if warned := strings.Contains(log.String(), "RLIMIT_NOFILE"); warned != (tt.wantClients < tt.clients) {
+			t.Errorf("%+v: logged %q", tt, &log)
+		}
 	}
 }
