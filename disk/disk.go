@@ -44,39 +44,51 @@ func Read(path string, limit int64) ([]byte, error) {
 // the new. The umask has no say in its mode. Several may write the same file; the
 // last one wins.
 func Write(path string, data []byte, mode fs.FileMode) error {
-	// The random part keeps two writers apart, and their files from those of others.
-	// Names of networks may be long, so the base is cut.
-	base := filepath.Base(path)
-	temp := "." + base[:min(len(base), 200)] + "." + rand.Text() + ".new"
-	return Replace(filepath.Join(filepath.Dir(path), temp), path, data, mode)
+	return Replace(beside(path), path, data, mode)
+}
+
+// WriteAtomic is [Write] for what is written anew after a loss of power anyway: the
+// file may be the old one then. It costs half.
+func WriteAtomic(path string, data []byte, mode fs.FileMode) error {
+	return replace(beside(path), path, data, mode)
+}
+
+// beside returns the path of a temporary file in the same directory. The random part
+// keeps two writers apart, and their files from those of others. Names of networks
+// may be long, so the base is cut.
+func beside(path string) string {
+	dir, base := filepath.Split(path)
+	return filepath.Join(dir, "."+base[:min(len(base), 200)]+"."+rand.Text()+".new")
 }
 
 // Replace is [Write] by way of a temporary file with a name of the caller's, in the
 // same directory. It must not be there.
 func Replace(temp, path string, data []byte, mode fs.FileMode) error {
-	return within(filepath.Dir(path), func() error {
-		f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
-		if err != nil {
-			return err
-		}
-		_, err = f.Write(data)
-		if err == nil {
-			err = f.Chmod(mode)
-		}
-		if err == nil {
-			err = f.Sync()
-		}
-		if err = errors.Join(err, f.Close()); err == nil {
-			err = os.Rename(temp, path)
-		}
-		if err == nil {
-			return nil
-		}
-		if gone := os.Remove(temp); !errors.Is(gone, fs.ErrNotExist) {
-			err = errors.Join(err, gone)
-		}
+	return within(filepath.Dir(path), func() error { return replace(temp, path, data, mode) })
+}
+
+func replace(temp, path string, data []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
 		return err
-	})
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err == nil {
+		return nil
+	}
+	if gone := os.Remove(temp); !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return err
 }
 
 // Remove removes files for good; those that are missing are no error.
@@ -124,8 +136,11 @@ func Symlink(target, link string) error {
 
 // MkdirAll makes a directory, and those above it that are missing, for good.
 func MkdirAll(path string, mode fs.FileMode) error {
-	if st, err := os.Stat(path); err == nil && st.IsDir() {
-		return nil
+	if st, err := os.Stat(path); err == nil {
+		if st.IsDir() {
+			return nil
+		}
+		return &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
 	}
 	above := filepath.Dir(path)
 	if above == path {

@@ -38,6 +38,10 @@ func (d *Driver) script(ctx context.Context, n *network, op hooks.Op, v *view, p
 		about = port.FormatIndent(1)
 	}
 	doc := hooks.Document(v.def().FormatIndent(1, 0), about)
+	if j := n.job.Load(); j != nil { // who waits for the network hears for what
+		n.job.Store(&job{what: j.what + ", in a hook script", since: j.since})
+		defer n.job.Store(j)
+	}
 	var ran bool
 	var err error
 	quota.Idle(ctx, func() { ran, err = d.hooks.Network(ctx, n.ref.Name, op, doc) })

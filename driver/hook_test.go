@@ -143,6 +143,59 @@ func TestReadingWhileAHookRuns(t *testing.T) {
 	}
 }
 
+// TestWaitingForAScript: who waits for a network that waits for a script hears of it.
+func TestWaitingForAScript(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	fifo := filepath.Join(r.dir, "fifo")
+	mkfifo(t, fifo)
+	mkfifo(t, fifo+".2")
+	r.script("network", `[ "$2" != start ] || { echo here >`+fifo+`; cat <`+fifo+`.2; }`)
+	cfg := r.config()
+	cfg.Patience = 1 // nanosecond
+	r.d = driver.New(cfg)
+	if err := r.d.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ref := r.define(natNet("default", 0))
+	done := make(chan error, 1)
+	go func() { done <- r.d.Start(t.Context(), ref) }()
+	r.read(fifo) // returns when the script runs
+	kind, msg := kindOf(r.d.Destroy(t.Context(), ref))
+	if kind != driver.KindOperationTimeout || !strings.Contains(msg, "it is held by starting, in a hook script, for") {
+		t.Errorf("got kind %d %q", kind, msg)
+	}
+	r.write(fifo+".2", "")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNothingBeginsAtTheEnd: who waits for another change of a network waits no longer
+// when the daemon is to end; what was begun is finished.
+func TestNothingBeginsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	stopping := make(chan struct{})
+	cfg := r.config()
+	cfg.Stopping = stopping
+	r.d = driver.New(cfg)
+	if err := r.d.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ref := r.define(natNet("default", 0))
+	g := newGate(r, "dnsmasq start")
+	done := make(chan error, 1)
+	go func() { done <- r.d.Start(t.Context(), ref) }()
+	<-g.reached
+	close(stopping)
+	wantKind(t, r.d.Destroy(t.Context(), ref), driver.KindOperationFailed, "cannot begin stopping network 'default': virbrd is stopping")
+	close(g.release)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestHungScriptsAtBoot: scripts that do not return keep a daemon that begins from
 // nothing else: it serves, and starts whatever else has autostart.
 func TestHungScriptsAtBoot(t *testing.T) {

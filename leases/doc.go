@@ -6,8 +6,8 @@
 // # How a lease gets into the file
 //
 // Readers always see a whole file, and so does who comes after a crash: each
-// event writes a new file beside the old one, forces it to disk and puts it in
-// its place. Changing the file where it is would spare the copy, but a reader
+// event writes a new file beside the old one, forces it to disk, puts it in
+// its place, and forces that to disk, too. Changing the file where it is would spare the copy, but a reader
 // could see half of a change, and so could a host after a loss of power; a file
 // that is not whole counts as one without leases. Copying is not what takes the
 // time: 10,000 leases are 1.6 MB. Parsing them is, so the text is edited

@@ -20,7 +20,8 @@ func checkPath(path string) error {
 }
 
 // writeFile replaces a file whole, or not at all: readers and crashes see the
-// old or the new one. The directory is made where it is missing.
+// old or the new one. The directory is made where it is missing. Such files are
+// dnsmasq's, and each start of a network writes them.
 func writeFile(op plan.WriteFile) error {
 	const doing = "writing"
 	err := checkPath(op.Path)
@@ -33,5 +34,5 @@ func writeFile(op plan.WriteFile) error {
 	if err := disk.MkdirAll(filepath.Dir(op.Path), 0o755); err != nil {
 		return opError(doing, op.Path, err)
 	}
-	return opError(doing, op.Path, disk.Write(op.Path, []byte(op.Data), os.FileMode(op.Mode)))
+	return opError(doing, op.Path, disk.WriteAtomic(op.Path, []byte(op.Data), os.FileMode(op.Mode)))
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,10 @@ import (
 // lasting are the places whose files outlive a loss of power, and those that would
 // if they were not in memory.
 var lasting = []string{"/etc/libvirt", "/var/lib/libvirt/dnsmasq", "/var/lib/virbr", "/run/libvirt/network"}
+
+// renewed matches dnsmasq's files, which each start of a network writes anew; a loss of
+// power may bring an older one back, but not half of one.
+var renewed = regexp.MustCompile(`\.(conf|hostsfile|addnhosts|macs)(\.[A-Z2-7]{26}\.new)?$|/\.?\.network[^/]*$`)
 
 // platter is a model of the worst disk that keeps what it must: what a file holds
 // is on it once the file was forced there, and which files a directory has once the
@@ -98,6 +103,9 @@ func (p *platter) change(path string, c faulttest.Call) {
 	}
 	if !slices.ContainsFunc(lasting, func(place string) bool { return strings.HasPrefix(where+"/", place+"/") }) ||
 		strings.HasSuffix(where, ".pid") || strings.HasSuffix(c.Path, ".pid") { // of the daemon and its locks
+		return
+	}
+	if where != c.Path && c.Name() != "unlinkat" && renewed.MatchString(c.Path) { // a name of theirs in a directory
 		return
 	}
 	p.changes++
