@@ -2,10 +2,14 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/virbr/virbr/driver/plan"
@@ -77,6 +81,42 @@ func (d *Driver) choose(ctx context.Context, n *network, def *xml.Network, facts
 		}
 	}
 	return def.Choose(xml.Choice{IPv4: c.made.IPv4, IPv6: c.prefix, Deprecated: c.made.deprecated()}), nil
+}
+
+// chooseInOrder makes the choices of networks that are about to start for the first
+// time, several at once, in the order of their names: which network gets which subnet
+// must not depend on who is faster. What goes wrong the start will say. The turns are
+// held.
+func (d *Driver) chooseInOrder(ctx context.Context, list []*network) {
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b *network) int { return strings.Compare(a.ref.Name, b.ref.Name) })
+	var facts *plan.Facts
+	for _, n := range list {
+		v := n.view.Load()
+		if n.gone || !n.awaitsStart() || usable(v.config) != nil || !d.undecided(n, v.made) {
+			continue
+		}
+		if facts == nil {
+			read, err := d.sys.Facts(ctx)
+			if err != nil {
+				return
+			}
+			facts = &read
+		}
+		if _, err := d.choose(ctx, n, v.made, *facts); err != nil {
+			d.log.Debug("choosing before the start", "network", n.ref.Name, "err", err)
+		}
+	}
+}
+
+// undecided reports whether something is to be chosen for a network of which nothing
+// was chosen yet.
+func (d *Driver) undecided(n *network, def *xml.Network) bool {
+	if ipv4, ipv6 := def.Open(); !ipv4 && !ipv6 {
+		return false
+	}
+	_, err := os.Lstat(d.dirs.choice(n.ref.UUID))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // taken returns the subnets that other networks, running or defined, and the

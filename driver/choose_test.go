@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -293,5 +294,30 @@ func breakOnce(r *rig, prefix string) {
 			once.Do(func() { err = syscall.EIO })
 		}
 		return err
+	}
+}
+
+// TestChoicesInOrder: networks that start by themselves for the first time get their
+// subnets in the order of their names, whoever is faster.
+func TestChoicesInOrder(t *testing.T) {
+	t.Parallel()
+	for range 3 {
+		r := local(t)
+		const many = 8
+		for _, n := range []int{5, 2, 8, 1, 7, 3, 6, 4} {
+			ref := r.define(openNet(n, []string{"ula", "auto"}[n%2]))
+			if err := r.d.SetAutostart(t.Context(), ref, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.close()
+		if err := os.Remove(filepath.Join(r.dirs.State, "autostarted")); err != nil {
+			t.Fatal(err)
+		}
+		r.open()
+		for n := 1; n <= many; n++ {
+			ref := driver.Ref{Name: fmt.Sprintf("n%d", n), UUID: uuid(n)}
+			r.wantChosen(ref, fmt.Sprintf("fd01:203:405:%d::/64 192.168.%d.1", n, 121+n))
+		}
 	}
 }

@@ -199,6 +199,15 @@ func TestBridgeNames(t *testing.T) {
 			t.Errorf("bridge of %s is %q, want %q", ref.Name, got, want)
 		}
 	}
+	made := r.define(plain("made", "<forward mode='bridge'/><bridge create='yes'/>"))
+	if got := bridge(made); got != "virbr3" || !strings.Contains(r.xml(made, true), "<bridge name='virbr3' stp='on' delay='0' create='yes'/>") {
+		t.Errorf("bridge to be made: %q in\n%s", got, r.xml(made, true))
+	}
+	r.start(made)
+	r.destroy(made)
+	if err := r.d.Undefine(t.Context(), made); err != nil {
+		t.Fatal(err)
+	}
 	_, err := r.d.DefineXML(t.Context(), plain("e", "<bridge name='lan0'/>"), false)
 	wantKind(t, err, driver.KindInternal, "bridge name 'lan0' already in use.")
 	const twice = "<ip address='10.1.1.1' prefix='24'><dhcp><range start='10.1.1.2' end='10.1.1.3'/></dhcp></ip>"

@@ -30,12 +30,13 @@ func (d *Driver) Reload(ctx context.Context) error {
 		return err
 	}
 	d.refresh(ctx, facts)
-	each(ctx, d.networks(), func(ctx context.Context, n *network) {
-		if d.begin(ctx, n, "starting") == nil {
-			defer n.end()
-			d.autostart(ctx, n)
+	var due []*network
+	for _, n := range d.networks() {
+		if n.awaitsStart() && d.begin(ctx, n, "starting") == nil {
+			due = append(due, n)
 		}
-	})
+	}
+	d.startTogether(ctx, due)
 	return nil
 }
 
@@ -51,11 +52,7 @@ func (d *Driver) StartAll(ctx context.Context) {
 	var reclaiming sync.WaitGroup
 	defer reclaiming.Wait()
 	reclaiming.Go(func() { d.reclaimPorts(ctx) })
-	each(ctx, held, func(ctx context.Context, n *network) {
-		defer n.end()
-		n.job.Store(&job{what: "starting", since: time.Now()})
-		d.autostart(ctx, n)
-	})
+	d.startTogether(ctx, held)
 	if ctx.Err() != nil && len(held) > 0 { // cut short: the next start goes on
 		return
 	}
@@ -65,19 +62,35 @@ func (d *Driver) StartAll(ctx context.Context) {
 // holdAutostart takes the turns of the networks that StartAll is to start.
 func (d *Driver) holdAutostart() {
 	for _, n := range d.networks() {
-		if v := n.view.Load(); v != nil && v.autostart && !v.active() {
+		if n.awaitsStart() {
 			n.take("waiting for autostart of")
 			d.held = append(d.held, n)
 		}
 	}
 }
 
+// startTogether starts networks whose turns are held, and gives these back.
+func (d *Driver) startTogether(ctx context.Context, list []*network) {
+	d.chooseInOrder(ctx, list)
+	each(ctx, list, func(ctx context.Context, n *network) {
+		defer n.end()
+		n.job.Store(&job{what: "starting", since: time.Now()})
+		d.autostart(ctx, n)
+	})
+}
+
+// awaitsStart reports whether a network is to run by autostart, and does not.
+func (n *network) awaitsStart() bool {
+	v := n.view.Load()
+	return v != nil && v.autostart && !v.active()
+}
+
 // autostart starts a network, whose turn is held, if that is due.
 func (d *Driver) autostart(ctx context.Context, n *network) {
-	v := n.view.Load()
-	if n.gone || v == nil || !v.autostart || v.active() {
+	if n.gone || !n.awaitsStart() {
 		return
 	}
+	v := n.view.Load()
 	next := *v
 	if err := d.bringUp(ctx, n, v.config, &next); err != nil {
 		d.log.Error("autostart failed", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "err", err)

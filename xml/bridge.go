@@ -135,10 +135,10 @@ func (n *Network) checkForeignBridge(root *node) error {
 	if !b.Create && (b.Delay > 0 || el.path("stp") != "") || b.Zone != "" {
 		return el.bad("bridge delay/stp/zone options only allowed in open, route, nat, and isolated mode, not in %s (network '%s')", mode, n.Name)
 	}
-	if b.Name != "" && (len(n.Forward.Interfaces) > 0 || n.Forward.PF != "") {
+	if (b.Name != "" || b.Create) && (len(n.Forward.Interfaces) > 0 || n.Forward.PF != "") {
 		return el.bad("A network with forward mode='%s' can specify a bridge name or a forward dev, but not both (network '%s')", mode, n.Name)
 	}
-	if _, template := BridgeTemplate(b.Name); template && b.Name != "" {
+	if _, template := BridgeTemplate(b.Name); template && b.Name != "" && !b.Create {
 		return el.accept(invalidChar(el, "bridge name", '%'))
 	}
 	return nil
@@ -153,8 +153,6 @@ func (n *Network) checkCreate(root *node) error {
 		return nil
 	case n.Forward.Mode != ForwardBridge:
 		return el.bad("bridge create='yes' only allowed in bridge mode, not in %s (network '%s')", n.Forward.Mode, n.Name)
-	case n.Bridge.Name == "":
-		return el.bad("bridge create='yes' needs a bridge name (network '%s')", n.Name)
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func TestRefuseBridge(t *testing.T) {
 		{"<bridge zone='a&#9;b'/>", KindDetail, "invalid char in bridge zone: 0x09"},
 		{"<bridge create='1'/>", KindXML, "Invalid value for attribute 'create' in element 'bridge': '1'."},
 		{"<bridge create='yes'/>", KindXML, "bridge create='yes' only allowed in bridge mode, not in none (network 'n')"},
-		{"<forward mode='bridge'/><bridge create='yes'/>", KindXML, "bridge create='yes' needs a bridge name (network 'n')"},
+		{"<forward mode='bridge'><interface dev='eth0'/></forward><bridge create='yes'/>", KindXML, "A network with forward mode='bridge' can specify a bridge name or a forward dev, but not both (network 'n')"},
 		{"<forward mode='bridge'/><bridge name='br%d'/>", KindDetail, "invalid char in bridge name: %"},
 		{"<mac address='52:54:00'/>", KindXML, "Invalid bridge mac address '52:54:00' in network 'n'"},
 		{"<mac address='01:54:00:00:00:01'/>", KindXML, "Invalid multicast bridge mac address '01:54:00:00:00:01' in network 'n'"},
