@@ -67,7 +67,8 @@ func (c *compiler) extend(n *Network, ext *xml.Extensions, where Where) error {
 		if err != nil {
 			return err
 		}
-		if guest.IsValid() {
+		withheld := slices.ContainsFunc(where.Withheld, func(c Claim) bool { return c.Proto == "" && c.Address == p.Public })
+		if guest.IsValid() && !withheld {
 			n.Publics = append(n.Publics, Public{Address: p.Public, Guest: guest, Stateless: p.Stateless})
 			c.untracked = c.untracked || p.Stateless
 		}

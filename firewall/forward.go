@@ -56,13 +56,38 @@ func (c *compiler) forwards(list []xml.PortForward, where Where) ([]taken, error
 			runs = before(runs, sockets[socket{addr: unspecified(s.addr.Is4()), proto: s.proto}])
 		}
 		for _, r := range runs {
-			all = append(all, taken{socket: s, run: r, guest: guests[s.addr.Is4()][r.rank]})
+			guest := guests[s.addr.Is4()][r.rank]
+			all = append(all, withhold(taken{socket: s, run: r, guest: guest}, where.Withheld)...)
 		}
 	}
 	slices.SortFunc(all, func(a, b taken) int {
 		return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.proto, b.proto), cmp.Compare(a.first, b.first))
 	})
 	return all, nil
+}
+
+// withhold returns a run in parts, of which those that somebody else has are left
+// alone.
+func withhold(t taken, list []Claim) []taken {
+	var held []run
+	for _, c := range list {
+		if c.Address == t.addr && c.Proto == t.proto {
+			held = append(held, run{first: c.Start, last: c.End})
+		}
+	}
+	if len(held) == 0 {
+		return []taken{t}
+	}
+	slices.SortFunc(held, func(a, b run) int { return int(a.first) - int(b.first) })
+	var parts []taken
+	add := func(r run, guest netip.Addr) { parts = append(parts, taken{socket: t.socket, run: r, guest: guest}) }
+	for _, r := range before([]run{t.run}, held) { // rank 0, or a higher one
+		add(r, t.guest)
+	}
+	for _, o := range overlapping(held, t.run) {
+		add(t.part(max(o.first, t.first), min(o.last, t.last)), netip.Addr{})
+	}
+	return parts
 }
 
 func unspecified(v4 bool) netip.Addr {

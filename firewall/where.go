@@ -9,6 +9,10 @@ type Where struct {
 	Guests  map[string][]netip.Addr // by guest, as written in the definition
 	Devices map[string][]netip.Addr // by host interface
 
+	// Withheld are claims, or parts of them, that somebody else has: what would be
+	// forwarded there is left alone. No two of one protocol and address overlap.
+	Withheld []Claim `json:",omitempty"`
+
 	// Uplinks are the host's interfaces to which guests send from their public
 	// addresses, and beyond which a stateless one is spoken to without connection
 	// tracking. From anywhere else, such as other networks of the host, whose own
