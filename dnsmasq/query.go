@@ -53,10 +53,10 @@ func Query(entries []Entry, def *xml.Network, mac string, now int64) (leases []L
 	return leases, true
 }
 
-// HardwareAddress returns the guest's MAC address, without the hardware type that
-// dnsmasq writes in front of some; ok is false if it has none of Ethernet's
-// length.
-func (e *Entry) HardwareAddress() (mac xml.MAC, ok bool) { return parseLeaseMAC(e.MAC) }
+// HardwareAddress returns the guest's MAC address; ok is false if the lease is not
+// of an Ethernet interface. A guest that asks for a lease may say any hardware type
+// and address (htype and chaddr, RFC 2131), another guest's, too.
+func (e *Entry) HardwareAddress() (mac xml.MAC, ok bool) { return xml.ParseMAC(e.MAC) }
 
 // parseLeaseMAC reads a MAC address as dnsmasq writes it: with the hardware
 // type in front where that is not Ethernet ("06-00:16:3e:...").

@@ -20,35 +20,37 @@ type claims struct {
 func newClaims() *claims { return &claims{held: make(map[*network][]firewall.Claim)} }
 
 // claimPorts takes what a reach claims for a network, in the place of what it had,
-// and returns what gives that back. It refuses what another network has, or a
-// program that listens on a port: only what is new is looked at.
-func (d *Driver) claimPorts(ctx context.Context, n *network, live *xml.Network, before, after *plan.Reach) (back func(), err error) {
+// and returns what gives that back, and the reach without what another network
+// has, or a program that listens on a port. With strict set it refuses that
+// instead, where it is new: somebody asks for it now.
+func (d *Driver) claimPorts(ctx context.Context, n *network, live *xml.Network, before, after *plan.Reach, strict bool) (made *plan.Reach, back func(), err error) {
 	mine, fresh, err := plan.FreshClaims(before, after)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := plan.CheckServed(live, fresh); err != nil {
-		return nil, err
+	contested := plan.Contested(mine, fresh, before)
+	taken := plan.TakenByOwn(live, contested)
+	heard, err := d.listeners(ctx, live, contested)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err := d.checkListeners(ctx, live, fresh); err != nil {
-		return nil, err
-	}
+	taken = append(taken, heard...)
 	c := d.claims
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(fresh) > 0 {
+	if len(contested) > 0 {
 		for o, theirs := range c.held {
-			if o == n {
-				continue
-			}
-			if err := plan.CheckClaimed(n.ref.Name, fresh, o.ref.Name, theirs); err != nil {
-				return nil, err
+			if o != n {
+				taken = append(taken, plan.TakenByNetwork(contested, o.ref.Name, theirs)...)
 			}
 		}
 	}
+	if t := plan.FirstFresh(taken, before); t != nil && strict {
+		return nil, nil, t.Refusal(n.ref.Name)
+	}
 	was := c.held[n]
-	c.set(n, mine)
-	return func() {
+	c.set(n, plan.Except(mine, taken))
+	return after.Withhold(taken), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.set(n, was)
@@ -74,21 +76,24 @@ func (d *Driver) unclaim(n *network) {
 // holdClaims takes for a network what it has already.
 func (d *Driver) holdClaims(n *network, reach *plan.Reach) {
 	mine, err := reach.Claims()
+	if reach != nil {
+		mine = plan.Except(mine, reach.Memory.Withheld)
+	}
 	d.warn("the network's forwards are not protected from those of others", n.ref, err)
 	d.claims.mu.Lock()
 	defer d.claims.mu.Unlock()
 	d.claims.set(n, mine)
 }
 
-// checkListeners refuses to forward ports on which somebody listens.
-func (d *Driver) checkListeners(ctx context.Context, live *xml.Network, fresh []firewall.Claim) error {
+// listeners returns the claims of ports on which somebody listens.
+func (d *Driver) listeners(ctx context.Context, live *xml.Network, contested []firewall.Claim) ([]plan.Withheld, error) {
 	w := d.cfg.Watcher
-	if w == nil || !plan.WantListeners(fresh) {
-		return nil
+	if w == nil || !plan.WantListeners(contested) {
+		return nil, nil
 	}
 	list, err := w.Listeners(ctx)
 	if err != nil {
-		return fmt.Errorf("looking who listens on the ports of network %q: %w", live.Name, err)
+		return nil, fmt.Errorf("looking who listens on the ports of network %q: %w", live.Name, err)
 	}
-	return plan.CheckHeard(live.Name, fresh, list, func(l Listener) string { return w.Holder(ctx, l) })
+	return plan.TakenByListeners(contested, list, func(l Listener) string { return w.Holder(ctx, l) }), nil
 }

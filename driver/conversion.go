@@ -53,6 +53,7 @@ func (c *conversion) run(ctx context.Context) error {
 		return err
 	}
 	c.farewell(ctx)
+	c.d.recheck(c.n, c.to.reach)
 	return nil
 }
 
@@ -66,6 +67,9 @@ func (c *conversion) follow(ctx context.Context) error {
 	if err := c.record(without(has, had), nil); err != nil {
 		return err
 	}
+	// A daemon that dies now must not lead to where guests were: it would not ask.
+	c.onFailure(func(context.Context) error { c.d.saveMemory(c.n, c.to.reach, c.from.reach); return nil })
+	c.d.saveMemory(c.n, c.from.reach, c.to.reach)
 	if err := c.firewall(ctx); err != nil {
 		return err
 	}
@@ -126,14 +130,15 @@ func (c *conversion) convert(ctx context.Context) error {
 	if !c.to.live.OwnsBridge() {
 		return nil
 	}
-	if err := c.compile(); err != nil {
-		return err
-	}
-	unclaim, err := c.d.claimPorts(ctx, c.n, c.to.live, c.from.reach, c.to.reach)
+	made, unclaim, err := c.d.claimPorts(ctx, c.n, c.to.live, c.from.reach, c.to.reach, true)
 	if err != nil {
 		return err
 	}
 	c.onFailure(func(context.Context) error { unclaim(); return nil })
+	c.to.reach = made
+	if err := c.compile(); err != nil {
+		return err
+	}
 	s, err := c.service()
 	if err != nil {
 		return err

@@ -57,10 +57,10 @@ func (d *Driver) extensions(n Ref, live *xml.Network) *xml.Extensions {
 }
 
 // survey finds out what the extensions of a running network come to now. What the
-// host does not tell counts as not there, and is logged. Facts may be nil. What other
-// networks take of its subnets stays what it was.
-func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *plan.Facts) *plan.Reach {
-	r := d.look(ctx, n, v, ext, facts)
+// host does not tell counts as not there, and is logged. Facts may be nil, and asked
+// where nobody was asked. What other networks take of its subnets stays what it was.
+func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *plan.Facts, asked *plan.Asked) *plan.Reach {
+	r := d.look(ctx, n, v, ext, facts, asked)
 	if v.reach != nil {
 		r.Where.Narrower = v.reach.Where.Narrower
 	}
@@ -68,18 +68,18 @@ func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Exten
 }
 
 // look is survey without regard to other networks.
-func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *plan.Facts) *plan.Reach {
+func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *plan.Facts, asked *plan.Asked) *plan.Reach {
 	live := v.live
 	proxied := live.Advertise != nil && live.Advertise.ProxyNDP != ""
 	if len(ext.Forwards)+len(ext.Publics) == 0 && !proxied && !ext.Firewall.Offload || !live.OwnsBridge() {
 		return &plan.Reach{Ext: ext}
 	}
-	seen := plan.Sightings{Now: time.Now().Unix()}
+	seen := plan.Sightings{Now: time.Now().Unix(), Asked: asked}
 	var err error
 	seen.Leases, err = ask(func() ([]dnsmasq.Entry, error) { return d.readLeases(live.Bridge.Name) })
 	d.warn("looking for guests without the leases", n.ref, err)
 	for _, p := range v.ports {
-		seen.Ports = append(seen.Ports, p.MAC)
+		seen.Ports = append(seen.Ports, plan.Port{MAC: p.MAC, Owner: p.OwnerUUID})
 	}
 	if proxied || len(ext.Publics) > 0 {
 		if facts == nil {
@@ -139,13 +139,13 @@ func (d *Driver) reachOf(ctx context.Context, n *network, from, to *view) *plan.
 	} else {
 		ext = d.extensions(n.ref, to.live)
 	}
-	return d.survey(ctx, n, to, ext, nil)
+	return d.survey(ctx, n, to, ext, nil, nil)
 }
 
 // restore makes the part of a view that is not on disk: where guests are, and the
 // steps that lead to them. Narrower are subnets of others within the network's own.
 func (d *Driver) restore(ctx context.Context, n *network, v *view, facts *plan.Facts, narrower []netip.Prefix) (err error) {
-	v.reach = d.survey(ctx, n, v, d.extensions(n.ref, v.live), facts)
+	v.reach = d.survey(ctx, n, v, d.extensions(n.ref, v.live), facts, nil)
 	v.reach.Where.Narrower = narrower
 	v.steps, err = plan.Firewall(v.live, v.reach)
 	return err

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -264,26 +266,29 @@ func wantTaken(t *testing.T, err error, msg string) {
 	}
 }
 
-// TestConflicts: a port belongs to one network, or to who listens on it; the other
-// is told who has it.
+// TestConflicts: a port belongs to one network, or to who listens on it. Who asks for
+// it then is refused, and told who has it.
 func TestConflicts(t *testing.T) {
 	t.Parallel()
 	r := started(t)
 	a := r.define(extend(natNet("a", 3), web))
-	b := r.define(extend(natNet("b", 4), web))
+	b := r.define(natNet("b", 4))
 	r.start(a)
+	r.start(b)
 	before := r.host.State()
+	other := func() error {
+		return r.setExtensions(b, driver.AffectLive, "<network>"+strings.ReplaceAll(web, "virbr:", "")+"</network>")
+	}
 	const taken = "network 'b' cannot have tcp port 8080 at any IPv4 address: network 'a' has tcp port 8080 at any IPv4 address"
-	wantTaken(t, r.d.Start(t.Context(), b), taken)
+	wantTaken(t, other(), taken)
 	if diff := cmp.Diff(before, r.host.State()); diff != "" {
 		t.Errorf("host (-before +after)\n%s", diff)
 	}
 	r.reopen()
-	wantTaken(t, r.d.Start(t.Context(), b), taken)
+	wantTaken(t, other(), taken)
 	r.destroy(a)
-	r.start(b)
-	if err := r.d.Start(t.Context(), a); err == nil {
-		t.Error("both run")
+	if err := other(); err != nil {
+		t.Error(err)
 	}
 	r.host.Listen(driver.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 9000, Program: "nginx (pid 812)"})
 	r.host.Listen(driver.Listener{Proto: "tcp", Address: netip.MustParseAddr("10.0.0.5"), Port: 9001})
@@ -293,7 +298,7 @@ func TestConflicts(t *testing.T) {
 	}
 	held := r.host.State()
 	wantTaken(t, add(xml.PortForward{Proto: "tcp", Ranges: []xml.ForwardRange{{Start: 8999, End: 9000}}}),
-		"network 'b' cannot have tcp ports 8999 to 9000 at any IPv4 address: nginx (pid 812) listens on tcp port 9000")
+		"network 'b' cannot have tcp port 9000 at any IPv4 address: nginx (pid 812) listens on tcp port 9000")
 	wantTaken(t, add(xml.PortForward{Proto: "tcp", Address: netip.MustParseAddr("10.0.0.5"), Ranges: []xml.ForwardRange{{Start: 9001}}}),
 		"network 'b' cannot have tcp port 9001 at 10.0.0.5: a program listens on tcp port 9001")
 	wantTaken(t, add(xml.PortForward{Proto: "udp", Ranges: []xml.ForwardRange{{Start: 53}}}),
@@ -310,6 +315,41 @@ func TestConflicts(t *testing.T) {
 			t.Errorf("%s: %v", &f, err)
 		}
 	}
+}
+
+// TestTakenPort: a network starts without a port that somebody has, and gets it when
+// it is free; also when the daemon was started anew meanwhile.
+func TestTakenPort(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := started(t)
+		nginx := driver.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 8080, Program: "nginx (pid 812)"}
+		r.host.Listen(nginx)
+		a := r.define(extend(natNet("a", 3), web+"<virbr:portForward proto='tcp' guest='web1'><virbr:range start='8022' to='22'/></virbr:portForward>"))
+		b := r.define(extend(natNet("b", 4), strings.Replace(web, "8080", "8022", 1)))
+		r.start(a)
+		r.start(b)
+		const ssh = "tcp *:8022 to web1:22 2 [192.168.3.10]"
+		r.wantPhases(a, "tcp *:8080 to web1:80 1 [192.168.3.10] taken by nginx (pid 812)\n"+ssh)
+		r.wantPhases(b, "tcp *:8022 to web1:80 1 [192.168.4.10] taken by network 'a'")
+		r.reopen()
+		r.wantPhases(a, "tcp *:8080 to web1:80 1 [192.168.3.10] taken by nginx (pid 812)\n"+ssh)
+		r.follow()
+		r.host.Tell(driver.Change{Kind: driver.ChangeLeases}) // as a host does at first
+		synctest.Wait()
+		r.host.Unlisten("tcp", 8080)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		r.wantPhases(a, "tcp *:8080 to web1:80 2 [192.168.3.10]\n"+ssh)
+		r.host.Listen(nginx) // it has come too late
+		r.lease("virbr3", "52:54:00:00:00:01 192.168.3.20 db")
+		synctest.Wait()
+		r.wantPhases(a, "tcp *:8080 to web1:80 2 [192.168.3.10]\n"+ssh)
+		r.destroy(a)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		r.wantPhases(b, "tcp *:8022 to web1:80 2 [192.168.4.10]")
+	})
 }
 
 // TestPublicAddress: it is answered for where the host's route says that it is on

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/firewall"
 )
 
 // Run follows what happens on the host until ctx ends: forwards go where their
@@ -224,8 +227,8 @@ func (d *Driver) withRunning(ctx context.Context, n *network, what string, do fu
 // serve deals with the networks that changes are about, several at a time, and
 // each by one at a time.
 func (w *news) serve(ctx context.Context, d *Driver) error {
-	follow := newErrands(func(n *network) { d.follow(ctx, n) })
-	nurse := newErrands(func(n *network) { d.nurse(ctx, n) })
+	follow := newErrands(func(n *network) { d.follow(ctx, n) }, func(length time.Duration) bool { return pause(ctx, length) })
+	nurse := newErrands(func(n *network) { d.nurse(ctx, n) }, nil)
 	defer follow.wait()
 	defer nurse.wait()
 	for {
@@ -305,17 +308,28 @@ func elsewhere(links map[string]bool, bridges []string) bool {
 	return false
 }
 
+// Pauses between two looks at one network while it is asked for again and again:
+// the first, and the longest. A guest can have the host see a new neighbour with
+// each packet.
+const (
+	firstRest   = 20 * time.Millisecond
+	longestRest = time.Second
+)
+
 // errands does something for networks: for each one at a time, and once more if
-// it was asked for meanwhile.
+// it was asked for meanwhile, at a distance.
 type errands struct {
-	do func(*network)
-	wg sync.WaitGroup
+	do   func(*network)
+	rest func(time.Duration) bool // false: it is over; nil: none is needed
+	wg   sync.WaitGroup
 
 	mu    sync.Mutex // guards what follows
 	again map[*network]bool
 }
 
-func newErrands(do func(*network)) *errands { return &errands{do: do, again: map[*network]bool{}} }
+func newErrands(do func(*network), rest func(time.Duration) bool) *errands {
+	return &errands{do: do, rest: rest, again: map[*network]bool{}}
+}
 
 func (e *errands) wait() { e.wg.Wait() }
 
@@ -328,8 +342,10 @@ func (e *errands) send(n *network) {
 	}
 	e.again[n] = false
 	e.wg.Go(func() {
-		for more := true; more; more = e.next(n) {
+		rest := firstRest
+		for more := true; more; rest = min(2*rest, longestRest) {
 			e.do(n)
+			more = (e.rest == nil || e.rest(rest)) && e.next(n)
 		}
 	})
 }
@@ -346,8 +362,38 @@ func (e *errands) next(n *network) bool {
 	return false
 }
 
-// follow does what is different where the guests of a network are now.
+// follow does what is different where the guests of a network are now. Where it is
+// in doubt who is where, guests are asked, without the network's turn, and it is
+// looked once more; what stays open is looked at again later.
 func (d *Driver) follow(ctx context.Context, n *network) {
+	doubts := d.locate(ctx, n, nil)
+	if len(doubts) > 0 {
+		if asked := d.askGuests(ctx, n, doubts); asked != nil {
+			doubts = d.locate(ctx, n, asked)
+		}
+	}
+	if v := n.view.Load(); v != nil {
+		d.recheck(n, v.reach)
+	}
+}
+
+// askGuests asks on a network's bridge who has some addresses.
+func (d *Driver) askGuests(ctx context.Context, n *network, addrs []netip.Addr) *plan.Asked {
+	v := n.view.Load()
+	if v == nil || !v.active() {
+		return nil
+	}
+	answers, err := d.cfg.Watcher.Ask(ctx, v.live.Bridge.Name, addrs)
+	if err != nil {
+		d.log.Debug("asking for guests", "network", n.ref.Name, "err", err) // a bridge that goes
+		return nil
+	}
+	return &plan.Asked{Addresses: addrs, Answers: answers}
+}
+
+// locate looks where a network's guests are, and returns which addresses are to be
+// asked for.
+func (d *Driver) locate(ctx context.Context, n *network, asked *plan.Asked) (doubts []netip.Addr) {
 	d.withRunning(ctx, n, "following the guests of", func(v *view) {
 		select {
 		case d.slots <- struct{}{}:
@@ -355,29 +401,65 @@ func (d *Driver) follow(ctx context.Context, n *network) {
 		case <-ctx.Done():
 			return
 		}
-		if err := d.catchUp(ctx, n, v); err != nil && ctx.Err() == nil {
+		if err := d.catchUp(ctx, n, v, asked); err != nil && ctx.Err() == nil {
 			d.warn("forwards lead to where guests were", n.ref, err)
 		}
+		if now := n.view.Load(); now.reach != nil {
+			doubts = now.reach.Doubts
+		}
 	})
+	return doubts
+}
+
+// recheck has a network looked at again after a pause, which grows while nothing
+// changes, if something about it is open.
+func (d *Driver) recheck(n *network, reach *plan.Reach) {
+	r := &n.rechecks
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	if reach == nil || d.cfg.Watcher == nil {
+		return
+	}
+	if !reach.Same(r.last) {
+		r.last, r.count = reach, 0
+	}
+	if reach.Open(r.count) {
+		r.timer = time.AfterFunc(plan.Recheck(r.count), func() { d.news.call(n) })
+		r.count++
+	}
+}
+
+// rechecks is when a network is looked at again, and how often it was without a
+// change.
+type rechecks struct {
+	mu    sync.Mutex // guards what follows
+	timer *time.Timer
+	last  *plan.Reach
+	count int
 }
 
 // catchUp makes a running network's firewall, routes and answers those of where
 // its guests are. Its turn is held.
-func (d *Driver) catchUp(ctx context.Context, n *network, v *view) error {
+func (d *Driver) catchUp(ctx context.Context, n *network, v *view, asked *plan.Asked) error {
 	if !v.moves() {
 		return nil
 	}
 	next := *v
-	next.reach = d.survey(ctx, n, v, v.reach.Ext, nil)
+	found := d.survey(ctx, n, v, v.reach.Ext, nil, asked)
+	made, unclaim, err := d.claimPorts(ctx, n, v.live, v.reach, found, false)
+	if err != nil {
+		return err
+	}
+	next.reach = made
 	if next.reach.Same(v.reach) {
 		d.saveMemory(n, v.reach, next.reach)
 		n.view.Store(&next)
 		return nil
 	}
-	unclaim, err := d.claimPorts(ctx, n, v.live, v.reach, next.reach)
-	if err != nil {
-		return err
-	}
+	d.warnWithheld(n, v.reach, next.reach)
 	c := &conversion{d: d, n: n, from: v, to: &next}
 	if err := c.follow(ctx); err != nil {
 		unclaim()
@@ -387,6 +469,27 @@ func (d *Driver) catchUp(ctx context.Context, n *network, v *view) error {
 	d.tellGuests(n, v.reach, next.reach)
 	d.log.Info("forwards follow their guests", "network", n.ref.Name, "uuid", n.ref.UUID.String())
 	return nil
+}
+
+// warnWithheld logs what a network goes without from now on, and what it has again.
+func (d *Driver) warnWithheld(n *network, before, after *plan.Reach) {
+	had := func(list []plan.Withheld, c firewall.Claim) bool {
+		return slices.ContainsFunc(list, func(t plan.Withheld) bool { return t.Claim == c })
+	}
+	var was []plan.Withheld
+	if before != nil {
+		was = before.Memory.Withheld
+	}
+	for _, t := range after.Memory.Withheld {
+		if !had(was, t.Claim) {
+			d.log.Warn("a forward waits for a port that is taken", "network", n.ref.Name, "port", t.Claim.String(), "by", t.By)
+		}
+	}
+	for _, t := range was {
+		if !had(after.Memory.Withheld, t.Claim) {
+			d.log.Info("a forward no longer waits for a port", "network", n.ref.Name, "port", t.Claim.String(), "by", t.By)
+		}
+	}
 }
 
 // newSlots bounds how many networks are looked at side by side.

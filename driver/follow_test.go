@@ -59,7 +59,7 @@ func (r *rig) phases(ref driver.Ref) string {
 	}
 	var text []string
 	for _, s := range list {
-		text = append(text, fmt.Sprintf("%s %d %v", &s.Forward, s.Phase, s.Addresses))
+		text = append(text, strings.TrimSpace(fmt.Sprintf("%s %d %v %s", &s.Forward, s.Phase, s.Addresses, s.Reason)))
 	}
 	return strings.Join(text, "\n")
 }
@@ -103,7 +103,7 @@ func TestForwardsOfANetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.wantPhases(ref, "tcp *:8080 to web1:80 2 [192.168.3.10]\nudp *:all to 52:54:00:00:00:99 1 []")
+	r.wantPhases(ref, "tcp *:8080 to web1:80 2 [192.168.3.10]\nudp *:all to 52:54:00:00:00:99 1 [] waiting for \"52:54:00:00:00:99\" to get an address")
 	r.host.Lines()
 	err = r.edit(ref, func(e *xml.Extensions) error {
 		_, err := e.RemoveForward(0)
@@ -117,7 +117,7 @@ func TestForwardsOfANetwork(t *testing.T) {
 		t.Errorf("the persistent definition is\n%s", doc)
 	}
 	r.reopen()
-	r.wantPhases(ref, "udp *:all to 52:54:00:00:00:99 1 []")
+	r.wantPhases(ref, "udp *:all to 52:54:00:00:00:99 1 [] waiting for \"52:54:00:00:00:99\" to get an address")
 	r.destroy(ref)
 	if diff := cmp.Diff(before, r.host.State()); diff != "" {
 		t.Errorf("what is left on the host (-before +after):\n%s", diff)
@@ -174,7 +174,7 @@ func TestGuestsAreFollowed(t *testing.T) {
 	r := following(t)
 	ref := r.define(extend(natNet("default", 3), "<virbr:portForward proto='tcp' guest='db'><virbr:range start='5432'/></virbr:portForward>"))
 	r.start(ref)
-	r.wantPhases(ref, "tcp *:5432 to db 1 []")
+	r.wantPhases(ref, "tcp *:5432 to db 1 [] waiting for \"db\" to get an address")
 	r.lease("virbr3", "52:54:00:00:00:01 192.168.3.20 db")
 	r.wantPhases(ref, "tcp *:5432 to db 2 [192.168.3.20]")
 	r.host.Lines()
@@ -188,7 +188,7 @@ func TestGuestsAreFollowed(t *testing.T) {
 		return nil
 	})
 	r.lease("virbr3")
-	r.wantPhases(ref, "tcp *:5432 to db 1 []")
+	r.wantPhases(ref, "tcp *:5432 to db 1 [] waiting for \"db\" to get an address")
 }
 
 // TestAnswersFollowGuests: on an uplink where the provider keeps the prefix, the

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -14,7 +15,7 @@ type Phase uint8
 // The phases of a forward.
 const (
 	PhaseInactive Phase = iota // the network does not run
-	PhaseWaiting               // no address of the guest is known, or none of the interface to listen on
+	PhaseWaiting               // Reason says for what
 	PhaseActive
 )
 
@@ -24,6 +25,15 @@ type ForwardState struct {
 	Forward   xml.PortForward
 	Phase     Phase
 	Addresses []netip.Addr // where it leads to: at most one of each family
+	Reason    string       // why it is not active, or not all of it; "": nothing is amiss
+}
+
+// PublicState is the same of a public address.
+type PublicState struct {
+	Public    xml.PublicAddress
+	Phase     Phase
+	Addresses []netip.Addr
+	Reason    string
 }
 
 // Forwards returns the forwards of a network in their order: those of the
@@ -40,57 +50,56 @@ func (d *Driver) Forwards(_ context.Context, net Ref) ([]ForwardState, error) {
 	}
 	list := make([]ForwardState, len(ext.Forwards))
 	for i := range ext.Forwards {
-		list[i] = v.forward(&ext.Forwards[i])
+		f := &list[i]
+		f.Forward = ext.Forwards[i]
+		f.Forward.Ranges = slices.Clone(f.Forward.Ranges)
+		if v.resolved() {
+			s := v.reach.ForwardState(i)
+			f.Phase, f.Addresses, f.Reason = phaseOf(s), s.Addresses, s.Reason
+		}
 	}
 	return list, nil
 }
 
+// Publics returns the public addresses of a network in the same way.
+func (d *Driver) Publics(_ context.Context, net Ref) ([]PublicState, error) {
+	_, v, err := d.find(net)
+	if err != nil {
+		return nil, err
+	}
+	ext, err := v.extensions()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]PublicState, len(ext.Publics))
+	for i := range ext.Publics {
+		list[i].Public = ext.Publics[i]
+		if v.resolved() {
+			s := v.reach.PublicState(i)
+			list[i].Phase, list[i].Addresses, list[i].Reason = phaseOf(s), s.Addresses, s.Reason
+		}
+	}
+	return list, nil
+}
+
+func phaseOf(s plan.State) Phase {
+	if s.Active {
+		return PhaseActive
+	}
+	return PhaseWaiting
+}
+
+// resolved reports whether it is known what the extensions of a running network
+// come to.
+func (v *view) resolved() bool { return v.active() && v.reach != nil }
+
 // extensions returns those of the definition that counts. They must not be
 // changed.
 func (v *view) extensions() (*xml.Extensions, error) {
-	if v.active() && v.reach != nil {
+	if v.resolved() {
 		return v.reach.Ext, nil
 	}
 	return v.def().Extensions()
-}
-
-// forward says what a forward comes to.
-func (v *view) forward(f *xml.PortForward) ForwardState {
-	s := ForwardState{Forward: *f}
-	s.Forward.Ranges = slices.Clone(f.Ranges)
-	if !v.active() || v.reach == nil {
-		return s
-	}
-	if f.Ignore {
-		s.Phase = PhaseActive
-		return s
-	}
-	s.Phase = PhaseWaiting
-	for _, a := range v.reach.Where.Guests[f.Guest] {
-		if carries(f.Families(), a) && v.listens(f, a) {
-			s.Addresses, s.Phase = append(s.Addresses, a), PhaseActive
-		}
-	}
-	return s
-}
-
-// carries reports whether an address is of one of the families.
-func carries(family xml.Family, a netip.Addr) bool {
-	switch family {
-	case xml.FamilyIPv4:
-		return a.Is4()
-	case xml.FamilyIPv6:
-		return a.Is6()
-	case xml.FamilyAll:
-	}
-	return true
-}
-
-// listens reports whether a forward has an address to listen on in the family of
-// a guest's address.
-func (v *view) listens(f *xml.PortForward, guest netip.Addr) bool {
-	same := func(a netip.Addr) bool { return a.Is4() == guest.Is4() }
-	return f.Dev == "" || slices.ContainsFunc(v.reach.Where.Devices[f.Dev], same)
 }
 
 // EditExtensions changes a network's extensions in the running definition, the

@@ -27,6 +27,7 @@ type network struct {
 
 	counters counters
 	illness  illness // of its dnsmasq
+	rechecks rechecks
 
 	bridge   string         // bridge name that a definition on its way in has claimed; guarded by Driver.mu
 	incoming []*xml.Network // definitions on their way in, for their prefixes; guarded by Driver.mu

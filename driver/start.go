@@ -54,6 +54,7 @@ func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next
 	if err == nil {
 		n.counters.started.Store(int64(took))
 		d.endConnections(ctx, n, nil, next.reach)
+		d.recheck(n, next.reach)
 		d.log.Info("network started", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", next.live.Bridge.Name)
 		return nil
 	}
@@ -95,7 +96,11 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 		return err
 	}
 	running := view{live: live}
-	facts.Reach = d.survey(ctx, n, &running, ext, &facts)
+	facts.Reach, _, err = d.claimPorts(ctx, n, live, nil, d.survey(ctx, n, &running, ext, &facts, nil), false)
+	if err != nil {
+		return err
+	}
+	d.warnWithheld(n, nil, facts.Reach)
 	p, err := plan.Compile(live, facts, d.dirs.plan())
 	if err != nil {
 		return err
@@ -109,9 +114,6 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 	defer d.unclaimPrefix(n)
 	room, err := d.room(ctx, n, live, facts)
 	if err != nil {
-		return err
-	}
-	if _, err := d.claimPorts(ctx, n, live, nil, facts.Reach); err != nil {
 		return err
 	}
 	next.live, next.reach, next.steps = live, facts.Reach, p.Firewall()

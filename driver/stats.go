@@ -77,7 +77,7 @@ func (d *Driver) stats(n *network, v *view) NetworkStats {
 	if ext, err := v.extensions(); err == nil {
 		s.Forwards = len(ext.Forwards)
 		for i := range ext.Forwards {
-			if v.forward(&ext.Forwards[i]).Phase == PhaseWaiting {
+			if v.resolved() && !v.reach.ForwardState(i).Active {
 				s.Waiting++
 			}
 		}

@@ -20,6 +20,8 @@ type Watcher interface {
 	Holder(ctx context.Context, l Listener) string
 	// Neighbours returns what the kernel knows about who is on a bridge.
 	Neighbours(ctx context.Context, bridge string) ([]Neighbour, error)
+	// Ask asks on a bridge who has some addresses, and returns who says so.
+	Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]Neighbour, error)
 	// Addresses returns the addresses of the host's links by name.
 	Addresses(ctx context.Context) (map[string][]netip.Addr, error)
 }

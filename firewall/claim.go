@@ -55,6 +55,7 @@ func Claims(def *xml.Network, ext *xml.Extensions, where Where) ([]Claim, error)
 			c.subnets6 = append(c.subnets6, p)
 		}
 	}
+	where.Withheld = nil // they are claimed all the same
 	all, err := c.forwards(ext.Forwards, where)
 	if err != nil {
 		return nil, fmt.Errorf("forwards of network %q: %w", def.Name, err)
@@ -74,16 +75,58 @@ func Claims(def *xml.Network, ext *xml.Extensions, where Where) ([]Claim, error)
 	return claims, nil
 }
 
-// Clash returns the first claims of two networks that cannot both hold: the same
-// port at the same address, or at all addresses and at one; a public address and
-// a port of it. Claims of one network do not clash, their order decides.
-func Clash(mine, theirs []Claim) (m, t Claim, ok bool) {
-	type place struct {
-		addr  netip.Addr
-		proto string
+// Clash is what a network claims, or the part of it, that another one has.
+type Clash struct{ Mine, Theirs Claim }
+
+// Clashes returns what of two networks' claims cannot both hold: the same port at
+// the same address, or at all addresses and at one; a public address and a port of
+// it. Claims of one network do not clash, their order decides.
+func Clashes(mine, theirs []Claim) []Clash {
+	held := index(theirs)
+	var list []Clash
+	for open := slices.Clone(mine); len(open) > 0; {
+		m := open[0]
+		open = open[1:]
+		t, ok := held.first(m)
+		if !ok {
+			continue
+		}
+		part := m
+		if m.Proto != "" && t.Proto != "" {
+			part.Start, part.End = max(m.Start, t.Start), min(m.End, t.End)
+			open = append(open, m.without(part)...)
+		}
+		list = append(list, Clash{Mine: part, Theirs: t})
 	}
-	by := map[place][]Claim{}
-	for _, t := range theirs {
+	return list
+}
+
+// without returns a claim without a part of it.
+func (c Claim) without(part Claim) (list []Claim) {
+	low, high := c, c
+	if c.Start < part.Start {
+		low.End = part.Start - 1
+		list = append(list, low)
+	}
+	if c.End > part.End {
+		high.Start = part.End + 1
+		list = append(list, high)
+	}
+	return list
+}
+
+// place is where claims are found.
+type place struct {
+	addr  netip.Addr
+	proto string
+}
+
+// claimed is claims by where they are, those of a place in the order of their ends.
+type claimed map[place][]Claim
+
+func index(list []Claim) claimed {
+	by := claimed{}
+	for _, t := range list {
 		by[place{t.Address, t.Proto}] = append(by[place{t.Address, t.Proto}], t)
 		if t.Proto != "" && !t.Address.IsUnspecified() {
 			every := place{unspecified(t.Address.Is4()), t.Proto + " at one"}
@@ -94,23 +137,26 @@ func Clash(mine, theirs []Claim) (m, t Claim, ok bool) {
 	for _, list := range by {
 		slices.SortStableFunc(list, func(a, b Claim) int { return int(a.End) - int(b.End) })
 	}
-	for _, m := range mine {
-		places := []place{{m.Address, m.Proto}, {m.Address, ""}}
-		switch {
-		case m.Proto == "":
-			places = []place{{m.Address, "all"}}
-		case m.Address.IsUnspecified():
-			places = append(places, place{m.Address, m.Proto + " at one"})
-		default:
-			places = append(places, place{unspecified(m.Address.Is4()), m.Proto})
-		}
-		for _, p := range places {
-			if t, ok := m.meets(by[p], p.proto == m.Proto); ok {
-				return m, t, true
-			}
+	return by
+}
+
+// first returns the first claim that another one cannot hold beside.
+func (by claimed) first(m Claim) (Claim, bool) {
+	places := []place{{m.Address, m.Proto}, {m.Address, ""}}
+	switch {
+	case m.Proto == "":
+		places = []place{{m.Address, "all"}}
+	case m.Address.IsUnspecified():
+		places = append(places, place{m.Address, m.Proto + " at one"})
+	default:
+		places = append(places, place{unspecified(m.Address.Is4()), m.Proto})
+	}
+	for _, p := range places {
+		if t, ok := m.meets(by[p], p.proto == m.Proto); ok {
+			return t, true
 		}
 	}
-	return Claim{}, Claim{}, false
+	return Claim{}, false
 }
 
 // meets returns the first of some claims, in the order of their ends, that has a

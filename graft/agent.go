@@ -67,36 +67,66 @@ func (d Dirs) watched() []string {
 }
 
 // attend answers news until there is nothing left to look after, which it reports,
-// or ctx ends.
+// or ctx ends. News that come in a row are answered at a distance: a guest can make
+// them.
 func (e *Engine) attend(ctx context.Context, n *news, own *lock) (over bool, err error) {
+	again := newRecheck()
+	defer again.timer.Stop()
+	rest := firstRest
 	for {
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
 		case <-n.bell:
-		}
-		todo := n.take()
-		err := e.locked(func() (err error) {
-			if over, err = e.ours(); err != nil {
-				return err
-			}
-			if !over {
-				e.answer(ctx, todo)
-				left, err := e.dirs.list()
-				if err != nil {
-					return err
+		case <-again.timer.C:
+			n.add(func(ev *events) {
+				for uuid := range e.open {
+					ev.ids[uuid] = true
 				}
-				over = len(left) == 0
-			}
-			if over {
-				own.release() // while nobody can add anything: see awaken
-			}
-			return nil
-		})
-		if over || err != nil {
+			})
+			continue
+		}
+		if over, err = e.round(ctx, n.take(), own); over || err != nil {
 			return over, err
 		}
+		if doubts := e.doubts(); len(doubts.ids) > 0 {
+			e.ask(ctx)
+			over, err = e.round(ctx, doubts, own)
+			e.asked = nil
+			if over || err != nil {
+				return over, err
+			}
+		}
+		again.set(e.open)
+		if !pause(ctx, rest) {
+			return false, ctx.Err()
+		}
+		if rest = min(2*rest, longestRest); len(n.bell) == 0 {
+			rest = firstRest
+		}
 	}
+}
+
+// round answers some news, unless there is nothing left to look after.
+func (e *Engine) round(ctx context.Context, todo *events, own *lock) (over bool, err error) {
+	err = e.locked(func() (err error) {
+		if over, err = e.ours(); err != nil {
+			return err
+		}
+		if !over {
+			e.answer(ctx, todo)
+			left, err := e.dirs.list()
+			if err != nil {
+				return err
+			}
+			over = len(left) == 0
+		}
+		if over {
+			own.release() // while nobody can add anything: see awaken
+		}
+		return nil
+	})
+	return over, err
 }
 
 func (e *Engine) ours() (bool, error) {
@@ -124,7 +154,7 @@ func (e *Engine) answer(ctx context.Context, todo *events) {
 			continue
 		}
 		seen[r.Network] = true
-		if todo.about(r) {
+		if todo.about(r) || todo.ids[uuid] {
 			e.mend(ctx, r, todo.gone[r.Network])
 		}
 	}
@@ -240,6 +270,7 @@ type events struct {
 	hurt    bool            // rules
 	by      string          // who hurt them; "": not known
 	moved   map[string]bool // links whose addresses changed
+	ids     map[xml.UUID]bool
 }
 
 // about reports whether something may have changed for a network.
@@ -275,8 +306,12 @@ func (n *news) take() *events {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	was := n.ev
-	n.ev = &events{names: map[string]bool{}, gone: map[string]bool{}, bridges: map[string]bool{}, moved: map[string]bool{}}
+	n.ev = newEvents()
 	return was
+}
+
+func newEvents() *events {
+	return &events{names: map[string]bool{}, gone: map[string]bool{}, bridges: map[string]bool{}, moved: map[string]bool{}, ids: map[xml.UUID]bool{}}
 }
 
 func (n *news) add(change func(*events)) {

@@ -8,42 +8,51 @@ import (
 	"github.com/virbr/virbr/firewall"
 )
 
-// admissible refuses ports and addresses that others have: the network's own DHCP
-// and DNS servers, programs that listen on the host, other networks. Of a network
-// that has some already only what is new is looked at.
-func (e *Engine) admissible(ctx context.Context, was *record, t *target) error {
+// admit takes out of a target what others have: programs that listen on the host, and
+// other networks. Of a network that has some already only what is new is looked at,
+// and what was taken earlier. It refuses what the network's own DNS and DHCP servers
+// have.
+func (e *Engine) admit(ctx context.Context, was *record, t *target) error {
 	var before *plan.Reach
 	if was != nil {
 		before = was.Reach
 	}
-	_, fresh, err := plan.FreshClaims(before, t.reach)
+	mine, fresh, err := plan.FreshClaims(before, t.reach)
 	if err != nil {
 		return err
 	}
 	if err := plan.CheckServed(t.made, fresh); err != nil {
 		return err
 	}
-	if plan.WantListeners(fresh) {
+	contested := plan.Contested(mine, fresh, before)
+	var taken []plan.Withheld
+	if plan.WantListeners(contested) {
 		list, err := e.sys.Listeners(ctx)
 		if err != nil {
 			return fmt.Errorf("looking who listens on the ports of network %q: %w", t.def.Name, err)
 		}
-		err = plan.CheckHeard(t.def.Name, fresh, list, func(l plan.Listener) string { return e.sys.Holder(ctx, l) })
-		if err != nil {
-			return err
-		}
+		taken = append(taken, plan.TakenByListeners(contested, list, func(l plan.Listener) string { return e.sys.Holder(ctx, l) })...)
 	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	return e.checkOthers(t, fresh)
-}
-
-// checkOthers refuses what another network has that we added to.
-func (e *Engine) checkOthers(t *target, mine []firewall.Claim) error {
-	uuids, err := e.dirs.list()
+	others, err := e.takenByOthers(t, contested)
 	if err != nil {
 		return err
+	}
+	taken = append(taken, others...)
+	if w := plan.FirstFresh(taken, before); w != nil {
+		e.log.Warn("a forward waits for a port that is taken", "network", t.def.Name, "port", w.Claim.String(), "by", w.By)
+	}
+	t.reach = t.reach.Withhold(taken)
+	return nil
+}
+
+// takenByOthers returns what another network has that we added to.
+func (e *Engine) takenByOthers(t *target, contested []firewall.Claim) (taken []plan.Withheld, err error) {
+	if len(contested) == 0 {
+		return nil, nil
+	}
+	uuids, err := e.dirs.list()
+	if err != nil {
+		return nil, err
 	}
 	for _, uuid := range uuids {
 		if uuid == t.def.UUID {
@@ -51,7 +60,7 @@ func (e *Engine) checkOthers(t *target, mine []firewall.Claim) error {
 		}
 		r, err := e.dirs.readRecord(uuid)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if r == nil || r.Reach == nil {
 			continue
@@ -60,9 +69,7 @@ func (e *Engine) checkOthers(t *target, mine []firewall.Claim) error {
 		if err != nil {
 			continue // of an older version, which has what it has
 		}
-		if err := plan.CheckClaimed(t.def.Name, mine, r.Network, theirs); err != nil {
-			return err
-		}
+		taken = append(taken, plan.TakenByNetwork(contested, r.Network, plan.Except(theirs, r.Reach.Memory.Withheld))...)
 	}
-	return nil
+	return taken, nil
 }

@@ -46,6 +46,10 @@ func (e *Engine) converge(ctx context.Context, was *record, t *target) error {
 	}
 	e.endConnections(ctx, now.Network, before, now.Reach)
 	e.tell(e.reportOf(t, now))
+	delete(e.open, now.UUID)
+	if len(t.reach.Doubts)+len(t.reach.Memory.Withheld) > 0 {
+		e.open[now.UUID] = t.reach
+	}
 	return nil
 }
 
@@ -54,10 +58,20 @@ func (e *Engine) reportOf(t *target, r *record) Report {
 	if r.From == File {
 		report.File = e.dirs.file(r.Network)
 	}
+	for i := range t.reach.Ext.Forwards {
+		report.Forwards = append(report.Forwards, resolved(t.reach.Ext.Forwards[i].XML(), t.reach.ForwardState(i)))
+	}
+	for i := range t.reach.Ext.Publics {
+		report.Publics = append(report.Publics, resolved(t.reach.Ext.Publics[i].XML(), t.reach.PublicState(i)))
+	}
 	if t.note != "" {
 		report.Notes = append(report.Notes, t.note)
 	}
 	return report
+}
+
+func resolved(document string, s plan.State) Resolved {
+	return Resolved{XML: document, Active: s.Active, Addresses: s.Addresses, Reason: s.Reason}
 }
 
 // work is one way from some steps to others.
@@ -175,7 +189,7 @@ func (w *work) note(op plan.Op) {
 func (w *work) inForce(ctx context.Context, s plan.Step) (bool, error) {
 	had := slices.ContainsFunc(w.before, func(o plan.Step) bool { return reflect.DeepEqual(o.Do, s.Do) })
 	switch op := s.Do.(type) {
-	case plan.AddRules, plan.AcceptElsewhere, plan.AcceptBeside, plan.RouteGuest, plan.ProxyNeighbour:
+	case plan.AddRules, plan.SnoopGuests, plan.AcceptElsewhere, plan.AcceptBeside, plan.RouteGuest, plan.ProxyNeighbour:
 		return false, nil
 	case plan.AddAddress:
 		if w.addresses == nil {

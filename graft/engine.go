@@ -31,6 +31,8 @@ type System interface {
 	Holder(ctx context.Context, l plan.Listener) string
 	// Neighbours returns what the kernel knows about who is on a bridge.
 	Neighbours(ctx context.Context, bridge string) ([]plan.Neighbour, error)
+	// Ask asks on a bridge who has some addresses, and returns who says so.
+	Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]plan.Neighbour, error)
 	// Addresses returns the addresses of the host's links by name.
 	Addresses(ctx context.Context) (map[string][]netip.Addr, error)
 	// Watch tells of changes until ctx ends.
@@ -70,6 +72,10 @@ type Engine struct {
 	sys  System
 	dirs Dirs
 	log  *slog.Logger
+
+	// The agent's, by network, while it holds the host's lock.
+	asked map[xml.UUID]*plan.Asked // what came of asking for guests
+	open  map[xml.UUID]*plan.Reach // what is to be looked at again, in doubt or withheld
 }
 
 // New returns an Engine.
@@ -80,7 +86,7 @@ func New(cfg Config) *Engine {
 	if cfg.Deadline == 0 {
 		cfg.Deadline = time.Minute
 	}
-	return &Engine{cfg: cfg, sys: cfg.System, dirs: cfg.Dirs, log: cfg.Log}
+	return &Engine{cfg: cfg, sys: cfg.System, dirs: cfg.Dirs, log: cfg.Log, open: map[xml.UUID]*plan.Reach{}}
 }
 
 // locked does something while no other process adds or takes back.
@@ -228,6 +234,7 @@ func (e *Engine) remove(ctx context.Context, uuid xml.UUID) error {
 	if def, err := xml.ParseNetwork([]byte(r.Def)); err == nil {
 		e.retract(ctx, r, def)
 	}
+	delete(e.open, uuid)
 	errs := e.undo(context.WithoutCancel(ctx), r.Steps)
 	e.endConnections(ctx, r.Network, r.Reach, nil)
 	return errors.Join(append(errs, disk.Remove(r.path), disk.Remove(e.dirs.report(r.Network)), disk.Remove(e.dirs.bell(r.Network)))...)

@@ -1,7 +1,9 @@
 package graft
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -146,7 +148,6 @@ func TestRefused(t *testing.T) {
 		{"an address of its own", document("<virbr:ip type='auto'/>"), "is for networks without one"},
 		{"hostid", document("<virbr:ipv6 advprefix='fd00:5::/64' hostid='ipv4'/>"), "needs the leases"},
 		{"its own DNS server", document(strings.Replace(webExt, "8080' to='80", "53", 1)), "its own dnsmasq serves its guests on tcp port 53"},
-		{"somebody listens", document(strings.Replace(webExt, "8080", "22", 1)), "sshd (pid 1) listens on tcp port 22"},
 		{"mode that is not open", document("<virbr:firewall mode='nat'/>"), "is for networks with forward mode='open'"},
 		{"bridge of others", document("<virbr:bridge create='yes'/>"), "only allowed in bridge mode"},
 		{"what we refuse", strings.Replace(document(webExt), "<bridge name='virbr0'/>", "<bridge name='virbr0' macTableManager='perhaps'/>", 1), "perhaps"},
@@ -157,7 +158,6 @@ func TestRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.host.Listen(plan.Listener{Proto: "tcp", Address: netip.IPv4Unspecified(), Port: 22, Program: "sshd (pid 1)"})
 			before := r.host.State()
 			r.refused(hooks.OpStart, tt.doc, tt.want)
 			r.clean("refused", before)
@@ -165,22 +165,60 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestOthers: what one network has, another cannot get; it can when that is gone.
+// TestTaken: a network starts without what somebody has, which the report says, and
+// the agent adds it when it is free.
+func TestTaken(t *testing.T) {
+	t.Parallel()
+	state := func(r *rig) string {
+		text := ""
+		for _, f := range r.report().Forwards {
+			text += fmt.Sprintln(f.Active, f.Reason)
+		}
+		return text
+	}
+	r := newRig(t)
+	r.host.Listen(plan.Listener{Proto: "tcp", Address: netip.IPv4Unspecified(), Port: 22, Program: "sshd (pid 1)"})
+	doc := webExt + strings.Replace(webExt, "8080", "22", 1)
+	r.must(hooks.OpStart, document(doc))
+	r.must(hooks.OpStarted, document(doc))
+	const web = "true \n"
+	if got, want := state(r), web+"false taken by sshd (pid 1)\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	r.status(doc)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := r.agent(ctx)
+	r.host.Unlisten("tcp", 22)
+	r.wait("the forward is in force", func() bool { return state(r) == web+"true \n" })
+	stop()
+	<-ended
+}
+
+// TestOthers: what one network has, another does not get; it does when that is gone.
 func TestOthers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.must(hooks.OpStarted, document(webExt))
 	other := strings.NewReplacer("default", "other", "virbr0", "virbr1", "0001</uuid>", "0002</uuid>", "192.168.122", "192.168.123").Replace(document(webExt))
 	r.host.AddLink("virbr1", "bridge")
-	call := func(op hooks.Op) error {
-		return r.e.Hook(t.Context(), &hooks.Call{Network: "other", Op: op, Document: []byte("<hookData>" + other + "</hookData>")})
+	call := func(op hooks.Op) string {
+		t.Helper()
+		err := r.e.Hook(t.Context(), &hooks.Call{Network: "other", Op: op, Document: []byte("<hookData>" + other + "</hookData>")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := r.dirs.readReport("other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report.Forwards[0].Reason
 	}
-	if err := call(hooks.OpStart); err == nil || !strings.Contains(err.Error(), "network 'default' has tcp port 8080") {
-		t.Errorf("error %v", err)
+	if reason := call(hooks.OpStarted); reason != "taken by network 'default'" {
+		t.Errorf("it is %q", reason)
 	}
 	r.must(hooks.OpStopped, document(webExt))
-	if err := call(hooks.OpStart); err != nil {
-		t.Error(err)
+	if reason := call(hooks.OpUpdated); reason != "" {
+		t.Errorf("it is %q", reason)
 	}
 }
 

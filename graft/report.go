@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"time"
 
 	"github.com/virbr/virbr/disk"
@@ -24,6 +25,17 @@ type Report struct {
 	Notes   []string  `json:"notes,omitempty"`
 	Waiting []string  `json:"waiting,omitempty"` // guests whose address is not known
 	Steps   []string  `json:"steps"`             // what is in force
+
+	Forwards []Resolved `json:"forwards,omitempty"` // in order
+	Publics  []Resolved `json:"publics,omitempty"`
+}
+
+// Resolved is what a forward or a public address comes to.
+type Resolved struct {
+	XML       string       `json:"xml"` // <virbr:portForward>, <virbr:address>
+	Active    bool         `json:"active"`
+	Addresses []netip.Addr `json:"addresses,omitempty"` // of the guest
+	Reason    string       `json:"reason,omitzero"`     // why it is not active, or not all of it
 }
 
 // Reports returns the reports of all networks to which something was added, or was

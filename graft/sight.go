@@ -30,7 +30,7 @@ func (e *Engine) reach(ctx context.Context, t *target, before plan.Memory) (*pla
 
 func (e *Engine) sightings(ctx context.Context, t *target) (*plan.Sightings, error) {
 	bridge := t.def.Bridge.Name
-	seen := &plan.Sightings{Now: time.Now().Unix(), Routes: t.facts.Routes, Links: t.facts.Links, Uplinks: map[string][]plan.Neighbour{}}
+	seen := &plan.Sightings{Asked: e.asked[t.def.UUID], Now: time.Now().Unix(), Routes: t.facts.Routes, Links: t.facts.Links, Uplinks: map[string][]plan.Neighbour{}}
 	var err error
 	for _, dirs := range []plan.Dirs{e.dirs.theirs(), e.dirs.plan()} {
 		leases, err := readLeases(dnsmasq.Dirs(dirs), bridge)
@@ -79,15 +79,15 @@ func readLeases(dirs dnsmasq.Dirs, bridge string) ([]dnsmasq.Entry, error) {
 	return leases, nil
 }
 
-// ports returns the MAC addresses of the guests that libvirt plugged into a network
-// (since 5.5 it writes them down).
-func (d Dirs) ports(network string) ([]xml.MAC, error) {
+// ports returns the guests that libvirt plugged into a network (since 5.5 it writes
+// them down).
+func (d Dirs) ports(network string) ([]plan.Port, error) {
 	dir := filepath.Join(d.State, network, "ports")
 	names, err := disk.Stems(dir, ".xml")
 	if err != nil {
 		return nil, err
 	}
-	var list []xml.MAC
+	var list []plan.Port
 	for _, name := range names {
 		data, err := readFile(filepath.Join(dir, name+".xml"))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -97,7 +97,7 @@ func (d Dirs) ports(network string) ([]xml.MAC, error) {
 			return nil, err
 		}
 		if p, err := xml.ParsePort(data); err == nil { // of others: what we cannot read is no guest
-			list = append(list, p.MAC)
+			list = append(list, plan.Port{MAC: p.MAC, Owner: p.OwnerUUID})
 		}
 	}
 	return list, nil

@@ -17,8 +17,8 @@ type target struct {
 	steps []plan.Step
 }
 
-// target computes what a network's extensions ask for on the host as it is, and
-// refuses what gets in the way of others. Was is what it has already; nil: nothing.
+// target computes what a network's extensions ask for on the host as it is, without
+// what others have. Was is what it has already; nil: nothing.
 func (e *Engine) target(ctx context.Context, was *record, x *extension) (*target, error) {
 	t := &target{extension: x}
 	if err := e.fill(ctx, was, t); err != nil {
@@ -47,7 +47,7 @@ func (e *Engine) fill(ctx context.Context, was *record, t *target) (err error) {
 	if t.reach, err = e.reach(ctx, t, before); err != nil {
 		return err
 	}
-	if err := e.admissible(ctx, was, t); err != nil {
+	if err := e.admit(ctx, was, t); err != nil {
 		return err
 	}
 	t.facts.Reach = t.reach

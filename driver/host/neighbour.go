@@ -133,11 +133,7 @@ func announceARP(link *net.Interface, a netip.Addr) error {
 
 // advertise sends a neighbour advertisement to all nodes on the link.
 func advertise(link *net.Interface, a netip.Addr) error {
-	const (
-		advertisement = 136  // RFC 4861 section 4.4
-		override      = 0x20 // of the flags' first byte
-		targetLink    = 2    // option, of one unit of 8 bytes
-	)
+	const override = 0x20 // of the flags' first byte
 	p := append([]byte{advertisement, 0, 0, 0, override, 0, 0, 0}, a.AsSlice()...)
 	return toAllNodes(link, append(append(p, targetLink, 1), link.HardwareAddr...))
 }

@@ -35,31 +35,32 @@ type snoopers struct {
 // enters it into the kernel's table of neighbours, where it would appear only when
 // the host has something to send to it.
 type snooper struct {
-	host   *Host
-	link   int
-	prefix netip.Prefix
-	file   *os.File
-	seen   map[xml.MAC]int
+	host *Host
+	link int
+	file *os.File
+	seen map[xml.MAC]int
 }
 
-// snoopGuests begins to listen on a bridge; where it does already, for another
-// prefix.
+// snoopGuests begins to listen on a bridge, unless it does already.
 func (h *Host) snoopGuests(op plan.SnoopGuests) error {
 	const doing = "listening for guests on"
 	index, err := h.index(op.Bridge)
 	if err != nil {
 		return opError(doing, op.Bridge, err)
 	}
+	h.snoopers.mu.Lock()
+	defer h.snoopers.mu.Unlock()
+	if old := h.snoopers.open[op.Bridge]; old != nil {
+		if old.link == index {
+			return nil
+		}
+		_ = old.file.Close()
+	}
 	f, err := openSnooper(index)
 	if err != nil {
 		return opError(doing, op.Bridge, err)
 	}
-	s := &snooper{host: h, link: index, prefix: op.Prefix, file: f, seen: make(map[xml.MAC]int)}
-	h.snoopers.mu.Lock()
-	defer h.snoopers.mu.Unlock()
-	if old := h.snoopers.open[op.Bridge]; old != nil {
-		_ = old.file.Close()
-	}
+	s := &snooper{host: h, link: index, file: f, seen: make(map[xml.MAC]int)}
 	if h.snoopers.open == nil {
 		h.snoopers.open = make(map[string]*snooper)
 	}
@@ -171,7 +172,7 @@ func (s *snooper) run() {
 
 // hear enters a guest's address.
 func (s *snooper) hear(mac xml.MAC, a netip.Addr) {
-	if !s.prefix.Contains(a) || mac.IsMulticast() || mac.IsZero() || s.seen[mac] >= maxAddresses || len(s.seen) >= maxSnooped && s.seen[mac] == 0 {
+	if !a.IsGlobalUnicast() || mac.IsMulticast() || mac.IsZero() || s.seen[mac] >= maxAddresses || len(s.seen) >= maxSnooped && s.seen[mac] == 0 {
 		return
 	}
 	err := s.host.addNeighbour(s.link, a, net.HardwareAddr(mac[:]))

@@ -98,8 +98,8 @@ func (h *Host) tellLease(name string, put func(plan.Change)) {
 	}
 }
 
-// Addresses returns the addresses of the host's links by name, in the kernel's
-// order, those that are not yet known to be unique left out.
+// Addresses returns the addresses of each of the host's links by name, in the
+// kernel's order, those that are not yet known to be unique left out.
 func (h *Host) Addresses(ctx context.Context) (map[string][]netip.Addr, error) {
 	_, names, err := h.readLinks(ctx)
 	if err != nil {
@@ -108,6 +108,9 @@ func (h *Host) Addresses(ctx context.Context) (map[string][]netip.Addr, error) {
 	var list map[string][]netip.Addr
 	err = h.whole(ctx, "addresses", func() error {
 		list = make(map[string][]netip.Addr)
+		for _, name := range names {
+			list[name] = nil
+		}
 		req := h.dumps.request(unix.RTM_GETADDR, unix.NLM_F_DUMP)
 		req.AddData(nl.NewIfAddrmsg(unix.AF_UNSPEC))
 		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWADDR, func(m []byte) bool {

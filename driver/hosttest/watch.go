@@ -121,6 +121,12 @@ func (f *Fake) Neighbours(ctx context.Context, bridge string) ([]driver.Neighbou
 	return slices.Clone(f.watch.neighbours[bridge]), nil
 }
 
+// Ask is answered by the neighbours of a bridge.
+func (f *Fake) Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]driver.Neighbour, error) {
+	list, err := f.Neighbours(ctx, bridge)
+	return slices.DeleteFunc(list, func(n driver.Neighbour) bool { return !slices.Contains(addrs, n.Address) }), err
+}
+
 // SetAddresses says which addresses a link of the host has.
 // Nobody is told: see Tell.
 func (f *Fake) SetAddresses(name string, addrs ...netip.Prefix) {
@@ -141,6 +147,7 @@ func (f *Fake) Addresses(ctx context.Context) (map[string][]netip.Addr, error) {
 	defer f.mu.Unlock()
 	list := make(map[string][]netip.Addr)
 	for name, l := range f.links {
+		list[name] = nil
 		for _, a := range l.addrs {
 			list[name] = append(list[name], a.Addr())
 		}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -37,15 +38,59 @@ func FreshClaims(before, after *Reach) (mine, fresh []firewall.Claim, err error)
 	return mine, missing(mine, had), nil
 }
 
+// Withheld is what a network claims and somebody else has.
+type Withheld struct {
+	Claim firewall.Claim // or the part of one that is taken
+	By    string         // "nginx (pid 812)", "network 'b'"
+	Why   string         // "nginx (pid 812) listens on tcp port 8080"
+}
+
+// Refusal refuses a definition for what is taken. It is an *[Error].
+func (t *Withheld) Refusal(network string) error {
+	return refuse(KindFailed, "network '%s' cannot have %s: %s", network, t.Claim, t.Why)
+}
+
 // WantListeners reports whether who listens on the host's ports matters to some
 // claims.
 func WantListeners(claims []firewall.Claim) bool {
 	return slices.ContainsFunc(claims, func(c firewall.Claim) bool { return c.Proto != "" && !c.All })
 }
 
-// CheckServed refuses claims of the ports by which a network's own guests reach its
-// DNS and DHCP servers. An error is an *[Error], as those of the other checks.
-func CheckServed(def *xml.Network, claims []firewall.Claim) error {
+// Contested returns what of a reach's claims may be taken: what an earlier one did
+// not have, and what was withheld from it.
+func Contested(mine, fresh []firewall.Claim, before *Reach) []firewall.Claim {
+	list := slices.Clone(fresh)
+	if before == nil {
+		return list
+	}
+	for _, w := range before.Memory.Withheld {
+		for _, c := range mine {
+			if part, common := overlap(c, w.Claim); common {
+				list = append(list, part)
+			}
+		}
+	}
+	return list
+}
+
+// overlap returns what two claims of the same address and protocol have in common.
+func overlap(a, b firewall.Claim) (firewall.Claim, bool) {
+	if a.Proto != b.Proto || a.Address != b.Address || a.Start > b.End || b.Start > a.End {
+		return a, false
+	}
+	a.Start, a.End = max(a.Start, b.Start), min(a.End, b.End)
+	return a, true
+}
+
+// port returns the part of a claim that is one port.
+func port(c firewall.Claim, n uint16) firewall.Claim {
+	c.Start, c.End = n, n
+	return c
+}
+
+// TakenByOwn returns the claims of ports by which a network's own guests reach its
+// DNS and DHCP servers.
+func TakenByOwn(def *xml.Network, claims []firewall.Claim) (list []Withheld) {
 	served, ips := Serves(def), def.Subnets()
 	for _, c := range claims {
 		own := slices.ContainsFunc(ips, func(ip xml.IP) bool {
@@ -53,36 +98,94 @@ func CheckServed(def *xml.Network, claims []firewall.Claim) error {
 		})
 		for _, s := range served {
 			if own && takes(c, s.Proto, s.Port) {
-				return refuse(KindFailed, "network '%s' cannot have %s: its own dnsmasq serves its guests on %s port %d; forward from one address of the host only",
-					def.Name, c, s.Proto, s.Port)
+				list = append(list, Withheld{Claim: port(c, s.Port), By: "the network's own dnsmasq", Why: fmt.Sprintf(
+					"its own dnsmasq serves its guests on %s port %d; forward from one address of the host only", s.Proto, s.Port)})
 			}
 		}
+	}
+	return list
+}
+
+// CheckServed refuses what TakenByOwn finds: no start of the network mends it.
+func CheckServed(def *xml.Network, claims []firewall.Claim) error {
+	for _, t := range TakenByOwn(def, claims) {
+		return t.Refusal(def.Name)
 	}
 	return nil
 }
 
-// CheckHeard refuses claims of ports on which somebody listens. Holder names his
-// program, "" if it cannot. Ports that programs get from the kernel for their
-// questions (ephemeral ones) come and go; they count only where one is forwarded by
-// itself.
-func CheckHeard(network string, claims []firewall.Claim, list []Listener, holder func(Listener) string) error {
-	for _, l := range list {
+// TakenByListeners returns the claims of ports on which somebody listens. Holder
+// names his program, "" if it cannot. Ports that programs get from the kernel for
+// their questions (ephemeral ones) come and go; they count only where one is
+// forwarded by itself.
+func TakenByListeners(claims []firewall.Claim, listeners []Listener, holder func(Listener) string) (list []Withheld) {
+	for _, l := range listeners {
 		for _, c := range claims {
 			if takes(c, l.Proto, l.Port) && hears(c, l) {
 				who := cmp.Or(holder(l), "a program")
-				return refuse(KindFailed, "network '%s' cannot have %s: %s listens on %s port %d", network, c, who, l.Proto, l.Port)
+				list = append(list, Withheld{Claim: port(c, l.Port), By: who, Why: fmt.Sprintf("%s listens on %s port %d", who, l.Proto, l.Port)})
 			}
+		}
+	}
+	return list
+}
+
+// TakenByNetwork returns the claims of what another network has.
+func TakenByNetwork(claims []firewall.Claim, other string, theirs []firewall.Claim) (list []Withheld) {
+	for _, c := range firewall.Clashes(claims, theirs) {
+		list = append(list, Withheld{Claim: c.Mine, By: fmt.Sprintf("network '%s'", other), Why: fmt.Sprintf("network '%s' has %s", other, c.Theirs)})
+	}
+	return list
+}
+
+// FirstFresh returns the first of what is taken that an earlier reach did not go
+// without already; nil: none.
+func FirstFresh(list []Withheld, before *Reach) *Withheld {
+	known := func(t Withheld) bool {
+		return before != nil && slices.ContainsFunc(before.Memory.Withheld, func(o Withheld) bool { _, both := overlap(o.Claim, t.Claim); return both })
+	}
+	for i := range list {
+		if !known(list[i]) {
+			return &list[i]
 		}
 	}
 	return nil
 }
 
-// CheckClaimed refuses claims of what another network has.
-func CheckClaimed(network string, claims []firewall.Claim, other string, theirs []firewall.Claim) error {
-	if mine, taken, clash := firewall.Clash(claims, theirs); clash {
-		return refuse(KindFailed, "network '%s' cannot have %s: network '%s' has %s", network, mine, other, taken)
+// Withhold returns the reach without what is taken.
+func (r *Reach) Withhold(list []Withheld) *Reach {
+	if r == nil || len(list) == 0 && len(r.Memory.Withheld) == 0 {
+		return r
 	}
-	return nil
+	c := *r
+	c.Memory.Withheld, c.Where.Withheld = nil, nil
+	for _, t := range list {
+		if !slices.ContainsFunc(c.Where.Withheld, func(o firewall.Claim) bool { _, both := overlap(o, t.Claim); return both }) {
+			c.Memory.Withheld = append(c.Memory.Withheld, t)
+			c.Where.Withheld = append(c.Where.Withheld, t.Claim)
+		}
+	}
+	return &c
+}
+
+// Except returns claims without what is taken of them.
+func Except(claims []firewall.Claim, list []Withheld) []firewall.Claim {
+	for _, t := range list {
+		var left []firewall.Claim
+		for _, c := range claims {
+			if _, both := overlap(c, t.Claim); !both {
+				left = append(left, c)
+				continue
+			}
+			for _, s := range (span{c.Start, c.End}).without(span{t.Claim.Start, t.Claim.End}) {
+				part := c
+				part.Start, part.End = s.first, s.last
+				left = append(left, part)
+			}
+		}
+		claims = left
+	}
+	return claims
 }
 
 // missing returns the claims of a list that are not in another, wherever

@@ -58,6 +58,9 @@ func (r *Reach) flows() map[flow][]span {
 	if err != nil {
 		return list // of definitions that are no longer accepted
 	}
+	if r != nil {
+		claims = Except(claims, r.Memory.Withheld)
+	}
 	for _, c := range claims {
 		guest, stateless := "", false
 		if c.Proto == "" {

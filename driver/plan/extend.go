@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/firewall"
@@ -19,6 +20,14 @@ type Reach struct {
 	Where   firewall.Where
 	Answers []Answer // in order
 	Memory  Memory
+
+	// Doubts are addresses of guests to ask for: only then it is known whether a
+	// guest has moved, or somebody says so. The address of all nodes stands for
+	// guests whose IPv6 addresses nobody knows.
+	Doubts []netip.Addr
+
+	Absent  []string             // interfaces to listen on that are not there
+	Usurped map[string]Neighbour // by guest: who is at its address
 
 	def   *xml.Network
 	taken *taken // nil: found out each time
@@ -49,17 +58,46 @@ func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memo
 	r.Where.Uplinks = outward(def, ext, seen)
 	r.Answers = append(l.publics(def, ext, r.Where), l.proxied(def)...)
 	r.Memory = l.after
+	r.Memory.Withheld = before.Withheld
+	for _, t := range before.Withheld {
+		r.Where.Withheld = append(r.Where.Withheld, t.Claim)
+	}
+	r.Usurped = l.usurped
+	for i := range ext.Forwards {
+		dev := ext.Forwards[i].Dev
+		if _, there := seen.Devices[dev]; dev != "" && !there && !slices.Contains(r.Absent, dev) {
+			r.Absent = append(r.Absent, dev)
+		}
+	}
+	r.Doubts = slices.SortedFunc(maps.Keys(l.doubts), netip.Addr.Compare)
 	slices.SortFunc(r.Answers, func(a, b Answer) int { return a.Address.Compare(b.Address) })
 	r.Answers = slices.CompactFunc(r.Answers, func(a, b Answer) bool { return a.Address == b.Address })
 	return r
 }
+
+// Bridge returns the network's.
+func (r *Reach) Bridge() string { return r.def.Bridge.Name }
+
+// Open reports whether something about a reach changes that nothing tells of: a
+// guest that does not answer may begin to, a taken port may become free. Guests that
+// are asked to say their IPv6 addresses are asked a few times only: those who take
+// one later are heard when they do. Count is how often it was looked without a
+// change.
+func (r *Reach) Open(count int) bool {
+	const wakes = 4
+	wake := len(r.Doubts) == 1 && r.Doubts[0] == netip.IPv6LinkLocalAllNodes()
+	return len(r.Memory.Withheld) > 0 || len(r.Doubts) > 0 && (!wake || count < wakes)
+}
+
+// Recheck is how long to wait before looking again.
+func Recheck(count int) time.Duration { return min(time.Second<<min(count, 10), 15*time.Second) }
 
 // Same reports whether two reaches lead to guests in the same way.
 func (r *Reach) Same(o *Reach) bool {
 	lists := func(a, b map[string][]netip.Addr) bool { return maps.EqualFunc(a, b, slices.Equal[[]netip.Addr]) }
 	return r != nil && o != nil && lists(r.Where.Guests, o.Where.Guests) && lists(r.Where.Devices, o.Where.Devices) &&
 		slices.Equal(r.Where.Links, o.Where.Links) && slices.Equal(r.Where.Uplinks, o.Where.Uplinks) &&
-		slices.Equal(r.Answers, o.Answers)
+		slices.Equal(r.Answers, o.Answers) && slices.Equal(r.Where.Withheld, o.Where.Withheld)
 }
 
 // publics returns the public addresses that somebody on a link of the host asks
@@ -144,16 +182,24 @@ func (r *Reach) where() firewall.Where {
 	return r.Where
 }
 
+// snoops reports whether it matters which IPv6 addresses guests take.
+func (r *Reach) snoops() bool {
+	if r.def == nil {
+		return false
+	}
+	proxied := r.def.Advertise != nil && r.def.Advertise.ProxyNDP != ""
+	has6 := slices.ContainsFunc(r.def.Subnets(), func(ip xml.IP) bool { return ip.Address.Is6() })
+	return proxied || has6 && len(followed6(r.Ext)) > 0
+}
+
 // answers leads packets for some addresses to the bridge, which is up, and has the
 // host answer for these where others ask for them.
 func (c *compiler) answers() error {
 	if c.reach == nil {
 		return nil
 	}
-	if a := c.def.Advertise; a != nil && a.ProxyNDP != "" {
-		if p, ok := a.Address(); ok {
-			c.add(Step{Do: SnoopGuests{Bridge: c.bridge, Prefix: p.Masked()}, Undo: UnsnoopGuests{Bridge: c.bridge}, Tolerate: true})
-		}
+	if c.reach.snoops() {
+		c.add(Step{Do: SnoopGuests{Bridge: c.bridge}, Undo: UnsnoopGuests{Bridge: c.bridge}, Tolerate: true})
 	}
 	for _, a := range c.reach.Answers {
 		if !a.Own {

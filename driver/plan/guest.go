@@ -15,8 +15,9 @@ import (
 type Sightings struct {
 	Leases     []dnsmasq.Entry         // of the network's DHCP server
 	Neighbours []Neighbour             // on the bridge
-	Ports      []xml.MAC               // of guests that a hypervisor driver plugged in
-	Devices    map[string][]netip.Addr // addresses of the host's links
+	Ports      []Port                  // of guests that a hypervisor driver plugged in
+	Asked      *Asked                  // nil: nobody was asked
+	Devices    map[string][]netip.Addr // addresses of the host's links, of each link
 	Now        int64                   // seconds since the epoch
 
 	Bridges []string               // of other networks
@@ -25,20 +26,37 @@ type Sightings struct {
 	Links   map[string]Link        // of the host
 }
 
+// Port is one network interface of a guest.
+type Port struct {
+	MAC   xml.MAC
+	Owner xml.UUID // of the guest; zero: not known
+}
+
+// Asked is what came of asking for addresses (ARP, neighbour discovery).
+type Asked struct {
+	Addresses []netip.Addr
+	Answers   []Neighbour // who has some of them
+}
+
 // Memory is what was found out earlier and keeps its place: it survives a
 // restart of whoever remembers it.
 type Memory struct {
 	// Names says who has a DHCP name that several guests claim: the first.
 	Names map[string]xml.MAC `json:"names,omitempty"`
+	// Held are the addresses that guests are reached at, at most one of each family.
+	Held map[xml.MAC][]netip.Addr `json:"held,omitempty"`
 	// Learned are the addresses that guests gave themselves.
 	Learned map[xml.MAC][]netip.Addr `json:"learned,omitempty"`
 	// Plugged are guests that have, or had, a port of the network.
 	Plugged []xml.MAC `json:"plugged,omitempty"`
+	// Withheld is what somebody else had when the network wanted it.
+	Withheld []Withheld `json:"withheld,omitempty"`
 }
 
 // Equal reports whether both remember the same.
 func (m Memory) Equal(o Memory) bool {
-	return maps.Equal(m.Names, o.Names) && slices.Equal(m.Plugged, o.Plugged) && maps.EqualFunc(m.Learned, o.Learned, slices.Equal[[]netip.Addr])
+	lists := func(a, b map[xml.MAC][]netip.Addr) bool { return maps.EqualFunc(a, b, slices.Equal[[]netip.Addr]) }
+	return maps.Equal(m.Names, o.Names) && slices.Equal(m.Plugged, o.Plugged) && slices.Equal(m.Withheld, o.Withheld) && lists(m.Held, o.Held) && lists(m.Learned, o.Learned)
 }
 
 // maxLearned bounds the addresses that one guest can have by saying so, and
@@ -52,11 +70,10 @@ const (
 // network and is not the host's, so no guest can draw traffic to somewhere else
 // by what it says about itself.
 //
-// Of several who say where a guest is, the first wins, for each family by
-// itself: the definition's static hosts, leases, and what the guest's own
-// packets tell. A static host's name is its own whoever else asks DHCP for it.
-// Of guests that ask for the same other name the first keeps it for as long as
-// it has a lease: dnsmasq would give it to the last.
+// The definition's static hosts come first, for each family by itself: they are
+// what the administrator said. All else is what guests say about themselves and
+// about others: any guest can have a lease written for another one's MAC address
+// (chaddr, RFC 2131), end one, or ask for any name. See candidates and holder.
 type locator struct {
 	seen    Sightings
 	before  Memory
@@ -70,10 +87,17 @@ type locator struct {
 	leases  map[xml.MAC][]netip.Addr
 	near    map[xml.MAC][]netip.Addr // neighbours
 	holders map[netip.Addr]xml.MAC   // whose an address is by definition or lease
-	plugged map[xml.MAC]bool         // has a port
+	shown   map[netip.Addr]xml.MAC   // whose an address is by the kernel's table
+	asked   map[netip.Addr]bool
+	answers map[Neighbour]bool
+	plugged map[xml.MAC]bool     // has a port
+	owners  map[xml.MAC]xml.UUID // of ports
 	domain  string
 
-	after Memory
+	after   Memory
+	doubts  map[netip.Addr]bool // addresses to ask for
+	usurper Neighbour           // somebody else at an address of the guest that is looked at
+	usurped map[string]Neighbour
 }
 
 // Locate returns the addresses of the guests and links that a network's
@@ -88,9 +112,18 @@ func Locate(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memory
 func (l *locator) where(ext *xml.Extensions) firewall.Where {
 	where := firewall.Where{Guests: map[string][]netip.Addr{}, Devices: map[string][]netip.Addr{}}
 	for _, guest := range Guests(ext) {
-		if found := l.guest(guest); len(found) > 0 {
+		l.usurper = Neighbour{}
+		found := l.guest(guest)
+		if len(found) > 0 {
 			where.Guests[guest] = found
 		}
+		at := l.usurper.Address
+		if at.IsValid() && !slices.ContainsFunc(found, func(a netip.Addr) bool { return a.Is4() == at.Is4() }) {
+			l.usurped[guest] = l.usurper
+		}
+	}
+	if l.quiet(ext, where) {
+		l.doubts[netip.IPv6LinkLocalAllNodes()] = true
 	}
 	for i := range ext.Forwards {
 		dev := ext.Forwards[i].Dev
@@ -103,6 +136,35 @@ func (l *locator) where(ext *xml.Extensions) firewall.Where {
 		}
 	}
 	return where
+}
+
+// quiet reports whether a guest is waited for whose IPv6 address only itself knows,
+// as one that it made of a random number (RFC 7217).
+func (l *locator) quiet(ext *xml.Extensions, where firewall.Where) bool {
+	return slices.ContainsFunc(l.subnets, func(p netip.Prefix) bool { return p.Addr().Is6() }) &&
+		slices.ContainsFunc(followed6(ext), func(guest string) bool { return !slices.ContainsFunc(where.Guests[guest], netip.Addr.Is6) })
+}
+
+// followed6 returns the guests to whose IPv6 addresses something leads, whatever
+// these are.
+func followed6(ext *xml.Extensions) []string {
+	var list []string
+	add := func(guest string) {
+		if _, err := netip.ParseAddr(guest); err != nil {
+			list = append(list, guest)
+		}
+	}
+	for i := range ext.Forwards {
+		if f := &ext.Forwards[i]; !f.Ignore && f.Families() != xml.FamilyIPv4 {
+			add(f.Guest)
+		}
+	}
+	for i := range ext.Publics {
+		if ext.Publics[i].Public.Is6() {
+			add(ext.Publics[i].Guest)
+		}
+	}
+	return list
 }
 
 // Guests returns the guests that a network's extensions name, each once.
@@ -129,8 +191,9 @@ func newLocator(def *xml.Network, seen Sightings, before Memory) *locator {
 		seen: seen, before: before, own: map[netip.Addr]bool{}, domain: strings.ToLower(def.Domain.Name),
 		names: map[string][]xml.DHCPHost{}, hosts: map[xml.MAC][]netip.Addr{}, dns: map[string][]netip.Addr{},
 		claims: map[string][]xml.MAC{}, leases: map[xml.MAC][]netip.Addr{}, near: map[xml.MAC][]netip.Addr{},
-		holders: map[netip.Addr]xml.MAC{}, plugged: map[xml.MAC]bool{},
-		after: Memory{Names: map[string]xml.MAC{}, Learned: map[xml.MAC][]netip.Addr{}},
+		holders: map[netip.Addr]xml.MAC{}, shown: map[netip.Addr]xml.MAC{}, asked: map[netip.Addr]bool{}, answers: map[Neighbour]bool{},
+		plugged: map[xml.MAC]bool{}, owners: map[xml.MAC]xml.UUID{}, doubts: map[netip.Addr]bool{}, usurped: map[string]Neighbour{},
+		after: Memory{Names: map[string]xml.MAC{}, Held: map[xml.MAC][]netip.Addr{}, Learned: map[xml.MAC][]netip.Addr{}},
 	}
 	ips := def.Subnets()
 	for i := range ips {
@@ -148,9 +211,16 @@ func newLocator(def *xml.Network, seen Sightings, before Memory) *locator {
 		}
 	}
 	l.readDefinition(def)
+	l.readPorts()
 	l.readLeases()
 	l.readNeighbours()
 	return l
+}
+
+func (l *locator) readPorts() {
+	for _, p := range l.seen.Ports {
+		l.plugged[p.MAC], l.owners[p.MAC] = true, p.Owner
+	}
 }
 
 // inside reports whether an address can be that of a guest.
@@ -214,10 +284,16 @@ func (l *locator) readLeases() {
 // address is somebody else's. A guest whose port is gone says nothing any more,
 // though the kernel may remember it for a while.
 func (l *locator) readNeighbours() {
-	for _, mac := range l.seen.Ports {
-		l.plugged[mac] = true
+	if a := l.seen.Asked; a != nil {
+		for _, addr := range a.Addresses {
+			l.asked[addr] = true
+		}
+		for _, n := range a.Answers {
+			l.answers[n] = true
+		}
 	}
 	for _, n := range l.seen.Neighbours {
+		l.shown[n.Address] = n.MAC
 		if !l.may(n.MAC, n.Address) || l.unplugged(n.MAC) {
 			continue
 		}
@@ -286,7 +362,10 @@ func (l *locator) rememberPlugs() {
 	for mac := range l.leases {
 		told[mac] = true
 	}
-	list := slices.Clone(l.seen.Ports)
+	var list []xml.MAC
+	for mac := range l.plugged {
+		list = append(list, mac)
+	}
 	for _, mac := range l.before.Plugged {
 		if told[mac] {
 			list = append(list, mac)
@@ -312,7 +391,7 @@ func (l *locator) guest(text string) []netip.Addr {
 }
 
 func (l *locator) mac(mac xml.MAC) []netip.Addr {
-	return pick(l.hosts[mac], l.leases[mac], l.near[mac])
+	return pick(l.hosts[mac], l.reached(mac))
 }
 
 func (l *locator) name(name string) []netip.Addr {
@@ -332,16 +411,12 @@ func (l *locator) name(name string) []netip.Addr {
 	if addrs := l.dns[name]; len(addrs) > 0 {
 		return pick(addrs)
 	}
-	claims := l.claims[name]
-	if len(claims) == 0 {
+	mac, known := l.holder(name)
+	if !known {
 		return nil
 	}
-	holder := claims[0]
-	if first, ok := l.before.Names[name]; ok && slices.Contains(claims, first) {
-		holder = first
-	}
-	l.after.Names[name] = holder
-	return l.mac(holder)
+	l.after.Names[name] = mac
+	return l.mac(mac)
 }
 
 // pick returns the first address of each family, IPv4 first.

@@ -1,6 +1,8 @@
 package plan_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -20,8 +22,8 @@ const village = `<forward mode='nat'/><bridge name='virbr0'/><domain name='lab.t
 
 func macOf(last byte) xml.MAC { return xml.MAC{0x52, 0x54, 0, 0, 0, last} }
 
-// sightings reads lines of "lease mac address name", "near mac address" and
-// "port mac".
+// sightings reads lines of "lease mac address name", "near mac address", "port mac
+// [owner's letter]", "asked address" and "answer mac address".
 func sightings(t *testing.T, lines string) plan.Sightings {
 	t.Helper()
 	s := plan.Sightings{Now: 1000}
@@ -30,7 +32,14 @@ func sightings(t *testing.T, lines string) plan.Sightings {
 		if len(f) == 0 {
 			continue
 		}
-		mac, ok := xml.ParseMAC(f[1])
+		if s.Asked == nil && (f[0] == "asked" || f[0] == "answer") {
+			s.Asked = &plan.Asked{}
+		}
+		if f[0] == "asked" {
+			s.Asked.Addresses = append(s.Asked.Addresses, netip.MustParseAddr(f[1]))
+			continue
+		}
+		mac, ok := xml.ParseMAC(strings.TrimPrefix(f[1], "06-"))
 		if !ok {
 			t.Fatalf("%q", line)
 		}
@@ -44,7 +53,13 @@ func sightings(t *testing.T, lines string) plan.Sightings {
 		case "near":
 			s.Neighbours = append(s.Neighbours, plan.Neighbour{MAC: mac, Address: netip.MustParseAddr(f[2])})
 		case "port":
-			s.Ports = append(s.Ports, mac)
+			p := plan.Port{MAC: mac}
+			if len(f) > 2 {
+				p.Owner[0] = f[2][0]
+			}
+			s.Ports = append(s.Ports, p)
+		case "answer":
+			s.Asked.Answers = append(s.Asked.Answers, plan.Neighbour{MAC: mac, Address: netip.MustParseAddr(f[2])})
 		}
 	}
 	return s
@@ -80,6 +95,9 @@ func TestLocate(t *testing.T) {
 		"the MAC's own first":                     {"web", "near 52:54:00:00:00:0a fd00::1234:5678\nnear 52:54:00:00:00:0a " + slaac, "10.1.0.10 " + slaac},
 		"link-local neighbour":                    {"web", "near 52:54:00:00:00:0a fe80::1", "10.1.0.10"},
 		"a neighbour with the address of another": {"52:54:00:00:00:66", "near 52:54:00:00:00:66 10.1.0.10\nnear 52:54:00:00:00:66 10.1.0.101\nlease 52:54:00:00:00:0b 10.1.0.101 db", ""},
+		"lease of another kind of hardware":       {"52:54:00:00:00:0b", "lease 06-52:54:00:00:00:0b 10.1.0.101 db", ""},
+		"lease where another is":                  {"52:54:00:00:00:0b", "lease 52:54:00:00:00:0b 10.1.0.101 db\nnear 52:54:00:00:00:66 10.1.0.101", ""},
+		"lease where its other card answers":      {"52:54:00:00:00:0b", "port 52:54:00:00:00:0b a\nport 52:54:00:00:00:0c a\nlease 52:54:00:00:00:0b 10.1.0.101 db\nnear 52:54:00:00:00:0c 10.1.0.101", "10.1.0.101"},
 		"a neighbour with the bridge's":           {"52:54:00:00:00:66", "near 52:54:00:00:00:66 fd00::1", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,24 +115,112 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-// TestWhoHasAName: the first who asked for it keeps it for as long as it has a
-// lease, and across restarts of whoever remembers.
+// step is what is seen, where that leads, and what is in doubt.
+type step struct{ seen, want, doubts string }
+
+func steps(t *testing.T, guest string, list []step) {
+	t.Helper()
+	ext := &xml.Extensions{Forwards: []xml.PortForward{{Proto: "tcp", Family: xml.FamilyIPv4, Guest: guest}}}
+	var memory plan.Memory
+	for i, s := range list {
+		r := plan.NewReach(parse(t, village), ext, sightings(t, s.seen), memory)
+		if got := strings.Trim(fmt.Sprint(r.Where.Guests[guest]), "[]"); got != s.want {
+			t.Errorf("step %d: got %q, want %q", i, got, s.want)
+		}
+		if got := strings.Trim(fmt.Sprint(r.Doubts), "[]"); got != s.doubts {
+			t.Errorf("step %d: %q are in doubt, want %q", i, got, s.doubts)
+		}
+		data, err := json.Marshal(r.Memory) // it outlives the daemon
+		if err != nil {
+			t.Fatal(err)
+		}
+		memory = plan.Memory{}
+		if err := json.Unmarshal(data, &memory); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestWhoHasAName: the first who asked for it keeps it for as long as it is there,
+// whatever dnsmasq makes of others who ask for it.
 func TestWhoHasAName(t *testing.T) {
 	t.Parallel()
-	ext := &xml.Extensions{Forwards: []xml.PortForward{{Proto: "tcp", Guest: "db"}}}
-	var memory plan.Memory
-	for i, step := range []struct{ seen, want string }{
-		{"lease 52:54:00:00:00:0b 10.1.0.101 db", "10.1.0.101"},
-		{"lease 52:54:00:00:00:66 10.1.0.166 db\nlease 52:54:00:00:00:0b 10.1.0.101 db", "10.1.0.101"},
-		{"lease 52:54:00:00:00:66 10.1.0.166 DB\nlease 52:54:00:00:00:0b 10.1.0.102 db", "10.1.0.102"},
-		{"lease 52:54:00:00:00:66 10.1.0.166 db", "10.1.0.166"},
-		{"lease 52:54:00:00:00:0b 10.1.0.101 db\nlease 52:54:00:00:00:66 10.1.0.166 db", "10.1.0.166"},
+	const a, b = "52:54:00:00:00:0b 10.1.0.101 ", "52:54:00:00:00:66 10.1.0.166 "
+	for name, list := range map[string][]step{
+		"it has a lease": {
+			{"lease " + a + "db", "10.1.0.101", ""},
+			{"lease " + b + "db\nlease " + a + "db", "10.1.0.101", ""},
+			{"lease " + b + "DB\nlease " + a + "*", "10.1.0.101", ""},     // dnsmasq gives it to the last
+			{"lease " + b + "DB\nlease " + a + "other", "10.1.0.101", ""}, // anybody can rename it
+		},
+		"its lease was ended by somebody else": {
+			{"lease " + a + "db", "10.1.0.101", ""},
+			{"lease " + b + "db\nnear 52:54:00:00:00:0b 10.1.0.101", "10.1.0.101", "10.1.0.101"},
+			{"lease " + b + "db\nasked 10.1.0.101\nanswer 52:54:00:00:00:0b 10.1.0.101", "10.1.0.101", ""},
+			{"lease " + b + "db\nlease 52:54:00:00:00:66 10.1.0.101 *\nnear 52:54:00:00:00:0b 10.1.0.101", "10.1.0.101", "10.1.0.101"},
+		},
+		"it has gone": {
+			{"lease " + a + "db", "10.1.0.101", ""},
+			{"lease " + b + "db", "10.1.0.101", "10.1.0.101"},
+			{"lease " + b + "db\nasked 10.1.0.101", "10.1.0.166", ""},
+			{"lease " + a + "db\nlease " + b + "db", "10.1.0.166", ""},
+		},
+		"it was unplugged": {
+			{"port 52:54:00:00:00:0b\nlease " + a + "db", "10.1.0.101", ""},
+			{"lease " + a + "db", "10.1.0.101", ""},
+			{"lease " + a + "db\nlease " + b + "db", "10.1.0.166", ""},
+		},
 	} {
-		where, next := plan.Locate(parse(t, village), ext, sightings(t, step.seen), memory)
-		if got := where.Guests["db"]; len(got) != 1 || got[0].String() != step.want {
-			t.Errorf("step %d: got %v, want %s", i, got, step.want)
-		}
-		memory = next
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			steps(t, "db", list)
+		})
+	}
+}
+
+// TestWhereAGuestIs: a guest keeps its address until it is found at another one only.
+func TestWhereAGuestIs(t *testing.T) {
+	t.Parallel()
+	const a, b, near = "lease 52:54:00:00:00:0b 10.1.0.101 db\n", "lease 52:54:00:00:00:0b 10.1.0.102 *\n", "near 52:54:00:00:00:0b "
+	const both, answer = "asked 10.1.0.101\nasked 10.1.0.102\n", "answer 52:54:00:00:00:0b "
+	for name, list := range map[string][]step{
+		"somebody has a lease written for it": {
+			{a, "10.1.0.101", ""},
+			{b + a + near + "10.1.0.102", "10.1.0.101", "10.1.0.101 10.1.0.102"},
+			{b + a + both + answer + "10.1.0.101\nanswer 52:54:00:00:00:66 10.1.0.102", "10.1.0.101", ""},
+			{b + a + near + "10.1.0.101\nnear 52:54:00:00:00:66 10.1.0.102", "10.1.0.101", ""},
+		},
+		"and says to be it": {
+			{a, "10.1.0.101", ""},
+			{b + a + both + answer + "10.1.0.101\n" + answer + "10.1.0.102", "10.1.0.101", ""},
+		},
+		"and ends its lease": {
+			{a, "10.1.0.101", ""},
+			{b, "10.1.0.101", "10.1.0.101 10.1.0.102"},
+			{b + both + answer + "10.1.0.101", "10.1.0.101", ""},
+		},
+		"its system asks with another client id": {
+			{a, "10.1.0.101", ""},
+			{b + a + near + "10.1.0.101", "10.1.0.101", "10.1.0.101 10.1.0.102"},
+			{b + a + near + "10.1.0.101\n" + both, "10.1.0.101", "10.1.0.101 10.1.0.102"}, // not up yet
+			{b + a + near + "10.1.0.101\n" + both + answer + "10.1.0.102", "10.1.0.102", ""},
+			{a + b, "10.1.0.102", "10.1.0.101 10.1.0.102"},
+		},
+		"its lease ended": {
+			{a, "10.1.0.101", ""},
+			{"", "10.1.0.101", "10.1.0.101"},
+			{"asked 10.1.0.101", "", ""},
+		},
+		"somebody is at its address": {
+			{a, "10.1.0.101", ""},
+			{a + "near 52:54:00:00:00:66 10.1.0.101", "", ""},
+			{a + near + "10.1.0.101", "10.1.0.101", ""},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			steps(t, "52:54:00:00:00:0b", list)
+		})
 	}
 }
 
@@ -131,7 +237,7 @@ func TestLearnedAddresses(t *testing.T) {
 			got = a.String()
 		}
 		if got != want {
-			t.Errorf("%q: got %q, want %q", seen, got, want)
+			t.Errorf("%.100q: got %q, want %q", seen, got, want)
 		}
 		if len(next.Learned[macOf(0xb)]) > 16 {
 			t.Errorf("%d addresses are remembered", len(next.Learned[macOf(0xb)]))
@@ -148,7 +254,8 @@ func TestLearnedAddresses(t *testing.T) {
 	for i := range 1000 {
 		flood += near + netip.AddrFrom16([16]byte{0: 0xfd, 8: 1, 14: byte(i >> 8), 15: byte(i)}).String() + "\n"
 	}
-	step(flood, "fd00::100:0:0:0")
+	step(flood, "fd00::9") // until it does not answer
+	step(flood+"asked fd00::9\nasked fd00::100:0:0:0\nanswer 52:54:00:00:00:0b fd00::100:0:0:0", "fd00::100:0:0:0")
 }
 
 func TestDifference(t *testing.T) {

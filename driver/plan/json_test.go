@@ -61,7 +61,7 @@ func samples(t testing.TB) []plan.Op {
 		plan.EndUntranslated{Taken: []plan.Taken{{Proto: "udp", Listen: netip.MustParseAddr("0.0.0.0"), Start: 80, End: 90}, {Listen: netip.MustParseAddr("192.0.2.1")}}},
 		plan.RetractPrefixes{Link: "virbr0", Prefixes: []netip.Prefix{netip.MustParsePrefix("fd00::/64")}},
 		plan.AcceptElsewhere{Bridge: "virbr0", Forward: true, Serve: []plan.Served{{Proto: "udp", Port: 67}}}, plan.UnacceptElsewhere{Bridge: "virbr0"},
-		plan.SnoopGuests{Bridge: "virbr0", Prefix: netip.MustParsePrefix("2001:db8::/64")}, plan.UnsnoopGuests{Bridge: "virbr0"},
+		plan.SnoopGuests{Bridge: "virbr0"}, plan.UnsnoopGuests{Bridge: "virbr0"},
 		plan.AcceptBeside{Bridge: "virbr0", Own: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}, Stray: []netip.Addr{netip.MustParseAddr("10.1.0.9")}},
 		plan.UnacceptBeside{Bridge: "virbr0"},
 	}

@@ -23,12 +23,9 @@ type UnproxyNeighbour struct {
 	Address netip.Addr
 }
 
-// SnoopGuests listens on a bridge for guests that take an address of a prefix, so
-// that the host knows of them before it has something to send to them.
-type SnoopGuests struct {
-	Bridge string
-	Prefix netip.Prefix
-}
+// SnoopGuests listens on a bridge for guests that take an IPv6 address, so that the
+// host knows of them before it has something to send to them.
+type SnoopGuests struct{ Bridge string }
 
 // UnsnoopGuests undoes SnoopGuests. It need not be done where the process that
 // listened has ended.
@@ -37,9 +34,7 @@ type UnsnoopGuests struct{ Bridge string }
 func (SnoopGuests) op()   {}
 func (UnsnoopGuests) op() {}
 
-func (o SnoopGuests) String() string {
-	return "guests listen for " + o.Prefix.String() + " on " + word(o.Bridge)
-}
+func (o SnoopGuests) String() string   { return "guests listen on " + word(o.Bridge) }
 func (o UnsnoopGuests) String() string { return "guests leave alone " + word(o.Bridge) }
 
 // RouteGuest leads an address to a bridge: a host route in the main table.
