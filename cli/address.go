@@ -137,7 +137,7 @@ func newAddressList(io IO, f *daemonFlags) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list [NETWORK]",
-		Short:   "List the public addresses of guests",
+		Short:   "List the public addresses of guests and whether they are in force",
 		Example: "  virbr address list\n  virbr address list default --json",
 		Args:    atMost("NETWORK"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -158,80 +158,37 @@ type addressJSON struct {
 	Guest     string       `json:"guest"`
 	Mode      string       `json:"mode"`
 	State     string       `json:"state"`
+	Reason    string       `json:"reason,omitempty"`
 	Addresses []netip.Addr `json:"addresses"`
 }
 
 func listAddresses(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network string, asJSON bool) error {
-	nets, err := networks(ctx, c, network)
-	if err != nil {
-		return err
-	}
 	objects := []addressJSON{}
 	t := newTable(io, "NETWORK", "ADDRESS", "MODE", "GUEST", "STATE")
-	for _, n := range nets {
-		list, err := publics(ctx, c, f, n)
-		if err != nil {
-			return err
+	remarks, err := f.resolved(ctx, c, network, func(n client.Network, _ []client.Forward, list []client.Public) int {
+		for i := range list {
+			a := &list[i]
+			objects = append(objects, publicObject(n, a))
+			t.row(paintOf(&a.State), n.Name, a.Public.String(), mode(&a.PublicAddress), a.Guest, stateText(&a.State))
 		}
-		for _, a := range list {
-			objects = append(objects, a.object(n))
-			t.row(paintOf(&a.Forward), n.Name, a.public.Public.String(), mode(a.public), a.public.Guest, state(&a.Forward))
-		}
+		return len(list)
+	})
+	if err != nil {
+		return err
 	}
 	if asJSON {
 		return writeJSON(io, objects)
 	}
-	return t.print("There are no public addresses.")
+	if err := t.print("There are no public addresses."); err != nil {
+		return err
+	}
+	return write(io.Out, remarks)
 }
 
-// public is one public address, with the state that a forward of its family to
-// its guest would have.
-type public struct {
-	client.Forward
-	public *xml.PublicAddress
-}
-
-// publics returns those of a network. What they come to is worked out from
-// what is known about guests.
-func publics(ctx context.Context, c *client.Conn, f *daemonFlags, n client.Network) ([]public, error) {
-	e, err := c.Extensions(ctx, n, n.Active, &f.source)
-	if err != nil || len(e.Publics) == 0 {
-		return nil, err
-	}
-	var guests []client.Lease
-	if n.Active {
-		if guests, err = c.Guests(ctx, n); err != nil {
-			return nil, err
-		}
-	}
-	var list []public
-	for i := range e.Publics {
-		a := public{public: &e.Publics[i]}
-		a.Guest, a.Family = a.public.Guest, xml.FamilyIPv4
-		if a.public.Public.Is6() {
-			a.Family = xml.FamilyIPv6
-		}
-		for _, addr := range client.Locate(a.Guest, guests) {
-			if addr.Is6() == a.public.Public.Is6() {
-				a.Addresses = append(a.Addresses, addr)
-			}
-		}
-		switch {
-		case !n.Active:
-		case len(a.Addresses) == 0:
-			a.Phase = client.Waiting
-		default:
-			a.Phase = client.Active
-		}
-		list = append(list, a)
-	}
-	return list, nil
-}
-
-func (a *public) object(n client.Network) addressJSON {
+func publicObject(n client.Network, a *client.Public) addressJSON {
 	o := addressJSON{
-		Network: n.Name, Public: a.public.Public, Guest: a.public.Guest, Mode: mode(a.public),
-		State: states[a.Phase], Addresses: a.Addresses,
+		Network: n.Name, Public: a.Public, Guest: a.Guest, Mode: mode(&a.PublicAddress),
+		State: stateWord(&a.State), Reason: a.Reason, Addresses: a.Addresses,
 	}
 	if o.Addresses == nil {
 		o.Addresses = []netip.Addr{}
@@ -257,9 +214,9 @@ func (f *daemonFlags) completeAddress(cmd *cobra.Command, args []string, _ strin
 		if err != nil {
 			return err
 		}
-		all, err := publics(cmd.Context(), c, f, n)
+		_, all, err := c.Resolved(cmd.Context(), n, &f.source)
 		for _, a := range all {
-			list = append(list, a.public.Public.String()+"\t"+a.public.Guest)
+			list = append(list, a.Public.String()+"\t"+a.Guest)
 		}
 		return err
 	})

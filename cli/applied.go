@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/virbr/virbr/doctor"
 	"github.com/virbr/virbr/rpc/client"
+	"github.com/virbr/virbr/xml"
 )
 
 // reportsDir is where virbrd's hook and agent report what they added to networks of
@@ -23,6 +25,7 @@ const maxReport = 1 << 20
 type applied struct {
 	missing bool   // nothing is in force
 	failure string // "": all is in force
+	report  *doctor.Added
 }
 
 // applied reads the hook's report of a network that libvirt's daemon runs.
@@ -46,38 +49,46 @@ func (f *daemonFlags) applied(network string) (applied, error) {
 	if err != nil {
 		return applied{}, fmt.Errorf("%q: %w", file.Name(), err)
 	}
-	return applied{failure: report.Error}, nil
+	return applied{failure: report.Error, report: report}, nil
 }
 
-// state says what a forward comes to that the hook is to add.
-func (a *applied) state(f *client.Forward) string {
-	switch {
-	case f.Phase == client.Inactive:
-	case a.missing:
-		return "not in force"
-	case a.failure != "":
-		return "in doubt"
-	}
-	return state(f)
+// notInForce begins what is said of what the hook was not called for, or failed at.
+const notInForce = "not in force"
+
+// forward fills in what the hook says about a forward, in the place of what is
+// asked for.
+func (a *applied) forward(f *client.Forward) {
+	a.fill(&f.State, func(r *doctor.Added) []doctor.Resolved { return r.Forwards }, func(text string) bool {
+		other, err := xml.ParsePortForward([]byte(text))
+		return err == nil && other.Equal(&f.PortForward)
+	})
 }
 
-// object says the same in --json.
-func (a *applied) object(o forwardJSON) forwardJSON {
-	switch {
-	case o.State == states[client.Inactive]:
-	case a.missing:
-		o.State = "not-in-force"
-	case a.failure != "":
-		o.State, o.Error = "in-doubt", a.failure
-	}
-	return o
+// public does the same for a public address.
+func (a *applied) public(p *client.Public) {
+	a.fill(&p.State, func(r *doctor.Added) []doctor.Resolved { return r.Publics }, func(text string) bool {
+		other, err := xml.ParsePublicAddress([]byte(text))
+		return err == nil && *other == p.PublicAddress
+	})
 }
 
-func (a *applied) paint(f *client.Forward) func(painter, string) string {
-	if f.Phase != client.Inactive && (a.missing || a.failure != "") {
-		return painter.red
+func (a *applied) fill(s *client.State, listed func(*doctor.Added) []doctor.Resolved, same func(string) bool) {
+	*s = client.State{Phase: client.Waiting, Reason: notInForce}
+	if a.missing {
+		return
 	}
-	return paintOf(f)
+	if a.failure != "" {
+		s.Reason += ": " + a.failure
+	}
+	list := listed(a.report)
+	i := slices.IndexFunc(list, func(r doctor.Resolved) bool { return same(r.XML) })
+	if i < 0 {
+		return
+	}
+	s.Addresses, s.Reason = list[i].Addresses, list[i].Reason
+	if list[i].Active {
+		s.Phase = client.Active
+	}
 }
 
 // remark says what is the matter with a network's extensions; "": nothing.

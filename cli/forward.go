@@ -114,7 +114,11 @@ func addForward(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, netw
 	if at < 0 || n.Active && affect&client.AffectLive == 0 {
 		return write(io.Out, fmt.Sprintf("network %s will have: %s\n", n.Name, ch.Forward)+f.explain(n, how))
 	}
-	return write(io.Out, fmt.Sprintf("%s is forward %d of network %s: %s\n", ch.Forward, at+1, n.Name, state(added))+f.explain(n, how))
+	text := fmt.Sprintf("%s is forward %d of network %s", ch.Forward, at+1, n.Name)
+	if comes := state(added); comes != "" { // else the hook puts it in force
+		text += ": " + comes
+	}
+	return write(io.Out, text+"\n"+f.explain(n, how))
 }
 
 // completeAdd completes NETWORK and GUEST.

@@ -13,20 +13,22 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/virbr/virbr/rpc/client"
-	"github.com/virbr/virbr/xml"
 )
 
 func newForwardList(io IO, f *daemonFlags) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list [NETWORK]",
-		Short: "List forwards and what they come to",
-		Long: `List the forwards of one network, or of all, in their order, and what each comes to
-at the moment: where it leads, or what it waits for.
+		Short: "List forwards and whether they are in force",
+		Long: `List the forwards of one network, or of all, in their order, and what is in force at
+the moment: the guest's address that each targets, or what it waits for.
+
+A port that a program or another network has already is left to that one, and
+forwarded when it is free.
 
 On a host where libvirt's own daemon runs networks virbrd's hook puts forwards in
-force. Those of a network that it was not called for are "not in force", those of one
-where it failed "in doubt": below the table is the reason.`,
+force. What it was not called for, or failed at, is "not in force": below the table is
+the reason.`,
 		Example: "  virbr forward list\n  virbr forward list default --json",
 		Args:    atMost("NETWORK"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -77,7 +79,7 @@ type forwardJSON struct {
 	Guest     string       `json:"guest,omitempty"`
 	Ports     []portsJSON  `json:"ports"`
 	State     string       `json:"state"`
-	Error     string       `json:"error,omitempty"`
+	Reason    string       `json:"reason,omitempty"`
 	Addresses []netip.Addr `json:"addresses"`
 }
 
@@ -87,37 +89,33 @@ type portsJSON struct {
 	To    uint16 `json:"to,omitempty"`
 }
 
-// states are the words of --json.
-var states = map[client.Phase]string{client.Inactive: "inactive", client.Waiting: "waiting", client.Active: "active"}
+// stateWord returns the word of --json for a state.
+func stateWord(s *client.State) string {
+	switch s.Phase {
+	case client.Inactive:
+		return "inactive"
+	case client.Active:
+		return "active"
+	case client.Waiting:
+	}
+	if strings.HasPrefix(s.Reason, notInForce) {
+		return "not-in-force"
+	}
+	return "waiting"
+}
 
 func listForwards(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network string, asJSON bool) error {
-	nets, err := networks(ctx, c, network)
-	if err != nil {
-		return err
-	}
-	virbrd, err := c.HasExtensions(ctx)
-	if err != nil {
-		return err
-	}
 	objects := []forwardJSON{}
-	remarks := ""
 	t := newTable(io, "NETWORK", "NUMBER", "PROTO", "LISTEN", "PORTS", "GUEST", "STATE")
-	for _, n := range nets {
-		list, err := c.Forwards(ctx, n, &f.source)
-		if err != nil {
-			return err
-		}
-		var a applied
-		if !virbrd && n.Active && len(list) > 0 {
-			if a, err = f.applied(n.Name); err != nil {
-				return err
-			}
-			remarks += a.remark(n.Name)
-		}
+	remarks, err := f.resolved(ctx, c, network, func(n client.Network, list []client.Forward, _ []client.Public) int {
 		for i := range list {
-			objects = append(objects, a.object(object(n, i, &list[i])))
-			t.row(a.paint(&list[i]), n.Name, strconv.Itoa(i+1), list[i].Proto, list[i].Listen(), portsOf(&list[i]), guestOf(&list[i]), a.state(&list[i]))
+			objects = append(objects, object(n, i, &list[i]))
+			t.row(paintOf(&list[i].State), n.Name, strconv.Itoa(i+1), list[i].Proto, list[i].Listen(), portsOf(&list[i]), guestOf(&list[i]), state(&list[i]))
 		}
+		return len(list)
+	})
+	if err != nil {
+		return err
 	}
 	if asJSON {
 		return writeJSON(io, objects)
@@ -128,10 +126,47 @@ func listForwards(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, ne
 	return write(io.Out, remarks)
 }
 
+// resolved calls show for each of the networks with what there is and comes to. It
+// returns what is to be said about those of which show returns that it has shown
+// something.
+func (f *daemonFlags) resolved(ctx context.Context, c *client.Conn, network string, show func(client.Network, []client.Forward, []client.Public) int) (string, error) {
+	nets, err := networks(ctx, c, network)
+	if err != nil {
+		return "", err
+	}
+	virbrd, err := c.HasExtensions(ctx)
+	if err != nil {
+		return "", err
+	}
+	remarks := ""
+	for _, n := range nets {
+		forwards, publics, err := c.Resolved(ctx, n, &f.source)
+		if err != nil {
+			return "", err
+		}
+		var a applied
+		if hooked := !virbrd && n.Active && len(forwards)+len(publics) > 0; hooked {
+			if a, err = f.applied(n.Name); err != nil {
+				return "", err
+			}
+			for i := range forwards {
+				a.forward(&forwards[i])
+			}
+			for i := range publics {
+				a.public(&publics[i])
+			}
+		}
+		if show(n, forwards, publics) > 0 {
+			remarks += a.remark(n.Name)
+		}
+	}
+	return remarks, nil
+}
+
 func object(n client.Network, at int, f *client.Forward) forwardJSON {
 	o := forwardJSON{
 		Network: n.Name, Number: at + 1, Proto: f.Proto, Family: f.Families().String(), Dev: f.Dev,
-		Ignore: f.Ignore, Guest: f.Guest, State: states[f.Phase], Addresses: f.Addresses,
+		Ignore: f.Ignore, Guest: f.Guest, State: stateWord(&f.State), Reason: f.Reason, Addresses: f.Addresses,
 	}
 	if f.Addresses == nil {
 		o.Addresses = []netip.Addr{}
@@ -181,30 +216,24 @@ func guestOf(f *client.Forward) string {
 
 // state says what a forward comes to.
 func state(f *client.Forward) string {
-	switch {
-	case f.Phase == client.Inactive:
-		return "the network is not running"
-	case f.Ignore:
+	if f.Ignore && f.Phase == client.Active {
 		return "exception"
-	case f.Phase == client.Active:
-		return "active to " + addressList(f.Addresses)
-	case len(f.Addresses) > 0 && f.Dev != "":
-		return fmt.Sprintf("waiting for %s to get an address%s", f.Dev, ofFamily(f.Families()))
-	case len(f.Addresses) > 0:
-		return "waiting for " + f.Address.String() + " to be an address of the host"
 	}
-	return fmt.Sprintf("waiting for %q to get an address%s", f.Guest, ofFamily(f.Families()))
+	return stateText(&f.State)
 }
 
-func ofFamily(f xml.Family) string {
-	switch f {
-	case xml.FamilyIPv4:
-		return " (IPv4)"
-	case xml.FamilyIPv6:
-		return " (IPv6)"
-	case xml.FamilyAll:
+func stateText(s *client.State) string {
+	switch {
+	case s.Phase == client.Inactive:
+		return "the network is not running"
+	case strings.HasPrefix(s.Reason, notInForce):
+		return notInForce
+	case s.Phase != client.Active:
+		return s.Reason
+	case s.Reason != "":
+		return "active to " + addressList(s.Addresses) + "; " + s.Reason
 	}
-	return ""
+	return "active to " + addressList(s.Addresses)
 }
 
 func addressList(list []netip.Addr) string {
@@ -215,8 +244,11 @@ func addressList(list []netip.Addr) string {
 	return strings.Join(words, ", ")
 }
 
-func paintOf(f *client.Forward) func(painter, string) string {
-	if f.Phase == client.Waiting {
+func paintOf(s *client.State) func(painter, string) string {
+	switch {
+	case strings.HasPrefix(s.Reason, notInForce):
+		return painter.red
+	case s.Phase == client.Waiting || s.Phase == client.Active && s.Reason != "":
 		return painter.yellow
 	}
 	return painter.plain

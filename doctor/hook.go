@@ -3,6 +3,7 @@ package doctor
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 )
 
 // Hook is what virbr's hook is on this host: it adds to networks that libvirt's own
@@ -20,6 +21,17 @@ type Added struct {
 	Error   string   `json:"error"` // "": it is as it should be; else what was there before is still in force
 	Notes   []string `json:"notes"`
 	Waiting []string `json:"waiting"` // guests whose address is not known
+
+	Forwards []Resolved `json:"forwards"` // that are in force, or wait
+	Publics  []Resolved `json:"publics"`
+}
+
+// Resolved is what a forward or a public address comes to.
+type Resolved struct {
+	XML       string       `json:"xml"` // <virbr:portForward>, <virbr:address>
+	Active    bool         `json:"active"`
+	Addresses []netip.Addr `json:"addresses"` // of the guest
+	Reason    string       `json:"reason"`    // why it is not active, or not all of it
 }
 
 // ParseAdded reads a report of the hook's.

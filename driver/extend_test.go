@@ -330,10 +330,10 @@ func TestTakenPort(t *testing.T) {
 		r.start(a)
 		r.start(b)
 		const ssh = "tcp *:8022 to web1:22 2 [192.168.3.10]"
-		r.wantPhases(a, "tcp *:8080 to web1:80 1 [192.168.3.10] taken by nginx (pid 812)\n"+ssh)
-		r.wantPhases(b, "tcp *:8022 to web1:80 1 [192.168.4.10] taken by network 'a'")
+		r.wantPhases(a, "tcp *:8080 to web1:80 1 [192.168.3.10] taken by nginx (pid 812), tried again every 15 seconds\n"+ssh)
+		r.wantPhases(b, "tcp *:8022 to web1:80 1 [192.168.4.10] taken by network 'a', tried again every 15 seconds")
 		r.reopen()
-		r.wantPhases(a, "tcp *:8080 to web1:80 1 [192.168.3.10] taken by nginx (pid 812)\n"+ssh)
+		r.wantPhases(a, "tcp *:8080 to web1:80 1 [192.168.3.10] taken by nginx (pid 812), tried again every 15 seconds\n"+ssh)
 		r.follow()
 		r.host.Tell(driver.Change{Kind: driver.ChangeLeases}) // as a host does at first
 		synctest.Wait()

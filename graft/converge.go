@@ -58,16 +58,25 @@ func (e *Engine) reportOf(t *target, r *record) Report {
 	if r.From == File {
 		report.File = e.dirs.file(r.Network)
 	}
-	for i := range t.reach.Ext.Forwards {
-		report.Forwards = append(report.Forwards, resolved(t.reach.Ext.Forwards[i].XML(), t.reach.ForwardState(i)))
-	}
-	for i := range t.reach.Ext.Publics {
-		report.Publics = append(report.Publics, resolved(t.reach.Ext.Publics[i].XML(), t.reach.PublicState(i)))
-	}
+	report.Forwards, report.Publics = states(t.reach)
 	if t.note != "" {
 		report.Notes = append(report.Notes, t.note)
 	}
 	return report
+}
+
+// states returns what forwards and public addresses come to.
+func states(r *plan.Reach) (forwards, publics []Resolved) {
+	if r == nil {
+		return nil, nil
+	}
+	for i := range r.Ext.Forwards {
+		forwards = append(forwards, resolved(r.Ext.Forwards[i].XML(), r.ForwardState(i)))
+	}
+	for i := range r.Ext.Publics {
+		publics = append(publics, resolved(r.Ext.Publics[i].XML(), r.PublicState(i)))
+	}
+	return forwards, publics
 }
 
 func resolved(document string, s plan.State) Resolved {

@@ -188,6 +188,7 @@ func (e *Engine) failed(o *xml.Outline, was *record, err error) {
 	r := Report{Network: o.Name, UUID: o.UUID.String(), Error: err.Error(), Steps: []string{}}
 	if was != nil {
 		r.Bridge, r.From, r.Steps = was.Bridge, was.From, lines(was.Steps)
+		r.Forwards, r.Publics = states(was.Reach)
 	}
 	e.tell(r)
 }

@@ -182,7 +182,7 @@ func TestTaken(t *testing.T) {
 	r.must(hooks.OpStart, document(doc))
 	r.must(hooks.OpStarted, document(doc))
 	const web = "true \n"
-	if got, want := state(r), web+"false taken by sshd (pid 1)\n"; got != want {
+	if got, want := state(r), web+"false taken by sshd (pid 1), tried again every 15 seconds\n"; got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 	r.status(doc)
@@ -213,7 +213,7 @@ func TestOthers(t *testing.T) {
 		}
 		return report.Forwards[0].Reason
 	}
-	if reason := call(hooks.OpStarted); reason != "taken by network 'default'" {
+	if reason := call(hooks.OpStarted); reason != "taken by network 'default', tried again every 15 seconds" {
 		t.Errorf("it is %q", reason)
 	}
 	r.must(hooks.OpStopped, document(webExt))

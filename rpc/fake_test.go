@@ -26,6 +26,7 @@ type fake struct {
 	leases []driver.Lease
 
 	forwards   []driver.ForwardState
+	publics    []driver.PublicState
 	extensions xml.Extensions
 }
 
@@ -285,6 +286,11 @@ func (f *fake) Forwards(_ context.Context, net driver.Ref) ([]driver.ForwardStat
 		return nil, err
 	}
 	return f.forwards, nil
+}
+
+func (f *fake) Publics(_ context.Context, net driver.Ref) ([]driver.PublicState, error) {
+	_, err := f.find(net)
+	return f.publics, err
 }
 
 func (f *fake) EditExtensions(_ context.Context, net driver.Ref, affect driver.Affect, edit func(*xml.Extensions) error) error {

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 
 	"github.com/virbr/virbr/driver"
@@ -26,16 +27,28 @@ func (s *Server) forwards(ctx context.Context, rq *call, a proto.Network) (wire.
 	if err != nil {
 		return nil, err
 	}
-	result := proto.Forwards{Forwards: make([]proto.Forward, len(list))}
+	publics, err := s.cfg.Networks.Publics(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	result := proto.Forwards{Forwards: make([]proto.Forward, len(list)), Publics: make([]proto.Forward, len(publics))}
 	for i := range list {
 		result.Forwards[i] = forwardOf(&list[i])
+	}
+	for i := range publics {
+		p := &publics[i]
+		result.Publics[i] = stateOf(p.Public.XML(), p.Phase, p.Addresses, p.Reason)
 	}
 	return result, nil
 }
 
 func forwardOf(s *driver.ForwardState) proto.Forward {
-	f := proto.Forward{XML: s.Forward.XML(), Phase: phases[s.Phase]}
-	for _, addr := range s.Addresses {
+	return stateOf(s.Forward.XML(), s.Phase, s.Addresses, s.Reason)
+}
+
+func stateOf(document string, phase driver.Phase, addrs []netip.Addr, reason string) proto.Forward {
+	f := proto.Forward{XML: document, Phase: phases[phase], Reason: reason}
+	for _, addr := range addrs {
 		f.Addresses = append(f.Addresses, addr.String())
 	}
 	return f

@@ -68,16 +68,21 @@ func TestForwards(t *testing.T) {
 	}
 	f.forwards = []driver.ForwardState{
 		{Forward: *web, Phase: driver.PhaseActive, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("fd00::10")}},
-		{Forward: *web, Phase: driver.PhaseWaiting},
+		{Forward: *web, Phase: driver.PhaseWaiting, Reason: "taken by nginx (pid 812)"},
 		{Forward: *web, Phase: driver.PhaseInactive},
 	}
+	f.publics = []driver.PublicState{{
+		Public: xml.PublicAddress{Public: netip.MustParseAddr("203.0.113.7"), Guest: "web1"}, Phase: driver.PhaseActive, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10")},
+	}}
 	c := login(t, serve(t, rpc.Config{Networks: f}))
 	var got proto.Forwards
 	c.extended(proto.ForwardList, testArgs("net", 1), &got)
 	want := proto.Forwards{Forwards: []proto.Forward{
 		{XML: web.XML(), Phase: proto.PhaseActive, Addresses: []string{"192.0.2.10", "fd00::10"}},
-		{XML: web.XML(), Phase: proto.PhaseWaiting, Addresses: []string{}},
+		{XML: web.XML(), Phase: proto.PhaseWaiting, Addresses: []string{}, Reason: "taken by nginx (pid 812)"},
 		{XML: web.XML(), Phase: proto.PhaseInactive, Addresses: []string{}},
+	}, Publics: []proto.Forward{
+		{XML: f.publics[0].Public.XML(), Phase: proto.PhaseActive, Addresses: []string{"192.0.2.10"}},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -31,6 +31,7 @@ type Networks interface {
 	Leases(ctx context.Context, net driver.Ref, mac string) ([]driver.Lease, error)
 
 	Forwards(ctx context.Context, net driver.Ref) ([]driver.ForwardState, error)
+	Publics(ctx context.Context, net driver.Ref) ([]driver.PublicState, error)
 	EditExtensions(ctx context.Context, net driver.Ref, affect driver.Affect, edit func(*xml.Extensions) error) error
 
 	Ports(ctx context.Context, net driver.Ref) ([]driver.PortRef, error)

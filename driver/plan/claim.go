@@ -88,6 +88,9 @@ func port(c firewall.Claim, n uint16) firewall.Claim {
 	return c
 }
 
+// ownDnsmasq holds its ports for as long as its network runs.
+const ownDnsmasq = "the network's own dnsmasq"
+
 // TakenByOwn returns the claims of ports by which a network's own guests reach its
 // DNS and DHCP servers.
 func TakenByOwn(def *xml.Network, claims []firewall.Claim) (list []Withheld) {
@@ -98,7 +101,7 @@ func TakenByOwn(def *xml.Network, claims []firewall.Claim) (list []Withheld) {
 		})
 		for _, s := range served {
 			if own && takes(c, s.Proto, s.Port) {
-				list = append(list, Withheld{Claim: port(c, s.Port), By: "the network's own dnsmasq", Why: fmt.Sprintf(
+				list = append(list, Withheld{Claim: port(c, s.Port), By: ownDnsmasq, Why: fmt.Sprintf(
 					"its own dnsmasq serves its guests on %s port %d; forward from one address of the host only", s.Proto, s.Port)})
 			}
 		}

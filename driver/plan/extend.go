@@ -86,11 +86,15 @@ func (r *Reach) Bridge() string { return r.def.Bridge.Name }
 func (r *Reach) Open(count int) bool {
 	const wakes = 4
 	wake := len(r.Doubts) == 1 && r.Doubts[0] == netip.IPv6LinkLocalAllNodes()
-	return len(r.Memory.Withheld) > 0 || len(r.Doubts) > 0 && (!wake || count < wakes)
+	withheld := slices.ContainsFunc(r.Memory.Withheld, func(t Withheld) bool { return t.By != ownDnsmasq })
+	return withheld || len(r.Doubts) > 0 && (!wake || count < wakes)
 }
 
+// longestRecheck is the longest pause before what is open is looked at again.
+const longestRecheck = 15 * time.Second
+
 // Recheck is how long to wait before looking again.
-func Recheck(count int) time.Duration { return min(time.Second<<min(count, 10), 15*time.Second) }
+func Recheck(count int) time.Duration { return min(time.Second<<min(count, 10), longestRecheck) }
 
 // Same reports whether two reaches lead to guests in the same way.
 func (r *Reach) Same(o *Reach) bool {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/xml"
@@ -36,11 +37,11 @@ func (r *Reach) ForwardState(at int) State {
 	ports, who := r.withheld(func(c firewall.Claim) bool { return c.Proto != "" && c.Forward == at })
 	switch {
 	case len(ports) > 0 && r.without(at):
-		s.Active, s.Reason = false, "taken by "+who
+		s.Active, s.Reason = false, takenBy(who)
 	case !s.Active:
 		s.Reason = r.waiting(f)
 	case len(ports) > 0:
-		s.Reason = strings.Join(ports, ", ") + " taken by " + who
+		s.Reason = strings.Join(ports, ", ") + " " + takenBy(who)
 	}
 	return s
 }
@@ -67,11 +68,18 @@ func (r *Reach) PublicState(at int) State {
 	_, who := r.withheld(func(c firewall.Claim) bool { return c.Proto == "" && c.Forward == at })
 	switch {
 	case who != "":
-		s.Active, s.Reason = false, "taken by "+who
+		s.Active, s.Reason = false, takenBy(who)
 	case !s.Active:
 		s.Reason = r.waitingFor(p.Guest, family(p.Public.Is4()))
 	}
 	return s
+}
+
+func takenBy(who string) string {
+	if who == ownDnsmasq {
+		return "taken by " + who
+	}
+	return fmt.Sprintf("taken by %s, tried again every %d seconds", who, longestRecheck/time.Second)
 }
 
 // families returns those of a forward: IPv4 as true.

@@ -115,7 +115,7 @@ func (c *Conn) Add(ctx context.Context, n Network, affect Affect, ch Change, src
 	if how, err = c.Edit(ctx, n, affect, ch, src); err != nil {
 		return nil, -1, how, err
 	}
-	list, err := c.foreignForwards(ctx, n, src)
+	list, _, err := c.foreign(ctx, n, src)
 	if err != nil {
 		return nil, -1, how, err
 	}

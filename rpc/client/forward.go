@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/virbr/virbr/rpc/proto"
@@ -18,42 +16,62 @@ type Phase uint8
 // The phases of a forward.
 const (
 	Inactive Phase = proto.PhaseInactive // the network does not run
-	Waiting  Phase = proto.PhaseWaiting  // for an address of the guest, or of the interface to listen on
+	Waiting  Phase = proto.PhaseWaiting  // Reason says for what
 	Active   Phase = proto.PhaseActive
 )
+
+// State is what a forward or a public address comes to.
+type State struct {
+	Phase     Phase
+	Addresses []netip.Addr // of the guest
+	Reason    string       // why it is not active, or not all of it; "": nothing is amiss
+}
 
 // Forward is one forward of a network.
 type Forward struct {
 	xml.PortForward
-	Phase     Phase
-	Addresses []netip.Addr // of the guest
+	State
 }
 
-// Forwards returns the forwards of a network in their order: those of the
-// running definition, or else of the persistent one. Of a daemon that is not
-// virbrd only what is asked for is known; what it comes to is worked out from its
-// leases.
-func (c *Conn) Forwards(ctx context.Context, n Network, src *Source) ([]Forward, error) {
+// Public is one public address of a network.
+type Public struct {
+	xml.PublicAddress
+	State
+}
+
+// Resolved returns the forwards of a network in their order, and its public
+// addresses: those of the running definition, or else of the persistent one. Of a
+// daemon that is not virbrd only what is asked for is known, and not what it comes
+// to: those of a running network are Waiting without a Reason.
+func (c *Conn) Resolved(ctx context.Context, n Network, src *Source) ([]Forward, []Public, error) {
 	has, err := c.HasExtensions(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !has {
-		return c.foreignForwards(ctx, n, src)
+		return c.foreign(ctx, n, src)
 	}
 	var list proto.Forwards
 	if err := c.extension(ctx, proto.ForwardList, n.ref, &list); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	forwards := make([]Forward, 0, len(list.Forwards))
 	for _, f := range list.Forwards {
 		made, err := forwardOf(n, f)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		forwards = append(forwards, *made)
 	}
-	return forwards, nil
+	publics := make([]Public, 0, len(list.Publics))
+	for _, p := range list.Publics {
+		made, err := xml.ParsePublicAddress([]byte(p.XML))
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading the public addresses of network %q: %w", n.Name, err)
+		}
+		publics = append(publics, Public{*made, stateOf(p)})
+	}
+	return forwards, publics, nil
 }
 
 func forwardOf(n Network, f proto.Forward) (*Forward, error) {
@@ -61,7 +79,11 @@ func forwardOf(n Network, f proto.Forward) (*Forward, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the forwards of network %q: %w", n.Name, err)
 	}
-	return &Forward{PortForward: *made, Phase: Phase(f.Phase), Addresses: addresses(f.Addresses)}, nil
+	return &Forward{*made, stateOf(f)}, nil
+}
+
+func stateOf(f proto.Forward) State {
+	return State{Phase: Phase(f.Phase), Addresses: addresses(f.Addresses), Reason: f.Reason}
 }
 
 func addresses(list []string) []netip.Addr {
@@ -74,46 +96,22 @@ func addresses(list []string) []netip.Addr {
 	return found
 }
 
-func (c *Conn) foreignForwards(ctx context.Context, n Network, src *Source) ([]Forward, error) {
+func (c *Conn) foreign(ctx context.Context, n Network, src *Source) (forwards []Forward, publics []Public, err error) {
 	e, err := c.Extensions(ctx, n, n.Active, src)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var guests []Lease
-	if n.Active && len(e.Forwards) > 0 {
-		if guests, err = c.Guests(ctx, n); err != nil {
-			return nil, err
-		}
+	var s State
+	if n.Active {
+		s.Phase = Waiting
 	}
-	forwards := make([]Forward, 0, len(e.Forwards))
 	for _, f := range e.Forwards {
-		state := Forward{PortForward: f, Addresses: Locate(f.Guest, guests)}
-		switch {
-		case !n.Active:
-		case f.Ignore || len(state.Addresses) > 0:
-			state.Phase = Active
-		default:
-			state.Phase = Waiting
-		}
-		forwards = append(forwards, state)
+		forwards = append(forwards, Forward{f, s})
 	}
-	return forwards, nil
-}
-
-// Locate returns the addresses of a guest that is one of these, or that is named
-// by its address.
-func Locate(guest string, guests []Lease) []netip.Addr {
-	if a, err := netip.ParseAddr(guest); err == nil {
-		return []netip.Addr{a}
+	for _, p := range e.Publics {
+		publics = append(publics, Public{p, s})
 	}
-	var found []netip.Addr
-	for _, l := range guests {
-		a, err := netip.ParseAddr(l.Address)
-		if err == nil && (strings.EqualFold(l.Name, guest) || strings.EqualFold(l.MAC, guest)) && !slices.Contains(found, a) {
-			found = append(found, a)
-		}
-	}
-	return found
+	return forwards, publics, nil
 }
 
 // Extensions returns those of the running or of the persistent definition.

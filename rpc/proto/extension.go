@@ -35,13 +35,13 @@ const (
 // The phases of a Forward.
 const (
 	PhaseInactive = 0 // the network does not run
-	PhaseWaiting  = 1 // for the guest, or for what is listened at, to have an address
+	PhaseWaiting  = 1 // Reason says for what
 	PhaseActive   = 2
 )
 
 // Smallest encodings, in bytes.
 const (
-	minForward = 12
+	minForward = 16
 	minHealing = minNetwork + 12
 )
 
@@ -50,6 +50,7 @@ type Forward struct {
 	XML       string // <virbr:portForward>
 	Phase     int32
 	Addresses []string // of the guest
+	Reason    string   // why it is not active, or not all of it; "": nothing is amiss
 }
 
 // Encode appends v.
@@ -60,6 +61,7 @@ func (v Forward) Encode(e *wire.Encoder) {
 	for _, a := range v.Addresses {
 		e.String(a)
 	}
+	e.String(v.Reason)
 }
 
 // Decode reads v.
@@ -71,24 +73,30 @@ func (v *Forward) Decode(d *wire.Decoder) {
 	for range n {
 		v.Addresses = append(v.Addresses, d.String())
 	}
+	v.Reason = d.String()
 }
 
-// Forwards is the result of ForwardList, whose argument is a Network.
-type Forwards struct{ Forwards []Forward }
+// Forwards is the result of ForwardList, whose argument is a Network. Publics are
+// its public addresses; their XML is <virbr:address>.
+type Forwards struct{ Forwards, Publics []Forward }
 
 // Encode appends v.
 func (v Forwards) Encode(e *wire.Encoder) {
-	e.Length(len(v.Forwards), MaxForwards)
-	for i := range v.Forwards {
-		v.Forwards[i].Encode(e)
+	for _, list := range [][]Forward{v.Forwards, v.Publics} {
+		e.Length(len(list), MaxForwards)
+		for i := range list {
+			list[i].Encode(e)
+		}
 	}
 }
 
 // Decode reads v.
 func (v *Forwards) Decode(d *wire.Decoder) {
-	v.Forwards = make([]Forward, d.Length(MaxForwards, minForward))
-	for i := range v.Forwards {
-		v.Forwards[i].Decode(d)
+	for _, list := range []*[]Forward{&v.Forwards, &v.Publics} {
+		*list = make([]Forward, d.Length(MaxForwards, minForward))
+		for i := range *list {
+			(*list)[i].Decode(d)
+		}
 	}
 }
 

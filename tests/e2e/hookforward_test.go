@@ -183,8 +183,8 @@ func hookedFile(t *testing.T, doc string) string {
 	return path
 }
 
-// TestHookPortTaken: a port on which somebody listens is not forwarded, and the
-// start that is refused names him.
+// TestHookPortTaken: a network starts without a port on which somebody listens, or
+// which another network has, and gets it when it is free; who has it is told.
 func TestHookPortTaken(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
@@ -195,23 +195,28 @@ func TestHookPortTaken(t *testing.T) {
 		defer l.Close()
 		extendFile(t, "default", "<virbr:portForward proto='tcp' guest='192.168.122.9'><virbr:range start='8080'/></virbr:portForward>")
 		d := startHooked(t)
-		path := hookedFile(t, hookedXML)
-		d.virsh("net-define", path)
-		_, err = d.try("net-start", "default")
-		if want := fmt.Sprintf("(pid %d) listens on tcp port 8080", os.Getpid()); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("net-start: %v, want %q", err, want)
+		listed := func(network, want string) {
+			t.Helper()
+			netnstest.Wait(t, network+" has "+want, func() error {
+				if text := mustVirbr(t, "forward", "list", network); !strings.Contains(text, want) {
+					return errors.New(text)
+				}
+				return nil
+			})
 		}
-		nothingAdded(t)
-		_ = l.Close()
+		d.virsh("net-define", hookedFile(t, hookedXML))
 		d.virsh("net-start", "default")
+		listed("default", fmt.Sprintf("(pid %d), tried again", os.Getpid()))
+		_ = l.Close()
+		listed("default", "active to 192.168.122.9")
 		other := strings.NewReplacer("default", "other", "virbr0", "virbr1", "192.168.122", "192.168.123", "00000a", "00000b", ":0a'", ":0b'").Replace(hookedXML)
 		extendFile(t, "other", "<virbr:portForward proto='tcp' guest='192.168.123.9'><virbr:range start='8000' end='8100'/></virbr:portForward>")
 		d.virsh("net-define", hookedFile(t, other))
-		_, err = d.try("net-start", "other")
-		if want := "network 'default' has tcp port 8080"; err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("net-start: %v, want %q", err, want)
-		}
+		d.virsh("net-start", "other")
+		listed("other", "active to 192.168.123.9; port 8080 taken by network 'default'")
 		d.virsh("net-destroy", "default")
+		listed("other", "active to 192.168.123.9\n")
+		d.virsh("net-destroy", "other")
 		nothingAdded(t)
 	})
 }

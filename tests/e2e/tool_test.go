@@ -41,7 +41,7 @@ func TestToolWithLibvirt(t *testing.T) {
 			{"forward add default 8080 192.168.122.11", "! has port 8080 already"},
 			{"forward add nosuch 8080 web1", "! no network with matching name 'nosuch'"},
 			{"address add default 203.0.113.7 web1", "203.0.113.7 is the address of web1"},
-			{"address list default", `waiting for "web1" to get an address`},
+			{"address list default", "not in force"},
 			{"forward remove default 8080/tcp", "removed from network default"},
 			{"forward list --json", "[]"},
 		} {

@@ -259,12 +259,15 @@ func (s *session) answers(ctx context.Context, state map[string]string) error {
 	}
 	for _, n := range list {
 		var b strings.Builder
-		forwards, err := s.conn.Forwards(ctx, n, &client.Source{})
+		forwards, publics, err := s.conn.Resolved(ctx, n, &client.Source{})
 		if err != nil {
 			return err
 		}
 		for _, f := range forwards {
 			fmt.Fprintf(&b, "%s: phase %d to %v\n", f.XML(), f.Phase, f.Addresses)
+		}
+		for _, p := range publics {
+			fmt.Fprintf(&b, "%s: phase %d to %v\n", p.XML(), p.Phase, p.Addresses)
 		}
 		if n.Active {
 			leases, err := s.conn.Leases(ctx, n)
