@@ -67,9 +67,7 @@ func (c *conversion) follow(ctx context.Context) error {
 	if err := c.record(without(has, had), nil); err != nil {
 		return err
 	}
-	// A daemon that dies now must not lead to where guests were: it would not ask.
-	c.onFailure(func(context.Context) error { c.d.saveMemory(c.n, c.to.reach, c.from.reach); return nil })
-	c.d.saveMemory(c.n, c.from.reach, c.to.reach)
+	c.remember()
 	if err := c.firewall(ctx); err != nil {
 		return err
 	}
@@ -81,9 +79,15 @@ func (c *conversion) follow(ctx context.Context) error {
 }
 
 // farewell ends the connections of what is no longer forwarded, when nothing can
-// fail any more, and keeps in mind where guests are.
+// fail any more.
 func (c *conversion) farewell(ctx context.Context) {
 	c.d.endConnections(ctx, c.n, c.from.reach, c.to.reach)
+}
+
+// remember keeps in mind where guests are before rules follow: a daemon that dies in
+// between must not lead its successor to where they were, who asks nobody at first.
+func (c *conversion) remember() {
+	c.onFailure(func(context.Context) error { c.d.saveMemory(c.n, c.to.reach, c.from.reach); return nil })
 	c.d.saveMemory(c.n, c.from.reach, c.to.reach)
 }
 
@@ -148,6 +152,7 @@ func (c *conversion) convert(ctx context.Context) error {
 	if err := c.record(added, nil); err != nil {
 		return err
 	}
+	c.remember()
 	if err := c.carryOut(ctx, s); err != nil {
 		return err
 	}
