@@ -44,10 +44,14 @@ rules that look at connections see none.`,
 			if err != nil {
 				return err
 			}
-			said := xml.PublicAddress{Public: public, Guest: args[2], Stateless: stateless}
-			a, err := xml.ParsePublicAddress([]byte(said.XML())) // in its usual form
+			guest, err := guestOfArgument(args[2])
 			if err != nil {
 				return usageError{err}
+			}
+			said := xml.PublicAddress{Public: public, Guest: guest, Stateless: stateless}
+			a, err := xml.ParsePublicAddress([]byte(said.XML())) // in its usual form
+			if err != nil {
+				return usageError{argumentError(err)}
 			}
 			return f.on(cmd.Context(), false, func(c *client.Conn) error {
 				return editAddress(cmd.Context(), io, c, f, args[0], client.Change{Public: a})
@@ -63,6 +67,7 @@ rules that look at connections see none.`,
 func newAddressRemove(io IO, f *daemonFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "remove NETWORK ADDRESS",
+		Aliases: []string{"rm", "delete"},
 		Short:   "Take a public address from a guest and end its connections",
 		Example: "  virbr address remove default 203.0.113.7",
 		Args:    exactly("NETWORK", "ADDRESS"),
@@ -137,6 +142,7 @@ func newAddressList(io IO, f *daemonFlags) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list [NETWORK]",
+		Aliases: []string{"ls"},
 		Short:   "List the public addresses of guests and whether they are in force",
 		Example: "  virbr address list\n  virbr address list default --json",
 		Args:    atMost("NETWORK"),
@@ -165,7 +171,7 @@ type addressJSON struct {
 func listAddresses(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network string, asJSON bool) error {
 	objects := []addressJSON{}
 	t := newTable(io, "NETWORK", "ADDRESS", "MODE", "GUEST", "STATE")
-	remarks, err := f.resolved(ctx, c, network, func(n client.Network, _ []client.Forward, list []client.Public) int {
+	remarks, err := f.resolved(ctx, io, c, network, func(n client.Network, _ []client.Forward, list []client.Public) int {
 		for i := range list {
 			a := &list[i]
 			objects = append(objects, publicObject(n, a))

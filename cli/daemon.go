@@ -40,6 +40,9 @@ func (f *daemonFlags) on(ctx context.Context, readOnly bool, do func(*client.Con
 		return err
 	}
 	err = do(c)
+	if broken, ok := errors.AsType[*client.BrokenError](err); ok && broken != nil {
+		err = fmt.Errorf("%w\n%s", err, salvage)
+	}
 	if closed := c.Close(); err == nil && closed != nil {
 		return fmt.Errorf("closing the connection: %w", closed)
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -38,7 +39,7 @@ func newForwardAdd(io IO, f *daemonFlags) *cobra.Command {
 address or an IP address. By name or MAC address it is followed when its address
 changes, and waited for until it has one.
 
-PORTS are PORT, FIRST-LAST, or several with commas between; ":PORT" behind them is
+PORTS are PORT, FIRST-LAST, a service as in /etc/services, or several with commas between; ":PORT" behind them is
 where they lead to on the guest, "/udp" or "/sctp" another protocol than TCP; "all"
 are all ports.
 
@@ -76,7 +77,7 @@ otherwise. What another forward, or a program of the host, has already is refuse
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.proto, "proto", "", "tcp (the default), udp or sctp")
-	flags.StringVar(&o.listen, "listen", "", "`address` or interface of the host; without it all of the host's addresses")
+	flags.StringVar(&o.listen, "listen", "", "`address` or interface of the host, or localhost; without it, or with *, all of the host's addresses")
 	flags.StringVar(&o.family, "family", "", "ipv4 or ipv6; without it both")
 	flags.StringVar(&o.except, "except", "", "`ports` of these that are not forwarded")
 	flags.BoolVar(&o.ignore, "ignore", false, "an exception: leave these ports alone, whatever forwards behind this one say")
@@ -133,25 +134,57 @@ func (f *daemonFlags) completeAdd(cmd *cobra.Command, args []string, _ string) (
 }
 
 func newForwardRemove(io IO, f *daemonFlags) *cobra.Command {
+	var broken bool
 	cmd := &cobra.Command{
-		Use:   "remove NETWORK FORWARD",
-		Short: "Remove a forward and end its connections",
+		Use:     "remove NETWORK FORWARD",
+		Aliases: []string{"rm", "delete"},
+		Short:   "Remove a forward and end its connections",
 		Long: `Remove a forward and end the connections that it led to the guest. FORWARD is its
 number in "virbr forward list", or its ports and protocol: 8080/tcp.
 
 The running network and its definition are changed, as far as they have it, unless
 --live or --config says otherwise.`,
 		Example: "  virbr forward remove default 1\n  virbr forward remove default 9000-9010/udp",
-		Args:    exactly("NETWORK", "FORWARD"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if broken {
+				return exactly("NETWORK")(cmd, args)
+			}
+			return exactly("NETWORK", "FORWARD")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.on(cmd.Context(), false, func(c *client.Conn) error {
+				if broken {
+					return removeBroken(cmd.Context(), io, c, f, args[0])
+				}
 				return removeForward(cmd.Context(), io, c, f, args[0], args[1])
 			})
 		},
 		ValidArgsFunction: f.completeRemove,
 	}
+	cmd.Flags().BoolVar(&broken, "broken", false, "remove what cannot be read in the network's metadata or file, and keep the rest")
 	f.addAffect(cmd)
 	return cmd
+}
+
+// removeBroken removes from a network's extensions what makes no sense.
+func removeBroken(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network string) error {
+	n, err := c.Lookup(ctx, network)
+	if err != nil {
+		return err
+	}
+	removed, how, err := c.Salvage(ctx, n, f.affect(n), &f.source)
+	text := ""
+	for _, b := range removed {
+		text += fmt.Sprintf("removed from network %s: %s\n  %v\n", n.Name, b.Text, b.Err)
+	}
+	switch {
+	case err != nil:
+	case text == "":
+		text = fmt.Sprintf("network %s: nothing is broken\n", n.Name)
+	default:
+		text += f.explain(n, how)
+	}
+	return errors.Join(write(io.Out, text), err)
 }
 
 func removeForward(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network, word string) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -18,8 +19,9 @@ import (
 func newForwardList(io IO, f *daemonFlags) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "list [NETWORK]",
-		Short: "List forwards and whether they are in force",
+		Use:     "list [NETWORK]",
+		Aliases: []string{"ls"},
+		Short:   "List forwards and whether they are in force",
 		Long: `List the forwards of one network, or of all, in their order, and what is in force at
 the moment: the guest's address that each targets, or what it waits for.
 
@@ -107,7 +109,7 @@ func stateWord(s *client.State) string {
 func listForwards(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network string, asJSON bool) error {
 	objects := []forwardJSON{}
 	t := newTable(io, "NETWORK", "NUMBER", "PROTO", "LISTEN", "PORTS", "GUEST", "STATE")
-	remarks, err := f.resolved(ctx, c, network, func(n client.Network, list []client.Forward, _ []client.Public) int {
+	remarks, err := f.resolved(ctx, io, c, network, func(n client.Network, list []client.Forward, _ []client.Public) int {
 		for i := range list {
 			objects = append(objects, object(n, i, &list[i]))
 			t.row(paintOf(&list[i].State), n.Name, strconv.Itoa(i+1), list[i].Proto, list[i].Listen(), portsOf(&list[i]), guestOf(&list[i]), state(&list[i]))
@@ -126,10 +128,13 @@ func listForwards(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, ne
 	return write(io.Out, remarks)
 }
 
+// salvage says how to get rid of what cannot be read.
+const salvage = `"virbr forward remove NETWORK --broken" removes what cannot be read, and keeps the rest`
+
 // resolved calls show for each of the networks with what there is and comes to. It
 // returns what is to be said about those of which show returns that it has shown
 // something.
-func (f *daemonFlags) resolved(ctx context.Context, c *client.Conn, network string, show func(client.Network, []client.Forward, []client.Public) int) (string, error) {
+func (f *daemonFlags) resolved(ctx context.Context, io IO, c *client.Conn, network string, show func(client.Network, []client.Forward, []client.Public) int) (string, error) {
 	nets, err := networks(ctx, c, network)
 	if err != nil {
 		return "", err
@@ -141,6 +146,12 @@ func (f *daemonFlags) resolved(ctx context.Context, c *client.Conn, network stri
 	remarks := ""
 	for _, n := range nets {
 		forwards, publics, err := c.Resolved(ctx, n, &f.source)
+		if broken, ok := errors.AsType[*client.BrokenError](err); ok && network == "" {
+			if err := write(io.Err, fmt.Sprintf("network %s: %v\n%s\n", n.Name, broken, salvage)); err != nil {
+				return "", err
+			}
+			continue
+		}
 		if err != nil {
 			return "", err
 		}

@@ -90,28 +90,41 @@ func (e *Extensions) parse(root *node, where string) error {
 	if err != nil {
 		return err
 	}
-	seen := map[string]bool{}
-	holders := map[forwardKey]int{}
+	r := newExtensionReader(e, where)
 	for _, el := range list {
-		switch el.name {
-		case "portForward":
-			err = e.parseForward(el, holders)
-		case "address":
-			err = e.parsePublic(el)
-		case "ipv6", "ip", "bridge", "firewall":
-			if seen[el.name] {
-				return el.bad("element '%s' may be given only once in %s", el.name, where)
-			}
-			seen[el.name] = true
-			err = e.parseSingle(el, where)
-		default:
-			err = el.bad("unknown element '%s' in %s", el.name, where)
-		}
-		if err != nil {
+		if err := r.take(el); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// extensionReader reads one element after the other.
+type extensionReader struct {
+	e       *Extensions
+	where   string
+	seen    map[string]bool
+	holders map[forwardKey]int
+}
+
+func newExtensionReader(e *Extensions, where string) *extensionReader {
+	return &extensionReader{e: e, where: where, seen: map[string]bool{}, holders: map[forwardKey]int{}}
+}
+
+func (r *extensionReader) take(el *node) error {
+	switch el.name {
+	case "portForward":
+		return r.e.parseForward(el, r.holders)
+	case "address":
+		return r.e.parsePublic(el)
+	case "ipv6", "ip", "bridge", "firewall":
+		if r.seen[el.name] {
+			return el.bad("element '%s' may be given only once in %s", el.name, r.where)
+		}
+		r.seen[el.name] = true
+		return r.e.parseSingle(el, r.where)
+	}
+	return el.bad("unknown element '%s' in %s", el.name, r.where)
 }
 
 // parseSingle reads one of the elements that may be given once.

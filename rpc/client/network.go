@@ -140,23 +140,32 @@ func deref(s *string) string {
 // metadata returns the extensions in a definition. known is false if the daemon
 // keeps no metadata of networks, as libvirt before 9.7.
 func (c *Conn) metadata(ctx context.Context, n Network, affect Affect) (e *xml.Extensions, known bool, err error) {
+	text, known, err := c.metadataText(ctx, n, affect)
+	if err != nil || !known {
+		return nil, known, err
+	}
+	if text == "" {
+		return &xml.Extensions{}, true, nil
+	}
+	e, err = xml.ParseExtensions([]byte(text))
+	if err != nil {
+		err = fmt.Errorf("reading the extensions of network %q: %w", n.Name, &BrokenError{err})
+	}
+	return e, true, err
+}
+
+// metadataText returns the element in a definition's metadata; "": there is none.
+func (c *Conn) metadataText(ctx context.Context, n Network, affect Affect) (element string, known bool, err error) {
 	if known, err := c.keepsMetadata(ctx); err != nil || !known {
-		return nil, false, err
+		return "", false, err
 	}
 	space := xml.Namespace
 	var text proto.String
 	err = c.call(ctx, proto.NetworkGetMetadata, proto.MetadataArgs{Network: n.ref, Type: metadataElement, URI: &space, Flags: uint32(affect)}, &text)
-	switch {
-	case hasCode(err, codeNoMetadata):
-		return &xml.Extensions{}, true, nil
-	case err != nil:
-		return nil, true, err
+	if hasCode(err, codeNoMetadata) {
+		return "", true, nil
 	}
-	e, err = xml.ParseExtensions([]byte(text.Value))
-	if err != nil {
-		err = fmt.Errorf("reading the extensions of network %q: %w", n.Name, err)
-	}
-	return e, true, err
+	return text.Value, true, err
 }
 
 // metadataVersion is the libvirt since which networks have metadata: 9.7.0.

@@ -36,9 +36,22 @@ func (s *Source) Path(network string) string {
 
 // read returns the extensions of a network; a file that is missing has none.
 func (s *Source) read(network string) (*xml.Extensions, error) {
+	text, err := s.text(network)
+	if err != nil || len(text) == 0 {
+		return &xml.Extensions{}, err
+	}
+	e, err := xml.ParseExtensions(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading %q: %w", s.Path(network), &BrokenError{err})
+	}
+	return e, nil
+}
+
+// text returns what the file of a network holds; nothing: it is missing.
+func (s *Source) text(network string) ([]byte, error) {
 	f, err := os.Open(s.Path(network))
 	if errors.Is(err, fs.ErrNotExist) {
-		return &xml.Extensions{}, nil
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the extensions of network %q: %w", network, err)
@@ -48,16 +61,24 @@ func (s *Source) read(network string) (*xml.Extensions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the extensions of network %q: %w", network, err)
 	}
-	e, err := xml.ParseExtensions(text)
-	if err != nil {
-		return nil, fmt.Errorf("reading %q: %w", s.Path(network), err)
-	}
-	return e, nil
+	return text, nil
 }
 
-// edit changes the file of a network: all of it, or nothing. Edits exclude each
-// other. Comments in the file do not survive.
-func (s *Source) edit(network string, change func(*xml.Extensions) error) (err error) {
+// edit changes the file of a network.
+func (s *Source) edit(network string, change func(*xml.Extensions) error) error {
+	return s.rewrite(network, func() (*xml.Extensions, error) {
+		e, err := s.read(network)
+		if err != nil {
+			return nil, err
+		}
+		return e, change(e)
+	})
+}
+
+// rewrite replaces the file of a network: all of it, or nothing. Who does so
+// excludes others. Comments in the file do not survive. Where there is nothing to
+// be changed make returns nil.
+func (s *Source) rewrite(network string, make func() (*xml.Extensions, error)) (err error) {
 	path := s.Path(network)
 	if filepath.Base(path) != network+".xml" {
 		return fmt.Errorf("network %q: a name with a slash has no file", network)
@@ -86,11 +107,8 @@ func (s *Source) edit(network string, change func(*xml.Extensions) error) (err e
 	if err != nil {
 		return fmt.Errorf("clearing %q: %w", dir, err)
 	}
-	e, err := s.read(network)
-	if err != nil {
-		return err
-	}
-	if err := change(e); err != nil {
+	e, err := make()
+	if err != nil || e == nil {
 		return err
 	}
 	if err := disk.Write(path, []byte(e.String()), 0o644); err != nil {
