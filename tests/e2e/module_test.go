@@ -13,10 +13,10 @@ const moduleDir = "/run/virbr-modules"
 
 // startModule starts Debian's libvirtd with our module in the place of its network
 // driver, and the virbrd that serves it.
-func startModule(t *testing.T) (libvirtd, virbrd *daemon) {
+func startModule(t *testing.T, env ...string) (libvirtd, virbrd *daemon) {
 	t.Helper()
 	virbrd = startVirbrd(t)
-	libvirtd = startLibvirtdWith(t, bin("libvirt_driver_network.so"))
+	libvirtd = startLibvirtdWith(t, bin("libvirt_driver_network.so"), env...)
 	if !strings.Contains(libvirtd.log.String(), "virbr: virbrd serves the networks of this libvirtd\n") {
 		t.Fatalf("the module was not loaded:\n%s", libvirtd.log)
 	}
@@ -24,18 +24,18 @@ func startModule(t *testing.T) (libvirtd, virbrd *daemon) {
 }
 
 // startLibvirtdWith starts Debian's libvirtd with a network module in the place of
-// its own.
-func startLibvirtdWith(t *testing.T, module string) *daemon {
+// its own, and more in its environment.
+func startLibvirtdWith(t *testing.T, module string, env ...string) *daemon {
 	t.Helper()
 	netnstest.NeedProgram(t, "libvirtd", "virsh")
 	if err := libvirttest.Prepare(); err != nil {
 		t.Fatal(err)
 	}
-	env, err := libvirttest.Module(module, moduleDir)
+	dir, err := libvirttest.Module(module, moduleDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, uri: "qemu:///system", env: []string{env}}
+	d := &daemon{t: t, uri: "qemu:///system", env: append(env, dir)}
 	d.start("libvirtd")
 	return d
 }
