@@ -1,6 +1,7 @@
 package binaries
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,11 +9,11 @@ import (
 	"strings"
 )
 
-// Packages builds the programs, in bin below a directory, and makes packages of
-// them in the directory itself, once for each version.
+// Packages builds the programs and libvirtd's module, in bin below a directory, and
+// makes packages of them in the directory itself, once for each version.
 func Packages(dir string, versions ...string) error {
 	bin := filepath.Join(dir, "bin")
-	if err := Build(bin); err != nil {
+	if err := errors.Join(Build(bin), Module(bin)); err != nil {
 		return err
 	}
 	root, err := exec.Command("git", "rev-parse", "--show-toplevel").Output()

@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/virbr/virbr/tests/netnstest"
+	"github.com/virbr/virbr/tests/wording"
 )
 
 // filesEnv asks a process in namespaces which daemon is to start the corpus.
@@ -141,7 +142,7 @@ func lifeOf(t *testing.T, d *daemon, doc string) map[string]string {
 		return files
 	}
 	defer d.virsh("net-destroy", name)
-	files["live"] = generated(d.virsh("net-dumpxml", name))
+	files["live"] = wording.Generated(d.virsh("net-dumpxml", name))
 	for _, suffix := range []string{".conf", ".hostsfile", ".addnhosts"} {
 		if data, err := os.ReadFile("/var/lib/libvirt/dnsmasq/" + name + suffix); err == nil {
 			files[suffix] = plain(string(data))
@@ -158,7 +159,7 @@ func definition(t *testing.T, path string) string {
 	if _, rest, ok := strings.Cut(text, "-->\n"); ok {
 		text = rest
 	}
-	return generated(text)
+	return wording.Generated(text)
 }
 
 // plain leaves out comments of a configuration.

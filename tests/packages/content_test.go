@@ -1,6 +1,7 @@
 package packages
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,8 +40,12 @@ func read(t *testing.T, path string) string {
 // TestScriptsAreShell holds the scripts against the strictest shells at hand.
 func TestScriptsAreShell(t *testing.T) {
 	t.Parallel()
-	for _, script := range []string{"postinst", "prerm", "postrm"} {
-		path := filepath.Join(packaging, "scripts", script)
+	scripts, err := filepath.Glob(filepath.Join(packaging, "*scripts", "*"))
+	more, err2 := filepath.Glob(filepath.Join(packaging, "libvirtd/scripts", "*"))
+	if err := errors.Join(err, err2); err != nil || len(scripts) != 3 || len(more) != 4 {
+		t.Fatalf("%v: %q, %q", err, scripts, more)
+	}
+	for _, path := range append(scripts, more...) {
 		output(t, "dash", "-n", path)
 		output(t, "busybox", "sh", "-n", path)
 	}

@@ -16,9 +16,9 @@ import (
 // virsh sees it and makes another; then the package goes, and nothing is left.
 func TestInstalled(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	needRoot(t, debian12)
 	netnstest.Run(t, func(t *testing.T) {
-		r := newRoot(t)
+		r := newRoot(t, debian12)
 		files, net := r.files(t), netnstest.Snapshot(t)
 		r.manage(t, managers[0], "install 1.0")
 

@@ -83,7 +83,7 @@ var lives = []struct {
 // TestLives holds the table of docs/packages.md against dpkg and rpm.
 func TestLives(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	needRoot(t, debian12)
 	for _, m := range managers {
 		for _, tt := range lives {
 			if tt.only != "" && tt.only != m.name {
@@ -92,7 +92,7 @@ func TestLives(t *testing.T) {
 			t.Run(m.name+" "+tt.name, func(t *testing.T) {
 				t.Parallel()
 				netnstest.Run(t, func(t *testing.T) {
-					r := newRoot(t)
+					r := newRoot(t, debian12)
 					r.manage(t, m, tt.script)
 					got := strings.Join(strings.Fields(r.sh(t, state)), " ")
 					if got != tt.want {
@@ -129,12 +129,12 @@ var rooted = strings.NewReplacer("/etc/", "$R/etc/", "/usr/", "$R/usr/", "/dist/
 // TestPurgeLeavesNothing compares all files before and after.
 func TestPurgeLeavesNothing(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	needRoot(t, debian12)
 	for _, m := range managers {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			netnstest.Run(t, func(t *testing.T) {
-				r := newRoot(t)
+				r := newRoot(t, debian12)
 				before := r.files(t)
 				last := map[string]string{"deb": "purge", "rpm": "erase"}[m.name]
 				script := "install 1.0; install 1.1; "
@@ -161,9 +161,9 @@ func TestPurgeLeavesNothing(t *testing.T) {
 // each installation, on a bridge that is free.
 func TestDefaultNetwork(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	needRoot(t, debian12)
 	netnstest.Run(t, func(t *testing.T) {
-		r := newRoot(t)
+		r := newRoot(t, debian12)
 		networks := "/etc/libvirt/qemu/networks"
 		r.sh(t, fmt.Sprintf(`mkdir -p %s; echo "<bridge name='virbr0'/>" >%[1]s/other.xml`, networks))
 		seen := map[string]bool{}

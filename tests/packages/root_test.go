@@ -17,8 +17,11 @@ import (
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
-// cache is where tests/install-root makes a Debian.
-const cache = "../.cache/debian"
+// The Debians that tests/install-root makes.
+const (
+	debian12 = "../.cache/debian"
+	debian13 = "../.cache/debian13" // with libvirtd and QEMU
+)
 
 // root is a Debian that may be changed: an overlay, gone with the test's mount
 // namespace.
@@ -26,9 +29,9 @@ type root struct{ dir string }
 
 // needRoot skips a test that has no Debian, or fails it when REQUIRE_NETNS=1. It
 // is called outside of the test's namespaces.
-func needRoot(t *testing.T) {
+func needRoot(t *testing.T, debian string) {
 	t.Helper()
-	_, err := os.Stat(filepath.Join(cache, "complete"))
+	_, err := os.Stat(filepath.Join(debian, "complete"))
 	if err != nil {
 		err = fmt.Errorf("needs a Debian to install packages in: %w; run tests/install-root as root", err)
 	} else if os.Geteuid() != 0 {
@@ -41,9 +44,12 @@ func needRoot(t *testing.T) {
 
 // newRoot makes one, with the packages in /dist. Nothing in it is the host's, and
 // nobody removes it file by file: it goes with its mounts.
-func newRoot(t *testing.T) root {
+func newRoot(t *testing.T, debian string) root {
 	t.Helper()
-	lower, err := filepath.Abs(cache)
+	lower, err := filepath.EvalSymlinks(debian)
+	if err == nil {
+		lower, err = filepath.Abs(lower)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

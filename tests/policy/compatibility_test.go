@@ -112,7 +112,7 @@ func known(tests map[string]string, name string) bool {
 	case "corpus":
 		file = filepath.Join(root, "tests/corpus", rest+".txtar")
 	case "wording":
-		file = filepath.Join(root, "tests/e2e/testdata/wording", rest+".virsh")
+		file = filepath.Join(root, "tests/wording/testdata", rest+".virsh")
 	default:
 		return tests[name] != ""
 	}
