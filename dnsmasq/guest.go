@@ -32,13 +32,13 @@ func ParseGuests(file string, data []byte) (Guests, error) {
 	for _, r := range raw {
 		switch {
 		case r.Domain == "":
-			return nil, broken(false, "Missing domain")
+			return nil, broken("Missing domain")
 		case r.MACs == nil:
-			return nil, broken(false, "Missing macs")
+			return nil, broken("Missing macs")
 		}
 		i, found := guests.find(string(r.Domain))
 		if found {
-			return nil, broken(false, "duplicate domain '%s'", r.Domain)
+			return nil, broken("duplicate domain '%s'", r.Domain)
 		}
 		if len(*r.MACs) > 0 {
 			guests = slices.Insert(guests, i, Guest{Domain: string(r.Domain), MACs: words(*r.MACs)})

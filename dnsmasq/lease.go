@@ -13,15 +13,12 @@ import (
 const MaxFile = 32 << 20
 
 // FileError refuses a lease file or guest file. Msg is libvirt's wording.
-type FileError struct {
-	Msg    string
-	Syntax bool // not JSON at all; libvirt's helper then starts anew
-}
+type FileError struct{ Msg string }
 
 func (e *FileError) Error() string { return e.Msg }
 
-func broken(syntax bool, format string, args ...any) error {
-	return &FileError{Msg: fmt.Sprintf(format, args...), Syntax: syntax}
+func broken(format string, args ...any) error {
+	return &FileError{Msg: fmt.Sprintf(format, args...)}
 }
 
 // Entry is one lease of a lease file. Strings that a lease does not have are
@@ -89,11 +86,11 @@ func ParseLeases(file string, data []byte) ([]Entry, error) {
 	for i, r := range raw {
 		switch {
 		case r.MAC == "":
-			return nil, broken(false, "found lease without mac-address")
+			return nil, broken("found lease without mac-address")
 		case r.Expiry.value == nil:
-			return nil, broken(false, "found lease without expiry-time")
+			return nil, broken("found lease without expiry-time")
 		case r.Address == "":
-			return nil, broken(false, "found lease without ip-address")
+			return nil, broken("found lease without ip-address")
 		}
 		entries[i] = Entry{
 			IAID: string(r.IAID), Address: string(r.Address), MAC: string(r.MAC), Hostname: string(r.Hostname),
@@ -106,20 +103,20 @@ func ParseLeases(file string, data []byte) ([]Entry, error) {
 // decode reads a file that holds an array; an empty one reads as no elements.
 func decode(file string, data []byte, malformed string, into any) error {
 	if len(data) > MaxFile {
-		return broken(false, "file '%s' is larger than %d bytes", file, MaxFile)
+		return broken("file '%s' is larger than %d bytes", file, MaxFile)
 	}
 	data = bytes.Trim(data, " \t\r\n") // JSON's own blanks: others make it none
 	if len(data) == 0 {
 		return nil
 	}
 	if !json.Valid(data) {
-		return broken(true, "invalid json in file: %s", file)
+		return broken("invalid json in file: %s", file)
 	}
 	if data[0] != '[' {
-		return broken(false, "%s", malformed)
+		return broken("%s", malformed)
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return broken(false, "%s", malformed)
+		return broken("%s", malformed)
 	}
 	return nil
 }

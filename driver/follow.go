@@ -250,7 +250,8 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 			if v == nil || !v.active() {
 				continue
 			}
-			if v.moves() && (calls[n] || moved[""] || moved[v.live.Bridge.Name] || v.concerns(hosts, bridges)) {
+			leased := moved[""] || moved[v.live.Bridge.Name]
+			if v.moves() && (calls[n] || leased || v.concerns(hosts, bridges)) || v.numbered() && leased {
 				follow.send(n)
 			}
 			if dead[""] || dead[n.ref.Name] {
@@ -401,6 +402,7 @@ func (d *Driver) locate(ctx context.Context, n *network, asked *plan.Asked) (dou
 		case <-ctx.Done():
 			return
 		}
+		d.warn("dnsmasq has numbers of guests that are gone", n.ref, d.renumberOnRequest(n, v))
 		if err := d.catchUp(ctx, n, v, asked); err != nil && ctx.Err() == nil {
 			d.warn("forwards lead to where guests were", n.ref, err)
 		}

@@ -1,17 +1,11 @@
 package driver
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"io"
-	"io/fs"
-	"os"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/leases"
 )
 
 // Leases returns the DHCP leases of a network that have not ended, of one guest
@@ -30,37 +24,36 @@ func (d *Driver) Leases(_ context.Context, net Ref, mac string) ([]Lease, error)
 	if !ok {
 		return nil, &Error{Kind: KindInvalidMAC, Msg: mac}
 	}
-	leases := make([]Lease, len(found))
+	list := make([]Lease, len(found))
 	for i, l := range found {
-		leases[i] = Lease(l)
+		list[i] = Lease(l)
 	}
-	return leases, nil
+	return list, nil
 }
 
 // readLeases reads the file that the lease helper keeps for a bridge.
 func (d *Driver) readLeases(bridge string) ([]dnsmasq.Entry, error) {
-	if bridge == "" || strings.Contains(bridge, "/") {
-		return nil, nil
-	}
 	path := d.dirs.served().Status(bridge)
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not block us
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	data, err := leases.Read(d.dirs.served(), bridge)
 	if err != nil {
 		return nil, systemError(err, "Unable to read leases file: %s", path)
 	}
-	defer f.Close()
-	var data bytes.Buffer
-	if info, err := f.Stat(); err == nil { // growing would take several times as much
-		data.Grow(int(min(info.Size(), dnsmasq.MaxFile)) + bytes.MinRead)
-	}
-	if _, err := data.ReadFrom(io.LimitReader(f, dnsmasq.MaxFile+1)); err != nil {
-		return nil, systemError(err, "Unable to read leases file: %s", path)
-	}
-	entries, err := dnsmasq.ParseLeases(path, data.Bytes())
+	entries, err := dnsmasq.ParseLeases(path, data)
 	if err != nil {
 		return nil, &Error{Kind: KindInternal, Msg: err.Error(), Err: err}
 	}
 	return entries, nil
+}
+
+// numbered reports whether the lease helper numbers a running network's guests.
+func (v *view) numbered() bool { return v.live.Advertise != nil && v.live.Advertise.HostID != "" }
+
+// renumberOnRequest has dnsmasq read its files again where the lease helper wants
+// that.
+func (d *Driver) renumberOnRequest(n *network, v *view) error {
+	stale, err := leases.Stale(d.dirs.served(), v.live.Bridge.Name)
+	if !stale || err != nil {
+		return err
+	}
+	return d.sys.Reload(d.dirs.served().PidFile(n.ref.Name))
 }

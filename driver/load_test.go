@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver"
 )
 
@@ -290,10 +291,19 @@ func TestLeftoversOfACrash(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	const temporary = ".x.xml.ABCDEFGHIJKLMNOPQRSTUVWXYZ.new"
-	gone := []string{filepath.Join(r.dirs.Config, temporary), filepath.Join(r.dirs.Lib, temporary), filepath.Join(r.dirs.Dnsmasq, "virbr1.status.new")}
-	kept := filepath.Join(r.dirs.Dnsmasq, "virbr2.status.new")
-	for _, path := range append(gone, kept, filepath.Join(r.dirs.Own, "virbr2.leases.lock")) {
+	served := dnsmasq.Dirs{Dnsmasq: r.dirs.Dnsmasq}
+	gone := []string{filepath.Join(r.dirs.Config, temporary), filepath.Join(r.dirs.Lib, temporary), served.Leases("virbr1") + ".new", served.Leases("virbr3") + ".new"}
+	kept := served.Leases("virbr2") + ".new"
+	for _, path := range append(gone, kept, served.LeasesLock("virbr2"), served.LeasesLock("virbr3")) {
 		r.write(path, "half")
+	}
+	lock, err := os.Open(served.LeasesLock("virbr2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Close() }()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
 	}
 	r.open()
 	for _, path := range gone {

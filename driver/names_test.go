@@ -80,7 +80,7 @@ func TestLeasesOfASharedBridge(t *testing.T) {
 			if running {
 				r.start(owner)
 			}
-			files := []string{"virbr0.status", "virbr0.macs", "virbr0.hosts6/.network"}
+			files := []string{"virbr0.status", "virbr0.macs", "virbr0.numbers", "virbr/virbr0.status", "virbr/virbr0.lock", "virbr/virbr0.hosts6/10.0.0.2"}
 			for _, name := range files {
 				r.write(filepath.Join(r.dirs.Dnsmasq, name), "x")
 			}

@@ -48,11 +48,8 @@ func (d Dirs) daemonPID() string            { return filepath.Join(d.State, "dri
 func (d Dirs) autostarted() string          { return filepath.Join(d.State, "autostarted") }
 func (d Dirs) undo(uuid xml.UUID) string    { return filepath.Join(d.undos(), uuid.String()+".json") }
 func (d Dirs) undos() string                { return filepath.Join(d.Own, "networks") }
-func (d Dirs) leaseLock(bridge string) string {
-	return filepath.Join(d.Own, bridge+".leases.lock") // of the lease helper
-}
-func (d Dirs) plan() plan.Dirs      { return plan.Dirs{Run: d.State, Dnsmasq: d.Dnsmasq} }
-func (d Dirs) served() dnsmasq.Dirs { return dnsmasq.Dirs(d.plan()) }
+func (d Dirs) plan() plan.Dirs              { return plan.Dirs{Run: d.State, Dnsmasq: d.Dnsmasq} }
+func (d Dirs) served() dnsmasq.Dirs         { return dnsmasq.Dirs(d.plan()) }
 
 // make makes the directories that the driver writes to.
 func (d Dirs) make() error {
@@ -171,6 +168,7 @@ func (d Dirs) clearServed(name, bridge string) error {
 	if bridge == "" || strings.Contains(bridge, "/") {
 		return remove(files...)
 	}
-	files = append(files, dirs.Status(bridge), dirs.Status(bridge)+".new", dirs.MACs(bridge), d.leaseLock(bridge))
+	files = append(files, dirs.Status(bridge), dirs.Status(bridge)+".new", dirs.MACs(bridge), dirs.Numbering(bridge),
+		dirs.Leases(bridge), dirs.Leases(bridge)+".new", dirs.LeasesLock(bridge), dirs.Reload(bridge))
 	return errors.Join(remove(files...), insist(func() error { return disk.RemoveAll(dirs.Numbered(bridge)) }))
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/leases"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -125,14 +126,7 @@ func (d Dirs) clearTemps(log *slog.Logger) {
 			}
 		}
 	}
-	bridges, _ := disk.Stems(d.Dnsmasq, ".status.new") // what is not there has none
-	for _, bridge := range bridges {
-		// Without the lock, which a loss of power takes, no lease helper is at it.
-		if _, err := os.Lstat(d.leaseLock(bridge)); !errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err := remove(d.served().Status(bridge) + ".new"); err != nil {
-			log.Warn("removing a temporary lease file", "err", err)
-		}
+	if err := leases.Sweep(d.served()); err != nil {
+		log.Warn("removing temporary lease files", "err", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/virbr/virbr/disk"
+	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
@@ -63,7 +64,12 @@ func (e *Engine) Run(ctx context.Context) error {
 // watched returns the directories where files tell of changes: what people and
 // libvirt write about networks, leases, and what hooks leave for the agent.
 func (d Dirs) watched() []string {
-	return []string{d.State, d.Config, d.Dnsmasq, d.Lib, d.records(), d.bells()}
+	list := []string{d.State, d.Config, d.Dnsmasq, d.Lib, d.records(), d.bells(), dnsmasq.Dirs(d.plan()).Helper()}
+	ours := dnsmasq.Dirs(d.theirs()).Helper()
+	if _, err := os.Lstat(ours); err == nil { // of a virbrd that handed its networks back
+		list = append(list, ours)
+	}
+	return list
 }
 
 // attend answers news until there is nothing left to look after, which it reports,

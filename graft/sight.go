@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/leases"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -33,11 +33,11 @@ func (e *Engine) sightings(ctx context.Context, t *target) (*plan.Sightings, err
 	seen := &plan.Sightings{Asked: e.asked[t.def.UUID], Now: time.Now().Unix(), Routes: t.facts.Routes, Links: t.facts.Links, Uplinks: map[string][]plan.Neighbour{}}
 	var err error
 	for _, dirs := range []plan.Dirs{e.dirs.theirs(), e.dirs.plan()} {
-		leases, err := readLeases(dnsmasq.Dirs(dirs), bridge)
+		list, err := readLeases(dnsmasq.Dirs(dirs), bridge)
 		if err != nil {
 			return nil, err
 		}
-		seen.Leases = append(seen.Leases, leases...)
+		seen.Leases = append(seen.Leases, list...)
 	}
 	if seen.Ports, err = e.dirs.ports(t.def.Name); err != nil {
 		return nil, err
@@ -61,22 +61,15 @@ func (e *Engine) sightings(ctx context.Context, t *target) (*plan.Sightings, err
 // readLeases reads the leases of a bridge. A file that libvirt's helper left half
 // written is one without leases, as it is for libvirt.
 func readLeases(dirs dnsmasq.Dirs, bridge string) ([]dnsmasq.Entry, error) {
-	if bridge == "" || strings.Contains(bridge, "/") {
-		return nil, nil
-	}
-	path := dirs.Status(bridge)
-	data, err := readFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	data, err := leases.Read(dirs, bridge)
 	if err != nil {
 		return nil, err
 	}
-	leases, err := dnsmasq.ParseLeases(path, data)
+	list, err := dnsmasq.ParseLeases(dirs.Status(bridge), data)
 	if err != nil {
 		return nil, nil //nolint:nilerr // it is written anew with the next lease
 	}
-	return leases, nil
+	return list, nil
 }
 
 // ports returns the guests that libvirt plugged into a network (since 5.5 it writes

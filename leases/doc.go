@@ -13,12 +13,22 @@
 // time: 10,000 leases are 1.6 MB. Parsing them is, so the text is edited
 // ([dnsmasq.Splice]) and not read, once it is known to be our own.
 //
+// # Who writes what
+//
+// The helper is not root: what a guest sends passes through dnsmasq's process that
+// calls it. It writes to one directory ([dnsmasq.Dirs.Helper]), whose owner is its
+// user. libvirt's place for a bridge's leases, which is root's, has a link to the file
+// there. dnsmasq calls the helper as root once, at its start, before it has another
+// user: then a file that libvirt's own helper left in that place is taken over, and
+// the helper gives up root before it does anything else. Root reads what is in the
+// directory by [Read] only.
+//
 // Events of one network wait for each other at a lock of its own, a file in the
-// run directory. What the lock file holds says which lease file was written last:
+// directory. What the lock file holds says which lease file was written last:
 // its inode, size and times. A lease file that is another one was not, or may
 // not have been, written here; it is parsed, and written anew. So a file of
 // libvirt's own helper, or one that somebody edited, is taken as it is, and
-// nothing depends on the run directory, which does not survive a reboot.
+// nothing depends on the lock file.
 //
 // A daemon is not needed for any of it.
 //

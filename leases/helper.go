@@ -27,8 +27,9 @@ type Helper struct {
 	Dir    string              // the daemon's run directory
 	Getenv func(string) string // dnsmasq's environment
 	Out    io.Writer           // for init: dnsmasq reads its leases there
-	Reload func() error        // has dnsmasq read its hosts again; nil: nobody is to
 }
+
+func (h Helper) dirs() dnsmasq.Dirs { return dnsmasq.Dirs{Dnsmasq: filepath.Join(h.Dir, Link)} }
 
 // Run serves one call, with the arguments that dnsmasq gives.
 func (h Helper) Run(args []string) error {
@@ -45,7 +46,8 @@ func (h Helper) Run(args []string) error {
 // record puts one event into the lease file of its network, under a lock of
 // this one network.
 func (h Helper) record(ev dnsmasq.Event) error {
-	lock, err := open(filepath.Join(h.Dir, ev.Interface+".leases.lock"), unix.O_RDWR|unix.O_CREAT, 0o600)
+	dirs := h.dirs()
+	lock, err := open(dirs.LeasesLock(ev.Interface), unix.O_RDWR|unix.O_CREAT, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the lock: %w", err)
 	}
@@ -53,9 +55,8 @@ func (h Helper) record(ev dnsmasq.Event) error {
 	if err := lock.wait(); err != nil {
 		return fmt.Errorf("locking: %w", err)
 	}
-	dirs := dnsmasq.Dirs{Dnsmasq: filepath.Join(h.Dir, Link)}
-	entries, err := h.put(dirs.Status(ev.Interface), ev, lock)
-	return errors.Join(err, h.number(dirs, ev, entries))
+	entries, err := h.put(dirs.Leases(ev.Interface), ev, lock)
+	return errors.Join(err, number(dirs, ev, entries))
 }
 
 // put puts an event into a lease file. For init it prints and returns the
@@ -70,26 +71,13 @@ func (h Helper) put(path string, ev dnsmasq.Event, lock file) ([]dnsmasq.Entry, 
 			return nil, replace(path, pieces, lock)
 		}
 	}
-	entries, err := parse(path, data)
-	if err != nil {
-		return nil, err
-	}
+	entries, _ := dnsmasq.ParseLeases(path, data) // a broken file has none: dnsmasq must go on
 	if ev.Action == dnsmasq.ActionInit {
 		_ = unix.Unlink(temporary(path)) // of a helper that a loss of power met
 		_, err := io.WriteString(h.Out, dnsmasq.InitText(entries, ev.Entry.ServerDUID))
 		return entries, err
 	}
 	return nil, replace(path, [][]byte{dnsmasq.FormatLeases(dnsmasq.Apply(entries, ev))}, lock)
-}
-
-// parse reads the text of a lease file. One that is missing, or broken beyond
-// reading, has no leases, as with libvirt's helper: dnsmasq must go on.
-func parse(path string, data []byte) ([]dnsmasq.Entry, error) {
-	entries, err := dnsmasq.ParseLeases(path, data)
-	if e, ok := errors.AsType[*dnsmasq.FileError](err); ok && e.Syntax {
-		return nil, nil
-	}
-	return entries, err
 }
 
 // read returns a lease file, and whether it is the one that was written here
@@ -130,7 +118,8 @@ func replace(path string, pieces [][]byte, lock file) error {
 		return nil
 	}
 	temporary := temporary(path)
-	f, err := open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644)
+	_ = unix.Unlink(temporary)
+	f, err := open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -93,15 +91,16 @@ func (n numbers) write(name, text string) error {
 // reset makes the directory what the leases say, for a dnsmasq that is about to
 // read it.
 func (n numbers) reset(entries []dnsmasq.Entry) error {
+	if err := os.Mkdir(n.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
 	list, err := os.ReadDir(n.dir)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, e := range list {
-		if !strings.HasPrefix(e.Name(), ".") {
-			errs = append(errs, unix.Unlink(filepath.Join(n.dir, e.Name())))
-		}
+		errs = append(errs, unix.Unlink(filepath.Join(n.dir, e.Name())))
 	}
 	for _, e := range entries {
 		if name, text, ok := n.how.Host(e); ok && text != "" {
@@ -113,7 +112,7 @@ func (n numbers) reset(entries []dnsmasq.Entry) error {
 
 // number keeps the numbers of a network after an event; entries are its leases,
 // for init only.
-func (h Helper) number(dirs dnsmasq.Dirs, ev dnsmasq.Event, entries []dnsmasq.Entry) error {
+func number(dirs dnsmasq.Dirs, ev dnsmasq.Event, entries []dnsmasq.Entry) error {
 	n, ok, err := openNumbers(dirs, ev.Interface)
 	if !ok || err != nil {
 		return err
@@ -122,40 +121,20 @@ func (h Helper) number(dirs dnsmasq.Dirs, ev dnsmasq.Event, entries []dnsmasq.En
 		return n.reset(entries)
 	}
 	gone, err := n.put(ev)
-	if gone && err == nil && h.Reload != nil {
-		err = h.Reload()
+	if !gone || err != nil {
+		return err
 	}
+	f, err := open(dirs.Reload(ev.Interface), unix.O_WRONLY|unix.O_CREAT, 0o600)
+	f.close()
 	return err
 }
 
-// Reload has the dnsmasq that started this process read its files again. The
-// process that starts dnsmasq's helpers is a child of the one that serves; no
-// pid file is needed, which could name another one by now.
-func Reload() error {
-	parent := os.Getppid()
-	name, main, err := stat(parent)
-	if err != nil {
-		return fmt.Errorf("looking for dnsmasq: %w", err)
+// Stale reports whether the helper has asked for the bridge's dnsmasq to read its files
+// again, since somebody asked here last. It cannot tell dnsmasq itself, which is another user's.
+func Stale(dirs dnsmasq.Dirs, bridge string) (bool, error) {
+	err := os.Remove(dirs.Reload(bridge))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	other, _, err := stat(main)
-	if err != nil || name != other || main <= 1 {
-		return fmt.Errorf("looking for dnsmasq: process %d, %q, is no child of one: %w", parent, name, errors.Join(err, syscall.ESRCH))
-	}
-	return os.NewSyscallError("kill", unix.Kill(main, unix.SIGHUP))
-}
-
-// stat returns a process's name and parent (proc_pid_stat(5)).
-func stat(pid int) (name string, parent int, err error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return "", 0, err
-	}
-	text := string(data)
-	first, last := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
-	if first < 0 || last < first {
-		return "", 0, fmt.Errorf("process %d has no name: %w", pid, syscall.EINVAL)
-	}
-	var state string
-	_, err = fmt.Sscan(text[last+1:], &state, &parent)
-	return text[first+1 : last], parent, err
+	return err == nil, err
 }

@@ -16,20 +16,26 @@ import (
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	dir := filepath.Join(b.dir, leases.Link, "virbr7.hosts6")
+	dir := b.dirs.Numbered("virbr7")
 	reloads := 0
 	call := func(args ...string) {
 		t.Helper()
 		env := map[string]string{"DNSMASQ_INTERFACE": "virbr7", "DNSMASQ_LEASE_EXPIRES": "1900000000", "DNSMASQ_SUPPLIED_HOSTNAME": "evil,ignore"}
-		h := leases.Helper{Dir: b.dir, Getenv: func(key string) string { return env[key] }, Out: io.Discard,
-			Reload: func() error { reloads++; return nil }}
+		h := leases.Helper{Dir: b.dir, Getenv: func(key string) string { return env[key] }, Out: io.Discard}
 		if err := h.Run(args); err != nil {
 			t.Fatalf("%v: %v", args, err)
+		}
+		stale, err := leases.Stale(b.dirs, "virbr7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stale {
+			reloads++
 		}
 	}
 	how := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, ".network"), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(b.dirs.Numbering("virbr7"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,9 +61,6 @@ func TestNumbers(t *testing.T) {
 
 	call("add", mac(1), address(1))
 	check("a network without numbers", 0, map[string]string{})
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	how("fd00:31::/64\n" + address(9) + "\n")
 	call("init")
 	check("dnsmasq starts", 0, map[string]string{address(1): line(1)})

@@ -8,8 +8,12 @@ import (
 
 func main() {
 	dir, err := leases.Home()
+	helper := leases.Helper{Dir: dir, Getenv: os.Getenv, Out: os.Stdout}
 	if err == nil {
-		err = leases.Helper{Dir: dir, Getenv: os.Getenv, Out: os.Stdout, Reload: leases.Reload}.Run(os.Args[1:])
+		err = helper.DropRoot(os.Args[1:])
+	}
+	if err == nil {
+		err = helper.Run(os.Args[1:])
 	}
 	if err != nil {
 		leases.Fail(err)

@@ -1,17 +1,23 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/virbr/virbr/disk"
+	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/host"
 	"github.com/virbr/virbr/leases"
 )
 
 // installHelper makes the path that dnsmasq calls for each lease: a symbolic
 // link to the program, since dnsmasq passes no arguments of ours, and beside
-// it one to the directory where leases are kept.
+// it one to the directory where leases are kept. In there it makes the one that
+// the helper may write to.
 func installHelper(dirs driver.Dirs) (string, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -20,13 +26,39 @@ func installHelper(dirs driver.Dirs) (string, error) {
 	if err := os.MkdirAll(dirs.Own, 0o755); err != nil {
 		return "", fmt.Errorf("making the run directory: %w", err)
 	}
-	helper := filepath.Join(dirs.Own, leases.Name)
-	for link, target := range map[string]string{helper: leases.Installed(exe), filepath.Join(dirs.Own, leases.Link): dirs.Dnsmasq} {
-		if err := relink(target, link); err != nil {
+	owner, err := leases.Prepare(dnsmasq.Dirs{Dnsmasq: dirs.Dnsmasq})
+	if err != nil {
+		return "", err
+	}
+	if err := relink(dirs.Dnsmasq, filepath.Join(dirs.Own, leases.Link)); err != nil {
+		return "", err
+	}
+	helper, program := filepath.Join(dirs.Own, leases.Name), leases.Installed(exe)
+	if err := relink(program, helper); err != nil {
+		return "", err
+	}
+	err = host.Runnable(helper, owner.UID, owner.GID)
+	if errors.Is(err, fs.ErrPermission) { // in somebody's home directory, perhaps
+		duplicate := filepath.Join(dirs.Dnsmasq, leases.Name)
+		if err := errors.Join(copyProgram(program, duplicate), relink(duplicate, helper)); err != nil {
 			return "", err
 		}
+		err = host.Runnable(helper, owner.UID, owner.GID)
+	}
+	if err != nil {
+		return "", fmt.Errorf("dnsmasq's lease helper cannot be run as user %q: %w", owner.Name, err)
 	}
 	return helper, nil
+}
+
+// copyProgram copies a program to a place where all may run it.
+func copyProgram(from, to string) error {
+	const limit = 256 << 20 // bytes
+	data, err := disk.Read(from, limit)
+	if err != nil {
+		return fmt.Errorf("copying the lease helper: %w", err)
+	}
+	return disk.Write(to, data, 0o755)
 }
 
 // relink makes or replaces a symbolic link, without a moment when there is none.

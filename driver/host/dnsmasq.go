@@ -14,7 +14,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/leases"
 )
 
 const (
@@ -111,7 +113,12 @@ func unsettled(err error) bool {
 func (h *Host) launch(ctx context.Context, path string, op plan.StartDnsmasq) error {
 	ctx, over := context.WithTimeout(ctx, startPatience)
 	defer over()
-	cmd := exec.CommandContext(ctx, path, "--conf-file="+op.Conf, "--leasefile-ro", "--dhcp-script="+h.cfg.LeaseHelper, noHosts)
+	helper, err := leases.Prepare(dnsmasq.Dirs{Dnsmasq: filepath.Dir(op.Conf)})
+	if err != nil {
+		return opError("starting dnsmasq for", op.Bridge, err)
+	}
+	cmd := exec.CommandContext(ctx, path, "--conf-file="+op.Conf, "--leasefile-ro", "--dhcp-script="+h.cfg.LeaseHelper,
+		"--dhcp-scriptuser="+helper.Name, noHosts)
 	env := []string{"VIR_BRIDGE_NAME=" + op.Bridge}
 	cmd.Env = append(env, helperEnv)
 	killGroup(cmd)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -50,6 +51,23 @@ func pidOf(t testing.TB, pidFile string) int {
 	return pid
 }
 
+// scriptUser returns the user that owns the lease helper's directory.
+func scriptUser(t testing.TB) string {
+	t.Helper()
+	st, err := os.Stat("/var/lib/libvirt/dnsmasq/virbr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := user.LookupId(fmt.Sprint(st.Sys().(*syscall.Stat_t).Uid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.Uid == "0" {
+		t.Error("the lease helper is root")
+	}
+	return u.Username
+}
+
 // ended reports whether a process is no more, or waits for being reaped.
 func ended(pid int) error {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -75,7 +93,7 @@ func TestDnsmasqRunsAndStops(t *testing.T) {
 		if env != "VIR_BRIDGE_NAME=virbr0\x00GOMAXPROCS=1" {
 			t.Errorf("environment is %q", env)
 		}
-		if !strings.HasSuffix(args, "/dnsmasq --conf-file="+op.Conf+" --leasefile-ro --dhcp-script=/bin/true --no-hosts") {
+		if !strings.HasSuffix(args, "/dnsmasq --conf-file="+op.Conf+" --leasefile-ro --dhcp-script=/bin/true --dhcp-scriptuser="+scriptUser(t)+" --no-hosts") {
 			t.Errorf("command line is %q", args)
 		}
 		g := netnstest.NewGuest(t, "g", "virbr0")
@@ -120,7 +138,7 @@ func TestDnsmasqThatRefusesIsReported(t *testing.T) {
 		}
 		path, _ := exec.LookPath("dnsmasq")
 		prefix := "Child process (VIR_BRIDGE_NAME=virbr0 " + path + " --conf-file=" + op.Conf +
-			" --leasefile-ro --dhcp-script=/bin/true --no-hosts) unexpected exit status 1: "
+			" --leasefile-ro --dhcp-script=/bin/true --dhcp-scriptuser=" + scriptUser(t) + " --no-hosts) unexpected exit status 1: "
 		if !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(exit.Stderr, "bad option at line 1 of "+op.Conf) {
 			t.Errorf("error is %q, want %q...", err, prefix)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/virbr/virbr/doctor"
 	"github.com/virbr/virbr/firewall"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
+	"github.com/virbr/virbr/leases"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -105,7 +106,7 @@ func (s *survey) network(n *doctor.Network) {
 	if bridge == "" || checkLink(bridge) != nil {
 		return
 	}
-	if data, err := readCapped(dirs.Status(bridge), dnsmasq.MaxFile); err == nil {
+	if data, err := leases.Read(dirs, bridge); err == nil {
 		n.Leases, err = dnsmasq.ParseLeases(dirs.Status(bridge), data)
 		s.missed("leases of "+n.Name, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
 )
 
@@ -66,7 +67,9 @@ func (h *Host) Watch(ctx context.Context, tell func(plan.Change)) error {
 func (h *Host) places(put func(plan.Change), appeared chan<- struct{}) []directory {
 	var list []directory
 	if h.cfg.Leases != "" {
-		list = append(list, directory{path: h.cfg.Leases, make: true, changed: func(name string) { h.tellLease(name, put) }})
+		tell := func(name string) { h.tellLease(name, put) }
+		helper := dnsmasq.Dirs{Dnsmasq: h.cfg.Leases}.Helper()
+		list = append(list, directory{path: h.cfg.Leases, make: true, changed: tell}, directory{path: helper, make: true, changed: tell})
 	}
 	if socket := h.bus.socket(); socket != "" {
 		list = append(list, directory{path: filepath.Dir(socket), spare: true, changed: func(name string) {
@@ -90,9 +93,12 @@ const (
 	leasesLost = "leases are seen when guests use them"
 )
 
-// tellLease tells of a changed file: "": of any.
+// tellLease tells of a changed file, or of what the helper asks for: "": of any.
 func (h *Host) tellLease(name string, put func(plan.Change)) {
 	bridge, ok := strings.CutSuffix(name, ".status")
+	if !ok {
+		bridge, ok = strings.CutSuffix(name, ".reload")
+	}
 	if name == "" || ok && checkLink(bridge) == nil {
 		put(plan.Change{Kind: plan.ChangeLeases, Link: bridge})
 	}

@@ -59,6 +59,9 @@ func Main(m *testing.M, env string, build func(dir string) error) {
 	}
 	dir, err := os.MkdirTemp("", "virbr-binaries-")
 	if err == nil {
+		err = os.Chmod(dir, 0o755) // the lease helper is run by a user without privileges
+	}
+	if err == nil {
 		err = build(dir)
 	}
 	if err != nil {

@@ -195,7 +195,7 @@ func TestPowerLease(t *testing.T) {
 			}
 		})
 		d.up("steady", steady)
-		const file = "/var/lib/libvirt/dnsmasq/vb-steady.status"
+		const file = "/var/lib/libvirt/dnsmasq/virbr/vb-steady.status"
 		g := netnstest.NewGuest(t, "g", "vb-steady")
 		lease, err := g.DHCP(t).Address()
 		if err != nil {

@@ -353,13 +353,15 @@ func TestHostID(t *testing.T) {
 		// gets its old one.
 		release6(t, dir, a, first)
 		release4(t, a, first)
-		entry := "/var/lib/libvirt/dnsmasq/virbr1.hosts6/" + first
-		netnstest.Wait(t, "the released number is gone", func() error {
-			if _, err := os.Stat(entry); err == nil {
-				return errors.New(entry + " is there")
-			}
-			return nil
-		})
+		helper := "/var/lib/libvirt/dnsmasq/virbr/"
+		for _, path := range []string{helper + "virbr1.hosts6/" + first, helper + "virbr1.reload"} { // dnsmasq's to read, the daemon's to do
+			netnstest.Wait(t, "the released number is gone", func() error {
+				if _, err := os.Stat(path); err == nil {
+					return errors.New(path + " is there")
+				}
+				return nil
+			})
+		}
 		numbered(t, dir, c, first)
 		if again := numbered(t, dir, a, ""); again == first {
 			t.Errorf("two guests have %s", first)

@@ -132,8 +132,8 @@ func (r root) sh(t *testing.T, script string) string {
 }
 
 // noise are files that package managers keep for themselves, that mounts bring,
-// and the group that stays (docs/packages.md says so).
-var noise = regexp.MustCompile(`^/(proc|sys|dev|dist|tmp)/|^/var/(lib/(dpkg|rpm|systemd)|log|cache)\b|^/etc/(group|gshadow|ld\.so\.cache)-?$|^/root\b`)
+// and the group and the user that stay (docs/packages.md says so).
+var noise = regexp.MustCompile(`^/(proc|sys|dev|dist|tmp)/|^/var/(lib/(dpkg|rpm|systemd)|log|cache)\b|^/etc/(group|gshadow|passwd|shadow|ld\.so\.cache)-?$|^/root\b`)
 
 // files lists all files of the root, without noise.
 func (r root) files(t *testing.T) []string {

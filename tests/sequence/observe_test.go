@@ -143,7 +143,7 @@ func (s *session) left(path string) bool {
 	for net := range networks {
 		n, base := &s.model.Networks[net], "/var/lib/libvirt/dnsmasq/"+networks[net].name
 		if n.Live == nil && n.Config != nil && (path == base+".conf" || path == base+".hostsfile" || path == base+".addnhosts" ||
-			path == "/run/virbr/"+bridgeOf(net)+".leases.lock") {
+			path == "/var/lib/libvirt/dnsmasq/virbr/"+bridgeOf(net)+".lock") {
 			return true
 		}
 	}

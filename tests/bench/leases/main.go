@@ -74,7 +74,7 @@ func measure(helper string) error {
 	}
 	both := []*contender{
 		{program: theirs, file: theirFile},
-		{program: filepath.Join("/run", leases.Name), env: []string{"GOMAXPROCS=1"}, file: filepath.Join(ours, "virbr0.status")},
+		{program: filepath.Join("/run", leases.Name), env: []string{"GOMAXPROCS=1"}, file: dnsmasq.Dirs{Dnsmasq: ours}.Leases("virbr0")},
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
 	fmt.Fprintln(w, "| events\t| leases before\t| libvirt, CPU\t| virbr, CPU\t| ratio\t|")
@@ -94,7 +94,7 @@ func measure(helper string) error {
 func prepare(disk, ours, helper string) error {
 	their := filepath.Join(disk, "theirs")
 	return errors.Join(
-		os.MkdirAll(ours, 0o755), os.MkdirAll(their, 0o755),
+		os.MkdirAll(dnsmasq.Dirs{Dnsmasq: ours}.Helper(), 0o755), os.MkdirAll(their, 0o755),
 		os.Symlink(their, filepath.Dir(theirFile)),
 		os.Symlink(ours, filepath.Join("/run", leases.Link)),
 		os.Symlink(helper, filepath.Join("/run", leases.Name)),
