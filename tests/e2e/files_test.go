@@ -52,9 +52,12 @@ func TestFiles(t *testing.T) {
 
 // different are networks that the two treat differently, and why.
 var different = map[string]string{
-	"fw-nat-single.txtar": "a range of one port starts here; libvirt refuses to start what it let one define",
-	"conf-open.txtar":     "libvirt heeds the zone of an open network since 10.8.0, and there is no firewalld",
-	"xml-addresses.txtar": "an IPv4 address written as an IPv6 one is no subnet here",
+	"fw-nat-single.txtar":    "a range of one port starts here; libvirt refuses to start what it let one define",
+	"conf-no-dns-ipv6.txtar": "libvirt starts no dnsmasq, and advertises nothing",
+	"conf-dhcp6.txtar":       "a host outside of the ranges counts as a lease here",
+	"fw-forwards.txtar":      "a host outside of the ranges counts as a lease here",
+	"conf-open.txtar":        "libvirt heeds the zone of an open network since 10.8.0, and there is no firewalld",
+	"xml-addresses.txtar":    "an IPv4 address written as an IPv6 one is no subnet here",
 }
 
 // corpusFiles runs TestFilesSide for one daemon.
