@@ -198,7 +198,7 @@ func (w *work) note(op plan.Op) {
 func (w *work) inForce(ctx context.Context, s plan.Step) (bool, error) {
 	had := slices.ContainsFunc(w.before, func(o plan.Step) bool { return reflect.DeepEqual(o.Do, s.Do) })
 	switch op := s.Do.(type) {
-	case plan.AddRules, plan.SnoopGuests, plan.AcceptElsewhere, plan.AcceptBeside, plan.RouteGuest, plan.ProxyNeighbour:
+	case plan.AddRules, plan.SnoopGuests, plan.AcceptElsewhere, plan.AcceptBeside, plan.HearRouters, plan.RouteGuest, plan.ProxyNeighbour:
 		return false, nil
 	case plan.AddAddress:
 		if w.addresses == nil {

@@ -56,7 +56,7 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, own.Release()) }()
-	h, err := host.New(host.Config{Log: log, LeaseHelper: helper, Leases: o.dirs.Dnsmasq, KeepLimits: cfg.own.KeepLimits})
+	h, err := host.New(host.Config{Log: log, LeaseHelper: helper, Leases: o.dirs.Dnsmasq, KeepLimits: cfg.own.KeepLimits, State: o.dirs.Own})
 	if err != nil {
 		return err
 	}

@@ -71,13 +71,19 @@ func newBeside(t *testing.T, cfg host.Config) *beside {
 		answerUDP(t, g.g)
 	}
 	l.serve()
+	l.host = newBare(t, cfg).host
+	return l
+}
+
+// newBare is a host without anybody.
+func newBare(t *testing.T, cfg host.Config) *beside {
+	t.Helper()
 	h, err := host.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
-	l.host = h
-	return l
+	return &beside{t: t, host: h}
 }
 
 // sh runs a shell script.

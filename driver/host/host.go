@@ -46,6 +46,10 @@ type Config struct {
 	// BRIDGE.status, as libvirt's and our lease helper write them. It is made
 	// where it is missing. "": they are not followed.
 	Leases string
+
+	// State is a directory for what must be known until the next boot, as
+	// sysctls are. "": it is forgotten when the process ends.
+	State string
 }
 
 // Host is this machine, in the network namespace of the thread that called New.
@@ -76,6 +80,7 @@ type Host struct {
 	flowtables flowtables
 
 	elsewhere elsewhere
+	routers   routers
 	beside    beside
 }
 
@@ -279,6 +284,10 @@ func (h *Host) runReach(ctx context.Context, op plan.Op) error {
 		return endConnections(ctx, op)
 	case plan.RetractPrefixes:
 		return retractPrefixes(op)
+	case plan.HearRouters:
+		return h.hearRouters(ctx, op)
+	case plan.UnhearRouters:
+		return h.unhearRouters(op)
 	}
 	return fmt.Errorf("running %T: this version does not know how", op)
 }

@@ -135,12 +135,12 @@ func announceARP(link *net.Interface, a netip.Addr) error {
 func advertise(link *net.Interface, a netip.Addr) error {
 	const override = 0x20 // of the flags' first byte
 	p := append([]byte{advertisement, 0, 0, 0, override, 0, 0, 0}, a.AsSlice()...)
-	return toAllNodes(link, append(append(p, targetLink, 1), link.HardwareAddr...))
+	return toNodes(link, netip.IPv6LinkLocalAllNodes(), append(append(p, targetLink, 1), link.HardwareAddr...))
 }
 
-// toAllNodes sends a message of neighbour discovery. The kernel chooses its source
-// and fills in the checksum.
-func toAllNodes(link *net.Interface, message []byte) error {
+// toNodes sends a message of neighbour discovery to a group. The kernel chooses its
+// source and fills in the checksum.
+func toNodes(link *net.Interface, group netip.Addr, message []byte) error {
 	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_ICMPV6)
 	if err != nil {
 		return err
@@ -154,8 +154,7 @@ func toAllNodes(link *net.Interface, message []byte) error {
 			return err
 		}
 	}
-	nodes := netip.IPv6LinkLocalAllNodes().As16()
-	return unix.Sendto(fd, message, 0, &unix.SockaddrInet6{Addr: nodes, ZoneId: uint32(link.Index)})
+	return unix.Sendto(fd, message, 0, &unix.SockaddrInet6{Addr: group.As16(), ZoneId: uint32(link.Index)})
 }
 
 // routerLifetime is what dnsmasq says of itself, in seconds: three times its interval
@@ -190,7 +189,7 @@ func retractPrefixes(op plan.RetractPrefixes) error {
 		p = append(p, make([]byte, 4+4+4)...) // valid, preferred, reserved
 		p = append(p, prefix.Masked().Addr().AsSlice()...)
 	}
-	return opError(doing, op.Link, toAllNodes(link, p))
+	return opError(doing, op.Link, toNodes(link, netip.IPv6LinkLocalAllNodes(), p))
 }
 
 // maxNeighbours is how many neighbours of a bridge are returned. The kernel keeps

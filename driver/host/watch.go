@@ -35,6 +35,7 @@ func (h *Host) Watch(ctx context.Context, tell func(plan.Change)) error {
 	put := func(c plan.Change) {
 		if c.Kind == plan.ChangeAddresses {
 			news.moved()
+			h.hearAgain(ctx)
 		}
 		g.put(ctx, c)
 	}

@@ -58,7 +58,7 @@ func (f *Fake) extend(op plan.Op) error {
 		if f.reach.routes[o.Address] == o.Bridge {
 			delete(f.reach.routes, o.Address)
 		}
-	case plan.UnrouteLoopback, plan.EndConnections, plan.EndUntranslated, plan.RetractPrefixes, plan.SnoopGuests, plan.UnsnoopGuests:
+	case plan.UnrouteLoopback, plan.EndConnections, plan.EndUntranslated, plan.RetractPrefixes, plan.HearRouters, plan.UnhearRouters, plan.SnoopGuests, plan.UnsnoopGuests:
 	case plan.AcceptElsewhere:
 		f.reach.accepts[o.Bridge] = fmt.Sprintf("forward %v serve %v", o.Forward, o.Serve)
 	case plan.UnacceptElsewhere:

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"net/netip"
-	"path"
 	"slices"
 
 	"github.com/virbr/virbr/xml"
@@ -92,17 +91,12 @@ func (f *Facts) reachesIPv6() bool {
 	return false
 }
 
-// keepRoutes has the kernel keep what it learned on a link from router
-// advertisements, and go on listening to them, when the host becomes a router
-// (Documentation/networking/ip-sysctl.rst, accept_ra). A network that brings
-// its guests IPv6 by itself must not cost the host its own.
-func (c *compiler) keepRoutes(link string) {
-	key := path.Join("net/ipv6/conf", link, "accept_ra")
-	op := SetSysctl{Key: key, Value: "2", IfExists: true}
-	for _, s := range c.steps {
-		if s.Do == op {
-			return
-		}
+// hear has the host keep what it learned from router advertisements, and go on
+// listening to them, when it becomes a router. A network that brings its guests IPv6
+// by itself must not cost the host its own.
+func (c *compiler) hear() {
+	if a := c.def.Advertise; a == nil || c.def.Forward.Mode == xml.ForwardNone && !c.reach.leads() || !c.def.Forward.Mode.Routed() {
+		return
 	}
-	c.do(op, "cannot write to '/proc/sys/%s'", key)
+	c.add(Step{Do: HearRouters{Bridge: c.bridge}, Undo: UnhearRouters{Bridge: c.bridge}})
 }

@@ -253,6 +253,7 @@ func (c *compiler) forwarding() error {
 		if err := c.advertised(); err != nil {
 			return err
 		}
+		c.hear()
 	}
 	if v4 {
 		c.do(SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"}, fail)

@@ -50,7 +50,7 @@ func TestGraft(t *testing.T) {
 	prefix := []string{
 		"sysctl net/ipv6/conf/virbr0/disable_ipv6 = 0", "sysctl net/ipv6/conf/virbr0/accept_ra = 0", "sysctl net/ipv6/conf/virbr0/autoconf = 0",
 		"firewall install virbr0", "firewall of libvirt: accept virbr0", "firewall of others: accept virbr0",
-		"address add fd00:5::1/64 nodad dev virbr0", "sysctl net/ipv6/conf/all/forwarding = 1",
+		"address add fd00:5::1/64 nodad dev virbr0", "router advertisements: hear for virbr0", "sysctl net/ipv6/conf/all/forwarding = 1",
 		"file write /var/lib/virbr/dnsmasq/net.conf mode 0600", "file write /var/lib/virbr/dnsmasq/net.hostsfile mode 0644", "file write /var/lib/virbr/dnsmasq/net.addnhosts mode 0644",
 		"dnsmasq start virbr0 conf /var/lib/virbr/dnsmasq/net.conf pid /run/virbr/hook/net.pid",
 	}

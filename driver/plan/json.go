@@ -55,6 +55,8 @@ var names = map[string]Op{
 	"end-connections":    EndConnections{},
 	"end-untranslated":   EndUntranslated{},
 	"retract-prefixes":   RetractPrefixes{},
+	"hear-routers":       HearRouters{},
+	"unhear-routers":     UnhearRouters{},
 	"accept-elsewhere":   AcceptElsewhere{},
 	"unaccept-elsewhere": UnacceptElsewhere{},
 	"accept-beside":      AcceptBeside{},

@@ -59,6 +59,7 @@ func samples(t testing.TB) []plan.Op {
 		plan.EndConnections{Proto: "tcp", Listen: netip.MustParseAddr("192.0.2.1"), Start: 80, End: 90, Guest: netip.MustParseAddr("10.1.0.9")},
 		plan.EndConnections{Guest: netip.MustParseAddr("fd00::9")},
 		plan.EndUntranslated{Taken: []plan.Taken{{Proto: "udp", Listen: netip.MustParseAddr("0.0.0.0"), Start: 80, End: 90}, {Listen: netip.MustParseAddr("192.0.2.1")}}},
+		plan.HearRouters{Bridge: "virbr0"}, plan.UnhearRouters{Bridge: "virbr0"},
 		plan.RetractPrefixes{Link: "virbr0", Prefixes: []netip.Prefix{netip.MustParsePrefix("fd00::/64")}},
 		plan.AcceptElsewhere{Bridge: "virbr0", Forward: true, Serve: []plan.Served{{Proto: "udp", Port: 67}}}, plan.UnacceptElsewhere{Bridge: "virbr0"},
 		plan.SnoopGuests{Bridge: "virbr0"}, plan.UnsnoopGuests{Bridge: "virbr0"},

@@ -86,6 +86,14 @@ type Taken struct {
 	Start, End uint16
 }
 
+// HearRouters has the host go on hearing router advertisements when it becomes a
+// router for a bridge: on links that have routes by them, and, where it was none
+// before, on network cards, also on those that come later.
+type HearRouters struct{ Bridge string }
+
+// UnhearRouters undoes HearRouters for links that come later.
+type UnhearRouters struct{ Bridge string }
+
 // RetractPrefixes tells everybody on a link that prefixes which were advertised there
 // are not to be used any more, and, unless Router, that the host is no router.
 type RetractPrefixes struct {
@@ -139,6 +147,8 @@ func (UnrouteGuest) op()      {}
 func (EndConnections) op()    {}
 func (EndUntranslated) op()   {}
 func (RetractPrefixes) op()   {}
+func (HearRouters) op()       {}
+func (UnhearRouters) op()     {}
 func (AcceptElsewhere) op()   {}
 func (UnacceptElsewhere) op() {}
 
@@ -191,6 +201,9 @@ func (o EndUntranslated) String() string {
 	}
 	return "connections untranslated end to " + strings.Join(list, ", ")
 }
+
+func (o HearRouters) String() string   { return "router advertisements: hear for " + word(o.Bridge) }
+func (o UnhearRouters) String() string { return "router advertisements: forget " + word(o.Bridge) }
 
 func (o RetractPrefixes) String() string {
 	text := "retract"

@@ -17,6 +17,7 @@ func Firewall(def *xml.Network, reach *Reach) ([]Step, error) {
 		if err := c.firewall(); err != nil {
 			return nil, err
 		}
+		c.hear()
 	}
 	err := c.answers()
 	return c.steps, err

@@ -53,8 +53,7 @@ func (c *compiler) advertised() error {
 		own := c.facts.AcceptRA[route.Link]
 		if own == 1 || own == 0 && c.facts.AcceptRA["all"] == 1 {
 			if c.def.Advertise != nil {
-				c.keepRoutes(route.Link)
-				continue
+				continue // see hear
 			}
 			return refuse(KindInternal, "Check the host setup: interface %s has kernel autoconfigured IPv6 routes and enabling forwarding without accept_ra set to 2 will cause the kernel to flush them, breaking networking.", route.Link)
 		}

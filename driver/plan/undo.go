@@ -67,7 +67,7 @@ func StopOrder(ops []Op) []Op {
 // runs: with guests, and with what the extensions say.
 func Follows(undo Op) bool {
 	switch op := undo.(type) {
-	case UnrouteGuest, UnrouteLoopback, UnproxyNeighbour, UnacceptElsewhere, UnsnoopGuests:
+	case UnrouteGuest, UnrouteLoopback, UnproxyNeighbour, UnacceptElsewhere, UnsnoopGuests, UnhearRouters:
 		return true
 	case SetSysctl: // of earlier versions
 		return path.Base(op.Key) == "route_localnet"

@@ -133,6 +133,29 @@ func Exits(links map[string]Link, addresses map[string][]netip.Addr, ways []stri
 	return list
 }
 
+// Cards returns the links on which the host hears routers: network cards and what is
+// made of them, and lines with two ends. Ports of others are none. In a container,
+// which has no cards, they are its pairs of virtual ones.
+func Cards(links map[string]Link) []string {
+	list := map[string]bool{}
+	for name, card := range hardware(links) {
+		list[name] = card && links[name].Master == ""
+	}
+	cards := false
+	for name, l := range links {
+		cards = cards || l.Kind == "" && name != "lo"
+	}
+	for name, l := range links {
+		switch {
+		case l.Master != "":
+		case l.Kind == "ppp", l.Kind == "wwan", l.Kind == "veth" && !cards:
+			list[name] = true
+		}
+	}
+	maps.DeleteFunc(list, func(_ string, card bool) bool { return !card })
+	return slices.Sorted(maps.Keys(list))
+}
+
 // hardware returns the links that are network cards, or made of some: bonds, VLANs,
 // and bridges that have one as a port.
 func hardware(links map[string]Link) map[string]bool {
