@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/xml"
 )
@@ -109,7 +110,7 @@ func (d *Driver) claimPrefix(n *network, def *xml.Network, theirs func(*view) []
 		}
 		others = append(others, o.incoming...)
 	}
-	if err := clashingPrefix(def, others); err != nil {
+	if err := plan.CheckPrefix(def, others); err != nil {
 		return err
 	}
 	n.incoming = append(n.incoming, def)
@@ -130,23 +131,4 @@ func (v *view) running() []*xml.Network {
 		return nil
 	}
 	return []*xml.Network{v.live}
-}
-
-func clashingPrefix(def *xml.Network, others []*xml.Network) error {
-	for _, other := range others {
-		if def.Advertise == nil && other.Advertise == nil {
-			continue
-		}
-		for _, p := range subnets(def) {
-			if p.Addr().Is4() {
-				continue
-			}
-			i := slices.IndexFunc(subnets(other), p.Overlaps)
-			if i >= 0 {
-				return &Error{Kind: KindConfigUnsupported, Msg: fmt.Sprintf(
-					"IPv6 prefix %s of network '%s' is in use: network '%s' has %s", p, def.Name, other.Name, subnets(other)[i])}
-			}
-		}
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/xml"
 )
 
 // admit takes out of a target what others have: programs that listen on the host, and
@@ -45,15 +46,13 @@ func (e *Engine) admit(ctx context.Context, was *record, t *target) error {
 	return nil
 }
 
-// takenByOthers returns what another network has that we added to.
-func (e *Engine) takenByOthers(t *target, contested []firewall.Claim) (taken []plan.Withheld, err error) {
-	if len(contested) == 0 {
-		return nil, nil
-	}
+// others returns the records of the other networks that we added to.
+func (e *Engine) others(t *target) ([]*record, error) {
 	uuids, err := e.dirs.list()
 	if err != nil {
 		return nil, err
 	}
+	var list []*record
 	for _, uuid := range uuids {
 		if uuid == t.def.UUID {
 			continue
@@ -62,7 +61,49 @@ func (e *Engine) takenByOthers(t *target, contested []firewall.Claim) (taken []p
 		if err != nil {
 			return nil, err
 		}
-		if r == nil || r.Reach == nil {
+		if r != nil {
+			list = append(list, r)
+		}
+	}
+	return list, nil
+}
+
+// checkPrefix refuses an advertised prefix that another network has. One that the
+// network has had all along is not looked at.
+func (e *Engine) checkPrefix(was *record, t *target) error {
+	if t.made.Advertise == nil {
+		return nil
+	}
+	if was != nil {
+		before, err := xml.LoadNetwork([]byte(was.Made))
+		if err == nil && before.Advertise != nil && before.Advertise.Prefix == t.made.Advertise.Prefix {
+			return nil
+		}
+	}
+	records, err := e.others(t)
+	if err != nil {
+		return err
+	}
+	var others []*xml.Network
+	for _, r := range records {
+		if def, err := xml.LoadNetwork([]byte(r.Made)); err == nil {
+			others = append(others, def)
+		}
+	}
+	return plan.CheckPrefix(t.made, others)
+}
+
+// takenByOthers returns what another network has that we added to.
+func (e *Engine) takenByOthers(t *target, contested []firewall.Claim) (taken []plan.Withheld, err error) {
+	if len(contested) == 0 {
+		return nil, nil
+	}
+	records, err := e.others(t)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range records {
+		if r.Reach == nil {
 			continue
 		}
 		theirs, err := r.Reach.Claims()

@@ -377,6 +377,29 @@ func TestCreatedBridge(t *testing.T) {
 	r.clean("a bridge of somebody else", before)
 }
 
+// TestOnePrefixForOne: a prefix is for one network, and extensions that contradict
+// theirs do not let it start.
+func TestOnePrefixForOne(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	before := r.host.State()
+	r.must(hooks.OpStart, document(prefixExt))
+	r.must(hooks.OpStarted, document(prefixExt))
+	other := strings.NewReplacer("default", "other", testUUID, "c0ffee00-0000-4000-8000-000000000002", "virbr0", "virbr1", "192.168.122", "192.168.123")
+	for ext, want := range map[string]string{
+		prefixExt: "IPv6 prefix fd00:5::/64 of network 'other' is in use: network 'default' has fd00:5::/64",
+		strings.Replace(webExt, "192.168.122.9", "10.9.9.9", 1):         "cannot be one of its guests",
+		strings.NewReplacer("tcp", "udp", "8080", "53").Replace(webExt): "its own dnsmasq serves its guests",
+	} {
+		err := r.e.Hook(t.Context(), &hooks.Call{Network: "other", Op: hooks.OpStart, Document: []byte("<hookData>" + other.Replace(document(ext)) + "</hookData>")})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a network starts with %s: %v, want %q", ext, err, want)
+		}
+	}
+	r.must(hooks.OpStopped, document(prefixExt))
+	r.clean("all is taken back", before)
+}
+
 // TestRecord: a record outlives the version that wrote it, and one that makes no
 // sense is not taken for none.
 func TestRecord(t *testing.T) {

@@ -40,6 +40,9 @@ func (e *Engine) fill(ctx context.Context, was *record, t *target) (err error) {
 	if t.made, err = e.cfg.Choose(ctx, t.made, t.facts); err != nil {
 		return err
 	}
+	if err := e.checkPrefix(was, t); err != nil {
+		return err
+	}
 	var before plan.Memory
 	if was != nil && was.Reach != nil {
 		before = was.Reach.Memory

@@ -72,6 +72,7 @@ func (n *Network) parseDomain(root *node) (err error) {
 	}
 	d := &n.Domain
 	if d.Name, _ = el.attr("name"); d.Name != "" {
+		d.Name = flat(d.Name)
 		if err := el.accept(domainPlace.check(el, d.Name)); err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ func (ip *IP) parseHost(el *node, network string, partial bool) (*DHCPHost, erro
 	if err := ip.checkHostMAC(el, mac, hasMAC, network); err != nil {
 		return nil, err
 	}
-	h.MAC = mac
+	h.MAC = flat(mac)
 	h.ID, _ = el.attr("id")
 	for _, c := range h.ID {
 		if c != ':' && (c > 'f' || hexDigit(byte(c)) > 15) {
@@ -73,7 +73,7 @@ func (ip *IP) parseHost(el *node, network string, partial bool) (*DHCPHost, erro
 	if hasName && (name == "" || !onlyAlnum(name[:1], "")) {
 		return nil, el.bad("Cannot use host name '%s' in network '%s'", name, network)
 	}
-	h.Name = name
+	h.Name = flat(name)
 	addr, hasIP := el.attr("ip")
 	if hasIP {
 		var ok bool

@@ -70,7 +70,7 @@ func (n *Network) parseForwarders(dns *node) error {
 			if err := el.accept(forwarderPlace.check(el, domain)); err != nil {
 				return err
 			}
-			f.Domain = domain
+			f.Domain = flat(domain)
 		}
 		n.DNS.Forwarders = append(n.DNS.Forwarders, f)
 	}
@@ -127,11 +127,12 @@ func parseTXT(el *node, network string, partial bool) (*foundTXT, error) {
 	if !ok {
 		return nil, el.detail("missing required name attribute in DNS TXT record of network %s", network)
 	}
-	if strings.ContainsAny(name, " ,") {
+	if name = flat(name); strings.ContainsAny(name, " ,") {
 		return nil, el.detail("prohibited character in DNS TXT record name '%s' of network %s", name, network)
 	}
 	t.Name = name
 	t.Value, t.hasValue = el.attr("value")
+	t.Value = flat(t.Value)
 	if !t.hasValue && !partial {
 		return nil, el.detail("missing required value attribute in DNS TXT record named '%s' of network %s", name, network)
 	}

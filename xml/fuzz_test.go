@@ -21,6 +21,8 @@ func FuzzParseNetwork(f *testing.F) {
 		"<ip address='10.0.0.1' prefix='24'><tftp root='/a'/><dhcp><range start='10.0.0.2' end='10.0.0.3'><lease expiry='0'/></range><bootp file='a'/></dhcp></ip>",
 		"<ip family='ipv6' address='fd00::1'><dhcp><host id='0:1' ip='fd00::2'/></dhcp></ip><route family='ipv6' address='fd01::' prefix='64' gateway='fd00::3'/>",
 		"<virtualport type='midonet'><parameters profileid='a' typeid='0x1'/></virtualport><portgroup name='a' default='yes'><virtualport/></portgroup>",
+		"<domain name=' a&#9;/b'/><dns><forwarder addr='fe80::1%a' domain='*/c'/><txt name='_*' value='\"a,&#9;b\" #'/><host ip='::ffff:1.2.3.4'><hostname>*.a b</hostname></host></dns>",
+		"<uuid>00000000-0000-0000-0000-000000000000</uuid><ip address='10.0.0.1'><dhcp><host mac='2:0:0:0:0:1&#9; ' name='1;2' ip='10.0.0.3'/></dhcp></ip>",
 		"<d:options xmlns:d='http://libvirt.org/schemas/network/dnsmasq/1.0'><d:option value='a'/></d:options>",
 	} {
 		f.Add([]byte(inside(body)))
@@ -70,6 +72,30 @@ func FuzzParsePort(f *testing.F) {
 		}
 		if twice := again.Format(); twice != once {
 			t.Fatalf("unstable form:\n%s\n%s", once, twice)
+		}
+	})
+}
+
+// FuzzLoadNetwork wants what is accepted to be loaded without a fault, and of what is
+// refused a typed error, or a network with faults that has a form.
+func FuzzLoadNetwork(f *testing.F) {
+	f.Add([]byte(inside("<domain name='a,b'/><mtu size='x'/><ip address='10.0.0.1'><tftp root='&#10;'/></ip>")))
+	f.Add([]byte(inside("<uuid>x</uuid><dns><srv service='a' protocol='b' target='&#10;'/><txt name='a' value='&#10;'/></dns>")))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		strict, refused := ParseNetwork(doc)
+		loaded, err := LoadNetwork(doc)
+		switch {
+		case err != nil:
+			wantTyped(t, err)
+			if refused == nil {
+				t.Fatalf("accepted, and not loaded: %v", err)
+			}
+		case (refused == nil) != (loaded.Fault == nil):
+			t.Fatalf("refused with %v, loaded with %v", refused, loaded.Fault)
+		case refused == nil && strict.Format(0) != loaded.Format(0):
+			t.Fatalf("parsed:\n%s\nloaded:\n%s", strict.Format(0), loaded.Format(0))
+		default:
+			_ = loaded.Format(Inactive)
 		}
 	})
 }

@@ -42,6 +42,10 @@ var (
 	txtValuePlace  = place{what: "DNS TXT record value"}
 )
 
+// flat writes tabs of an attribute as blanks, as which they are read from our form of
+// a document (XML 1.0 section 3.3.3) and by dnsmasq.
+func flat(value string) string { return strings.ReplaceAll(value, "\t", " ") }
+
 // check refuses what does not belong into a place.
 func (p place) check(el *node, value string) error {
 	for _, r := range value {

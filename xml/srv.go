@@ -16,8 +16,10 @@ func parseSRV(el *node, network string, partial bool) (*SRV, error) {
 		return nil, err
 	}
 	s.Domain, _ = el.attr("domain")
+	s.Domain = flat(s.Domain)
 	var hasTarget bool
 	s.Target, hasTarget = el.attr("target")
+	s.Target = flat(s.Target)
 	if err := s.parseNumbers(el, network, hasTarget); err != nil {
 		return nil, err
 	}

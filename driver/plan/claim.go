@@ -191,6 +191,35 @@ func Except(claims []firewall.Claim, list []Withheld) []firewall.Claim {
 	return claims
 }
 
+// CheckPrefix refuses a definition with an advertised prefix of which another network
+// has something, and one with a subnet that lies in another's advertised prefix.
+func CheckPrefix(def *xml.Network, others []*xml.Network) error {
+	for _, other := range others {
+		if def.Advertise == nil && other.Advertise == nil {
+			continue
+		}
+		theirs := six(other)
+		for _, p := range six(def) {
+			if i := slices.IndexFunc(theirs, p.Overlaps); i >= 0 {
+				return refuse(KindUnsupported, "IPv6 prefix %s of network '%s' is in use: network '%s' has %s", p, def.Name, other.Name, theirs[i])
+			}
+		}
+	}
+	return nil
+}
+
+// six returns a definition's IPv6 subnets, advertised ones included.
+func six(def *xml.Network) []netip.Prefix {
+	var list []netip.Prefix
+	ips := def.Subnets()
+	for i := range ips {
+		if p, ok := ips[i].Subnet(); ok && p.Addr().Is6() {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
 // missing returns the claims of a list that are not in another, wherever
 // their forwards stand.
 func missing(list, other []firewall.Claim) []firewall.Claim {
