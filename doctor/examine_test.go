@@ -124,6 +124,9 @@ func TestFindings(t *testing.T) {
 		}, []string{"conntrack-full problem"}, "sysctl -w net/netfilter/nf_conntrack_max=2000"},
 		{"inotify nearly used up", func(_ *testing.T, f *doctor.Facts) { f.Limits[0].Free = 3 }, []string{"inotify-limit warning"}, "sysctl -w fs/inotify/max_user_instances=1024"},
 		{"old dnsmasq", func(_ *testing.T, f *doctor.Facts) { f.Plan.Dnsmasq.Minor = 66 }, []string{"dnsmasq-old problem"}, "apt-get install --only-upgrade"},
+		{"dnsmasq without a fix", func(_ *testing.T, f *doctor.Facts) {
+			f.DnsmasqPackage = doctor.Package{Name: "dnsmasq-base", Version: "2.90-4~deb12u1"}
+		}, []string{"dnsmasq-unpatched warning"}, "apt-get install --only-upgrade"},
 		{"no dnsmasq", func(_ *testing.T, f *doctor.Facts) { f.Plan.Dnsmasq.Path, f.Networks[0].Dnsmasq = "", doctor.Process{} }, []string{"dnsmasq-missing problem"}, "apt-get install dnsmasq-base"},
 		{"two daemons", func(_ *testing.T, f *doctor.Facts) {
 			f.Daemons.Holder = doctor.Process{PID: 701, Name: "libvirtd", Unit: "libvirtd.service"}

@@ -42,7 +42,10 @@ guests that boot get no address, and names are not found.`,
 	"dnsmasq-deaf": `dnsmasq runs, but has no socket where guests ask. Another program had the port
 when the bridge's address came.`,
 	"dnsmasq-missing": `dnsmasq is a program of its own, in a package of that name.`,
-	"dnsmasq-old":     `Networks need bind-dynamic and lifetimes of router advertisements.`,
+	"dnsmasq-unpatched": `dnsmasq's process that calls the lease helper copies a DHCPv6 client's identifier
+into a buffer that may be too small for it. virbrd has that process run as a user that
+may write leases only; libvirt's own driver runs it as root.`,
+	"dnsmasq-old": `Networks need bind-dynamic and lifetimes of router advertisements.`,
 	"extensions-broken": `Forwards, public addresses and the like are in the network's <metadata>. What is
 wrong there is left out as a whole, for a half of it might be worse.`,
 	"files-limit": `The host has only so many open files; sockets are such, too.`,

@@ -22,6 +22,9 @@ type Facts struct {
 	Listeners []Listener
 	Resolv    Resolv
 	Daemons   Daemons
+
+	DnsmasqPackage Package
+
 	Hook      Hook
 	Firewalld *Firewalld // nil: it does not run
 	Limits    []Limit

@@ -43,6 +43,7 @@ func (w *walker) daemons() bool {
 			Note:     "which of the two is to go is up to you; docs/migrating.md shows how networks go from one to the other",
 		})
 	}
+	w.unpatched()
 	v := w.f.Plan.Dnsmasq
 	if v.Path == "" || v.Major == 0 {
 		return true

@@ -38,6 +38,7 @@ func (h *Host) Survey(ctx context.Context, places doctor.Places) (*doctor.Facts,
 	s.missed("listening sockets", s.listeners(ctx))
 	s.resolv()
 	s.daemons()
+	s.missed("the package of dnsmasq", s.dnsmasqPackage(ctx))
 	s.missed("limits", s.limits(ctx))
 	s.modules()
 	s.hook()
