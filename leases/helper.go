@@ -81,7 +81,7 @@ func (h Helper) put(path string, ev dnsmasq.Event, lock file) ([]dnsmasq.Entry, 
 }
 
 // read returns a lease file, and whether it is the one that was written here
-// last. A missing one is empty.
+// last. A missing one is empty, and one that is too large counts as empty.
 func read(path string, lock file) (data []byte, ours bool, err error) {
 	f, err := open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not hold us
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,8 +95,8 @@ func read(path string, lock file) (data []byte, ours bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if size > dnsmasq.MaxFile {
-		return nil, false, fmt.Errorf("reading %q: larger than %d bytes", path, dnsmasq.MaxFile)
+	if size > dnsmasq.MaxFile { // no reader takes it for one
+		return nil, false, nil
 	}
 	if data, err = f.read(size); err != nil {
 		return nil, false, err

@@ -187,7 +187,7 @@ func TestLeftover(t *testing.T) {
 
 func TestBrokenFile(t *testing.T) {
 	t.Parallel()
-	for name, text := range map[string]string{"empty": "", "cut off": `[ { "ip-add`, "something else": `{"a": 1}`, "none of leases": "[null, 1]"} {
+	for name, text := range map[string]string{"empty": "", "cut off": `[ { "ip-add`, "something else": `{"a": 1}`, "none of leases": "[null, 1]", "too large": strings.Repeat(" ", dnsmasq.MaxFile+1)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
