@@ -28,6 +28,7 @@ type doctorOptions struct {
 	json    bool
 	explain string
 	verbose bool
+	way     bool
 	places  doctor.Places
 }
 
@@ -64,6 +65,7 @@ some, and 2 if the host could not be looked at, or there is no such network.`,
 		Example: `  virbr doctor                           all networks
   virbr doctor default                   one of them
   virbr doctor --explain port-taken      what does that mean?
+  virbr doctor --way                     how can virbr serve this host?
   virbr doctor --json | jq -r '.findings[].mend'`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -77,6 +79,7 @@ some, and 2 if the host could not be looked at, or there is no such network.`,
 	f.SortFlags = false
 	f.BoolVar(&o.json, "json", false, "print everything as one JSON object")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show what was seen for each step, also where all is well")
+	f.BoolVar(&o.way, "way", false, "only say in which way virbr fits this host: module, socket or hook")
 	f.StringVar(&o.explain, "explain", "", "say more about the findings of this `ID`; \"list\" lists them")
 	f.StringVar(&o.places.Config, "config-dir", o.places.Config, "definitions and autostart links")
 	f.StringVar(&o.places.State, "state-dir", o.places.State, "what is known of active networks")
@@ -102,6 +105,24 @@ func explain(io IO, id string, args []string) error {
 	return write(io.Out, painterFor(io.Out).bold(id)+"\n"+text+"\n")
 }
 
+// way prints which way fits the host.
+func way(io IO, o *doctorOptions, facts *doctor.Facts) error {
+	c := doctor.Choose(facts)
+	if o.json {
+		text, err := json.MarshalIndent(c, "", "  ")
+		if err != nil {
+			return fmt.Errorf("formatting the choice: %w", err)
+		}
+		return write(io.Out, string(text)+"\n")
+	}
+	text := fmt.Sprintf("fits    %s: %s\nin use  %s\n", c.Fits, c.Why, c.Uses)
+	if c.How != "" {
+		text += "to use it, run\n  " + c.How + "\n" +
+			"or keep libvirt's own network driver and add to its networks by the hook:\n  virbrd hook --install\n"
+	}
+	return write(io.Out, text)
+}
+
 // examine looks at the host and prints what was found.
 func examine(ctx context.Context, io IO, o *doctorOptions, names []string) error {
 	if io.Survey == nil {
@@ -110,6 +131,9 @@ func examine(ctx context.Context, io IO, o *doctorOptions, names []string) error
 	facts, err := io.Survey(ctx, o.places)
 	if err != nil {
 		return errLook{fmt.Errorf("looking at this host: %w", err)}
+	}
+	if o.way {
+		return way(io, o, facts)
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(facts.Networks, func(n doctor.Network) bool { return n.Name == name }) {

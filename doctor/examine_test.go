@@ -106,6 +106,41 @@ func underLibvirt(f *doctor.Facts) {
 	n.Started, n.Extended, n.Rules = doctor.KeeperLibvirt, true, doctor.Rules{Libvirt: true}
 }
 
+// withModule makes the host one whose libvirtd has virbr's module.
+func withModule(f *doctor.Facts) {
+	f.Libvirt = doctor.Libvirt{
+		Monolithic: true, Module: "/m/libvirt_driver_network.so", Original: "/m/libvirt_driver_network.so.distrib",
+		Libvirtd: doctor.Process{PID: 703, Name: "libvirtd", Unit: "libvirtd.service"}, Loaded: true, Listens: true, Ordered: true,
+	}
+}
+
+// TestChoose is the decision table of docs/migrating.md.
+func TestChoose(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name       string
+		change     func(f *doctor.Facts)
+		fits, uses doctor.Way
+	}{
+		{"Debian", func(f *doctor.Facts) { f.Libvirt = doctor.Libvirt{Monolithic: true, Module: "/m"} }, doctor.WayModule, doctor.WayNone},
+		{"Debian with the hook", func(f *doctor.Facts) { f.Libvirt.Monolithic, f.Hook.Scripts = true, []string{"/h"} }, doctor.WayModule, doctor.WayHook},
+		{"Debian with virbr-libvirtd", withModule, doctor.WayModule, doctor.WayModule},
+		{"Fedora", func(f *doctor.Facts) { f.Libvirt.Modular, f.Libvirt.Monolithic = true, true }, doctor.WaySocket, doctor.WayNone},
+		{"Fedora with virbrd", func(f *doctor.Facts) {
+			f.Libvirt.Modular, f.Daemons.Virbrd = true, doctor.Process{PID: 1, Name: "virbrd"}
+		}, doctor.WaySocket, doctor.WaySocket},
+		{"no libvirt", func(*doctor.Facts) {}, doctor.WaySocket, doctor.WayNone},
+	} {
+		f := sound(t)
+		f.Daemons.Virbrd = doctor.Process{}
+		c.change(f)
+		got := doctor.Choose(f)
+		if got.Fits != c.fits || got.Uses != c.uses || (got.How == "") != (got.Fits == got.Uses) || got.Why == "" {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+}
+
 // TestFindings is about what no test can inject into a kernel at will; the rest is
 // in tests/e2e.
 func TestFindings(t *testing.T) {
@@ -131,6 +166,16 @@ func TestFindings(t *testing.T) {
 		{"two daemons", func(_ *testing.T, f *doctor.Facts) {
 			f.Daemons.Holder = doctor.Process{PID: 701, Name: "libvirtd", Unit: "libvirtd.service"}
 		}, []string{"two-daemons warning"}, "systemctl stop libvirtd.service"},
+		{"libvirtd not restarted", func(_ *testing.T, f *doctor.Facts) { withModule(f); f.Libvirt.Loaded, f.Libvirt.Beside = false, true }, []string{"module-unloaded warning"}, "systemctl stop libvirtd.service && systemctl start virbrd.socket"},
+		{"an unknown libvirt", func(_ *testing.T, f *doctor.Facts) { withModule(f); f.Libvirt.Beside = true }, []string{"module-refused warning"}, "apt-get install --only-upgrade virbr virbr-libvirtd"},
+		{"module disabled", func(_ *testing.T, f *doctor.Facts) { withModule(f); f.Libvirt.Beside, f.Libvirt.Disabled = true, true }, []string{"module-refused hint"}, "sed -i"},
+		{"module without virbrd", func(_ *testing.T, f *doctor.Facts) {
+			withModule(f)
+			f.Daemons.Virbrd, f.Libvirt.Listens = doctor.Process{}, false
+		}, []string{"module-alone problem"}, "systemctl enable --now virbrd.socket"},
+		{"units in any order", func(_ *testing.T, f *doctor.Facts) { withModule(f); f.Libvirt.Ordered = false }, []string{"module-order warning"}, "apt-get install --reinstall virbr-libvirtd"},
+		{"units that exclude each other", func(_ *testing.T, f *doctor.Facts) { withModule(f); f.Libvirt.Excluded = true }, []string{"module-order warning"}, "apt-get install --reinstall virbr-libvirtd"},
+		{"module in use", func(_ *testing.T, f *doctor.Facts) { withModule(f) }, []string{}, ""},
 		{"dnsmasq dead under systemd", func(_ *testing.T, f *doctor.Facts) { f.Networks[0].Dnsmasq, f.Listeners = doctor.Process{}, nil }, []string{"dnsmasq-dead problem"}, "systemctl reload virbrd.service"},
 		{"virbrd dead too", func(_ *testing.T, f *doctor.Facts) {
 			f.Networks[0].Dnsmasq, f.Daemons.Virbrd, f.Listeners = doctor.Process{}, doctor.Process{}, nil

@@ -73,7 +73,17 @@ containers. Each user has only so many instances, 128 by default, and all of
 root's programs share them.`,
 	"input-dropped": `Guests ask the host itself for addresses (DHCP, ports 67 and 547) and names
 (DNS, port 53). A chain for input that drops them leaves guests without.`,
-	"link-down":      `An interface that is switched off (ip link set ... down) passes nothing.`,
+	"link-down": `An interface that is switched off (ip link set ... down) passes nothing.`,
+	"module-alone": `With package virbr-libvirtd a monolithic libvirtd hands every call about networks
+on to virbrd. Its socket has to be there; systemd starts virbrd when it is asked.`,
+	"module-order": `libvirtd starts guests with the host, which want their networks: its unit waits for
+virbrd's socket. And virbrd's unit must not exclude libvirtd, as it does without
+package virbr-libvirtd.`,
+	"module-refused": `virbr's module in the place of libvirtd's network driver serves those versions of
+libvirt that it knows. With others, or where virbrd.conf says so, it loads libvirt's own
+driver, so that the host has networks.`,
+	"module-unloaded": `A program loads its modules when it starts: libvirtd serves networks by the driver
+that it has until it is started again.`,
 	"no-route4":      `The host sends guests' packets where its own would go. It has no way out.`,
 	"no-route6":      `The same for IPv6. Local prefixes (ULA) still work among guests.`,
 	"not-started":    `Networks with autostart start with the daemon, once after each boot.`,

@@ -22,6 +22,7 @@ type Facts struct {
 	Listeners []Listener
 	Resolv    Resolv
 	Daemons   Daemons
+	Libvirt   Libvirt
 
 	DnsmasqPackage Package
 
@@ -96,6 +97,21 @@ type Daemons struct {
 	Systemd bool    // the host was started by systemd
 	Virbrd  Process // PID 0: it does not run
 	Holder  Process // who keeps the networks' state: virbrd or a libvirt daemon; PID 0: nobody
+}
+
+// Libvirt is how libvirt's daemon on this host comes by its networks.
+type Libvirt struct {
+	Monolithic bool    // libvirtd is installed
+	Modular    bool    // virtqemud is
+	Module     string  // the file that libvirtd loads for networks; "": there is none
+	Original   string  // libvirt's own, moved aside by package virbr-libvirtd; "": it is not
+	Libvirtd   Process // PID 0: it does not run
+	Loaded     bool    // it has loaded Module
+	Beside     bool    // it has loaded Original
+	Disabled   bool    // virbrd.conf says libvirtd_module = "disabled"
+	Listens    bool    // there is a socket of virbrd's, or of systemd for it
+	Ordered    bool    // the unit of libvirtd waits for virbrd's socket
+	Excluded   bool    // the unit of virbrd conflicts with libvirtd's
 }
 
 // Limit is a limit of the host that networks may meet.

@@ -17,6 +17,7 @@ const (
 func host(f *Facts, r *Report) []Step {
 	w := &walker{f: f, r: r, n: &Network{}}
 	w.take("daemons", w.daemons)
+	w.take("libvirt", w.libvirt)
 	w.take("limits", w.limits)
 	w.take("bridges", w.filtered)
 	return w.steps

@@ -51,6 +51,7 @@ type Walk struct {
 // Version says when that is not enough.
 type Report struct {
 	Version   int       `json:"version"` // 1
+	Way       Choice    `json:"way"`
 	Host      []Step    `json:"host"`
 	Networks  []Walk    `json:"networks"`
 	Findings  []Finding `json:"findings"`
@@ -76,6 +77,7 @@ func (r *Report) Well() bool { return r.Count(Problem)+r.Count(Warning) == 0 }
 func Examine(facts *Facts, names ...string) *Report {
 	r := &Report{Version: 1, Host: []Step{}, Networks: []Walk{}, Findings: []Finding{}, Unchecked: []string{}}
 	r.Unchecked = append(r.Unchecked, facts.Unchecked...)
+	r.Way = Choose(facts)
 	r.Host = host(facts, r)
 	for i := range facts.Networks {
 		n := &facts.Networks[i]

@@ -39,6 +39,7 @@ func (h *Host) Survey(ctx context.Context, places doctor.Places) (*doctor.Facts,
 	s.resolv()
 	s.daemons()
 	s.missed("the package of dnsmasq", s.dnsmasqPackage(ctx))
+	s.libvirt()
 	s.missed("limits", s.limits(ctx))
 	s.modules()
 	s.hook()

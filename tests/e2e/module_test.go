@@ -8,9 +8,6 @@ import (
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
-// moduleDir is where a libvirtd with our module finds its modules.
-const moduleDir = "/run/virbr-modules"
-
 // startModule starts Debian's libvirtd with our module in the place of its network
 // driver, and the virbrd that serves it.
 func startModule(t *testing.T, env ...string) (libvirtd, virbrd *daemon) {
@@ -31,11 +28,10 @@ func startLibvirtdWith(t *testing.T, module string, env ...string) *daemon {
 	if err := libvirttest.Prepare(); err != nil {
 		t.Fatal(err)
 	}
-	dir, err := libvirttest.Module(module, moduleDir)
-	if err != nil {
+	if err := libvirttest.Module(module); err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, uri: "qemu:///system", env: append(env, dir)}
+	d := &daemon{t: t, uri: "qemu:///system", env: env}
 	d.start("libvirtd")
 	return d
 }

@@ -1,10 +1,10 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/tests/binaries"
+	"github.com/virbr/virbr/tests/libvirttest"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -36,6 +37,9 @@ func TestModuleVirbrdGone(t *testing.T) {
 		const unreachable = "virbrd, which serves the networks of this host, cannot be reached: "
 		d := startLibvirtdWith(t, bin("libvirt_driver_network.so"))
 		d.fails(unreachable+"Failed to connect socket to '/run/libvirt/virtnetworkd-sock'", "net-list")
+		if got := moduleFindings(t); !slices.Equal(got, []string{"module-alone problem"}) {
+			t.Errorf("the doctor finds %q", got)
+		}
 		virbrd := startVirbrd(t)
 		d.up("default", natXML)
 
@@ -106,8 +110,11 @@ func TestModuleFallback(t *testing.T) {
 		d.up("default", natXML)
 		g := netnstest.NewGuest(t, "g", "virbr0")
 		g.DHCP(t)
-		works := func(why string) {
+		works := func(why string, finding ...string) {
 			t.Helper()
+			if got := moduleFindings(t); !slices.Equal(got, finding) {
+				t.Errorf("the doctor finds %q, want %q", got, finding)
+			}
 			if out := d.virsh("net-list", "--name"); strings.TrimSpace(out) != "default" {
 				t.Errorf("networks with %s: %q", why, out)
 			}
@@ -124,7 +131,7 @@ func TestModuleFallback(t *testing.T) {
 		write(t, "/etc/virbr/virbrd.conf", "# ours\n  libvirtd_module='disabled' # for now\nlibvirtd_module = \"enabled\"\n")
 		d.start("libvirtd")
 		<-virbrd.done
-		works(`virbr: libvirt's own network driver is loaded instead of virbr's module: /etc/virbr/virbrd.conf says libvirtd_module = "disabled"`)
+		works(`virbr: libvirt's own network driver is loaded instead of virbr's module: /etc/virbr/virbrd.conf says libvirtd_module = "disabled"`, "module-refused hint")
 		d.virsh("net-update", "default", "add", "dns-host", "<host ip='192.168.122.9'><hostname>nine</hostname></host>", "--live")
 
 		d.stop()
@@ -141,14 +148,29 @@ func TestModuleFallback(t *testing.T) {
 		if err := binaries.Module(strange, "-DLIBVIRT_NEWEST=8999999UL"); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(os.Remove(moduleDir+"/libvirt_driver_network.so"),
-			os.Symlink(strange+"/libvirt_driver_network.so", moduleDir+"/libvirt_driver_network.so")); err != nil {
+		if err := libvirttest.Module(strange + "/libvirt_driver_network.so"); err != nil {
 			t.Fatal(err)
 		}
 		d.start("libvirtd")
 		<-virbrd.done
-		works("libvirt's own network driver is loaded instead of virbr's module: libvirt 9.0.0 is not known to it; ")
+		works("libvirt's own network driver is loaded instead of virbr's module: libvirt 9.0.0 is not known to it; ", "module-refused warning")
 	})
+}
+
+// moduleFindings are what the doctor finds about libvirtd and our module.
+func moduleFindings(t *testing.T) []string {
+	t.Helper()
+	r, err := consult(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, f := range r.Findings {
+		if f.Step == "libvirt" {
+			list = append(list, f.ID+" "+string(f.Severity))
+		}
+	}
+	return list
 }
 
 // TestModuleClients: many clients at a time, and very many calls: all are answered,
