@@ -132,7 +132,7 @@ func TestChecksumsBesideOthers(t *testing.T) {
 		}
 		nft(t, "", "flush", "ruleset")
 		unfill(t, conn, "virbr0")
-		if err := netlink.FillChecksums(conn, "a;b"); err == nil {
+		if err := netlink.FillChecksums(conn, "a*b"); err == nil {
 			t.Error("a name that is none was taken")
 		}
 	})
