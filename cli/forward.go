@@ -49,6 +49,7 @@ otherwise. What another forward, or a program of the host, has already is refuse
   virbr forward add default 9000-9010/udp web1 --listen 203.0.113.7
   virbr forward add default 80,443 web1 --listen eth0 --family ipv4
   virbr forward add default 1000-2000 web1 --except 1500
+  virbr forward add default 2222:22 web1 --from 203.0.113.0/24,2001:db8::/32
   virbr forward add default 22 --ignore --first`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if o.ignore {
@@ -78,6 +79,7 @@ otherwise. What another forward, or a program of the host, has already is refuse
 	flags := cmd.Flags()
 	flags.StringVar(&o.proto, "proto", "", "tcp (the default), udp or sctp")
 	flags.StringVar(&o.listen, "listen", "", "`address` or interface of the host, or localhost; without it, or with *, all of the host's addresses")
+	flags.StringVar(&o.from, "from", "", "who may use it: `prefixes` or addresses with commas between; without it everybody")
 	flags.StringVar(&o.family, "family", "", "ipv4 or ipv6; without it both")
 	flags.StringVar(&o.except, "except", "", "`ports` of these that are not forwarded")
 	flags.BoolVar(&o.ignore, "ignore", false, "an exception: leave these ports alone, whatever forwards behind this one say")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -80,6 +81,7 @@ type forwardJSON struct {
 	Ignore    bool         `json:"ignore,omitempty"`
 	Guest     string       `json:"guest,omitempty"`
 	Ports     []portsJSON  `json:"ports"`
+	From      []string     `json:"from,omitempty"`
 	State     string       `json:"state"`
 	Reason    string       `json:"reason,omitempty"`
 	Addresses []netip.Addr `json:"addresses"`
@@ -108,11 +110,11 @@ func stateWord(s *client.State) string {
 
 func listForwards(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network string, asJSON bool) error {
 	objects := []forwardJSON{}
-	t := newTable(io, "NETWORK", "NUMBER", "PROTO", "LISTEN", "PORTS", "GUEST", "STATE")
+	t := newTable(io, "NETWORK", "NUMBER", "PROTO", "LISTEN", "PORTS", fromColumn, "GUEST", "STATE")
 	remarks, err := f.resolved(ctx, io, c, network, func(n client.Network, list []client.Forward, _ []client.Public) int {
 		for i := range list {
 			objects = append(objects, object(n, i, &list[i]))
-			t.row(paintOf(&list[i].State), n.Name, strconv.Itoa(i+1), list[i].Proto, list[i].Listen(), portsOf(&list[i]), guestOf(&list[i]), state(&list[i]))
+			t.row(paintOf(&list[i].State), n.Name, strconv.Itoa(i+1), list[i].Proto, list[i].Listen(), portsOf(&list[i]), sourcesOf(&list[i]), guestOf(&list[i]), state(&list[i]))
 		}
 		return len(list)
 	})
@@ -122,6 +124,7 @@ func listForwards(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, ne
 	if asJSON {
 		return writeJSON(io, objects)
 	}
+	t.spare(fromColumn, everybody)
 	if err := t.print("There are no forwards."); err != nil {
 		return err
 	}
@@ -185,6 +188,9 @@ func object(n client.Network, at int, f *client.Forward) forwardJSON {
 	if f.Address.IsValid() {
 		o.Address = f.Address.String()
 	}
+	if text := f.Sources(); text != "" {
+		o.From = strings.Split(text, ",")
+	}
 	for _, s := range f.Spans() {
 		p := portsJSON{First: s.First, Last: s.Last}
 		if !f.Ignore {
@@ -193,6 +199,20 @@ func object(n client.Network, at int, f *client.Forward) forwardJSON {
 		o.Ports = append(o.Ports, p)
 	}
 	return o
+}
+
+// fromColumn is there where some forward is not for everybody.
+const (
+	fromColumn = "FROM"
+	everybody  = "*"
+)
+
+// sourcesOf prints who may use a forward.
+func sourcesOf(f *client.Forward) string {
+	if text := f.Sources(); text != "" {
+		return text
+	}
+	return everybody
 }
 
 // portsOf prints ports as parsePorts reads them.
@@ -279,6 +299,17 @@ func newTable(io IO, heads ...string) *table {
 func (t *table) row(paint func(painter, string) string, cells ...string) {
 	t.rows = append(t.rows, cells)
 	t.paint = append(t.paint, paint)
+}
+
+// spare takes a column out that says the same in all rows.
+func (t *table) spare(head, always string) {
+	at := slices.Index(t.rows[0], head)
+	if at < 0 || slices.ContainsFunc(t.rows[1:], func(cells []string) bool { return cells[at] != always }) {
+		return
+	}
+	for i := range t.rows {
+		t.rows[i] = slices.Delete(t.rows[i], at, at+1)
+	}
 }
 
 // print prints the table, or what to say if it has no rows.

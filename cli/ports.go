@@ -137,6 +137,7 @@ func guestOfArgument(text string) (string, error) {
 type forwardOptions struct {
 	ports, guest, except  string
 	proto, listen, family string
+	from                  string
 	ignore                bool
 }
 
@@ -169,6 +170,11 @@ func (o *forwardOptions) forward() (*xml.PortForward, error) {
 	}
 	if err := o.listens(f); err != nil {
 		return nil, err
+	}
+	if o.from != "" {
+		if f.From, err = xml.ParseSources(o.from); err != nil {
+			return nil, fmt.Errorf("--from %w", err)
+		}
 	}
 	made, err := xml.ParsePortForward([]byte(f.XML())) // in its usual form
 	return made, argumentError(err)

@@ -75,6 +75,20 @@ func Claims(def *xml.Network, ext *xml.Extensions, where Where) ([]Claim, error)
 	return claims, nil
 }
 
+// Leads returns what the extensions of a network lead to which guests now.
+func Leads(def *xml.Network, ext *xml.Extensions, where Where) ([]Entry, []Public, error) {
+	if ext == nil || len(ext.Forwards)+len(ext.Publics) == 0 {
+		return nil, nil, nil
+	}
+	c, err := newCompiler(def)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := &Network{Bridge: c.bridge}
+	err = c.extend(n, ext, where)
+	return n.Entries, n.Publics, err
+}
+
 // Clash is what a network claims, or the part of it, that another one has.
 type Clash struct{ Mine, Theirs Claim }
 

@@ -15,6 +15,8 @@ type Datum struct {
 	Owner string // the bridge of the network, as a comment
 
 	// The key: those of them that the map has, in this order.
+	From      netip.Addr // of a map with ranges: the first source, and the last one
+	Until     netip.Addr
 	Addr      netip.Addr
 	Link      string
 	Proto     string // "tcp", "udp" or "sctp"
@@ -22,6 +24,7 @@ type Datum struct {
 	PortEnd   uint16 // of a map with ranges
 	Guest     netip.Addr
 	GuestPort uint16
+	GuestEnd  uint16 // of a map with ranges
 
 	// The value: an address and, where the map has ports, a port; or a chain.
 	To     netip.Addr
@@ -35,8 +38,13 @@ type Entry struct {
 	Listen     netip.Addr // 0.0.0.0 and ::: all of the host's of the family
 	Proto      string     // "tcp", "udp" or "sctp"
 	Start, End uint16     // ports, both included
-	Guest      netip.Addr // invalid: an exception from what is forwarded at all addresses
+	Guest      netip.Addr // invalid: an exception from what is forwarded at all addresses, or to all
 	To         uint16     // the guest's port that Start goes to
+
+	// From and Until are the first and the last source that the entry is for;
+	// invalid: all for which there is no entry that says them.
+	From  netip.Addr `json:",omitzero"`
+	Until netip.Addr `json:",omitzero"`
 }
 
 // Public is an address that belongs to a guest. It is comparable.
@@ -137,6 +145,9 @@ func suffix(a netip.Addr) string {
 }
 
 func (e Entry) data(owner string) []Datum {
+	if e.From.IsValid() {
+		return e.limited(owner)
+	}
 	name, key := "listen", e.Listen
 	switch {
 	case !e.Guest.IsValid():
@@ -214,6 +225,9 @@ func (p Public) data(owner string) []Datum {
 func (d Datum) String() string {
 	var key []string
 	value := ""
+	if d.From.IsValid() {
+		key = append(key, addresses(d.From, d.Until))
+	}
 	if d.Addr.IsValid() {
 		key = append(key, d.Addr.String())
 	}
@@ -227,7 +241,7 @@ func (d Datum) String() string {
 		key = append(key, d.Guest.String())
 	}
 	if d.GuestPort != 0 {
-		key = append(key, span(d.GuestPort, 0))
+		key = append(key, span(d.GuestPort, d.GuestEnd))
 	}
 	switch {
 	case d.Chain != "":
@@ -250,7 +264,7 @@ func span(first, last uint16) string {
 
 // order sorts entries by address, protocol and ports, as those of a network are.
 func (e Entry) order(o Entry) int {
-	return cmp.Or(e.Listen.Compare(o.Listen), cmp.Compare(e.Proto, o.Proto), cmp.Compare(e.Start, o.Start))
+	return cmp.Or(e.Listen.Compare(o.Listen), cmp.Compare(e.Proto, o.Proto), e.From.Compare(o.From), cmp.Compare(e.Start, o.Start))
 }
 
 // validData refuses entries and public addresses that rules cannot hold, that
@@ -263,11 +277,11 @@ func (n *Network) validData() error {
 		}
 		if i > 0 {
 			before := n.Entries[i-1]
-			if e.order(before) <= 0 || e.Listen == before.Listen && e.Proto == before.Proto && e.Start <= before.End {
+			if e.order(before) <= 0 || e.overlaps(before) {
 				return fmt.Errorf("%s port %d at %s is forwarded twice, or out of order", e.Proto, e.Start, e.Listen)
 			}
 		}
-		for range e.blocks() {
+		for range e.count() {
 			if count++; count > maxData {
 				return fmt.Errorf("more than %d ports are forwarded", maxData)
 			}
@@ -294,8 +308,11 @@ func (e Entry) valid() bool {
 	if !listen || e.Start == 0 || e.End < e.Start || e.Proto != "tcp" && e.Proto != "udp" && e.Proto != "sctp" {
 		return false
 	}
+	if e.From.IsValid() != e.Until.IsValid() || e.From.IsValid() && (e.From.Is4() != e.Listen.Is4() || e.Until.Is4() != e.Listen.Is4() || e.Until.Less(e.From)) {
+		return false
+	}
 	if !e.Guest.IsValid() {
-		return e.To == 0 && !e.Listen.IsUnspecified()
+		return e.To == 0 && (!e.Listen.IsUnspecified() || e.From.IsValid())
 	}
 	return plainAddr(e.Guest) && !e.Guest.IsLoopback() && e.Guest.Is4() == e.Listen.Is4() &&
 		e.To != 0 && uint32(e.To)+uint32(e.End-e.Start) <= 65535

@@ -19,15 +19,23 @@ type socket struct {
 type taken struct {
 	socket
 	run
-	guest netip.Addr // invalid: they are left alone, or nobody is known to take them
+	sources            // invalid: everybody
+	guest   netip.Addr // invalid: they are left alone, or nobody is known to take them
+}
+
+// resolved is forwards with what they refer to by name.
+type resolved struct {
+	sockets  map[socket][]run          // of forwards for everybody
+	bySource map[socket][]run          // of those for some sources
+	guests   map[bool][]netip.Addr     // by family (IPv4: true) and forward
+	from     map[bool][][]netip.Prefix // the same: who may use it
 }
 
 // forwards resolves a list of forwards. The result is flat: first matches have
 // won. What an address has of its own comes without that which it would have as
-// one of all addresses.
+// one of all addresses. For claims it does not matter who may use a forward.
 func (c *compiler) forwards(list []xml.PortForward, where Where) ([]taken, error) {
-	sockets := map[socket][]run{}
-	guests := map[bool][]netip.Addr{} // by family (IPv4: true) and forward
+	r := &resolved{map[socket][]run{}, map[socket][]run{}, map[bool][]netip.Addr{}, map[bool][][]netip.Prefix{}}
 	for i := range list {
 		f := &list[i]
 		if f.Address.IsValid() && !f.Address.IsUnspecified() && slices.ContainsFunc(c.publics, func(p xml.PublicAddress) bool { return p.Public == f.Address }) {
@@ -38,49 +46,50 @@ func (c *compiler) forwards(list []xml.PortForward, where Where) ([]taken, error
 			if err != nil {
 				return nil, err
 			}
-			guests[v4] = append(guests[v4], guest)
+			r.guests[v4] = append(r.guests[v4], guest)
+			r.from[v4] = append(r.from[v4], sourcesOf(f, v4))
+			into := r.sockets
+			if len(f.From) > 0 && !c.claims {
+				into = r.bySource
+			}
 			for _, a := range listens {
 				key := socket{addr: a, proto: f.Proto}
 				for _, s := range f.Spans() {
-					sockets[key] = append(sockets[key], run{first: s.First, last: s.Last, rank: i, to: s.To})
+					into[key] = append(into[key], run{first: s.First, last: s.Last, rank: i, to: s.To})
 				}
 			}
 		}
 	}
-	for s, runs := range sockets {
-		sockets[s] = flatten(runs)
-	}
-	var all []taken
-	for s, runs := range sockets {
-		if !s.addr.IsUnspecified() {
-			runs = before(runs, sockets[socket{addr: unspecified(s.addr.Is4()), proto: s.proto}])
-		}
-		for _, r := range runs {
-			guest := guests[s.addr.Is4()][r.rank]
-			all = append(all, withhold(taken{socket: s, run: r, guest: guest}, where.Withheld)...)
-		}
+	all := r.open(where.Withheld)
+	for s := range r.all() {
+		all = append(all, r.limited(s, where.Withheld)...)
 	}
 	slices.SortFunc(all, func(a, b taken) int {
-		return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.proto, b.proto), cmp.Compare(a.first, b.first))
+		return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.proto, b.proto), a.from.Compare(b.from), cmp.Compare(a.first, b.first))
 	})
+	if len(all) > maxData {
+		return nil, fmt.Errorf("its forwards are more than %d runs of ports and sources", maxData)
+	}
 	return all, nil
 }
 
 // withhold returns a run in parts, of which those that somebody else has are left
 // alone.
-func withhold(t taken, list []Claim) []taken {
+func withhold(t taken, list []Claim, at ...netip.Addr) []taken {
 	var held []run
 	for _, c := range list {
-		if c.Address == t.addr && c.Proto == t.proto {
+		if slices.Contains(at, c.Address) && c.Proto == t.proto {
 			held = append(held, run{first: c.Start, last: c.End})
 		}
 	}
 	if len(held) == 0 {
 		return []taken{t}
 	}
-	slices.SortFunc(held, func(a, b run) int { return int(a.first) - int(b.first) })
+	held = flatten(held)
 	var parts []taken
-	add := func(r run, guest netip.Addr) { parts = append(parts, taken{socket: t.socket, run: r, guest: guest}) }
+	add := func(r run, guest netip.Addr) {
+		parts = append(parts, taken{socket: t.socket, run: r, guest: guest, sources: t.sources})
+	}
 	for _, r := range before([]run{t.run}, held) { // rank 0, or a higher one
 		add(r, t.guest)
 	}
@@ -88,6 +97,53 @@ func withhold(t taken, list []Claim) []taken {
 		add(t.part(max(o.first, t.first), min(o.last, t.last)), netip.Addr{})
 	}
 	return parts
+}
+
+// sourcesOf returns who may use a forward in a family. Where the host's own loopback
+// is, so is what stands in for it.
+func sourcesOf(f *xml.PortForward, v4 bool) []netip.Prefix {
+	var list []netip.Prefix
+	for _, p := range f.From {
+		if p.Addr().Is4() != v4 {
+			continue
+		}
+		list = append(list, p)
+		for i := range families {
+			if own, standIn := families[i].own, families[i].standIn; p.Contains(own) && !p.Contains(standIn) {
+				list = append(list, netip.PrefixFrom(standIn, standIn.BitLen()))
+			}
+		}
+	}
+	return list
+}
+
+// open returns what is forwarded for everybody.
+func (r *resolved) open(withheld []Claim) []taken {
+	flat := make(map[socket][]run, len(r.sockets))
+	for s, runs := range r.sockets {
+		flat[s] = flatten(runs)
+	}
+	var all []taken
+	for s, runs := range flat {
+		if !s.addr.IsUnspecified() {
+			runs = before(runs, flat[socket{addr: unspecified(s.addr.Is4()), proto: s.proto}])
+		}
+		for _, one := range runs {
+			all = append(all, withhold(taken{socket: s, run: one, guest: r.guests[s.addr.Is4()][one.rank]}, withheld, s.addr)...)
+		}
+	}
+	return all
+}
+
+// all returns where something listens.
+func (r *resolved) all() map[socket]bool {
+	list := map[socket]bool{}
+	for _, sockets := range []map[socket][]run{r.sockets, r.bySource} {
+		for s := range sockets {
+			list[s] = true
+		}
+	}
+	return list
 }
 
 func unspecified(v4 bool) netip.Addr {
@@ -171,22 +227,31 @@ func (c *compiler) guest(name string, v4 bool, where Where) (netip.Addr, error) 
 }
 
 // entries returns what is forwarded, and the exceptions that need to be said:
-// where an address of its own leaves alone what is forwarded at all.
+// where an address of its own leaves alone what is forwarded at all, and where some
+// sources are left alone.
 func entries(all []taken) []Entry {
 	var out []Entry
 	everywhere := map[socket][]run{} // what is forwarded at all addresses
 	for _, t := range all {
 		if t.addr.IsUnspecified() && t.guest.IsValid() {
-			everywhere[t.socket] = append(everywhere[t.socket], t.run)
+			everywhere[t.socket] = append(everywhere[t.socket], run{first: t.first, last: t.last, to: t.first})
 		}
 	}
+	for s, runs := range everywhere {
+		everywhere[s] = flatten(runs) // those of some sources are at the same ports
+	}
 	for _, t := range all {
+		e := Entry{Listen: t.addr, Proto: t.proto, Start: t.first, End: t.last, From: t.from, Until: t.until}
 		switch {
 		case t.guest.IsValid():
-			out = append(out, Entry{Listen: t.addr, Proto: t.proto, Start: t.first, End: t.last, Guest: t.guest, To: t.to})
+			e.Guest, e.To = t.guest, t.to
+			out = append(out, e)
+		case t.from.IsValid():
+			out = append(out, e)
 		case !t.addr.IsUnspecified():
 			for _, o := range overlapping(everywhere[socket{unspecified(t.addr.Is4()), t.proto}], t.run) {
-				out = append(out, Entry{Listen: t.addr, Proto: t.proto, Start: max(o.first, t.first), End: min(o.last, t.last)})
+				e.Start, e.End = max(o.first, t.first), min(o.last, t.last)
+				out = append(out, e)
 			}
 		}
 	}

@@ -34,9 +34,27 @@ func forward(proto, guest string, ranges ...xml.ForwardRange) xml.PortForward {
 	return xml.PortForward{Proto: proto, Guest: guest, Ignore: guest == "", Ranges: ranges}
 }
 
+// elements are those of a network: by their keys, and those of maps with ranges.
+type elements struct {
+	exact  map[firewall.Datum]firewall.Datum
+	ranges map[string][]firewall.Datum
+}
+
+// sought finds the element of a map with ranges that a packet is in.
+func sought(data elements, m string, from, at netip.Addr, proto string, port uint16) (found []firewall.Datum) {
+	for _, d := range data.ranges[m] {
+		if d.Addr == at && d.Proto == proto && d.Port <= port && port <= d.PortEnd && (!d.From.IsValid() || !from.Less(d.From) && !d.Until.Less(from)) {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
 // decide looks a packet up as the kernel does: in the maps of elements, the exact
-// address first. It returns where the packet goes; "": it is left alone.
-func decide(data map[firewall.Datum]firewall.Datum, to netip.Addr, proto string, port uint16) string {
+// address first, and what is for some sources before what is for all. It returns
+// where the packet goes; "": it is left alone.
+func decide(t *testing.T, data elements, from, to netip.Addr, proto string, port uint16) string {
+	t.Helper()
 	family := "6"
 	if to.Is4() {
 		family = "4"
@@ -47,21 +65,40 @@ func decide(data map[firewall.Datum]firewall.Datum, to netip.Addr, proto string,
 			if size > 1 {
 				m = fmt.Sprintf("%s_%d", m, size)
 			}
-			if d, ok := data[firewall.Datum{Map: m, Addr: at, Proto: proto, Port: port &^ (size - 1)}]; ok {
+			if d, ok := data.exact[firewall.Datum{Map: m, Addr: at, Proto: proto, Port: port &^ (size - 1)}]; ok {
 				return d, true
 			}
 		}
 		return firewall.Datum{}, false
 	}
-	d, ok := find("listen", to)
+	limited := func(name string, at netip.Addr) (firewall.Datum, bool) {
+		var found []firewall.Datum
+		for _, kind := range []string{"", "to", "no"} {
+			found = append(found, sought(data, name+kind+family, from, at, proto, port)...)
+		}
+		if len(found) > 1 {
+			t.Fatalf("%s to %s %s port %d is %d elements: %v", from, to, proto, port, len(found), found)
+		}
+		if len(found) == 0 {
+			return firewall.Datum{}, false
+		}
+		return found[0], true
+	}
+	d, ok := limited("from", to)
+	if !ok {
+		d, ok = find("listen", to)
+	}
 	if !ok {
 		if _, except := find("except", to); except {
 			return ""
 		}
+		d, ok = limited("fromany", netip.Addr{})
+	}
+	if !ok {
 		d, ok = find("any", netip.Addr{})
 	}
 	switch {
-	case !ok:
+	case !ok, !d.To.IsValid():
 		return ""
 	case d.ToPort == 0:
 		return netip.AddrPortFrom(d.To, port).String()
@@ -71,7 +108,7 @@ func decide(data map[firewall.Datum]firewall.Datum, to netip.Addr, proto string,
 
 // expect is what a list of forwards says of a packet: the first that matches
 // decides.
-func expect(list []xml.PortForward, where firewall.Where, to netip.Addr, proto string, port uint16) string {
+func expect(list []xml.PortForward, where firewall.Where, from, to netip.Addr, proto string, port uint16) string {
 	want := xml.FamilyIPv6
 	if to.Is4() {
 		want = xml.FamilyIPv4
@@ -84,6 +121,9 @@ func expect(list []xml.PortForward, where firewall.Where, to netip.Addr, proto s
 			continue
 		}
 		if f.Dev != "" && !slices.Contains(where.Devices[f.Dev], to) {
+			continue
+		}
+		if len(f.From) > 0 && !slices.ContainsFunc(f.From, func(p netip.Prefix) bool { return p.Contains(from) }) {
 			continue
 		}
 		guest, literal := netip.Addr{}, false
@@ -142,7 +182,7 @@ func someForwards(r *rand.Rand) []xml.PortForward {
 		if f.Ignore {
 			f.Guest = ""
 		}
-		switch a := pick("", "", "0.0.0.0", "::", "203.0.113.1", "203.0.113.7", "2001:db8:1::1", "dev", "ipv4", "ipv6"); a {
+		switch a := pick("", "", "0.0.0.0", "::", "203.0.113.1", "203.0.113.7", "2001:db8:1::1", "dev", "ipv4", "ipv6", "127.0.0.1"); a {
 		case "":
 		case "dev":
 			f.Dev = "eth0"
@@ -152,6 +192,9 @@ func someForwards(r *rand.Rand) []xml.PortForward {
 			f.Family = xml.FamilyIPv6
 		default:
 			f.Address = addr(a)
+		}
+		if r.IntN(3) == 0 {
+			f.From, _ = xml.ParseSources(pick("198.51.100.0/24", "198.51.100.7", "0.0.0.0/0", "198.51.100.0/25,2001:db8:9::/48", "::/0,198.51.100.128/25", "127.0.0.1,2001:db8:9::7", "127.0.0.0/8 ::1 198.51.100.6/31"))
 		}
 		last := uint16(0)
 		for range r.IntN(4) {
@@ -182,31 +225,78 @@ func TestForwardsModel(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%d: %v\n%v", seed, err, list)
 		}
-		data := map[firewall.Datum]firewall.Datum{}
+		data := elements{map[firewall.Datum]firewall.Datum{}, map[string][]firewall.Datum{}}
 		for _, d := range n.Data() {
-			key := firewall.Datum{Map: d.Map, Addr: d.Addr, Proto: d.Proto, Port: d.Port}
-			if _, ok := data[key]; ok {
+			key := d
+			key.To, key.ToPort, key.Owner = netip.Addr{}, 0, ""
+			if _, ok := data.exact[key]; ok {
 				t.Fatalf("%d: key %v twice", seed, key)
 			}
-			data[key] = d
+			data.exact[key] = d
+			if d.PortEnd != 0 {
+				data.ranges[d.Map] = append(data.ranges[d.Map], d)
+			}
 		}
 		for _, proto := range []string{"tcp", "udp"} {
 			for _, to := range []string{"203.0.113.1", "203.0.113.2", "203.0.113.7", "192.168.122.1", "2001:db8:1::1", "2001:db8:1::9"} {
 				for _, port := range append([]uint16{1, 80, 4079, 8191, 8192, 65535}, ports(4080, 4140)...) {
-					want := expect(list, where, addr(to), proto, port)
-					if got := decide(data, addr(to), proto, port); got != want {
-						t.Fatalf("%d: %s to %s port %d: %q, want %q\n%v", seed, proto, to, port, got, want, list)
+					for _, from := range sourcesTo(addr(to)) {
+						want := expect(list, where, from, addr(to), proto, port)
+						if got := decide(t, data, from, addr(to), proto, port); got != want {
+							t.Fatalf("%d: %s from %s to %s port %d: %q, want %q\n%v", seed, proto, from, to, port, got, want, list)
+						}
+						if want != "" {
+							forwarded++
+						}
 					}
-					if want != "" {
-						forwarded++
-					}
+				}
+			}
+			for port := range uint16(200) {
+				port += 4000
+				own := addr("127.0.0.1")
+				want := expect(list, where, own, own, proto, port)
+				if got := decide(t, data, addr("192.0.0.8"), own, proto, port); want != got {
+					t.Fatalf("%d: %s from what stands in for the host's loopback, port %d: %q, want %q\n%v", seed, proto, port, got, want, list)
+				}
+				if got := leaves(data, own, proto, port); got != (want != "") {
+					t.Fatalf("%d: %s of the host's loopback, port %d, leaves: %v, want %q\n%v", seed, proto, port, got, want, list)
 				}
 			}
 		}
 	}
-	if forwarded < 20_000 {
+	if forwarded < 50_000 {
 		t.Errorf("%d packets were forwarded: the lists are too thin", forwarded)
 	}
+}
+
+// sourcesTo returns sources that some forwards are for, and some that none is.
+func sourcesTo(to netip.Addr) []netip.Addr {
+	if to.Is4() {
+		return []netip.Addr{addr("198.51.100.7"), addr("198.51.100.6"), addr("198.51.100.200"), addr("198.51.101.1"), addr("127.0.0.1")}
+	}
+	return []netip.Addr{addr("2001:db8:9::7"), addr("2001:db8:9::8"), addr("2001:db8:a::"), addr("::1")}
+}
+
+// leaves reports whether a connection of the host to its loopback gets another source,
+// as the kernel decides.
+func leaves(data elements, own netip.Addr, proto string, port uint16) bool {
+	if len(sought(data, "fromno4", own, own, proto, port)) > 0 {
+		return false
+	}
+	if len(sought(data, "loopat4", own, own, proto, port)) > 0 {
+		return true
+	}
+	for _, size := range []uint16{1, 16, 256, 4096} {
+		m := "except4"
+		if size > 1 {
+			m = fmt.Sprintf("%s_%d", m, size)
+		}
+		if _, ok := data.exact[firewall.Datum{Map: m, Addr: own, Proto: proto, Port: port &^ (size - 1)}]; ok {
+			return false
+		}
+	}
+	return len(sought(data, "fromanyno4", own, netip.Addr{}, proto, port)) == 0 &&
+		len(sought(data, "loopany4", own, netip.Addr{}, proto, port)) > 0
 }
 
 func ports(from, to uint16) (list []uint16) {

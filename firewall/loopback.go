@@ -1,6 +1,11 @@
 package firewall
 
-import "net/netip"
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+)
 
 // Connections of the host to its own loopback addresses are forwarded without the
 // sysctl route_localnet, which would have the kernel take packets for 127.0.0.0/8
@@ -67,36 +72,55 @@ func loopback() []Chain {
 // in the order of the chains that translate.
 func (f *family) loopbackRules() []Rule {
 	standIn := Action{Kind: Jump, Chain: "standin" + f.suffix}
-	rules := []Rule{{Match: []Match{within("loopat"+f.suffix, f.dest, Protocol, DestPort)}, Do: standIn}}
+	rules := []Rule{
+		f.spared("fromno", f.source, f.dest, Protocol, DestPort),
+		{Match: []Match{within("loopat"+f.suffix, f.dest, Protocol, DestPort)}, Do: standIn},
+	}
 	rules = append(rules, f.excepted()...)
+	rules = append(rules, f.spared("fromanyno", f.source, Protocol, DestPort))
 	return append(rules, Rule{Match: []Match{within("loopany"+f.suffix, Protocol, DestPort)}, Do: standIn})
 }
 
 // loopbackData returns the ports of the host's own loopback that are forwarded, and
 // where answers come home to.
 func (n *Network) loopbackData() []Datum {
-	var all []Datum
-	v4, v6 := false, false
+	ports := map[socket][]run{}
 	for _, e := range n.Entries {
-		if !e.Guest.IsValid() || !e.Listen.IsUnspecified() && !e.Listen.IsLoopback() {
-			continue
+		mine := !e.From.IsValid() || e.from(ownAddress(e.Listen.Is4()))
+		if e.Guest.IsValid() && mine && (e.Listen.IsUnspecified() || e.Listen.IsLoopback()) {
+			s := socket{e.Listen, e.Proto}
+			ports[s] = append(ports[s], run{first: e.Start, last: e.End, to: e.Start})
 		}
-		v4, v6 = v4 || e.Listen.Is4(), v6 || e.Listen.Is6()
-		d := Datum{Map: "loopat", Owner: n.Bridge, Addr: e.Listen, Proto: e.Proto, Port: e.Start, PortEnd: e.End}
-		if e.Listen.IsUnspecified() {
-			d.Map, d.Addr = "loopany", netip.Addr{}
+	}
+	var all []Datum
+	has := map[bool]bool{} // by family (IPv4: true)
+	order := func(a, b socket) int { return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.proto, b.proto)) }
+	for _, s := range slices.SortedFunc(maps.Keys(ports), order) {
+		has[s.addr.Is4()] = true
+		d := Datum{Map: "loopat" + suffix(s.addr), Owner: n.Bridge, Addr: s.addr, Proto: s.proto}
+		if s.addr.IsUnspecified() {
+			d.Map, d.Addr = "loopany"+suffix(s.addr), netip.Addr{}
 		}
-		d.Map += suffix(e.Listen)
-		if last := len(all) - 1; last >= 0 && all[last].Map == d.Map && all[last].Addr == d.Addr && all[last].Proto == d.Proto && all[last].PortEnd+1 == d.Port {
-			all[last].PortEnd = d.PortEnd
-			continue
+		for _, one := range flatten(ports[s]) {
+			d.Port, d.PortEnd = one.first, one.last
+			all = append(all, d)
 		}
-		all = append(all, d)
 	}
 	for _, home := range n.Home {
-		if home.Is4() && v4 || home.Is6() && v6 {
+		if has[home.Is4()] {
 			all = append(all, Datum{Map: "home" + suffix(home), Owner: n.Bridge, Link: n.Bridge, To: home})
 		}
 	}
 	return all
 }
+
+// ownAddress is where the host's own connections to its loopback come from.
+func ownAddress(v4 bool) netip.Addr {
+	if v4 {
+		return families[0].own
+	}
+	return families[1].own
+}
+
+// from reports whether an entry for some sources is for an address.
+func (e Entry) from(a netip.Addr) bool { return !a.Less(e.From) && !e.Until.Less(a) }

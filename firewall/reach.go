@@ -69,6 +69,7 @@ type family struct {
 	addr, listen    KeyType
 	owner, uplink   KeyType
 	reach, reachAny KeyType
+	from, fromReach KeyType
 	value, to       ValueType
 
 	source, dest           Field
@@ -83,12 +84,12 @@ type family struct {
 
 // families are IPv4 (RFC 792) and IPv6 (RFC 4443).
 var families = [2]family{{
-	name: IPv4, suffix: "4", addr: KeyIPv4, listen: KeyListen4, owner: KeyOwner4, uplink: KeyUplink4, reach: KeyReach4, reachAny: KeyReachAny4,
+	name: IPv4, suffix: "4", addr: KeyIPv4, listen: KeyListen4, owner: KeyOwner4, uplink: KeyUplink4, reach: KeyReach4, reachAny: KeyReachAny4, from: KeyFrom4, fromReach: KeyFromReach4,
 	value: ValueIPv4, to: ValueTo4, source: Source4, dest: Dest4, firstSource: FirstSource4, firstDest: FirstDest4, answerer: Answerer4,
 	errors:   []Match{{Field: ICMP4Type, Lo: 3, Hi: 5}, {Field: ICMP4Type, Lo: 11, Hi: 12}},
 	loopback: loopback4(), own: netip.AddrFrom4([4]byte{127, 0, 0, 1}), standIn: standIn4(),
 }, {
-	name: IPv6, suffix: "6", addr: KeyIPv6, listen: KeyListen6, owner: KeyOwner6, uplink: KeyUplink6, reach: KeyReach6, reachAny: KeyReachAny6,
+	name: IPv6, suffix: "6", addr: KeyIPv6, listen: KeyListen6, owner: KeyOwner6, uplink: KeyUplink6, reach: KeyReach6, reachAny: KeyReachAny6, from: KeyFrom6, fromReach: KeyFromReach6,
 	value: ValueIPv6, to: ValueTo6, source: Source6, dest: Dest6, firstSource: FirstSource6, firstDest: FirstDest6, answerer: Answerer6,
 	errors:   []Match{{Field: ICMP6Type, Lo: 1, Hi: 4}},
 	loopback: loopback6(), own: netip.IPv6Loopback(), standIn: standIn6(),
@@ -137,6 +138,14 @@ func (f *family) reachMaps() []Map {
 		Map{Name: "private" + f.suffix, Key: f.addr, Value: f.value},
 		Map{Name: "uplink" + f.suffix, Key: f.uplink},
 		Map{Name: "claimed" + f.suffix, Key: f.addr},
+		Map{Name: "from" + f.suffix, Key: f.from, Value: f.value, Ranges: true},
+		Map{Name: "fromto" + f.suffix, Key: f.from, Value: f.to, Ranges: true},
+		Map{Name: "fromno" + f.suffix, Key: f.from, Ranges: true},
+		Map{Name: "fromany" + f.suffix, Key: f.listen, Value: f.value, Ranges: true},
+		Map{Name: "fromanyto" + f.suffix, Key: f.listen, Value: f.to, Ranges: true},
+		Map{Name: "fromanyno" + f.suffix, Key: f.listen, Ranges: true},
+		Map{Name: "fromreach" + f.suffix, Key: f.fromReach, Ranges: true},
+		Map{Name: "fromreachany" + f.suffix, Key: f.reach, Ranges: true},
 		Map{Name: "loopat" + f.suffix, Key: f.listen, Ranges: true},
 		Map{Name: "loopany" + f.suffix, Key: KeyPort, Ranges: true},
 		Map{Name: "home" + f.suffix, Key: KeyName, Value: f.value})
@@ -154,7 +163,9 @@ func (f *family) dnat(m string, fields ...Field) []Rule {
 }
 
 func (f *family) listenRules() []Rule {
-	return append(f.dnat("listen", f.dest, Protocol, DestPort), f.excepted()...)
+	rules := append(f.dnatFrom("from", f.source, f.dest, Protocol, DestPort), f.spared("fromno", f.source, f.dest, Protocol, DestPort))
+	rules = append(rules, f.dnat("listen", f.dest, Protocol, DestPort)...)
+	return append(rules, f.excepted()...)
 }
 
 // excepted returns the rules that end the chain for what an address of its own
@@ -179,7 +190,29 @@ func in(set string, mask uint16, fields ...Field) Match {
 	return Match{Field: Key, Key: Tuple{Fields: fields, Mask: mask}, Set: set}
 }
 
-func (f *family) anyRules() []Rule { return f.dnat("any", Protocol, DestPort) }
+func (f *family) anyRules() []Rule {
+	rules := append(f.dnatFrom("fromany", f.source, Protocol, DestPort), f.spared("fromanyno", f.source, Protocol, DestPort))
+	return append(rules, f.dnat("any", Protocol, DestPort)...)
+}
+
+// dnatFrom returns the rules for forwards that some sources may use. nft wants to
+// know a protocol that has ports before it takes a port from such a map.
+func (f *family) dnatFrom(m string, fields ...Field) []Rule {
+	key, six := Tuple{Fields: fields, Ranges: true}, f.name == IPv6
+	var rules []Rule
+	for _, proto := range []string{"tcp", "udp", "sctp"} {
+		rules = append(rules, Rule{
+			Match: []Match{{Field: Protocol, Word: proto}},
+			Do:    Action{Kind: DNAT, Key: key, Map: m + "to" + f.suffix, IPv6: six, Ports: true},
+		})
+	}
+	return append(rules, Rule{Do: Action{Kind: DNAT, Key: key, Map: m + f.suffix, IPv6: six}})
+}
+
+// spared returns the rule that ends the chain for sources that are left alone.
+func (f *family) spared(set string, fields ...Field) Rule {
+	return Rule{Match: []Match{within(set+f.suffix, fields...)}, Do: Action{Kind: Accept}}
+}
 
 func (f *family) publicRule() Rule {
 	return Rule{Do: Action{Kind: DNAT, Key: Tuple{Fields: []Field{f.dest}}, Map: "public" + f.suffix, IPv6: f.name == IPv6}}

@@ -28,6 +28,9 @@ func reached() []Chain {
 					accept(p, in(leveled("reach"+f.suffix, size), mask(size), f.firstDest, Protocol, FirstPort, f.answerer, AnswererPort)),
 					accept(p, in(leveled("reachany"+f.suffix, size), mask(size), Protocol, FirstPort, f.answerer, AnswererPort)))
 			}
+			rules = append(rules,
+				accept(p, within("fromreach"+f.suffix, f.firstSource, f.firstDest, Protocol, FirstPort, f.answerer)),
+				accept(p, within("fromreachany"+f.suffix, f.firstSource, Protocol, FirstPort, f.answerer, AnswererPort)))
 		}
 		rules = append(rules, accept(in("owner"+f.suffix, 0, f.firstDest, f.answerer)))
 		for _, m := range f.errors {

@@ -32,14 +32,18 @@ const (
 	KeyListen6 KeyType = "ipv6_addr . inet_proto . inet_service"
 	KeyPort    KeyType = "inet_proto . inet_service"
 
-	KeyOwner4    KeyType = "ipv4_addr . ipv4_addr"
-	KeyOwner6    KeyType = "ipv6_addr . ipv6_addr"
-	KeyUplink4   KeyType = "ipv4_addr . ifname"
-	KeyUplink6   KeyType = "ipv6_addr . ifname"
-	KeyReach4    KeyType = "ipv4_addr . inet_proto . inet_service . ipv4_addr . inet_service"
-	KeyReach6    KeyType = "ipv6_addr . inet_proto . inet_service . ipv6_addr . inet_service"
-	KeyReachAny4 KeyType = "inet_proto . inet_service . ipv4_addr . inet_service"
-	KeyReachAny6 KeyType = "inet_proto . inet_service . ipv6_addr . inet_service"
+	KeyOwner4     KeyType = "ipv4_addr . ipv4_addr"
+	KeyOwner6     KeyType = "ipv6_addr . ipv6_addr"
+	KeyUplink4    KeyType = "ipv4_addr . ifname"
+	KeyUplink6    KeyType = "ipv6_addr . ifname"
+	KeyReach4     KeyType = "ipv4_addr . inet_proto . inet_service . ipv4_addr . inet_service"
+	KeyReach6     KeyType = "ipv6_addr . inet_proto . inet_service . ipv6_addr . inet_service"
+	KeyReachAny4  KeyType = "inet_proto . inet_service . ipv4_addr . inet_service"
+	KeyFrom4      KeyType = "ipv4_addr . ipv4_addr . inet_proto . inet_service"
+	KeyFrom6      KeyType = "ipv6_addr . ipv6_addr . inet_proto . inet_service"
+	KeyFromReach4 KeyType = "ipv4_addr . ipv4_addr . inet_proto . inet_service . ipv4_addr"
+	KeyFromReach6 KeyType = "ipv6_addr . ipv6_addr . inet_proto . inet_service . ipv6_addr"
+	KeyReachAny6  KeyType = "inet_proto . inet_service . ipv6_addr . inet_service"
 )
 
 // ValueType is what a map has for each key, in nft's words.

@@ -69,6 +69,10 @@ func TestExtensionRules(t *testing.T) {
 			<virbr:ipv6 advprefix='ula'/>
 			<virbr:address public='2001:db8::7' guest='52:54:00:00:00:01'/>`, ""},
 		{"forward to an address, from a device", "<virbr:portForward proto='sctp' family='all' dev='eth0' guest='2001:db8::5' ignore='no'/>", ""},
+		{"forward of some sources", "<virbr:portForward proto='tcp' guest='a' from='203.0.113.0/24, 2001:db8::/32 198.51.100.7'/>", ""},
+		{"forward of a source that is none", "<virbr:portForward proto='tcp' guest='a' from='office'/>", `attribute "from"`},
+		{"firewall of services", "<virbr:firewall host='services'/>", ""},
+		{"firewall of a host", "<virbr:firewall host='none'/>", `expected "all" or "services"`},
 		{"forward without proto", "<virbr:portForward guest='a'/>", `element "portForward": attribute "proto" is missing`},
 		{"forward proto", "<virbr:portForward proto='icmp' guest='a'/>", `expected "tcp", "udp" or "sctp"`},
 		{"forward family", "<virbr:portForward proto='tcp' family='inet' guest='a'/>", `expected "ipv4", "ipv6" or "all"`},

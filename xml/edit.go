@@ -33,15 +33,30 @@ func (e *Extensions) AddForward(f PortForward, at int) error {
 	if err != nil {
 		return err
 	}
-	holders := make(map[forwardKey]int, len(e.Forwards))
-	for i := range e.Forwards {
-		e.Forwards[i].claim(holders, i)
-	}
-	if by, key, taken := made.claim(holders, len(e.Forwards)); taken {
+	if by, key, taken := e.inWay(made, at); taken {
 		return inapt("forward %s: portForward %d (%s) has port %s already", made, by+1, &e.Forwards[by], ports(key.first, key.last))
 	}
 	e.Forwards = slices.Insert(e.Forwards, at, *made)
 	return nil
+}
+
+// inWay returns the forward that keeps one from matching that comes to a place, or
+// that would not match any more behind it.
+func (e *Extensions) inWay(made *PortForward, at int) (by int, key forwardKey, taken bool) {
+	fresh := len(e.Forwards)
+	holders := make(map[forwardKey]int, len(e.Forwards))
+	for i := range at {
+		e.Forwards[i].claim(holders, i)
+	}
+	if by, key, taken = made.claim(holders, fresh); taken {
+		return by, key, true
+	}
+	for i := at; i < len(e.Forwards); i++ {
+		if by, key, taken := e.Forwards[i].claim(holders, i); taken && by == fresh {
+			return i, key, true
+		}
+	}
+	return 0, key, false
 }
 
 // RemoveForward removes and returns the forward at an index, counted from 0.

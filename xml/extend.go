@@ -331,6 +331,7 @@ func (e *Extensions) Clone() *Extensions {
 	c.Forwards = slices.Clone(e.Forwards)
 	for i := range c.Forwards {
 		c.Forwards[i].Ranges = slices.Clone(c.Forwards[i].Ranges)
+		c.Forwards[i].From = slices.Clone(c.Forwards[i].From)
 	}
 	c.Publics = slices.Clone(e.Publics)
 	return &c

@@ -65,12 +65,13 @@ const (
 // PortForward is one <virbr:portForward>: what arrives for a port of the host
 // goes to a guest instead.
 type PortForward struct {
-	Proto   string     // "tcp", "udp" or "sctp"
-	Family  Family     // of what arrives, and of the guest's address
-	Address netip.Addr // listen address; invalid: any of the host's; 0.0.0.0 and :: are any of their family
-	Dev     string     // listen at the addresses of this host interface, as they are at the time; "": no limit
-	Ignore  bool       // an exception: what matches is left alone
-	Guest   string     // DHCP name, MAC address or IP address; "" with Ignore
+	Proto   string         // "tcp", "udp" or "sctp"
+	Family  Family         // of what arrives, and of the guest's address
+	Address netip.Addr     // listen address; invalid: any of the host's; 0.0.0.0 and :: are any of their family
+	Dev     string         // listen at the addresses of this host interface, as they are at the time; "": no limit
+	Ignore  bool           // an exception: what matches is left alone
+	Guest   string         // DHCP name, MAC address or IP address; "" with Ignore
+	From    []netip.Prefix // who may use it, in order; none: everybody
 	Ranges  []ForwardRange
 }
 

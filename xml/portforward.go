@@ -38,6 +38,7 @@ type forwardKey struct {
 	family      Family
 	address     netip.Addr
 	dev         string
+	from        string // "": everybody
 	first, last uint16
 }
 
@@ -72,7 +73,11 @@ func (f *PortForward) claim(holders map[forwardKey]int, at int) (by int, key for
 		}
 		taken = true
 		for _, key.family = range both {
+			key.from = ""
 			holder, held := holders[key]
+			if key.from = f.Sources(); !held && key.from != "" {
+				holder, held = holders[key]
+			}
 			if !held {
 				holders[key] = at
 			}
@@ -86,7 +91,7 @@ func (f *PortForward) claim(holders map[forwardKey]int, at int) (by int, key for
 }
 
 func parsePortForward(el *node) (*PortForward, error) {
-	if err := el.only("proto", "family", "address", "dev", "ignore", "guest"); err != nil {
+	if err := el.only("proto", "family", "address", "dev", "ignore", "guest", "from"); err != nil {
 		return nil, err
 	}
 	f := &PortForward{}
@@ -120,6 +125,11 @@ func parsePortForward(el *node) (*PortForward, error) {
 		}
 	case !f.Ignore:
 		return nil, el.missingAttr("guest")
+	}
+	if from, given := el.attr("from"); given {
+		if f.From, err = ParseSources(from); err != nil {
+			return nil, el.bad("attribute 'from' of <portForward>: %v", err)
+		}
 	}
 	if err := f.parseRanges(el); err != nil {
 		return nil, err
@@ -185,6 +195,9 @@ func (f *PortForward) problem() string {
 	case a.IsValid() && !a.IsUnspecified() && f.Dev != "":
 		return "address and dev both say where to listen: give one of them, or 0.0.0.0 or :: as address for one family of the device"
 	}
+	if fam := f.Families(); len(f.From) > 0 && fam != FamilyAll && !slices.ContainsFunc(f.From, func(p netip.Prefix) bool { return familyOf(p.Addr()) == fam }) {
+		return fmt.Sprintf("none of the sources '%s' is of %s, which is all that it forwards", f.Sources(), fam)
+	}
 	guest, err := netip.ParseAddr(f.Guest)
 	if err != nil {
 		return ""
@@ -235,6 +248,7 @@ func (f *PortForward) element() *node {
 		a.put("ignore", "yes")
 	}
 	a.text("guest", f.Guest)
+	a.text("from", f.Sources())
 	ranges := make([]*node, 0, len(f.Ranges))
 	for _, r := range f.Ranges {
 		list := kept().number("start", uint64(r.Start)).number("end", uint64(r.End)).number("to", uint64(r.To))
@@ -250,7 +264,7 @@ func (f *PortForward) element() *node {
 // ranges are written.
 func (f *PortForward) Equal(o *PortForward) bool {
 	return f.Proto == o.Proto && f.Families() == o.Families() && f.Address == o.Address && f.Dev == o.Dev &&
-		f.Ignore == o.Ignore && f.Guest == o.Guest && slices.Equal(f.Spans(), o.Spans())
+		f.Ignore == o.Ignore && f.Guest == o.Guest && slices.Equal(f.From, o.From) && slices.Equal(f.Spans(), o.Spans())
 }
 
 // String names the forward for people: "tcp 203.0.113.7:8080 to web1:80".
@@ -263,11 +277,16 @@ func (f *PortForward) String() string {
 	text := f.Proto + " " + f.Listen() + ":" + brief(list)
 	switch {
 	case f.Ignore:
-		return text + " ignored"
+		text += " ignored"
 	case slices.Equal(list, to):
-		return text + " to " + f.Guest
+		text += " to " + f.Guest
+	default:
+		text += " to " + hostPort(f.Guest, brief(to))
 	}
-	return text + " to " + hostPort(f.Guest, brief(to))
+	if len(f.From) > 0 {
+		text += " from " + brief(strings.Split(f.Sources(), ","))
+	}
+	return text
 }
 
 // Listen names what is listened at for people: an address, a device, or "*",

@@ -63,7 +63,8 @@ func endConnections(ctx context.Context, op plan.EndConnections) error {
 	object := op.Guest.String()
 	proto, known := ctProtocols[op.Proto]
 	if !usable(op.Guest) || op.Proto != "" && !known || op.Start > op.End || op.Start == 0 && op.End != 0 ||
-		op.Listen.IsValid() && op.Listen.BitLen() != op.Guest.BitLen() {
+		op.Listen.IsValid() && op.Listen.BitLen() != op.Guest.BitLen() ||
+		op.From.IsValid() && (op.From.BitLen() != op.Guest.BitLen() || op.Until.BitLen() != op.Guest.BitLen()) {
 		return opError(doing, object, syscall.EINVAL)
 	}
 	if op.Listen.IsUnspecified() {
@@ -176,7 +177,8 @@ func ctFilter(op plan.EndConnections, proto uint8) []byte {
 func ctMatch(m []byte, op plan.EndConnections, proto uint8) (key []byte, ok bool) {
 	c := ctRead(m)
 	to := c.to
-	ok = c.status&ctStatusDstNAT != 0 && c.answerer.addr == op.Guest && (proto == 0 || to.proto == proto) &&
+	from := !op.From.IsValid() || !c.opener.Less(op.From) && !op.Until.Less(c.opener)
+	ok = from && c.status&ctStatusDstNAT != 0 && c.answerer.addr == op.Guest && (proto == 0 || to.proto == proto) &&
 		(!op.Listen.IsValid() || to.addr == op.Listen) &&
 		(op.Start == 0 || op.Start <= to.port && to.port <= op.End)
 	return c.key, ok
@@ -184,6 +186,7 @@ func ctMatch(m []byte, op plan.EndConnections, proto uint8) (key []byte, ok bool
 
 // connection is one entry of the table.
 type connection struct {
+	opener   netip.Addr
 	to       ctEnd // that it was made to
 	answerer ctEnd
 	status   uint32
@@ -197,7 +200,8 @@ func ctRead(m []byte) (c connection) {
 	for typ, value := range attributes(m[4:]) {
 		switch typ {
 		case ctaTupleOrig:
-			_, c.to = ctTuple(value)
+			from, to := ctTuple(value)
+			c.opener, c.to = from.addr, to
 			c.key = appendNested(c.key, ctaTupleOrig, value)
 		case ctaTupleReply:
 			c.answerer, _ = ctTuple(value)

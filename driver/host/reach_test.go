@@ -323,6 +323,13 @@ func TestConnectionsEnd(t *testing.T) {
 		} {
 			run(t, h, other)
 		}
+		for _, other := range []plan.EndConnections{
+			{Guest: v4.Guest, From: netip.MustParseAddr("192.0.2.3"), Until: netip.MustParseAddr("192.0.2.9")},
+			{Guest: v4.Guest, From: netip.MustParseAddr("0.0.0.0"), Until: netip.MustParseAddr("192.0.2.1")},
+		} {
+			run(t, h, other)
+		}
+		v4.From, v4.Until = netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.2")
 		check("after others", addresses...)
 		run(t, h, v4)
 		check("after one port", addresses[1:]...)

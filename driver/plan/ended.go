@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+
+	"github.com/virbr/virbr/firewall"
 )
 
 // flow is where connections to some port lead.
@@ -12,6 +14,8 @@ type flow struct {
 	proto  string
 	listen netip.Addr // unspecified: any of its family
 	guest  netip.Addr
+	from   netip.Addr // invalid: everybody; else the first source, and the last one
+	until  netip.Addr
 }
 
 // span is a run of ports.
@@ -19,7 +23,7 @@ type span struct{ first, last uint16 }
 
 // order sorts flows.
 func (f flow) order(o flow) int {
-	return cmp.Or(cmp.Compare(f.proto, o.proto), f.listen.Compare(o.listen), f.guest.Compare(o.guest))
+	return cmp.Or(cmp.Compare(f.proto, o.proto), f.listen.Compare(o.listen), f.guest.Compare(o.guest), f.from.Compare(o.from))
 }
 
 // Ended returns what ends the connections that one reach led to guests and
@@ -31,7 +35,7 @@ func Ended(before, after *Reach) []Op {
 	var list []Op
 	for _, f := range slices.SortedFunc(maps.Keys(had), flow.order) {
 		for _, s := range cut(had[f], has[f]) {
-			op := EndConnections{Proto: f.proto, Listen: f.listen, Start: s.first, End: s.last, Guest: f.guest}
+			op := EndConnections{Proto: f.proto, Listen: f.listen, Start: s.first, End: s.last, Guest: f.guest, From: f.from, Until: f.until}
 			if op.Listen.IsUnspecified() {
 				op.Listen = netip.Addr{}
 			}
@@ -51,28 +55,25 @@ func Ended(before, after *Reach) []Op {
 }
 
 // flows returns where a reach leads connections, with ports that are apart for
-// each.
+// each. Definitions that are no longer accepted lead nowhere.
 func (r *Reach) flows() map[flow][]span {
 	list := map[flow][]span{}
-	claims, err := r.Claims()
+	if r == nil || r.def == nil {
+		return list
+	}
+	entries, publics, err := firewall.Leads(r.def, r.Ext, r.Where)
 	if err != nil {
-		return list // of definitions that are no longer accepted
+		return list
 	}
-	if r != nil {
-		claims = Except(claims, r.Memory.Withheld)
-	}
-	for _, c := range claims {
-		guest, stateless := "", false
-		if c.Proto == "" {
-			guest, stateless = r.Ext.Publics[c.Forward].Guest, r.Ext.Publics[c.Forward].Stateless
-		} else {
-			guest = r.Ext.Forwards[c.Forward].Guest
+	for _, e := range entries {
+		if e.Guest.IsValid() {
+			f := flow{e.Proto, e.Listen, e.Guest, e.From, e.Until}
+			list[f] = append(list[f], span{e.Start, e.End})
 		}
-		for _, a := range r.Where.Guests[guest] {
-			if a.Is4() == c.Address.Is4() && !stateless {
-				f := flow{c.Proto, c.Address, a}
-				list[f] = append(list[f], span{c.Start, c.End})
-			}
+	}
+	for _, p := range publics {
+		if !p.Stateless {
+			list[flow{listen: p.Address, guest: p.Guest}] = []span{{}}
 		}
 	}
 	return list

@@ -70,6 +70,8 @@ type EndConnections struct {
 	Start  uint16     // ports that they were made to; 0 to 0: any
 	End    uint16
 	Guest  netip.Addr // where they were translated to
+	From   netip.Addr `json:",omitzero"` // the first and the last source; invalid: all
+	Until  netip.Addr `json:",omitzero"`
 }
 
 // EndUntranslated forgets the tracked connections that were made to what is forwarded
@@ -186,6 +188,9 @@ func (o EndConnections) String() string {
 	}
 	if o.Start != 0 {
 		text += " made to " + netip.AddrPortFrom(o.Listen, o.Start).String()
+	}
+	if o.From.IsValid() {
+		text += " from " + o.From.String() + "-" + o.Until.String()
 	}
 	return text
 }

@@ -38,6 +38,7 @@ func stages(t *testing.T, bridge string, n byte) []*firewall.Network {
 		{Forwards: some, Publics: []xml.PublicAddress{public(7, true), public(8, false)}},
 		{Forwards: []xml.PortForward{at("192.0.2.9", some[0])}, Publics: []xml.PublicAddress{public(7, true)}},
 		{Firewall: xml.Firewall{Services: true}},
+		{Forwards: append([]xml.PortForward{from(forward("tcp", in(6), port(80), 0, 8080), "203.0.113.0/24", "198.51.100.7"), from(at("192.0.2.9", forward("udp", in(5), port(900), port(1100), 0)), "203.0.113.0/25")}, some...)},
 		{Firewall: xml.Firewall{Services: true}, Forwards: some},
 	} {
 		network, err := firewall.Compile(natDef(bridge, fmt.Sprintf("10.%d.0.1/24", n), fmt.Sprintf("fd00:%d::1/64", n)), ext, firewall.Where{})

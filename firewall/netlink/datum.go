@@ -30,6 +30,7 @@ func encodeDatum(d firewall.Datum) datum {
 	out := datum{value: address(d.To), chain: d.Chain, owner: d.Owner}
 	add := func(first, last string) { out.key, out.end = out.key+first, out.end+last }
 	same := func(part string) { add(part, part) }
+	add(address(d.From), address(d.Until))
 	same(address(d.Addr))
 	if d.Link != "" {
 		same(string(deviceKey(d.Link)))
@@ -40,7 +41,7 @@ func encodeDatum(d firewall.Datum) datum {
 	}
 	same(address(d.Guest))
 	if d.GuestPort != 0 {
-		same(port(d.GuestPort))
+		add(port(d.GuestPort), port(max(d.GuestPort, d.GuestEnd)))
 	}
 	if d.PortEnd == 0 {
 		out.end = ""

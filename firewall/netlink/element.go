@@ -63,14 +63,18 @@ var keyTypes = map[firewall.KeyType][]nftables.SetDatatype{
 	firewall.KeyListen6: {nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService},
 	firewall.KeyPort:    {nftables.TypeInetProto, nftables.TypeInetService},
 
-	firewall.KeyOwner4:    {nftables.TypeIPAddr, nftables.TypeIPAddr},
-	firewall.KeyOwner6:    {nftables.TypeIP6Addr, nftables.TypeIP6Addr},
-	firewall.KeyUplink4:   {nftables.TypeIPAddr, nftables.TypeIFName},
-	firewall.KeyUplink6:   {nftables.TypeIP6Addr, nftables.TypeIFName},
-	firewall.KeyReach4:    {nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIPAddr, nftables.TypeInetService},
-	firewall.KeyReach6:    {nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIP6Addr, nftables.TypeInetService},
-	firewall.KeyReachAny4: {nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIPAddr, nftables.TypeInetService},
-	firewall.KeyReachAny6: {nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIP6Addr, nftables.TypeInetService},
+	firewall.KeyOwner4:     {nftables.TypeIPAddr, nftables.TypeIPAddr},
+	firewall.KeyOwner6:     {nftables.TypeIP6Addr, nftables.TypeIP6Addr},
+	firewall.KeyUplink4:    {nftables.TypeIPAddr, nftables.TypeIFName},
+	firewall.KeyUplink6:    {nftables.TypeIP6Addr, nftables.TypeIFName},
+	firewall.KeyReach4:     {nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIPAddr, nftables.TypeInetService},
+	firewall.KeyReach6:     {nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIP6Addr, nftables.TypeInetService},
+	firewall.KeyReachAny4:  {nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIPAddr, nftables.TypeInetService},
+	firewall.KeyFrom4:      {nftables.TypeIPAddr, nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService},
+	firewall.KeyFrom6:      {nftables.TypeIP6Addr, nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService},
+	firewall.KeyFromReach4: {nftables.TypeIPAddr, nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIPAddr},
+	firewall.KeyFromReach6: {nftables.TypeIP6Addr, nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIP6Addr},
+	firewall.KeyReachAny6:  {nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIP6Addr, nftables.TypeInetService},
 }
 
 // valueTypes are those of what is found.

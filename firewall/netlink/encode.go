@@ -162,9 +162,12 @@ var addresses = map[firewall.Field]place{
 
 // address loads the first bytes of an address, and limits the rule to its family
 // first, as the table sees both.
-func (e *encoder) address(at place, size uint32) {
+func (e *encoder) address(at place, size uint32) { e.addressTo(unix.NFT_REG_1, at, size) }
+
+// addressTo is address for another register.
+func (e *encoder) addressTo(reg uint32, at place, size uint32) {
 	e.limit(at.family)
-	e.add(&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: at.offset, Len: size})
+	e.add(&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: at.offset, Len: size})
 }
 
 // limit limits the rule to a family, unless it is so already.

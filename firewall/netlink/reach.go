@@ -28,12 +28,13 @@ func (e *encoder) tuple(t firewall.Tuple) {
 		reg, size := register(word), uint32(1)
 		switch f {
 		case firewall.Source4, firewall.Dest4, firewall.Source6, firewall.Dest6:
-			e.load(f) // always the first
-			size = addresses[f].size / 4
+			at := addresses[f]
+			e.addressTo(reg, at, at.size)
+			size = at.size / 4
 		case firewall.OutName:
 			e.add(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg})
 			size = unix.IFNAMSIZ / 4
-		case firewall.FirstDest4, firewall.FirstDest6, firewall.Answerer4, firewall.Answerer6, firewall.FirstPort, firewall.AnswererPort:
+		case firewall.FirstSource4, firewall.FirstSource6, firewall.FirstDest4, firewall.FirstDest6, firewall.Answerer4, firewall.Answerer6, firewall.FirstPort, firewall.AnswererPort:
 			ct := tracked[f]
 			e.tracked(f, reg)
 			size = max(ct.size/4, 1)

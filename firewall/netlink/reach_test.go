@@ -75,6 +75,15 @@ func reached(t *testing.T) map[string]*firewall.Network {
 	add("uplinks", ext, uplinks, func(d *xml.Network) { d.Forward.Mode = xml.ForwardRoute })
 	add("stateful", &stateful, where, func(d *xml.Network) { d.Forward.Interfaces = []xml.ForwardInterface{{Dev: "eth0"}} })
 	add("isolated", &plain, where, func(d *xml.Network) { d.Forward = xml.Forward{} })
+	add("sources", &xml.Extensions{Forwards: []xml.PortForward{
+		from(forward("tcp", "10.7.0.2", 80, 0, 8080), "203.0.113.0/24", "2001:db8::/32", "127.0.0.1"),
+		from(forward("udp", "10.7.0.2", 5000, 5100, 0), "0.0.0.0/0"),
+		from(at("192.0.2.1", forward("sctp", "10.7.0.2", 5000, 5100, 6000)), "203.0.113.9"),
+		from(at("2001:db8:1::1", forward("tcp", "fd00:7::2", 5000, 5100, 0)), "::/0"),
+		from(at("192.0.2.1", ignored(forward("udp", "", 5050, 0, 0))), "203.0.113.9"),
+		from(ignored(forward("udp", "", 4000, 0, 0)), "203.0.113.9", "2001:db8::9"),
+		forward("udp", "10.7.0.2", 4000, 0, 0),
+	}}, where, func(*xml.Network) {})
 	limited := &xml.Extensions{Firewall: xml.Firewall{Services: true}}
 	add("services", limited, where, func(d *xml.Network) { d.IPs[0].TFTPRoot, d.Advertise = "/srv", &xml.Advertise{Prefix: "fd00:8::1/64"} })
 	add("nowhere", &plain, firewall.Where{}, func(*xml.Network) {})

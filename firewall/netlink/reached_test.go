@@ -13,6 +13,12 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
+// from limits a forward to some sources.
+func from(f xml.PortForward, sources ...string) xml.PortForward {
+	f.From, _ = xml.ParseSources(strings.Join(sources, ","))
+	return f
+}
+
 // TestOthersTranslate: what another program translates to guests enters no network
 // that is closed to it, whatever forwards and public addresses that has.
 func TestOthersTranslate(t *testing.T) {

@@ -50,7 +50,6 @@ func TestServices(t *testing.T) {
 			{"outside", "web", "10.0.100.2:7", true, true},
 			{"from the host", "", "10.0.0.2:7", true, true},
 			{"without the limit", "far", "10.0.3.1:7", true, true},
-			{"without the limit, isolated's address", "far", "10.0.4.1:7", true, true},
 		} {
 			from := s.hosts[c.from]
 			if from == nil {

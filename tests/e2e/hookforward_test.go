@@ -156,6 +156,14 @@ func TestHookForward(t *testing.T) {
 		wantCall(t, "after a mistake", out, uplink4+":8081", "web "+outside4)
 		extendFile(t, "default", six+web)
 		working("after it was mended")
+		extendFile(t, "default", six+strings.ReplaceAll(web, "guest=", "from='192.0.2.0/24' guest="))
+		wantCall(t, "a forward of others", out, uplink4+":8080", "refused")
+		extendFile(t, "default", six+strings.ReplaceAll(web, "guest=", "from='"+outside4+", 127.0.0.1' guest="))
+		wantCall(t, "a forward for some", out, uplink4+":8080", "web "+outside4)
+		wantCall(t, "a forward for some, from the host's loopback", nil, "127.0.0.1:8080", "web 192.168.122.1")
+		wantCall(t, "a forward for some, from the same network", other, "192.168.122.1:8080", "refused")
+		extendFile(t, "default", six+web)
+		working("for everybody again")
 		wantCall(t, "from the host's ::1", nil, "[::1]:8080", "web fd00:5::1")
 
 		// The name goes to another guest.
