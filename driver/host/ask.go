@@ -16,13 +16,17 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// maxAsked bounds how many addresses of a bridge are asked for at once.
-const maxAsked = 1024
+// maxAsked bounds how many addresses of a bridge are asked for at once, and maxAwake
+// how many that answer to all the kernel looks up then.
+const (
+	maxAsked = 1024
+	maxAwake = 128
+)
 
 // Ask asks on a bridge who has some addresses, by ARP and by neighbour discovery,
 // and returns all who say that they do; somebody may lie. Where all IPv6 nodes are
-// among the addresses, they are asked to answer to the bridge's own, by which the
-// kernel learns theirs. It takes a quarter of a second: who answers first need not be
+// among the addresses, they are asked to answer to the bridge's own, and the kernel
+// looks up who does. It takes a quarter of a second: who answers first need not be
 // the one who has an address.
 //
 // The questions come from the bridge's own addresses. A question without a source
@@ -48,7 +52,13 @@ func (h *Host) Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]pl
 	if err := q.ask6(); err != nil {
 		return nil, opError(doing, bridge, err)
 	}
-	return q.hear(ctx)
+	found, err := q.hear(ctx)
+	for _, a := range q.awake[:min(len(q.awake), maxAwake)] {
+		if err := h.askNeighbour(link.Index, a); err != nil {
+			h.log.DebugContext(ctx, "looking up a guest", "bridge", bridge, "err", err)
+		}
+	}
+	return found, err
 }
 
 func ownAddresses(link *net.Interface) ([]netip.Prefix, error) {
@@ -73,6 +83,8 @@ type question struct {
 	own   []netip.Prefix
 	all   []netip.Addr
 	sent  []netip.Addr // what somebody may answer for
+	woken bool         // all nodes were asked
+	awake []netip.Addr // who answered to that
 	files []unix.PollFd
 	read  []func() (plan.Neighbour, bool, error)
 }
@@ -137,6 +149,7 @@ func readARP(fd int) (n plan.Neighbour, ok bool, err error) {
 // Types of ICMPv6 (RFC 4443, RFC 4861) and options of neighbour discovery.
 const (
 	echoRequest   = 128
+	echoReply     = 129
 	advertisement = 136
 	sourceLink    = 1
 	targetLink    = 2
@@ -149,7 +162,7 @@ func (q *question) ask6() error {
 	if len(list) == 0 || len(q.link.HardwareAddr) != 6 {
 		return nil
 	}
-	fd, err := openDiscovery(q.link)
+	fd, err := openDiscovery(q.link, advertisement)
 	if err != nil {
 		return fmt.Errorf("opening a socket for neighbour discovery: %w", err)
 	}
@@ -172,8 +185,8 @@ func (q *question) ask6() error {
 }
 
 // openDiscovery opens a socket for neighbour discovery, as RFC 4861 section 4
-// wants its packets, that takes advertisements only.
-func openDiscovery(link *net.Interface) (int, error) {
+// wants its packets, that takes messages of one type only.
+func openDiscovery(link *net.Interface, takes int) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_ICMPV6)
 	if err != nil {
 		return 0, err
@@ -194,7 +207,7 @@ func openDiscovery(link *net.Interface) (int, error) {
 		for i := range block.Data {
 			block.Data[i] = ^uint32(0)
 		}
-		block.Data[advertisement/32] &^= 1 << (advertisement % 32)
+		block.Data[takes/32] &^= 1 << (takes % 32)
 		err = unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, &block)
 	}
 	if err != nil {
@@ -234,30 +247,47 @@ func readAdvertisement(fd int) (n plan.Neighbour, ok bool, err error) {
 	return n, ok, nil
 }
 
-// wake has all IPv6 nodes answer to the bridge's addresses, which they look up for
-// that: an echo request to all of them (RFC 4443 section 4.1). Windows does not
-// answer.
+// wake asks all IPv6 nodes to answer to the bridge's addresses: an echo request to all
+// of them (RFC 4443 section 4.1), which they answer from an address of the same
+// prefix. Windows does not answer.
 func (q *question) wake() {
 	for _, own := range q.own {
 		if !own.Addr().Is6() || own.Addr().IsLinkLocalUnicast() {
 			continue
 		}
-		fd, err := openDiscovery(q.link)
+		fd, err := openDiscovery(q.link, echoReply)
 		if err != nil {
 			return
 		}
+		q.opened(fd, func() (plan.Neighbour, bool, error) { return plan.Neighbour{}, false, q.readEcho(fd) })
+		q.woken = true
 		if unix.Bind(fd, &unix.SockaddrInet6{Addr: own.Addr().As16()}) == nil { // else: it is gone, or new
 			nodes := netip.IPv6LinkLocalAllNodes().As16()
 			_ = unix.Sendto(fd, []byte{echoRequest, 0, 0, 0, 0, 0, 0, 0}, 0, &unix.SockaddrInet6{Addr: nodes, ZoneId: uint32(q.link.Index)})
 		}
-		_ = unix.Close(fd)
 	}
+}
+
+// readEcho reads who is awake.
+func (q *question) readEcho(fd int) error {
+	_, from, err := unix.Recvfrom(fd, make([]byte, 64), 0)
+	if err != nil {
+		return err
+	}
+	if sender, ok := from.(*unix.SockaddrInet6); ok && len(q.awake) < maxAwake {
+		a := netip.AddrFrom16(sender.Addr)
+		inside := slices.ContainsFunc(q.own, func(p netip.Prefix) bool { return p.Contains(a) })
+		if inside && !a.IsLinkLocalUnicast() && !slices.Contains(q.awake, a) {
+			q.awake = append(q.awake, a)
+		}
+	}
+	return nil
 }
 
 // hear collects answers until the time is up.
 func (q *question) hear(ctx context.Context) ([]plan.Neighbour, error) {
 	var found []plan.Neighbour
-	for end := time.Now().Add(arpPatience); len(q.sent) > 0; {
+	for end := time.Now().Add(arpPatience); q.woken || len(q.sent) > 0; {
 		wait := time.Until(end)
 		if err := ctx.Err(); err != nil || wait <= 0 || len(found) >= 4*maxAsked {
 			return found, err

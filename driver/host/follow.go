@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -65,10 +66,12 @@ func (h *Host) openFollower() (*follower, error) {
 }
 
 // run tells of neighbours on bridges and of addresses until ctx ends. What the
-// kernel says in one go is told once for each link.
+// kernel says in one go, or within a moment after that, is told once for each link.
 func (f *follower) run(ctx context.Context, tell func(plan.Change)) error {
 	stop := context.AfterFunc(ctx, f.news.interrupt)
 	defer stop()
+	rest := time.NewTimer(0)
+	defer rest.Stop()
 	for {
 		more, err := true, f.news.receive(f.hear)
 		for err == nil && more && len(f.changed) < maxRecent {
@@ -84,6 +87,12 @@ func (f *follower) run(ctx context.Context, tell func(plan.Change)) error {
 		}
 		if err := f.tale(ctx, tell); err != nil {
 			return err
+		}
+		rest.Reset(moment)
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -200,7 +200,8 @@ const maxNeighbours = 1 << 16
 const known = unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE | unix.NUD_PERMANENT
 
 // Neighbours returns whom the kernel knows on a link, in no order: those that it
-// talked to, until some time after they have gone.
+// talked to, until some time after they have gone. On a bridge it says behind which
+// port they are.
 func (h *Host) Neighbours(ctx context.Context, bridge string) ([]plan.Neighbour, error) {
 	const doing = "listing neighbours on"
 	index, err := h.index(bridge)
@@ -220,7 +221,29 @@ func (h *Host) Neighbours(ctx context.Context, bridge string) ([]plan.Neighbour,
 			return true
 		})
 	})
+	if err == nil {
+		err = h.findPorts(ctx, bridge, index, list)
+	}
 	return list, opError(doing, bridge, err)
+}
+
+// findPorts fills in behind which ports of a bridge neighbours are.
+func (h *Host) findPorts(ctx context.Context, bridge string, index int, list []plan.Neighbour) error {
+	links, _, err := h.readLinks(ctx)
+	if err != nil || links[bridge].Kind != "bridge" {
+		return err
+	}
+	ports := make(map[xml.MAC]int)
+	for i := range list {
+		mac := list[i].MAC
+		port, known := ports[mac]
+		if !known {
+			port = h.portOf(index, mac)
+			ports[mac] = port
+		}
+		list[i].Port = port
+	}
+	return nil
 }
 
 // seenNeighbour is an entry of a neighbour table.

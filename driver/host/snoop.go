@@ -3,11 +3,11 @@ package host
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -17,11 +17,9 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// Bounds of what guests can make us remember.
-const (
-	maxSnooped   = 4096 // guests of a bridge
-	maxAddresses = 16   // addresses of a guest
-)
+// maxPorts bounds the ports of a bridge that are told apart. Linux has 1024 at most
+// (BR_MAX_PORTS in its br_private.h).
+const maxPorts = 1024
 
 // snoopers are the bridges whose guests are heard when they take an address.
 type snoopers struct {
@@ -38,7 +36,8 @@ type snooper struct {
 	host *Host
 	link int
 	file *os.File
-	seen map[xml.MAC]int
+
+	ports map[int]*allowance // by index
 }
 
 // snoopGuests begins to listen on a bridge, unless it does already.
@@ -60,7 +59,7 @@ func (h *Host) snoopGuests(op plan.SnoopGuests) error {
 	if err != nil {
 		return opError(doing, op.Bridge, err)
 	}
-	s := &snooper{host: h, link: index, file: f, seen: make(map[xml.MAC]int)}
+	s := &snooper{host: h, link: index, file: f, ports: make(map[int]*allowance)}
 	if h.snoopers.open == nil {
 		h.snoopers.open = make(map[string]*snooper)
 	}
@@ -170,25 +169,51 @@ func (s *snooper) run() {
 	}
 }
 
-// hear enters a guest's address.
+// hear enters a guest's address, as long as its port has not had too many entered.
 func (s *snooper) hear(mac xml.MAC, a netip.Addr) {
-	if !a.IsGlobalUnicast() || mac.IsMulticast() || mac.IsZero() || s.seen[mac] >= maxAddresses || len(s.seen) >= maxSnooped && s.seen[mac] == 0 {
+	if !a.IsGlobalUnicast() || mac.IsMulticast() || mac.IsZero() || !s.allowed(s.host.portOf(s.link, mac)) {
 		return
 	}
-	err := s.host.addNeighbour(s.link, a, net.HardwareAddr(mac[:]))
-	if err == nil {
-		s.seen[mac]++
-	} else if !errors.Is(err, syscall.EEXIST) {
+	err := s.host.addNeighbour(s.link, a, mac)
+	if errors.Is(err, syscall.EEXIST) {
+		err = s.host.askNeighbour(s.link, a)
+	}
+	if err != nil {
 		s.host.log.Debug("entering a guest's address", "mac", mac.String(), "err", err)
 	}
 }
 
+func (s *snooper) allowed(port int) bool {
+	now := time.Now()
+	p := s.ports[port]
+	if p == nil {
+		if len(s.ports) >= maxPorts {
+			clear(s.ports) // of links that have gone
+		}
+		p = &allowance{at: now}
+		s.ports[port] = p
+	}
+	return p.take(now)
+}
+
 // addNeighbour enters who has an address, unless the kernel knows of somebody.
-func (h *Host) addNeighbour(link int, a netip.Addr, mac net.HardwareAddr) error {
+func (h *Host) addNeighbour(link int, a netip.Addr, mac xml.MAC) error {
 	req := h.nl.request(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
 	req.AddData(&netlink.Ndmsg{Family: uint8(family(a)), Index: uint32(link), State: unix.NUD_STALE})
 	req.AddData(nl.NewRtAttr(unix.NDA_DST, a.AsSlice()))
-	req.AddData(nl.NewRtAttr(unix.NDA_LLADDR, mac))
+	req.AddData(nl.NewRtAttr(unix.NDA_LLADDR, mac[:]))
+	return h.neighbour(req, a)
+}
+
+// askNeighbour has the kernel find out who has an address, whoever had it.
+func (h *Host) askNeighbour(link int, a netip.Addr) error {
+	req := h.nl.request(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_ACK)
+	req.AddData(&netlink.Ndmsg{Family: uint8(family(a)), Index: uint32(link), Flags: unix.NTF_USE})
+	req.AddData(nl.NewRtAttr(unix.NDA_DST, a.AsSlice()))
+	return h.neighbour(req, a)
+}
+
+func (h *Host) neighbour(req *nl.NetlinkRequest, a netip.Addr) error {
 	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
 		return fmt.Errorf("entering neighbour %s: %w", a, err)
 	}

@@ -174,9 +174,10 @@ func TestNeighboursAreTold(t *testing.T) {
 		guest.Run(t, "busybox", "ping", "-c", "1", "10.7.0.1")
 		w.wait(t, on, 1)
 		guest.Run(t, "busybox", "ping", "-6", "-c", "1", "fd00:7::1")
+		port := linkNamed(t, "vnet-"+guest.Name).Attrs().Index
 		want := []plan.Neighbour{
-			{Address: netip.MustParseAddr("10.7.0.2"), MAC: xml.MAC(guest.MAC)},
-			{Address: netip.MustParseAddr("fd00:7::2"), MAC: xml.MAC(guest.MAC)},
+			{Address: netip.MustParseAddr("10.7.0.2"), MAC: xml.MAC(guest.MAC), Port: port},
+			{Address: netip.MustParseAddr("fd00:7::2"), MAC: xml.MAC(guest.MAC), Port: port},
 		}
 		netnstest.Wait(t, "the guest is a neighbour", func() error {
 			have, err := h.Neighbours(t.Context(), "virbr0")

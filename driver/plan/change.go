@@ -49,4 +49,5 @@ type Listener struct {
 type Neighbour struct {
 	Address netip.Addr
 	MAC     xml.MAC
+	Port    int // index of the bridge's port behind which it was heard last; 0: not known
 }

@@ -59,10 +59,13 @@ func (m Memory) Equal(o Memory) bool {
 	return maps.Equal(m.Names, o.Names) && slices.Equal(m.Plugged, o.Plugged) && slices.Equal(m.Withheld, o.Withheld) && lists(m.Held, o.Held) && lists(m.Learned, o.Learned)
 }
 
-// maxLearned bounds the addresses that one guest can have by saying so, and
-// maxGuests the guests that can have any: what a guest claims costs the host.
+// maxLearned bounds the addresses that one guest can have by saying so, maxBehind
+// those of all that are behind one port of the bridge, where a guest may have guests
+// of its own, and maxGuests the guests that can have any: what a guest claims costs
+// the host.
 const (
 	maxLearned = 16
+	maxBehind  = 256
 	maxGuests  = 4096
 )
 
@@ -91,6 +94,7 @@ type locator struct {
 	asked   map[netip.Addr]bool
 	answers map[Neighbour]bool
 	plugged map[xml.MAC]bool     // has a port
+	ports   map[xml.MAC]int      // of the bridge, behind which somebody was heard
 	owners  map[xml.MAC]xml.UUID // of ports
 	domain  string
 
@@ -192,7 +196,7 @@ func newLocator(def *xml.Network, seen Sightings, before Memory) *locator {
 		names: map[string][]xml.DHCPHost{}, hosts: map[xml.MAC][]netip.Addr{}, dns: map[string][]netip.Addr{},
 		claims: map[string][]xml.MAC{}, leases: map[xml.MAC][]netip.Addr{}, near: map[xml.MAC][]netip.Addr{},
 		holders: map[netip.Addr]xml.MAC{}, shown: map[netip.Addr]xml.MAC{}, asked: map[netip.Addr]bool{}, answers: map[Neighbour]bool{},
-		plugged: map[xml.MAC]bool{}, owners: map[xml.MAC]xml.UUID{}, doubts: map[netip.Addr]bool{}, usurped: map[string]Neighbour{},
+		plugged: map[xml.MAC]bool{}, owners: map[xml.MAC]xml.UUID{}, ports: map[xml.MAC]int{}, doubts: map[netip.Addr]bool{}, usurped: map[string]Neighbour{},
 		after: Memory{Names: map[string]xml.MAC{}, Held: map[xml.MAC][]netip.Addr{}, Learned: map[xml.MAC][]netip.Addr{}},
 	}
 	ips := def.Subnets()
@@ -293,7 +297,7 @@ func (l *locator) readNeighbours() {
 		}
 	}
 	for _, n := range l.seen.Neighbours {
-		l.shown[n.Address] = n.MAC
+		l.shown[n.Address], l.ports[n.MAC] = n.MAC, n.Port
 		if !l.may(n.MAC, n.Address) || l.unplugged(n.MAC) {
 			continue
 		}
@@ -301,20 +305,39 @@ func (l *locator) readNeighbours() {
 			l.near[n.MAC] = append(l.near[n.MAC], n.Address)
 		}
 	}
-	for mac, list := range l.near {
-		l.near[mac] = l.learn(mac, list)
-	}
 	for mac, list := range l.before.Learned {
 		if l.near[mac] == nil && l.plugged[mac] && len(l.near) < maxGuests {
-			l.near[mac] = l.learn(mac, filter(list, func(a netip.Addr) bool { return l.may(mac, a) }))
+			l.near[mac] = filter(list, func(a netip.Addr) bool { return l.may(mac, a) })
 		}
 	}
-	for mac, list := range l.near {
-		if len(list) > 0 {
-			l.after.Learned[mac] = list
-		}
-	}
+	l.learnAll()
 	l.rememberPlugs()
+}
+
+// learnAll bounds what guests say about themselves: for each of them, and for all
+// that send by one port of the bridge, for these may be one guest. Those that were
+// known before come first.
+func (l *locator) learnAll() {
+	list := slices.SortedFunc(maps.Keys(l.near), func(a, b xml.MAC) int {
+		if x, y := l.before.Learned[a] != nil, l.before.Learned[b] != nil; x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		return slices.Compare(a[:], b[:])
+	})
+	behind := map[int]int{}
+	for _, mac := range list {
+		port := l.ports[mac]
+		addrs := l.learn(mac, l.near[mac])
+		addrs = addrs[:min(len(addrs), maxBehind-behind[port])]
+		behind[port] += len(addrs)
+		l.near[mac] = addrs
+		if len(addrs) > 0 {
+			l.after.Learned[mac] = addrs
+		}
+	}
 }
 
 // learn returns a guest's addresses with those that it had before in front, in

@@ -258,6 +258,29 @@ func TestLearnedAddresses(t *testing.T) {
 	step(flood+"asked fd00::9\nasked fd00::100:0:0:0\nanswer 52:54:00:00:00:0b fd00::100:0:0:0", "fd00::100:0:0:0")
 }
 
+// TestOnePortIsBounded: a guest that sends from any number of MAC addresses has so
+// many addresses learned, and others theirs.
+func TestOnePortIsBounded(t *testing.T) {
+	t.Parallel()
+	def := parse(t, village)
+	seen := plan.Sightings{Now: 1000}
+	for i := range 3000 {
+		seen.Neighbours = append(seen.Neighbours, plan.Neighbour{
+			MAC: xml.MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, Address: netip.AddrFrom16([16]byte{0: 0xfd, 8: 1, 14: byte(i >> 8), 15: byte(i)}), Port: 7,
+		})
+	}
+	other := plan.Neighbour{MAC: macOf(0xb), Address: netip.MustParseAddr("fd00::b"), Port: 8}
+	_, memory := plan.Locate(def, &xml.Extensions{}, plan.Sightings{Neighbours: append(seen.Neighbours, other)}, plan.Memory{})
+	if n := len(memory.Learned); n != 257 || len(memory.Learned[other.MAC]) != 1 {
+		t.Errorf("%d guests are learned, and of the other one %v", n, memory.Learned[other.MAC])
+	}
+	early := plan.Memory{Learned: map[xml.MAC][]netip.Addr{{2, 0, 0, 0, 11, 1}: {netip.AddrFrom16([16]byte{0: 0xfd, 8: 1, 14: 11, 15: 1})}}}
+	_, memory = plan.Locate(def, &xml.Extensions{}, seen, early)
+	if len(memory.Learned[xml.MAC{2, 0, 0, 0, 11, 1}]) != 1 {
+		t.Error("who was known before has lost his place")
+	}
+}
+
 func TestDifference(t *testing.T) {
 	t.Parallel()
 	steps := func(def, ext string) []plan.Step {
