@@ -26,6 +26,7 @@ interrupted:
 
   who removed firewall rules, and that they are in again
   who changed other firewalls so that guests were cut off, and that they are not
+  an address of a bridge, or the like, that was taken away and is back
   a dnsmasq that died, when it is started again, and that it serves
   a guest that forwards lead to and that came, moved or went
   networks that are defined, started, stopped and undefined, and changed metadata
@@ -94,6 +95,11 @@ func eventText(e client.Event) string {
 		return fmt.Sprintf("firewall rules were removed by %s; they are in again after %s%s", byWhom(e.By), e.Took.Round(100*time.Microsecond), together(e.Count))
 	case client.Accepted:
 		return fmt.Sprintf("another firewall, changed by %s, stopped guests; their traffic passes again after %s%s", byWhom(e.By), e.Took.Round(100*time.Microsecond), together(e.Count))
+	case client.Restored:
+		if e.Count == 0 {
+			return "taken away: " + e.Detail
+		}
+		return fmt.Sprintf("taken away, and back after %s: %s", e.Took.Round(100*time.Microsecond), e.Detail)
 	case client.DnsmasqDied:
 		if e.Wait == 0 {
 			return "dnsmasq died; it is started again at once"
@@ -157,6 +163,7 @@ var eventNames = map[client.EventKind]string{
 	client.Defined: "defined", client.Undefined: "undefined", client.Started: "started", client.Stopped: "stopped",
 	client.Metadata: "metadata", client.Healed: "healed", client.Accepted: "accepted", client.DnsmasqDied: "dnsmasq-died",
 	client.DnsmasqStarted: "dnsmasq-started", client.DnsmasqFailed: "dnsmasq-failed", client.GuestMoved: "guest",
+	client.Restored: "restored",
 }
 
 // eventJSON is one event as --json prints it.
@@ -170,6 +177,8 @@ type eventJSON struct {
 	Deaths   int          `json:"deaths,omitempty"`
 	Wait     *float64     `json:"wait,omitempty"` // seconds
 	Error    string       `json:"error,omitempty"`
+	Lost     string       `json:"lost,omitempty"`
+	Restored int          `json:"restored,omitempty"` // of what was lost
 	Metadata string       `json:"metadata,omitempty"`
 	Guest    string       `json:"guest,omitempty"`
 	Leading  int          `json:"leading,omitempty"`
@@ -184,6 +193,9 @@ func writeEvent(io IO, e client.Event) error {
 	case client.Healed, client.Accepted:
 		took := e.Took.Seconds()
 		o.Networks, o.Seconds = e.Count, &took
+	case client.Restored:
+		took := e.Took.Seconds()
+		o.Lost, o.Restored, o.Seconds = e.Detail, e.Count, &took
 	case client.DnsmasqDied:
 		wait := e.Wait.Seconds()
 		o.Deaths, o.Wait = e.Count, &wait

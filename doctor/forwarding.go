@@ -27,7 +27,6 @@ func (w *walker) forwarding() bool {
 		looked = true
 		w.forwarding6()
 		w.advertised()
-		w.unheard()
 	}
 	return looked
 }
@@ -126,25 +125,20 @@ func (w *walker) advertised() {
 	}
 }
 
-// unheard tells of network cards on which the host hears no routers since it forwards,
-// where it has no way out for IPv6 that it may have had otherwise.
-func (w *walker) unheard() {
-	if w.f.Sysctls["net/ipv6/conf/all/forwarding"] == "0" || len(w.uplinks(netip.Addr.Is6)) > 0 {
-		return
+// unheard returns evidence of network cards on which the host hears no routers since
+// it forwards: it may have no way out for IPv6 because of that.
+func (w *walker) unheard() []string {
+	if w.f.Sysctls["net/ipv6/conf/all/forwarding"] == "0" {
+		return nil
 	}
+	var list []string
 	for _, dev := range plan.Cards(w.f.Plan.Links) {
 		key := path.Join("net/ipv6/conf", dev, "accept_ra")
-		if w.f.Sysctls[key] != "1" || w.f.Sysctls[path.Join("net/ipv6/conf", dev, "forwarding")] == "0" || w.f.Sysctls[path.Join("net/ipv6/conf", dev, "disable_ipv6")] == "1" {
-			continue
+		if w.f.Sysctls[key] == "1" && w.f.Sysctls[path.Join("net/ipv6/conf", dev, "forwarding")] != "0" {
+			list = append(list, key+" = 1: the host forwards, so it hears no routers there; 2 has it hear them")
 		}
-		w.tell(Finding{
-			ID: "accept-ra", Severity: Hint,
-			Text:     fmt.Sprintf("the host has no IPv6 default route, and does not hear routers on %s, since it forwards", dev),
-			Evidence: []string{key + " = 1", "net/ipv6/conf/all/forwarding = 1"},
-			Mend:     setSysctl(key, "2"),
-			Note:     "where the host is meant to be a router and to hear none, there is nothing to do",
-		})
 	}
+	return list
 }
 
 // filters tells of strict reverse path filters where answers may come another

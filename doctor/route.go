@@ -80,7 +80,7 @@ func (w *walker) way(name string, family func(netip.Addr) bool, severity Severit
 		if severity == Warning {
 			f.Text = "guests have global IPv6 addresses, but the host has no IPv6 default route: they try IPv6 first, and wait in vain"
 		}
-		f.Evidence[0] = "ip -6 route show default: nothing"
+		f.Evidence = append([]string{"ip -6 route show default: nothing"}, w.unheard()...)
 	}
 	dev := w.n.Def.Forward.Dev()
 	f.Mend, f.Note = command+"GATEWAY", "put your router's address in the place of GATEWAY"

@@ -85,6 +85,8 @@ type news struct {
 	hosts map[string]bool
 	dead  map[string]bool
 	calls map[*network]bool // whose ports have changed
+
+	forwarding bool // may be switched off
 }
 
 func newNews() *news {
@@ -125,6 +127,8 @@ func (w *news) put(c Change) {
 		w.moved[c.Link] = true
 	case ChangeAddresses:
 		w.hosts[c.Link] = true
+	case ChangeForwarding:
+		w.forwarding = true
 	case ChangeDnsmasq:
 		w.dead[c.Network] = true
 	}
@@ -229,8 +233,10 @@ func (d *Driver) withRunning(ctx context.Context, n *network, what string, do fu
 func (w *news) serve(ctx context.Context, d *Driver) error {
 	follow := newErrands(func(n *network) { d.follow(ctx, n) }, func(length time.Duration) bool { return pause(ctx, length) })
 	nurse := newErrands(func(n *network) { d.nurse(ctx, n) }, nil)
+	mend := newErrands(func(n *network) { d.mend(ctx, n) }, nil)
 	defer follow.wait()
 	defer nurse.wait()
+	defer mend.wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -238,7 +244,8 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 		case <-w.others:
 		}
 		w.mu.Lock()
-		moved, hosts, dead, calls := w.moved, w.hosts, w.dead, w.calls
+		moved, hosts, dead, calls, forwarding := w.moved, w.hosts, w.dead, w.calls, w.forwarding
+		w.forwarding = false
 		w.moved, w.hosts, w.dead, w.calls = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[*network]bool{}
 		w.mu.Unlock()
 		var bridges []string
@@ -253,6 +260,9 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 			leased := moved[""] || moved[v.live.Bridge.Name]
 			if v.moves() && (calls[n] || leased || v.concerns(hosts, bridges)) || v.numbered() && leased {
 				follow.send(n)
+			}
+			if forwarding || hosts[""] || hosts[v.live.Bridge.Name] {
+				mend.send(n)
 			}
 			if dead[""] || dead[n.ref.Name] {
 				nurse.send(n)
@@ -316,52 +326,6 @@ const (
 	firstRest   = 20 * time.Millisecond
 	longestRest = time.Second
 )
-
-// errands does something for networks: for each one at a time, and once more if
-// it was asked for meanwhile, at a distance.
-type errands struct {
-	do   func(*network)
-	rest func(time.Duration) bool // false: it is over; nil: none is needed
-	wg   sync.WaitGroup
-
-	mu    sync.Mutex // guards what follows
-	again map[*network]bool
-}
-
-func newErrands(do func(*network), rest func(time.Duration) bool) *errands {
-	return &errands{do: do, rest: rest, again: map[*network]bool{}}
-}
-
-func (e *errands) wait() { e.wg.Wait() }
-
-func (e *errands) send(n *network) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if _, busy := e.again[n]; busy {
-		e.again[n] = true
-		return
-	}
-	e.again[n] = false
-	e.wg.Go(func() {
-		rest := firstRest
-		for more := true; more; rest = min(2*rest, longestRest) {
-			e.do(n)
-			more = (e.rest == nil || e.rest(rest)) && e.next(n)
-		}
-	})
-}
-
-// next reports whether a network is to be dealt with once more.
-func (e *errands) next(n *network) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.again[n] {
-		e.again[n] = false
-		return true
-	}
-	delete(e.again, n)
-	return false
-}
 
 // follow does what is different where the guests of a network are now. Where it is
 // in doubt who is where, guests are asked, without the network's turn, and it is

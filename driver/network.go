@@ -27,7 +27,11 @@ type network struct {
 
 	counters counters
 	illness  illness // of its dnsmasq
-	rechecks rechecks
+
+	// Of the errand that mends the bridge:
+	losses     illness
+	bridgeless bool // it was said that the bridge is gone
+	rechecks   rechecks
 
 	bridge   string         // bridge name that a definition on its way in has claimed; guarded by Driver.mu
 	incoming []*xml.Network // definitions on their way in, for their prefixes; guarded by Driver.mu

@@ -67,6 +67,7 @@ const (
 	EventDnsmasqStarted // after it had died
 	EventDnsmasqFailed  // to start, after it had died; Reason says why
 	EventGuest          // a guest that something leads to came, moved or went
+	EventRestored       // an address or the like was taken away, Reason; Networks of these are back, 0: it is not
 )
 
 // Event is one change of a network, told after the work succeeded.

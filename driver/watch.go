@@ -24,6 +24,8 @@ type Watcher interface {
 	Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]Neighbour, error)
 	// Addresses returns the addresses of the host's links by name.
 	Addresses(ctx context.Context) (map[string][]netip.Addr, error)
+	// Missing returns those of some ops whose results others took away since.
+	Missing(ctx context.Context, ops []plan.Op) ([]plan.Op, error)
 }
 
 // What a Watcher tells is made of values that package host shares.
@@ -46,4 +48,5 @@ const (
 	ChangeAddresses  = plan.ChangeAddresses
 	ChangeDnsmasq    = plan.ChangeDnsmasq
 	ChangeFirewalld  = plan.ChangeFirewalld
+	ChangeForwarding = plan.ChangeForwarding
 )

@@ -23,6 +23,7 @@ var happenings = map[driver.EventKind]int32{
 	driver.EventDnsmasqStarted: proto.EventDnsmasqStarted,
 	driver.EventDnsmasqFailed:  proto.EventDnsmasqFailed,
 	driver.EventGuest:          proto.EventGuest,
+	driver.EventRestored:       proto.EventRestored,
 }
 
 // toldFrame encodes an event for a listener of the extension program. What others
@@ -37,7 +38,7 @@ func toldFrame(id int32, e happening) ([]byte, error) {
 	switch e.Kind {
 	case driver.EventMetadata:
 		told.Detail = [...]string{"description", "title", printable(e.URI)}[min(max(e.MetadataType, 0), driver.MetadataElement)]
-	case driver.EventDnsmasqFailed:
+	case driver.EventDnsmasqFailed, driver.EventRestored:
 		told.Detail = printable(e.Reason)
 	case driver.EventGuest:
 		told.Detail = printable(e.Guest)

@@ -50,6 +50,8 @@ func TestHappenings(t *testing.T) {
 		{driver.Event{Kind: driver.EventAccepted, By: "ufw (pid 1)", Networks: 1, Took: 5}, proto.Happening{Kind: proto.EventAccepted, By: "ufw (pid 1)", Count: 1, Took: 5}},
 		{driver.Event{Kind: driver.EventDnsmasqDied, Deaths: 2, Wait: time.Second}, proto.Happening{Kind: proto.EventDnsmasqDied, Count: 2, Wait: 1e9}},
 		{driver.Event{Kind: driver.EventDnsmasqStarted, Deaths: 2}, proto.Happening{Kind: proto.EventDnsmasqStarted, Count: 2}},
+		{driver.Event{Kind: driver.EventRestored, Networks: 2, Reason: "address", Took: time.Millisecond},
+			proto.Happening{Kind: proto.EventRestored, Count: 2, Detail: "address", Took: 1e6}},
 		{driver.Event{Kind: driver.EventDnsmasqFailed, Deaths: 2, Reason: "no"}, proto.Happening{Kind: proto.EventDnsmasqFailed, Count: 2, Detail: "no"}},
 		{driver.Event{Kind: driver.EventGuest, Guest: "web1", Leading: 2, Was: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Now: make([]netip.Addr, 20)},
 			proto.Happening{Kind: proto.EventGuest, Detail: "web1", Count: 2, Was: []string{"192.0.2.1"}, Now: invalid(proto.MaxEventAddresses)}},

@@ -27,6 +27,7 @@ type follower struct {
 	news       *channel
 	neighbours map[onLink]xml.MAC
 	addresses  map[onLink]uint8 // flags
+	up         map[int]bool     // links that were last seen to be up, or not
 	links      map[int]followedLink
 	changed    map[followedChange]bool // since the last tale
 }
@@ -51,7 +52,8 @@ type followedChange struct {
 
 func (h *Host) openFollower() (*follower, error) {
 	c, err := openChannel(unix.NETLINK_ROUTE, unix.RTNLGRP_NEIGH,
-		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
 	if err == nil {
 		err = c.filter(defaultRoutes())
 	}
@@ -60,7 +62,7 @@ func (h *Host) openFollower() (*follower, error) {
 	}
 	return &follower{
 		host: h, news: c,
-		neighbours: make(map[onLink]xml.MAC), addresses: make(map[onLink]uint8),
+		neighbours: make(map[onLink]xml.MAC), addresses: make(map[onLink]uint8), up: make(map[int]bool),
 		links: make(map[int]followedLink), changed: make(map[followedChange]bool),
 	}, nil
 }
@@ -109,11 +111,53 @@ func (f *follower) hear(m syscall.NetlinkMessage) {
 		if a, flags, ok := parseAddress(m.Data); ok {
 			f.address(a, flags, m.Header.Type == unix.RTM_NEWADDR)
 		}
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		f.link(m.Data, m.Header.Type == unix.RTM_NEWLINK)
+	case unix.RTM_NEWNETCONF:
+		if forwards(m.Data) {
+			f.changed[followedChange{kind: plan.ChangeForwarding}] = true
+		}
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		if link, ok := parseDefault(m.Data); ok {
 			f.changed[followedChange{plan.ChangeAddresses, link}] = true
 		}
 	}
+}
+
+// link takes that a link came, went, or was switched on or off. The kernel says so of
+// a link with each of its ports, too; then nothing has changed.
+func (f *follower) link(m []byte, there bool) {
+	if len(m) < unix.SizeofIfInfomsg {
+		return
+	}
+	index, up := number(m[4:]), there && number(m[8:])&unix.IFF_UP != 0
+	was, seen := f.up[index]
+	if !there {
+		delete(f.up, index)
+	} else {
+		if len(f.up) >= maxSeen {
+			clear(f.up)
+		}
+		f.up[index] = up
+	}
+	if was != up || !seen && there && !up {
+		f.changed[followedChange{plan.ChangeAddresses, index}] = true
+	}
+}
+
+// forwards reports whether a RTM_NEWNETCONF message is about forwarding (struct
+// netconfmsg has one byte, and padding).
+func forwards(m []byte) bool {
+	const header, forwarding = 4, 2 // NETCONFA_FORWARDING
+	if len(m) < header {
+		return false
+	}
+	for typ := range attributes(m[header:]) {
+		if typ == forwarding {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *follower) neighbour(n seenNeighbour) {
@@ -158,6 +202,7 @@ func (f *follower) lost() {
 	clear(f.addresses)
 	f.changed[followedChange{kind: plan.ChangeNeighbours}] = true
 	f.changed[followedChange{kind: plan.ChangeAddresses}] = true
+	f.changed[followedChange{kind: plan.ChangeForwarding}] = true
 }
 
 // tale tells what has changed by the names of links. Neighbours matter on bridges

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/plan"
 )
 
 var _ driver.Watcher = (*Fake)(nil)
@@ -43,6 +44,30 @@ func (f *Fake) Watch(ctx context.Context, tell func(driver.Change)) error {
 	defer f.mu.Unlock()
 	delete(f.watch.tells, id)
 	return ctx.Err()
+}
+
+// Missing returns those of some ops whose results are not there.
+func (f *Fake) Missing(_ context.Context, ops []plan.Op) ([]plan.Op, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []plan.Op
+	for _, op := range ops {
+		there := true
+		switch o := op.(type) {
+		case plan.AddBridge:
+			there = f.links[o.Name] != nil
+		case plan.SetUp:
+			there = f.links[o.Link] != nil && f.links[o.Link].up
+		case plan.AddAddress:
+			there = f.links[o.Link] != nil && slices.Contains(f.links[o.Link].addrs, o.Address)
+		case plan.SetSysctl:
+			there = o.IfExists || f.sysctls[o.Key] == o.Value
+		}
+		if !there {
+			list = append(list, op)
+		}
+	}
+	return list, nil
 }
 
 // Tell lets a change of the host be known to all who watch, and to the first

@@ -14,9 +14,10 @@ const (
 	ChangeRules      ChangeKind = iota // somebody else changed an nftables ruleset; By says who
 	ChangeLeases                       // the lease file of a bridge; Link is the bridge
 	ChangeNeighbours                   // who is on a bridge; Link is the bridge
-	ChangeAddresses                    // an address of the host's link Link, or a default route by it
+	ChangeAddresses                    // an address of the host's link Link, a default route by it, or whether it is up
 	ChangeDnsmasq                      // the dnsmasq of a network ended; Network is its name
 	ChangeFirewalld                    // firewalld started or was reloaded
+	ChangeForwarding                   // whether the host forwards
 )
 
 // Change is one change of the host. One without the name of its link or network

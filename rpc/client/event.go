@@ -27,6 +27,7 @@ const (
 	DnsmasqDied    EventKind = proto.EventDnsmasqDied    // for the Count-th time in a row; it is started after Wait
 	DnsmasqStarted EventKind = proto.EventDnsmasqStarted // after it had died
 	DnsmasqFailed  EventKind = proto.EventDnsmasqFailed  // to start, because of Detail
+	Restored       EventKind = proto.EventRestored       // Detail was taken away; Count things are back, 0: it is not
 	GuestMoved     EventKind = proto.EventGuest          // guest Detail, to which Count things lead, came, moved or went
 )
 

@@ -266,13 +266,13 @@ func faults() []fault {
 	}
 	shell := func(script string) func(t *testing.T) { return command("sh", "-ec", script) }
 	return []fault{
-		{name: "IPv4 forwarding off", want: []string{"forwarding4-off"}, seen: "net/ipv4/ip_forward = 0",
+		{name: "IPv4 forwarding off", alone: true, want: []string{"forwarding4-off"}, seen: "net/ipv4/ip_forward = 0",
 			inject: command("sysctl", "-qw", "net.ipv4.ip_forward=0")},
-		{name: "IPv4 forwarding of the bridge off", want: []string{"forwarding4-link"}, seen: "drops what guests send",
+		{name: "IPv4 forwarding of the bridge off", alone: true, want: []string{"forwarding4-link"}, seen: "drops what guests send",
 			inject: command("sysctl", "-qw", "net.ipv4.conf."+bridge+".forwarding=0")},
 		{name: "IPv4 forwarding of the uplink off", want: []string{"forwarding4-link"}, seen: "drops answers to guests",
 			inject: command("sysctl", "-qw", "net.ipv4.conf.uplink.forwarding=0")},
-		{name: "IPv6 forwarding off", want: []string{"forwarding6-off"}, seen: "net/ipv6/conf/all/forwarding = 0",
+		{name: "IPv6 forwarding off", alone: true, want: []string{"forwarding6-off"}, seen: "net/ipv6/conf/all/forwarding = 0",
 			inject: command("sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")},
 		{name: "a drop of nftables", alone: true, want: []string{"forward-dropped"}, seen: "chain made with nftables",
 			inject: shell(`nft add table inet mine; nft add chain inet mine every '{ type filter hook forward priority 10; policy drop; }'`)},
@@ -300,9 +300,9 @@ func faults() []fault {
 				}
 				run(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1")
 			}},
-		{name: "the bridge switched off", want: []string{"address-missing", "link-down"}, seen: "state DOWN",
+		{name: "the bridge switched off", alone: true, want: []string{"address-missing", "link-down"}, seen: "state DOWN",
 			inject: command("ip", "link", "set", bridge, "down")},
-		{name: "an address gone", want: []string{"address-missing"}, seen: "lacks its address 10.82.0.1/24",
+		{name: "an address gone", alone: true, want: []string{"address-missing"}, seen: "lacks its address 10.82.0.1/24",
 			inject: command("ip", "addr", "flush", "dev", "vb-route", "scope", "global")},
 		{name: "a port switched off", want: []string{"port-down"}, seen: "vnet-nat",
 			inject: command("ip", "link", "set", "vnet-nat", "down")},

@@ -1,0 +1,102 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/plan"
+)
+
+// Missing returns those of some ops that were done and whose result somebody took
+// away: a bridge, its address, a route by it, its being up, a sysctl. Other ops are
+// never missing. It asks about the links of the ops only, however many others there
+// are.
+func (h *Host) Missing(ctx context.Context, ops []plan.Op) ([]plan.Op, error) {
+	var list []plan.Op
+	addresses := map[string]map[netip.Addr]bool{}
+	for _, op := range ops {
+		there, err := true, error(nil)
+		switch op := op.(type) {
+		case plan.AddBridge:
+			_, err = h.index(op.Name)
+		case plan.SetUp:
+			there, err = isUp(op.Link)
+		case plan.AddAddress:
+			if addresses[op.Link] == nil {
+				addresses[op.Link], err = h.addressesOf(ctx, op.Link)
+			}
+			there = addresses[op.Link][op.Address.Addr()]
+		case plan.AddRoute:
+			var index int
+			if index, err = h.index(op.Link); err == nil {
+				op.Dest = op.Dest.Masked()
+				there = h.hasRoute(ctx, op, index)
+			}
+		case plan.SetSysctl:
+			there, err = sysctlIs(op)
+		}
+		if errors.Is(err, syscall.ENODEV) || errors.Is(err, fs.ErrNotExist) {
+			there, err = false, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("looking for %s: %w", op, err)
+		}
+		if !there {
+			list = append(list, op)
+		}
+	}
+	return list, nil
+}
+
+// isUp reports whether a link is up.
+func isUp(name string) (bool, error) {
+	link, err := net.InterfaceByName(name)
+	if err != nil {
+		return false, nil // gone
+	}
+	return link.Flags&net.FlagUp != 0, nil
+}
+
+func sysctlIs(op plan.SetSysctl) (bool, error) {
+	want, err := strconv.Atoi(op.Value)
+	if err != nil {
+		return false, err
+	}
+	have, err := readSysctl(op.Key)
+	if op.IfExists && errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return have == want, err
+}
+
+// addressesOf returns the addresses of one link.
+func (h *Host) addressesOf(ctx context.Context, link string) (map[netip.Addr]bool, error) {
+	index, err := h.index(link)
+	if err != nil {
+		return nil, err
+	}
+	var list map[netip.Addr]bool
+	err = h.whole(ctx, "addresses", func() error {
+		list = map[netip.Addr]bool{}
+		msg := nl.NewIfAddrmsg(unix.AF_UNSPEC)
+		msg.Index = uint32(index)
+		req := h.dumps.request(unix.RTM_GETADDR, unix.NLM_F_DUMP)
+		req.AddData(msg)
+		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWADDR, func(m []byte) bool {
+			if a, _, ok := parseAddress(m); ok && a.link == index {
+				list[a.address] = true
+			}
+			return true
+		})
+	})
+	return list, err
+}

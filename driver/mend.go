@@ -1,0 +1,99 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/virbr/virbr/driver/plan"
+)
+
+// mend puts back what others took from the bridge of a running network: its addresses,
+// its routes, that it is up, and that the host forwards. The first time it does so at
+// once, and then at longer and longer intervals while it is taken away again.
+func (d *Driver) mend(ctx context.Context, n *network) {
+	missing := d.missing(ctx, n)
+	if len(missing) == 0 {
+		return
+	}
+	wait := n.losses.wait(time.Now())
+	if wait > 0 {
+		d.log.Warn("something of a network was taken away again, waiting before it is put back", "network", n.ref.Name,
+			"missing", opTexts(missing), "in", wait.String())
+		if !pause(ctx, wait) {
+			return
+		}
+	}
+	d.withRunning(ctx, n, "putting back what was taken away from", func(v *view) {
+		began := time.Now()
+		missing, err := d.missingOf(ctx, v)
+		if err != nil || len(missing) == 0 {
+			d.warn("looking for what was taken away", n.ref, err)
+			return
+		}
+		n.losses.started = began
+		gone := slices.ContainsFunc(missing, func(op plan.Op) bool { _, bridge := op.(plan.AddBridge); return bridge })
+		if gone {
+			if !n.bridgeless {
+				d.log.Error("the bridge of a running network was deleted: stop the network and start it again, and plug in its guests", "network", n.ref.Name, "bridge", v.live.Bridge.Name)
+				d.emit(Event{Kind: EventRestored, Network: n.ref, Reason: "bridge " + v.live.Bridge.Name + " is gone"})
+			}
+			n.bridgeless = true
+			return
+		}
+		n.bridgeless = false
+		var errs []error
+		for _, op := range missing {
+			errs = append(errs, d.run(ctx, op))
+		}
+		if err := errors.Join(errs...); err != nil {
+			d.warn("putting back what was taken away", n.ref, err)
+			return
+		}
+		d.log.Warn("something of a network was taken away; it is back", "network", n.ref.Name, "missing", opTexts(missing), "took", time.Since(began).String())
+		d.emit(Event{Kind: EventRestored, Network: n.ref, Networks: len(missing), Reason: opTexts(missing), Took: time.Since(began)})
+	})
+}
+
+// missing returns what a running network lacks.
+func (d *Driver) missing(ctx context.Context, n *network) (missing []plan.Op) {
+	d.withRunning(ctx, n, "looking after the bridge of", func(v *view) {
+		var err error
+		missing, err = d.missingOf(ctx, v)
+		d.warn("looking for what was taken away", n.ref, err)
+	})
+	return missing
+}
+
+func (d *Driver) missingOf(ctx context.Context, v *view) ([]plan.Op, error) {
+	ops, err := plan.Kept(v.live, v.reach)
+	if err != nil {
+		return nil, err
+	}
+	missing, err := d.cfg.Watcher.Missing(ctx, ops)
+	if err != nil || len(missing) == 0 {
+		return missing, err
+	}
+	forwards := func(op plan.Op) bool {
+		o, ok := op.(plan.SetSysctl)
+		return ok && strings.HasSuffix(o.Key, "all/forwarding")
+	}
+	if i := slices.IndexFunc(missing, forwards); i >= 0 { // before the host is a router again
+		for _, op := range ops {
+			if hear, ok := op.(plan.HearRouters); ok {
+				missing = slices.Insert(missing, i, plan.Op(hear))
+			}
+		}
+	}
+	return missing, nil
+}
+
+func opTexts(ops []plan.Op) string {
+	var list []string
+	for _, op := range ops {
+		list = append(list, op.String())
+	}
+	return strings.Join(list, "; ")
+}
