@@ -175,8 +175,10 @@ static bool load_original(const char *why)
 		tell(ERROR, "%s; and libvirt's own network driver cannot be loaded: %s", why, dlerror());
 		return false;
 	}
-	tell(WARNING, "libvirt's own network driver is loaded instead of virbr's module: %s", why);
-	end_virbrd();
+	/* A session's libvirtd always does, and has nothing to do with virbrd. */
+	tell(geteuid() == 0 ? WARNING : INFO, "libvirt's own network driver is loaded instead of virbr's module: %s", why);
+	if (geteuid() == 0)
+		end_virbrd();
 	return original() == 0;
 }
 

@@ -43,14 +43,17 @@ func newLibvirtRoot(t *testing.T) root {
 		"/etc/libvirt/libvirtd.conf": "auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nunix_sock_rw_perms = \"0700\"\n",
 		"/etc/libvirt/qemu.conf":     qemuConf,
 	} {
-		if err := os.MkdirAll(filepath.Dir(r.path(name)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(r.path(name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		r.write(t, name, text)
 	}
 	return r
+}
+
+// write makes a file in the root.
+func (r root) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(r.path(name)), 0o755), os.WriteFile(r.path(name), []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // service is a daemon that runs in a root without systemd.
@@ -179,9 +182,7 @@ func TestLibvirtd(t *testing.T) {
 		}
 		files, sums := kept(), r.sh(t, "sha256sum "+modules+"/*")
 		libvirtd := r.serve(t, "exec libvirtd", qemu)
-		if err := os.WriteFile(r.path("/lab.xml"), []byte(labXML), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		r.write(t, "/lab.xml", labXML)
 		r.sh(t, "virsh -c "+qemu+" net-define /lab.xml; virsh -c "+qemu+" net-start lab")
 		g := netnstest.NewGuest(t, "g", "virbr0")
 		g.DHCP(t)
