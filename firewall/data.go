@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -63,7 +64,7 @@ func (n *Network) Data() []Datum {
 	for _, e := range n.Entries {
 		all = append(all, e.data(n.Bridge)...)
 	}
-	return append(append(all, n.publicData()...), n.loopbackData()...)
+	return append(append(all, n.publicData()...), n.loopbackData(n.loopback())...)
 }
 
 // publicData returns the elements of the public addresses. A guest with several
@@ -92,22 +93,23 @@ func Difference(from, to *Network) (take, bring []Datum) {
 		return from.Data(), to.Data()
 	}
 	var before, after []Datum
-	gone, come := apart(from.Entries, to.Entries)
+	gone, come := apart(from.Entries, to.Entries, Entry.order)
 	for _, e := range gone {
 		before = append(before, e.data(from.Bridge)...)
 	}
 	for _, e := range come {
 		after = append(after, e.data(to.Bridge)...)
 	}
-	before = append(append(before, from.publicData()...), from.loopbackData()...)
-	after = append(append(after, to.publicData()...), to.loopbackData()...)
+	less, more := apart(from.loopback(), to.loopback(), looped.order)
+	before = slices.Concat(before, from.publicData(), from.loopbackData(less))
+	after = slices.Concat(after, to.publicData(), to.loopbackData(more))
 	return without(before, after), without(after, before)
 }
 
-// apart returns entries without those that both lists have. Both are in order.
-func apart(a, b []Entry) (onlyA, onlyB []Entry) {
+// apart returns lists without what both have. Both are in order.
+func apart[T comparable](a, b []T, order func(T, T) int) (onlyA, onlyB []T) {
 	for len(a) > 0 && len(b) > 0 {
-		switch order := a[0].order(b[0]); {
+		switch order := order(a[0], b[0]); {
 		case a[0] == b[0]:
 			a, b = a[1:], b[1:]
 		case order < 0:
@@ -184,14 +186,17 @@ func (e Entry) reach(d Datum, size uint32) Datum {
 // blocks yields the blocks that the ports of an entry are cut into: the first
 // port and how many. Ports that change are blocks of their own.
 func (e Entry) blocks() func(yield func(uint16, uint32) bool) {
+	return blocks(e.Start, e.End, e.Guest.IsValid() && e.To != e.Start)
+}
+
+// blocks yields the blocks that a run of ports is cut into; single: each port is one.
+func blocks(first, last uint16, single bool) func(yield func(uint16, uint32) bool) {
 	return func(yield func(uint16, uint32) bool) {
-		for p := uint32(e.Start); p <= uint32(e.End); {
+		for p := uint32(first); p <= uint32(last); {
 			size := uint32(1)
-			if !e.Guest.IsValid() || e.To == e.Start {
-				for _, s := range blockSizes {
-					if p%s == 0 && p+s-1 <= uint32(e.End) {
-						size = s
-					}
+			for _, s := range blockSizes {
+				if !single && p%s == 0 && p+s-1 <= uint32(last) {
+					size = s
 				}
 			}
 			if !yield(uint16(p), size) {

@@ -75,8 +75,10 @@ func (c *compiler) extend(n *Network, ext *xml.Extensions, where Where) error {
 	}
 	c.forwarded = len(n.Entries)+len(n.Publics) > 0
 	c.pinholes = slices.ContainsFunc(n.Entries, func(e Entry) bool { return e.Guest.IsValid() && e.Listen == e.Guest })
+	own := n.loopback()
 	for _, v4 := range []bool{true, false} {
-		if i := slices.IndexFunc(c.own, func(a netip.Addr) bool { return a.Is4() == v4 && plainAddr(a) }); i >= 0 && len(n.Entries) > 0 {
+		i := slices.IndexFunc(c.own, func(a netip.Addr) bool { return a.Is4() == v4 && plainAddr(a) })
+		if i >= 0 && slices.ContainsFunc(own, func(l looped) bool { return l.addr.Is4() == v4 }) {
 			n.Home = append(n.Home, c.own[i])
 		}
 	}

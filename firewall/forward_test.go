@@ -280,23 +280,25 @@ func sourcesTo(to netip.Addr) []netip.Addr {
 // leaves reports whether a connection of the host to its loopback gets another source,
 // as the kernel decides.
 func leaves(data elements, own netip.Addr, proto string, port uint16) bool {
-	if len(sought(data, "fromno4", own, own, proto, port)) > 0 {
+	has := func(set string, at netip.Addr) bool {
+		for _, size := range []uint16{1, 16, 256, 4096} {
+			m := set
+			if size > 1 {
+				m = fmt.Sprintf("%s_%d", m, size)
+			}
+			if _, ok := data.exact[firewall.Datum{Map: m, Addr: at, Proto: proto, Port: port &^ (size - 1)}]; ok {
+				return true
+			}
+		}
 		return false
 	}
-	if len(sought(data, "loopat4", own, own, proto, port)) > 0 {
+	switch {
+	case len(sought(data, "fromno4", own, own, proto, port)) > 0:
+		return false
+	case has("loopat4", own):
 		return true
 	}
-	for _, size := range []uint16{1, 16, 256, 4096} {
-		m := "except4"
-		if size > 1 {
-			m = fmt.Sprintf("%s_%d", m, size)
-		}
-		if _, ok := data.exact[firewall.Datum{Map: m, Addr: own, Proto: proto, Port: port &^ (size - 1)}]; ok {
-			return false
-		}
-	}
-	return len(sought(data, "fromanyno4", own, netip.Addr{}, proto, port)) == 0 &&
-		len(sought(data, "loopany4", own, netip.Addr{}, proto, port)) > 0
+	return !has("except4", own) && len(sought(data, "fromanyno4", own, netip.Addr{}, proto, port)) == 0 && has("loopany4", netip.Addr{})
 }
 
 func ports(from, to uint16) (list []uint16) {
@@ -429,14 +431,14 @@ func TestOtherFilter(t *testing.T) {
 func TestLoopbackData(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ address, guest, want string }{
-		{"", "web", "loopany4 tcp . 80-89, loopany6 tcp . 80-89, home4 virbr0, home6 virbr0"},
-		{"0.0.0.0", "web", "loopany4 tcp . 80-89, home4 virbr0"},
-		{"::1", "web", "loopat6 ::1 . tcp . 80-89, home6 virbr0"},
-		{"127.1.2.3", "mail", "loopat4 127.1.2.3 . tcp . 80-89, home4 virbr0"},
+		{"", "web", "loopany4_16 tcp . 80, loopany6_16 tcp . 80, home4 virbr0, home6 virbr0"},
+		{"0.0.0.0", "web", "loopany4_16 tcp . 80, home4 virbr0"},
+		{"::1", "web", "loopat6_16 ::1 . tcp . 80, home6 virbr0"},
+		{"127.1.2.3", "mail", "loopat4_16 127.1.2.3 . tcp . 80, home4 virbr0"},
 		{"203.0.113.1", "web", ""},
 		{"", "nobody", ""},
 	} {
-		f := forward("tcp", c.guest, xml.ForwardRange{Start: 80, End: 84}, xml.ForwardRange{Start: 85, End: 89, To: 1})
+		f := forward("tcp", c.guest, xml.ForwardRange{Start: 80, End: 84}, xml.ForwardRange{Start: 85, End: 95, To: 1})
 		f.Address, _ = netip.ParseAddr(c.address)
 		n, err := firewall.Compile(def(nil), &xml.Extensions{Forwards: []xml.PortForward{f}}, lab())
 		if err != nil {

@@ -2,7 +2,6 @@ package firewall
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
 	"slices"
 )
@@ -72,44 +71,65 @@ func loopback() []Chain {
 // in the order of the chains that translate.
 func (f *family) loopbackRules() []Rule {
 	standIn := Action{Kind: Jump, Chain: "standin" + f.suffix}
-	rules := []Rule{
-		f.spared("fromno", f.source, f.dest, Protocol, DestPort),
-		{Match: []Match{within("loopat"+f.suffix, f.dest, Protocol, DestPort)}, Do: standIn},
+	leaves := func(set string, fields ...Field) (rules []Rule) {
+		for _, size := range blockSizes {
+			rules = append(rules, Rule{Match: []Match{in(leveled(set+f.suffix, size), mask(size), fields...)}, Do: standIn})
+		}
+		return rules
 	}
+	rules := []Rule{f.spared("fromno", f.source, f.dest, Protocol, DestPort)}
+	rules = append(rules, leaves("loopat", f.dest, Protocol, DestPort)...)
 	rules = append(rules, f.excepted()...)
 	rules = append(rules, f.spared("fromanyno", f.source, Protocol, DestPort))
-	return append(rules, Rule{Match: []Match{within("loopany"+f.suffix, Protocol, DestPort)}, Do: standIn})
+	return append(rules, leaves("loopany", Protocol, DestPort)...)
 }
 
-// loopbackData returns the ports of the host's own loopback that are forwarded, and
-// where answers come home to.
-func (n *Network) loopbackData() []Datum {
-	ports := map[socket][]run{}
+// looped is a run of ports of the host's own loopback that is forwarded.
+type looped struct {
+	socket
+	first, last uint16
+}
+
+func (l looped) order(o looped) int {
+	return cmp.Or(l.addr.Compare(o.addr), cmp.Compare(l.proto, o.proto), cmp.Compare(l.first, o.first))
+}
+
+// loopback returns the ports of the host's own loopback that are forwarded: in
+// order, and apart.
+func (n *Network) loopback() []looped {
+	var list []looped
 	for _, e := range n.Entries {
-		mine := !e.From.IsValid() || e.from(ownAddress(e.Listen.Is4()))
-		if e.Guest.IsValid() && mine && (e.Listen.IsUnspecified() || e.Listen.IsLoopback()) {
-			s := socket{e.Listen, e.Proto}
-			ports[s] = append(ports[s], run{first: e.Start, last: e.End, to: e.Start})
+		own := !e.From.IsValid() || e.from(ownAddress(e.Listen.Is4()))
+		if e.Guest.IsValid() && own && (e.Listen.IsUnspecified() || e.Listen.IsLoopback()) {
+			list = append(list, looped{socket{e.Listen, e.Proto}, e.Start, e.End})
 		}
 	}
-	var all []Datum
-	has := map[bool]bool{} // by family (IPv4: true)
-	order := func(a, b socket) int { return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.proto, b.proto)) }
-	for _, s := range slices.SortedFunc(maps.Keys(ports), order) {
-		has[s.addr.Is4()] = true
-		d := Datum{Map: "loopat" + suffix(s.addr), Owner: n.Bridge, Addr: s.addr, Proto: s.proto}
-		if s.addr.IsUnspecified() {
-			d.Map, d.Addr = "loopany"+suffix(s.addr), netip.Addr{}
+	slices.SortFunc(list, looped.order)
+	joined := list[:0]
+	for _, l := range list {
+		if k := len(joined) - 1; k >= 0 && joined[k].socket == l.socket && uint32(l.first) <= uint32(joined[k].last)+1 {
+			joined[k].last = max(joined[k].last, l.last)
+			continue
 		}
-		for _, one := range flatten(ports[s]) {
-			d.Port, d.PortEnd = one.first, one.last
-			all = append(all, d)
+		joined = append(joined, l)
+	}
+	return joined
+}
+
+// loopbackData returns the elements of such ports, and where answers come home to.
+func (n *Network) loopbackData(list []looped) []Datum {
+	var all []Datum
+	for _, l := range list {
+		name, at := "loopat", l.addr
+		if l.addr.IsUnspecified() {
+			name, at = "loopany", netip.Addr{}
+		}
+		for port, size := range blocks(l.first, l.last, false) {
+			all = append(all, Datum{Map: leveled(name+suffix(l.addr), size), Owner: n.Bridge, Addr: at, Proto: l.proto, Port: port})
 		}
 	}
 	for _, home := range n.Home {
-		if has[home.Is4()] {
-			all = append(all, Datum{Map: "home" + suffix(home), Owner: n.Bridge, Link: n.Bridge, To: home})
-		}
+		all = append(all, Datum{Map: "home" + suffix(home), Owner: n.Bridge, Link: n.Bridge, To: home})
 	}
 	return all
 }

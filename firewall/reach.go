@@ -129,6 +129,8 @@ func (f *family) reachMaps() []Map {
 			Map{Name: leveled("listen"+f.suffix, size), Key: f.listen, Value: to},
 			Map{Name: leveled("except"+f.suffix, size), Key: f.listen},
 			Map{Name: leveled("any"+f.suffix, size), Key: KeyPort, Value: to},
+			Map{Name: leveled("loopat"+f.suffix, size), Key: f.listen},
+			Map{Name: leveled("loopany"+f.suffix, size), Key: KeyPort},
 			Map{Name: leveled("reach"+f.suffix, size), Key: f.reach},
 			Map{Name: leveled("reachany"+f.suffix, size), Key: f.reachAny})
 	}
@@ -146,8 +148,6 @@ func (f *family) reachMaps() []Map {
 		Map{Name: "fromanyno" + f.suffix, Key: f.listen, Ranges: true},
 		Map{Name: "fromreach" + f.suffix, Key: f.fromReach, Ranges: true},
 		Map{Name: "fromreachany" + f.suffix, Key: f.reach, Ranges: true},
-		Map{Name: "loopat" + f.suffix, Key: f.listen, Ranges: true},
-		Map{Name: "loopany" + f.suffix, Key: KeyPort, Ranges: true},
 		Map{Name: "home" + f.suffix, Key: KeyName, Value: f.value})
 }
 

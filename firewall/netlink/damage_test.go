@@ -120,7 +120,7 @@ var damage = map[string]string{
 	"hairpin away":         "delete element inet virbr hairpin { \"virbr1\" }; delete chain inet virbr hairpin_virbr1",
 	"inward away":          "flush map inet virbr inward4; delete chain inet virbr inward_virbr1",
 	"loopback away":        "flush set inet virbr loopany4; flush map inet virbr home4",
-	"a loopback port more": "add element inet virbr loopany4 { tcp . 99-100 comment \"virbr1\" }",
+	"a loopback port more": "add element inet virbr loopany4 { tcp . 99 comment \"virbr1\" }",
 	"loopback set away":    "flush chain inet virbr loopback4; delete set inet virbr loopany4",
 	"nothing is reached":   "flush set inet virbr reachany4; flush set inet virbr owner4",
 	"anything is reached":  "add rule inet virbr reached4 accept",

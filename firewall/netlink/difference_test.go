@@ -50,7 +50,7 @@ func TestDifferenceIsSmall(t *testing.T) {
 		{"the first", forwarding(t, 0), forwarding(t, 1), 3},
 		{"the last of 10000", forwarding(t, 9999), forwarding(t, 10000), 4},
 		{"one less", forwarding(t, 10000), forwarding(t, 9999), 4},
-		{"a range", forwarding(t, 10000), forwarding(t, 10000, wide), 9},
+		{"a range", forwarding(t, 10000), forwarding(t, 10000, wide), 12},
 		{"a part of a range", forwarding(t, 10000, wide), forwarding(t, 10000, xml.ForwardRange{Start: 30000, End: 39999}), 4},
 	} {
 		change := newChange(nil, false)
