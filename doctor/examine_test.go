@@ -207,6 +207,18 @@ func TestFindings(t *testing.T) {
 		{"a wider subnet on link", func(_ *testing.T, f *doctor.Facts) {
 			f.Plan.Routes = append(f.Plan.Routes, plan.Route{Dest: netip.MustParsePrefix("192.168.0.0/16"), Link: "eth0"})
 		}, []string{"subnet-inside hint"}, ""},
+		{"a prefix on the provider's link", func(_ *testing.T, f *doctor.Facts) {
+			f.Networks[0].Def.Advertise = &xml.Advertise{Prefix: "2001:db8:31::/64"}
+			l := f.Links["virbr0"]
+			l.Addresses = append(l.Addresses, netip.MustParsePrefix("2001:db8:31::1/64"))
+			f.Links["virbr0"] = l
+			for addr, port := range map[string]uint16{"2001:db8:31::1": 53, "::": 547} {
+				l := f.Listeners[0]
+				l.Address, l.Port = netip.MustParseAddr(addr), port
+				f.Listeners = append(f.Listeners, l)
+			}
+			f.Plan.Routes = append(f.Plan.Routes, plan.Route{Dest: netip.MustParsePrefix("2001:db8:31::/64"), Link: "eth0"})
+		}, []string{"prefix-unrouted problem"}, "virsh -c network:///system net-edit default"},
 		{"a wider route by a gateway", func(_ *testing.T, f *doctor.Facts) {
 			f.Plan.Routes = append(f.Plan.Routes, plan.Route{Dest: netip.MustParsePrefix("192.168.0.0/16"), Link: "eth0", Gateway: netip.MustParseAddr("203.0.113.9")})
 		}, []string{}, ""},

@@ -97,6 +97,9 @@ addresses has port 53 of the bridge as well.`,
 	"resolv-loop":    `dnsmasq asks the servers of the host's resolv.conf, without itself.`,
 	"resolv-missing": `dnsmasq asks the servers of the host's resolv.conf. There are none.`,
 	"resolv-silent":  `resolv.conf names a server on the host itself that does not run.`,
+	"prefix-unrouted": `Some providers do not route a prefix to a host, but take it to be on the link to
+it: their router asks there for each address (neighbour discovery). Guests are
+behind the host, so the host must answer for them, which proxyndp has it do.`,
 	"rp-filter": `A strict reverse path filter drops what comes in by another interface than the
 answer would leave by. On a host with two ways out that is common.`,
 	"rules-double":  `libvirt's daemon and virbrd each have rules of their own; packets pass both.`,

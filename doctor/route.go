@@ -138,6 +138,9 @@ func (w *walker) clashes() bool {
 // clash tells of one subnet and one route that share addresses; a wider route by
 // a gateway is none, for the narrower one wins.
 func (w *walker) clash(p netip.Prefix, r plan.Route) bool {
+	if w.unrouted(p, r) {
+		return true
+	}
 	f := Finding{ID: "subnet-clash", Severity: Problem, Evidence: []string{"route " + routeText(r)}}
 	owner := "interface " + r.Link
 	for i := range w.f.Networks {
@@ -166,6 +169,29 @@ func (w *walker) clash(p netip.Prefix, r plan.Route) bool {
 	f.Mend, f.Note = w.renumber(p)
 	w.tell(f)
 	return f.ID == "subnet-clash"
+}
+
+// unrouted tells of a prefix of the provider's that is on the host's own link instead
+// of being routed to the host.
+func (w *walker) unrouted(p netip.Prefix, r plan.Route) bool {
+	a := w.n.Def.Advertise
+	if a == nil || a.ProxyNDP != "" || p.Addr().Is4() || xml.Local(p) || r.Gateway.IsValid() || wide(r.Dest) || !slices.Contains(w.uplinks(netip.Addr.Is6), r.Link) {
+		return false
+	}
+	f := Finding{
+		ID: "prefix-unrouted", Severity: Problem,
+		Text: fmt.Sprintf("prefix %s is on the host's link %s: the provider's router does not send guests' packets to the host, but asks on that link "+
+			"who has their addresses, and nobody answers", p, r.Link),
+		Evidence: []string{"route " + routeText(r)},
+		Mend:     virsh("net-edit", w.n.Name),
+		Note:     "put proxyndp='auto' into <ipv6 advprefix='...'>, so that the host answers for guests, then " + restart(w.n.Name) + "; or have the provider route the prefix to this host",
+	}
+	if !w.n.Active {
+		f.Severity = Warning
+		f.Text += "; the network does not start as long"
+	}
+	w.tell(f)
+	return true
 }
 
 // wide reports whether a prefix is a way of saying "everything".

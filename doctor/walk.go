@@ -100,7 +100,8 @@ func (w *walker) foreign() bool {
 			Text:     fmt.Sprintf("bridge %s, which the network relies on and somebody else makes, does not exist", name),
 			Evidence: []string{"no link " + name},
 			Mend:     fmt.Sprintf("ip link add name %s type bridge && ip link set %s up", quote(name), quote(name)),
-			Note:     "an empty bridge leads nowhere; where NetworkManager, networkd or ifupdown is to make it, see to that there",
+			Note: "an empty bridge leads nowhere; where NetworkManager, networkd or ifupdown is to make it, see to that there. For a bridge of guests " +
+				"alone create='yes' in <bridge> has virbr make it, and serve addresses on it",
 		})
 		return true
 	}

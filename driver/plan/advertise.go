@@ -51,7 +51,11 @@ func (c *compiler) advertisable() error {
 	provider := uplink(c.def, c.facts.Routes) // where the prefix is, too
 	for _, r := range c.facts.Reached(c.bridge) {
 		if !r.Gateway.IsValid() && r.Link != provider && r.Dest.Overlaps(prefix.Masked()) {
-			return refuse(KindUnsupported, "advprefix '%s' of network '%s' is already in use: interface %s has %s", a.Prefix, c.def.Name, r.Link, r.Dest)
+			hint := ""
+			if c.facts.leaves(r.Link) && !xml.Local(prefix) {
+				hint = "; where the provider has the prefix on that link instead of routing it to this host, proxyndp='auto' has the host answer for its guests"
+			}
+			return refuse(KindUnsupported, "advprefix '%s' of network '%s' is already in use: interface %s has %s%s", a.Prefix, c.def.Name, r.Link, r.Dest, hint)
 		}
 	}
 	outward := c.def.Forward.Mode == xml.ForwardNAT || c.def.Forward.Mode == xml.ForwardRoute || c.def.Forward.Mode == xml.ForwardOpen
@@ -79,6 +83,13 @@ func Retraction(before, after *xml.Network) (RetractPrefixes, bool) {
 	p, ok := before.Advertise.Address() // former ones are deprecated already
 	op.Prefixes = []netip.Prefix{p.Masked()}
 	return op, ok && !slices.Contains(kept, p.Masked())
+}
+
+// leaves reports whether the host has an IPv6 default route by a link.
+func (f *Facts) leaves(link string) bool {
+	return slices.ContainsFunc(f.Routes, func(r Route) bool {
+		return r.Dest == netip.PrefixFrom(netip.IPv6Unspecified(), 0) && r.Link == link
+	})
 }
 
 // reachesIPv6 reports whether the host has an IPv6 default route.

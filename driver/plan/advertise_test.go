@@ -44,6 +44,7 @@ func TestAdvertisedPrefixRefused(t *testing.T) {
 		{"local", xml.ForwardNAT, xml.Advertise{Prefix: private}, nil, ""},
 		{"not chosen", xml.ForwardNAT, xml.Advertise{Prefix: "ula"}, nil, "no prefix has been chosen for advprefix 'ula'"},
 		{"a link has it", xml.ForwardNAT, xml.Advertise{Prefix: private}, []plan.Route{onLink(private, "eth1")}, "already in use: interface eth1 has fd00:31::/64"},
+		{"the provider has it on the way out", xml.ForwardNAT, xml.Advertise{Prefix: public}, []plan.Route{via("::/0", "eth0"), onLink(public, "eth0")}, "proxyndp='auto' has the host answer"},
 		{"a link has more", xml.ForwardNAT, xml.Advertise{Prefix: private}, []plan.Route{onLink("fd00::/16", "eth1")}, "interface eth1 has fd00::/16"},
 		{"a link has a part, forced", xml.ForwardNAT, xml.Advertise{Prefix: private, Force: true}, []plan.Route{onLink("fd00:31::8/128", "wg0")}, "interface wg0 has fd00:31::8/128"},
 		{"the bridge has it", xml.ForwardNAT, xml.Advertise{Prefix: private}, []plan.Route{onLink(private, "virbr0")}, ""},
