@@ -88,14 +88,15 @@ func (w *walker) duplicate(name string, p netip.Prefix) {
 	})
 }
 
+// portsOf returns the ports of a bridge in the order of their names.
+func (w *walker) portsOf(bridge string) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(w.f.Plan.Links)), func(port string) bool { return w.f.Plan.Links[port].Master != bridge })
+}
+
 // ports looks at the guests' side of the bridge.
 func (w *walker) ports(name string) {
-	guests := 0
-	for _, port := range slices.Sorted(maps.Keys(w.f.Plan.Links)) {
-		if w.f.Plan.Links[port].Master != name {
-			continue
-		}
-		guests++
+	ports := w.portsOf(name)
+	for _, port := range ports {
 		link := w.f.Links[port]
 		switch {
 		case !link.Up:
@@ -116,7 +117,7 @@ func (w *walker) ports(name string) {
 			})
 		}
 	}
-	switch guests {
+	switch guests := len(ports); guests {
 	case 0:
 		w.say("no guest is plugged in")
 	case 1:

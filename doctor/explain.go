@@ -100,9 +100,15 @@ addresses has port 53 of the bridge as well.`,
 	"prefix-unrouted": `Some providers do not route a prefix to a host, but take it to be on the link to
 it: their router asks there for each address (neighbour discovery). Guests are
 behind the host, so the host must answer for them, which proxyndp has it do.`,
+	"route-refused": `Rules of routing ("ip rule") and routes of the kinds prohibit, unreachable and
+blackhole refuse packets that the main table has a way for. VPNs use them as kill
+switch, and administrators to keep networks in.`,
 	"rp-filter": `A strict reverse path filter drops what comes in by another interface than the
 answer would leave by. On a host with two ways out that is common.`,
-	"rules-double":  `libvirt's daemon and virbrd each have rules of their own; packets pass both.`,
+	"rules-double": `libvirt's daemon and virbrd each have rules of their own; packets pass both.`,
+	"rules-unexamined": `doctor follows a packet through the rules of others. Some ask for what it does not
+know: a mark, a time, a program that decides. Whether they drop guests' packets
+only a trace of the kernel tells.`,
 	"rules-missing": `The network's rules translate guests' addresses and keep networks apart.`,
 	"sctp-missing": `Who opens a connection by SCTP needs the protocol himself. Forwarding it needs
 connection tracking only.`,

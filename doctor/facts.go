@@ -31,6 +31,10 @@ type Facts struct {
 	Limits    []Limit
 	Networks  []Network // in the order of their names
 
+	// Policies are rules of routing and routes that refuse; nil where nothing is
+	// refused to guests.
+	Policies []Policy
+
 	// Filters are the packet filters of others; nil: not known.
 	Filters *coexist.Survey
 
@@ -163,6 +167,7 @@ type Network struct {
 
 	Dnsmasq Process         // PID 0: none runs
 	Leases  []dnsmasq.Entry // of the bridge
+	Paths   []Path          // of its subnets, in their order
 	Rules   Rules
 
 	// Checksums says that the kernel fills in checksums of DHCP replies.

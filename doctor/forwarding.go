@@ -141,75 +141,40 @@ func (w *walker) unheard() []string {
 	return list
 }
 
-// filters tells of strict reverse path filters where answers may come another
-// way than questions went (RFC 3704).
-func (w *walker) filters() {
-	up := w.uplinks(netip.Addr.Is4)
-	if len(up) < 2 {
-		return
-	}
-	all := w.f.Sysctls["net/ipv4/conf/all/rp_filter"]
-	for _, dev := range up {
-		key := path.Join("net/ipv4/conf", dev, "rp_filter")
-		own := w.f.Sysctls[key]
-		if max(all, own) != "1" { // the larger one counts
-			continue
-		}
-		w.tell(Finding{
-			ID: "rp-filter", Severity: Warning,
-			Text: fmt.Sprintf("the host has several ways out (%s), and %s takes only what it would answer by %s: answers to guests that come "+
-				"the other way are dropped without a trace", join(up), dev, dev),
-			Evidence: []string{key + " = " + own, "net/ipv4/conf/all/rp_filter = " + all},
-			Mend:     setSysctl(key, "2"),
-			Note:     "2 is the loose filter: the source must be reachable by some interface",
-		})
-	}
-}
-
-// bridgeFilter tells of a bridge whose guests' traffic to each other goes
-// through somebody's rules for what is forwarded, which drop it.
+// bridgeFilter tells of a bridge whose guests' traffic to each other goes through
+// somebody's rules for what is forwarded, which drop it. That it goes there is as
+// Docker wants it, and nothing amiss.
 func (w *walker) bridgeFilter() {
-	f, on := w.f.bridgeFilter()
-	if !on {
-		return
-	}
-	for _, o := range w.bridged() {
-		f.Severity = Warning
-		f.Evidence = append(f.Evidence, o.Why)
-	}
-	if f.Severity == Warning {
-		f.Text = "what guests of this bridge send to each other goes through the host's firewall (br_netfilter), and somebody's rules there drop it"
-		w.tell(f)
-	}
-}
-
-// bridged returns what is in the way from one guest of the bridge to another.
-func (w *walker) bridged() []coexist.Obstacle {
-	var all []coexist.Obstacle
-	name := w.n.Def.Bridge.Name
-	for _, six := range []bool{false, true} {
-		all = append(all, w.obstacles(coexist.Packet{Hook: coexist.Forward, IPv6: six, In: name, Out: name})...)
-	}
-	return all
-}
-
-// bridgeFilter returns the finding that br_netfilter is on, if it is.
-func (f *Facts) bridgeFilter() (Finding, bool) {
 	var on, mend []string
 	for _, key := range []string{"net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"} {
-		if f.Sysctls[key] == "1" {
+		if w.f.Sysctls[key] == "1" {
 			on = append(on, key+" = 1")
 			mend = append(mend, quote(key+"=0"))
 		}
 	}
-	return Finding{
-		ID: "br-netfilter", Severity: Hint,
-		Text: "what guests of one bridge send to each other goes through the host's firewall (br_netfilter): " +
-			"it is slower, and rules of others for forwarded traffic may drop it",
+	if on == nil {
+		return
+	}
+	name := w.n.Def.Bridge.Name
+	drops := false
+	for _, six := range []bool{false, true} {
+		list, _ := w.obstacles(coexist.Packet{Hook: coexist.Forward, IPv6: six, In: name, Out: name})
+		for _, o := range list {
+			drops = true
+			on = append(on, o.Why)
+		}
+	}
+	if !drops {
+		w.say("between guests of the bridge the host's firewall is asked, too (br_netfilter)")
+		return
+	}
+	w.tell(Finding{
+		ID: "br-netfilter", Severity: Warning,
+		Text:     "what guests of this bridge send to each other goes through the host's firewall (br_netfilter), and somebody's rules there drop it",
 		Evidence: on,
 		Mend:     "sysctl -w " + join(mend),
 		Note:     "Docker switches it on for its own bridges; without it only containers with published ports that talk to each other by the host's address notice",
-	}, on != nil
+	})
 }
 
 func join(words []string) string {

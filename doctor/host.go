@@ -19,7 +19,6 @@ func host(f *Facts, r *Report) []Step {
 	w.take("daemons", w.daemons)
 	w.take("libvirt", w.libvirt)
 	w.take("limits", w.limits)
-	w.take("bridges", w.filtered)
 	return w.steps
 }
 
@@ -75,24 +74,6 @@ func (w *walker) limits() bool {
 		}
 	}
 	return len(w.f.Limits) > 0
-}
-
-// filtered tells that what passes within bridges is filtered, where no network's
-// own walk has worse to tell of that.
-func (w *walker) filtered() bool {
-	f, on := w.f.bridgeFilter()
-	bridges := 0
-	for i := range w.f.Networks {
-		if n := &w.f.Networks[i]; n.Def != nil && n.Active && n.Def.OwnsBridge() {
-			bridges++
-			one := walker{f: w.f, n: n}
-			on = on && len(one.bridged()) == 0
-		}
-	}
-	if on && bridges > 0 {
-		w.tell(f)
-	}
-	return bridges > 0
 }
 
 // harms says what happens when a limit is met.

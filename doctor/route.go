@@ -13,6 +13,7 @@ import (
 // route looks where the host sends what guests send.
 func (w *walker) route() bool {
 	w.clashes()
+	w.astray()
 	if !w.outward() {
 		return w.worst != ""
 	}
@@ -63,8 +64,10 @@ func severity6(subnets []netip.Prefix) Severity {
 
 // way looks for a default route of a family.
 func (w *walker) way(name string, family func(netip.Addr) bool, severity Severity) {
-	up := w.uplinks(family)
-	if len(up) > 0 {
+	if len(w.uplinks(family)) > 0 && w.forwards4(family) && w.refusedRoute(name, family) {
+		return
+	}
+	if up := w.exits(family); len(up) > 0 {
 		w.say(name + " leaves by " + join(up))
 		return
 	}
@@ -126,6 +129,9 @@ func (w *walker) clashes() bool {
 		for _, r := range w.f.Plan.Routes {
 			same := func(o plan.Route) bool { return o.Dest == r.Dest && o.Link == r.Link }
 			if r.Link == w.n.Def.Bridge.Name || r.Dest.Bits() == 0 || !p.Overlaps(r.Dest) || slices.ContainsFunc(seen, same) {
+				continue
+			}
+			if w.answered(p) && r.Dest.Bits() <= p.Bits() {
 				continue
 			}
 			seen = append(seen, r)

@@ -12,40 +12,43 @@ import (
 	"github.com/virbr/virbr/firewall/coexist"
 )
 
-// legacyTables reads the filter tables of the iptables that was before nf_tables,
+// legacyTables reads tables of the iptables that was before nf_tables,
 // where somebody uses it. The kernel tells nobody of changes there, and only its
 // own program can read it.
-func (h *Host) legacyTables(ctx context.Context) (list []coexist.Table, err error) {
+func (h *Host) legacyTables(ctx context.Context, tables ...string) (list []coexist.Table, err error) {
 	var errs []error
 	for i, family := range []string{coexist.IPv4, coexist.IPv6} {
 		l := legacies[i]
 		names, err := os.ReadFile(l.tables)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && !slices.Contains(strings.Fields(string(names)), "filter") {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		var listing string
-		if err == nil {
-			listing, err = h.listLegacy(ctx, l)
+		errs = append(errs, err)
+		for _, table := range tables {
+			if !slices.Contains(strings.Fields(string(names)), table) {
+				continue
+			}
+			listing, err := h.listLegacy(ctx, l, table)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("reading the %s table of %s: %w", table, l.program, err))
+				continue
+			}
+			list = append(list, coexist.ParseListing(family, table, listing))
 		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("reading the filter table of %s: %w", l.program, err))
-			continue
-		}
-		list = append(list, coexist.ParseListing(family, listing))
 	}
 	return list, errors.Join(errs...)
 }
 
-func (h *Host) listLegacy(ctx context.Context, l legacy) (string, error) {
+func (h *Host) listLegacy(ctx context.Context, l legacy, table string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, legacyPatience)
 	defer cancel()
-	return l.run(ctx, l.program, nil, "-w", "-t", "filter", "-S")
+	return l.run(ctx, l.program, nil, "-w", "-t", table, "-S")
 }
 
 // changeLegacy applies the changes that decide asks for to the tables of the older
 // iptables; there are mostly none, and then it costs nothing.
 func (h *Host) changeLegacy(ctx context.Context, decide func(*coexist.Survey) []coexist.Change) error {
-	tables, err := h.legacyTables(ctx)
+	tables, err := h.legacyTables(ctx, "filter")
 	errs := []error{err}
 	if len(tables) == 0 {
 		return err

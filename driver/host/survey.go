@@ -54,6 +54,7 @@ type survey struct {
 	h      *Host
 	facts  *doctor.Facts
 	places doctor.Places
+	names  map[int]string // of links, by their index
 }
 
 // missed notes what could not be looked at.
@@ -68,6 +69,7 @@ func (s *survey) missed(what string, err error) {
 func (s *survey) links(ctx context.Context) error {
 	s.facts.Links = map[string]doctor.Link{}
 	names := map[int]string{}
+	s.names = names
 	err := s.h.whole(ctx, "links", func() error {
 		list, err := s.h.tc.LinkList()
 		for _, l := range list {

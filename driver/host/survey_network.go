@@ -112,6 +112,7 @@ func (s *survey) network(n *doctor.Network) {
 	}
 	s.missed("rules of "+n.Name, s.rules(n))
 	s.queues(n, bridge)
+	s.paths(n)
 }
 
 // rules looks at what virbr's table has for a network. Rules of forwards depend on
@@ -185,11 +186,10 @@ func (s *survey) filters(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	view, err := fwnetlink.ReadSurvey(s.h.fw, nil)
+	s.facts.Filters, err = fwnetlink.ReadAll(s.h.fw)
 	s.missed("firewalls of others", err)
 	if err == nil {
-		s.facts.Filters = view.Survey
-		tables, err := s.h.legacyTables(ctx)
+		tables, err := s.h.legacyTables(ctx, "raw", "mangle", "nat", "filter", "security")
 		s.missed("firewalls of others", err)
 		s.facts.Filters.Tables = append(s.facts.Filters.Tables, tables...)
 	}

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// ParseListing reads the filter table of the iptables that was before nf_tables,
+// ParseListing reads a table of the iptables that was before nf_tables,
 // as its program lists it (-S). family is IPv4 or IPv6. Handles are the numbers
 // of rules in their chains. Options that are not understood are conditions of
 // which nothing is known.
-func ParseListing(family, listing string) Table {
-	t := Table{Family: family, Name: "filter", Legacy: true}
+func ParseListing(family, table, listing string) Table {
+	t := Table{Family: family, Name: table, Legacy: true}
 	index := map[string]int{}
 	for line := range strings.Lines(listing) {
 		words := splitWords(strings.TrimSuffix(line, "\n"))
@@ -25,7 +25,7 @@ func ParseListing(family, listing string) Table {
 		case "-P", "-N":
 			c := Chain{Name: name, Drop: len(words) > 2 && words[2] == "DROP"}
 			if words[0] == "-P" {
-				c.Hook = builtin[name]
+				c.Hook, c.Priority = builtin[name], priorities[table]
 			}
 			index[name] = len(t.Chains)
 			t.Chains = append(t.Chains, c)
@@ -43,8 +43,12 @@ func ParseListing(family, listing string) Table {
 	return t
 }
 
-// builtin are the chains of the filter table that the kernel calls.
-var builtin = map[string]Hook{"INPUT": Input, "FORWARD": Forward, "OUTPUT": Output}
+// builtin are the chains that the kernel calls.
+var builtin = map[string]Hook{"INPUT": Input, "FORWARD": Forward, "OUTPUT": Output, "PREROUTING": Prerouting, "POSTROUTING": Postrouting}
+
+// priorities are those of the tables of x_tables (enum nf_ip_hook_priorities); nat has
+// one for each of its hooks, on both sides of filter.
+var priorities = map[string]int32{"raw": priorityRaw, "mangle": -150, "security": 50}
 
 // splitWords splits a line at blanks outside of quotes, within which a backslash
 // has the next character as it is.
@@ -236,7 +240,7 @@ func (l *listed) casts() {
 // targets are those of x_tables of which it is known what they do with a packet
 // (iptables-extensions(8)).
 var targets = map[string]VerdictKind{
-	"ACCEPT": Accept, "DROP": Drop, "RETURN": Return, "REJECT": Reject, "TARPIT": Reject, "NFQUEUE": Other, "QUEUE": Other, "SYNPROXY": Other,
+	"ACCEPT": Accept, "DNAT": Accept, "SNAT": Accept, "MASQUERADE": Accept, "REDIRECT": Accept, "NETMAP": Accept, "DROP": Drop, "RETURN": Return, "REJECT": Reject, "TARPIT": Reject, "NFQUEUE": Other, "QUEUE": Other, "SYNPROXY": Other,
 	"LOG": Continue, "NFLOG": Continue, "ULOG": Continue, "AUDIT": Continue, "MARK": Continue, "CONNMARK": Continue, "SECMARK": Continue,
 	"CONNSECMARK": Continue, "CLASSIFY": Continue, "DSCP": Continue, "TOS": Continue, "TTL": Continue, "HL": Continue, "TCPMSS": Continue,
 	"TCPOPTSTRIP": Continue, "TEE": Continue, "TRACE": Continue, "CT": Continue, "NOTRACK": Continue, "SET": Continue, "RATEEST": Continue,

@@ -27,19 +27,42 @@ type Obstacle struct {
 }
 
 // Trace returns the obstacles of a packet in the tables of others, one for each
-// base chain that drops it. The rules of a Plan count.
-func (s *Survey) Trace(p Packet) []Obstacle {
-	var list []Obstacle
+// base chain that drops it, and the rules of which nobody can say whether they do:
+// their conditions are not understood. The rules of a Plan count.
+func (s *Survey) Trace(p Packet) (list, unsure []Obstacle) {
 	j := s.judge(Wish{})
 	for i := range s.Tables {
 		t := &s.Tables[i]
 		for _, base := range t.bases(p) {
-			if r := t.follow(base, p); r.drops {
+			r := t.follow(base, p)
+			if r.drops {
 				list = append(list, t.obstacle(base, p, r, j))
+			}
+			for _, path := range r.unsure {
+				unsure = append(unsure, t.unsure(base, p, path))
 			}
 		}
 	}
-	return list
+	return list, unsure
+}
+
+// unsure returns a rule that may drop a packet.
+func (t *Table) unsure(base int, p Packet, path []Step) Obstacle {
+	last := path[len(path)-1]
+	rule := &t.Chains[last.Chain].Rules[last.Rule]
+	o := Obstacle{Packet: p, Table: t.String(), Chain: t.Chains[last.Chain].Name, Owner: t.ownerOf(base, path), Rule: rule.String(), Handle: rule.Handle}
+	o.Why = fmt.Sprintf("%s: chain %s of table %s, rule `%s` (handle %d)", o.Owner, o.Chain, o.Table, o.Rule, o.Handle)
+	return o
+}
+
+// ownerOf returns the owner of the chain that a way ends in, or else of those before.
+func (t *Table) ownerOf(base int, path []Step) Owner {
+	for i := len(path) - 1; i >= 0; i-- {
+		if o := t.owner(path[i].Chain); o != Iptables && o != Nftables {
+			return o
+		}
+	}
+	return t.owner(base)
 }
 
 // bases returns the base chains that see a packet, in the order in which the
@@ -50,7 +73,8 @@ func (t *Table) bases(p Packet) []int {
 		return nil
 	}
 	for i := range t.Chains {
-		if t.Chains[i].Hook == p.Hook {
+		c := &t.Chains[i]
+		if c.Hook == p.Hook && (len(c.Devices) == 0 || slices.Contains(c.Devices, p.link())) {
 			list = append(list, i)
 		}
 	}
@@ -61,10 +85,7 @@ func (t *Table) bases(p Packet) []int {
 func (t *Table) obstacle(base int, p Packet, r result, j judge) Obstacle {
 	last := r.path[len(r.path)-1]
 	chain := &t.Chains[last.Chain]
-	o := Obstacle{Packet: p, Table: t.String(), Chain: chain.Name, Owner: t.owner(last.Chain)}
-	if o.Owner == Iptables || o.Owner == Nftables {
-		o.Owner = t.owner(base)
-	}
+	o := Obstacle{Packet: p, Table: t.String(), Chain: chain.Name, Owner: t.ownerOf(base, r.path)}
 	what := "its policy is drop"
 	if last.Rule < len(chain.Rules) {
 		rule := chain.Rules[last.Rule]

@@ -29,7 +29,7 @@ var owners = []struct {
 	prefix string
 	owner  Owner
 }{
-	{"DOCKER", Docker}, {"ufw-", UFW}, {"ufw6-", UFW}, {"nixos-fw", NixOS}, {"LIBVIRT_", Libvirt},
+	{"DOCKER", Docker}, {"ufw-", UFW}, {"ufw6-", UFW}, {"nixos-fw", NixOS}, {"LIBVIRT_", Libvirt}, {"libvirt-", Libvirt},
 	{"KUBE-", Kubernetes}, {"CNI-", Podman}, {"NETAVARK", Podman}, {"ts-", Tailscale},
 	{"IVPN-", IVPN}, {"nordvpn", NordVPN}, {"mullvad", Mullvad}, {"piavpn.", VPN}, {"evpn.", VPN}, {"windscribe", VPN}, {"killswitch", VPN},
 }

@@ -33,6 +33,12 @@ type Packet struct {
 	// Reply: of a connection that is known, instead of its first packet.
 	// Translated: somebody translated the destination.
 	Reply, Translated bool
+
+	// What the kernel answers only where it has a packet, for doctor's journeys.
+	Layer string // Bridge, Netdev or ARP: the frame, before or after IP; "": IP
+	Back  string // the link by which the way back to the source leads; "": not known
+
+	Untracked bool // before connections are tracked, where the state is "invalid"
 }
 
 // String returns words for people: "udp to port 67 from virbr0 (IPv4)".
@@ -145,7 +151,13 @@ func (p Packet) has(f Field, v Value) truth {
 	case InName:
 		return p.named(p.In, v, p.Hook == Output)
 	case OutName:
-		return p.named(p.Out, v, p.Hook == Input)
+		return p.named(p.Out, v, p.Hook == Input || p.Hook == Prerouting || p.Hook == Ingress)
+	case BackAny, BackIn:
+		if p.Back == "" {
+			return maybe
+		}
+		exists := f == BackAny || p.Back == p.In
+		return truthOf(v.Low == Exists == exists)
 	case NFProto:
 		const ipv4, ipv6 = 2, 10
 		return v.contains(map[bool]uint64{false: ipv4, true: ipv6}[p.IPv6])
@@ -167,6 +179,9 @@ func (p Packet) has(f Field, v Value) truth {
 		}
 		return v.contains(uint64(p.Type))
 	case State:
+		if p.Untracked {
+			return truthOf(v.Low&StateInvalid != 0)
+		}
 		if p.Reply {
 			return truthOf(v.Low&StateEstablished != 0)
 		}
@@ -234,8 +249,12 @@ func addressed(a netip.Addr, v Value, ipv6 bool) truth {
 	return truthOf(v.Prefix.Contains(a))
 }
 
-// sees reports whether the chains of a table see the packet.
+// sees reports whether the chains of a table see the packet. One of family inet has
+// the ingress of devices, too.
 func (t *Table) sees(p Packet) bool {
+	if p.Layer != "" {
+		return t.Family == p.Layer || t.Family == Inet && p.Layer == Netdev && p.Hook == Ingress
+	}
 	return t.Family == Inet || t.Family == IPv6 && p.IPv6 || t.Family == IPv4 && !p.IPv6
 }
 

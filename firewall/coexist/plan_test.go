@@ -273,7 +273,7 @@ func TestTrace(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := &coexist.Survey{Tables: []coexist.Table{tt.table}}
-			list := s.Trace(tt.packet)
+			list, _ := s.Trace(tt.packet)
 			if len(list) == 0 || list[0].Why != tt.why || list[0].Mend != tt.mend {
 				t.Errorf("got %+v\nwant %s\nby   %s", list, tt.why, tt.mend)
 			}

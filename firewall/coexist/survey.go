@@ -6,20 +6,22 @@ import (
 )
 
 // Survey is what others have in the kernel's packet filter where guests' packets
-// pass: all tables but ours that have base chains on the hooks input, forward or
-// output.
+// pass: all tables but ours that have base chains on the hooks that were asked for.
 type Survey struct{ Tables []Table }
 
 // The address families of tables, in nft's words.
 const (
-	IPv4 = "ip"
-	IPv6 = "ip6"
-	Inet = "inet"
+	IPv4   = "ip"
+	IPv6   = "ip6"
+	Inet   = "inet"
+	Bridge = "bridge"
+	Netdev = "netdev"
+	ARP    = "arp"
 )
 
 // Table is one table of somebody else.
 type Table struct {
-	Family string // IPv4, IPv6 or Inet
+	Family string // IPv4, ...
 	Name   string
 	Owned  bool // the kernel lets only the program that made it change it (NFT_TABLE_F_OWNER)
 	Legacy bool // of the iptables that was before nf_tables: its own program alone changes it
@@ -32,7 +34,7 @@ func (t *Table) String() string { return t.Family + " " + t.Name }
 // Iptables reports whether iptables-nft keeps the table: what is put there must
 // be what it can read, else its listings fail.
 func (t *Table) Iptables() bool {
-	if t.Family == Inet || !slices.Contains([]string{"filter", "mangle", "raw", "security"}, t.Name) {
+	if t.Family != IPv4 && t.Family != IPv6 || !slices.Contains([]string{"filter", "mangle", "raw", "security"}, t.Name) {
 		return false
 	}
 	for i := range t.Chains {
@@ -57,19 +59,25 @@ func (t *Table) chain(name string) int {
 // Hook is a place where the kernel calls base chains.
 type Hook string
 
-// The hooks that are surveyed.
+// The hooks that are surveyed. Those at which virbrd accepts are the first three;
+// doctor looks at all of them.
 const (
-	Input   Hook = "input"   // what comes to the host
-	Forward Hook = "forward" // what the host passes on
-	Output  Hook = "output"  // what the host sends
+	Input       Hook = "input"       // what comes to the host
+	Forward     Hook = "forward"     // what the host passes on
+	Output      Hook = "output"      // what the host sends
+	Prerouting  Hook = "prerouting"  // what comes in
+	Postrouting Hook = "postrouting" // what goes out
+	Ingress     Hook = "ingress"     // what a device receives
+	Egress      Hook = "egress"      // what a device sends
 )
 
-// Chain is a list of rules. With a Hook it is a base chain of type filter.
+// Chain is a list of rules. With a Hook it is a base chain.
 type Chain struct {
 	Name     string
 	Hook     Hook // "": only other chains lead here
 	Priority int32
-	Drop     bool // policy of a base chain: what no rule decided is dropped
+	Devices  []string // of Ingress and Egress
+	Drop     bool     // policy of a base chain: what no rule decided is dropped
 	Rules    []Rule
 }
 
@@ -132,6 +140,8 @@ const (
 	Source   Field = "saddr"
 	Dest     Field = "daddr"
 	DestCast Field = "fib daddr type"
+	BackAny  Field = "fib saddr oif"
+	BackIn   Field = "fib saddr . iif oif" // whether there is a way back to the source, by the interface that the packet came by
 	Unknown  Field = ""
 )
 
@@ -151,6 +161,12 @@ type Value struct {
 	Low, High uint64
 	Prefix    netip.Prefix
 }
+
+// The values of BackAny and BackIn.
+const (
+	Missing = 0
+	Exists  = 1
+)
 
 // The values of DestCast, as the kernel has them (RTN_UNICAST and so on).
 const (

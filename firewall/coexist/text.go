@@ -91,6 +91,8 @@ func (v Value) text(f Field) string {
 		if name := casts[v.Low]; name != "" && v.Low == v.High {
 			return name
 		}
+	case BackAny, BackIn:
+		return map[bool]string{true: "exists", false: "missing"}[v.Low == Exists]
 	case NFProto, DestPort, FromPort, ICMPType, Unknown:
 	}
 	if v.Low != v.High {

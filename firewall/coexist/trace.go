@@ -1,5 +1,7 @@
 package coexist
 
+import "slices"
+
 // The limits of a walk. The kernel has 16 jumps at most and no loops; what comes
 // as text from elsewhere is not bound by that.
 const (
@@ -17,6 +19,10 @@ type Step struct {
 type result struct {
 	drops bool
 	path  []Step // where it dropped: from the base chain to the rule, or to the base chain's end (its policy)
+
+	// unsure are the ways to rules that may end the packet's: they hold conditions of which
+	// nothing is known, or hand packets to a program.
+	unsure [][]Step
 
 	visited []Step // the starts of all chains that it came through, in order, with the rules that led there
 	met     []Match
@@ -36,6 +42,7 @@ type walk struct {
 // known whether it holds is passed over: what counts is the way of an
 // ordinary packet.
 func (t *Table) follow(base int, p Packet) result {
+	p.Untracked = p.Untracked || t.Chains[base].Priority <= priorityRaw
 	w := &walk{table: t, p: p, left: maxSteps}
 	w.chain(base)
 	return w.res
@@ -61,15 +68,25 @@ func (w *walk) chain(n int) end {
 			return decided
 		}
 		r := &c.Rules[i]
-		if w.p.meets(r.Match) != yes {
+		switch w.p.meets(r.Match) {
+		case no:
 			continue
+		case maybe:
+			if w.p.obscure(r.Match) && w.table.ends(r) {
+				w.res.unsure = append(w.res.unsure, append([]Step(nil), w.at...))
+			}
+			continue
+		case yes:
 		}
 		verdict, met := r.decide(w.p)
 		kept := len(w.met)
 		w.met = append(w.met, met...)
 		switch verdict.Kind {
 		case Continue:
-		case Accept, Other:
+		case Other:
+			w.res.unsure = append(w.res.unsure, append([]Step(nil), w.at...))
+			return decided
+		case Accept:
 			return decided
 		case Drop, Reject:
 			return w.drop()
@@ -117,6 +134,54 @@ func (w *walk) drop() end {
 	w.res.path = append([]Step(nil), w.at...)
 	w.res.met = append([]Match(nil), w.met...)
 	return decided
+}
+
+// obscure reports whether conditions are not understood. Those that only leave open
+// which packets of a kind they are about, as a port does, say what somebody wants.
+func (p Packet) obscure(all []Match) bool {
+	unknown := false
+	for _, m := range all {
+		if p.meetsOne(m) != maybe {
+			continue
+		}
+		if m.Field != Unknown {
+			return false
+		}
+		unknown = unknown || !occasional[m.Text]
+	}
+	return unknown
+}
+
+// occasional are conditions that hold now and then: rules with them hold packets back
+// that are too many, or log them.
+var occasional = map[string]bool{
+	"limit": true, "quota": true, "connlimit": true, "hashlimit": true, "recent": true, "dynset": true, "statistic": true, "numgen": true, "tcp": true,
+	"rt": true, "frag": true, "fragment": true, "exthdr": true, "length": true, "string": true, "u32": true, "bpf": true,
+}
+
+// ends reports whether a rule, or a chain that it leads to, may drop packets or hand
+// them to a program.
+func (t *Table) ends(r *Rule) bool {
+	for _, v := range r.verdicts() {
+		switch v.Kind {
+		case Drop, Reject, Other:
+			return true
+		case Jump, Goto:
+			next := t.chain(v.Chain)
+			if next >= 0 && slices.ContainsFunc(t.reachable(next), t.drops) {
+				return true
+			}
+		case Continue, Accept, Return:
+		}
+	}
+	return false
+}
+
+// drops reports whether a rule of a chain drops something.
+func (t *Table) drops(chain int) bool {
+	return slices.ContainsFunc(t.Chains[chain].Rules, func(r Rule) bool {
+		return slices.ContainsFunc(r.verdicts(), func(v Verdict) bool { return v.Kind == Drop || v.Kind == Reject || v.Kind == Other })
+	})
 }
 
 // decide returns the verdict of a rule whose conditions hold, and all those

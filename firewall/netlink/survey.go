@@ -54,7 +54,7 @@ func (c *Conn) viewLocked(socket *netlink.Conn, last *View) (*View, error) {
 	}
 	view := &View{}
 	for range maxReads {
-		if view.Survey, err = readSurvey(socket); err != nil {
+		if view.Survey, err = readSurvey(socket, accepts()); err != nil {
 			return nil, err
 		}
 		if view.Generation, err = r.generation(); err != nil || view.Generation == before {
@@ -80,18 +80,61 @@ func (r *reader) generation() (n uint32, err error) {
 	return n, wrap(err, "reading the generation of the ruleset")
 }
 
-// filterChains are what is surveyed.
-var filterHooks = map[uint32]coexist.Hook{
-	unix.NF_INET_LOCAL_IN:  coexist.Input,
-	unix.NF_INET_FORWARD:   coexist.Forward,
-	unix.NF_INET_LOCAL_OUT: coexist.Output,
+// scope is what is read.
+type scope struct {
+	families []byte
+	hooks    map[byte]map[uint32]coexist.Hook // by family; 0: of all others
+	kinds    []string                         // of chains
+	lists    bool                             // also sets of addresses
 }
 
-func readSurvey(socket *netlink.Conn) (*coexist.Survey, error) {
+// accepts is where virbrd has others let packets pass. Chains of type route are those
+// of the hook output only, as iptables' mangle table has them.
+func accepts() scope {
+	return scope{
+		families: []byte{unix.NFPROTO_INET, unix.NFPROTO_IPV4, unix.NFPROTO_IPV6},
+		hooks: map[byte]map[uint32]coexist.Hook{0: {
+			unix.NF_INET_LOCAL_IN: coexist.Input, unix.NF_INET_FORWARD: coexist.Forward, unix.NF_INET_LOCAL_OUT: coexist.Output,
+		}},
+		kinds: []string{"filter", "route"},
+	}
+}
+
+// everywhere is all that may end a packet's way.
+func everywhere() scope {
+	const ingress, egress, ingressInet = 0, 1, 5 // NF_NETDEV_*, NF_INET_INGRESS
+	return scope{
+		families: []byte{
+			unix.NFPROTO_INET, unix.NFPROTO_IPV4, unix.NFPROTO_IPV6, unix.NFPROTO_BRIDGE, unix.NFPROTO_NETDEV, unix.NFPROTO_ARP,
+		},
+		hooks: map[byte]map[uint32]coexist.Hook{
+			0: { // those of bridges have the same numbers (NF_BR_*)
+				unix.NF_INET_PRE_ROUTING: coexist.Prerouting, unix.NF_INET_LOCAL_IN: coexist.Input, unix.NF_INET_FORWARD: coexist.Forward,
+				unix.NF_INET_LOCAL_OUT: coexist.Output, unix.NF_INET_POST_ROUTING: coexist.Postrouting, ingressInet: coexist.Ingress,
+			},
+			unix.NFPROTO_NETDEV: {ingress: coexist.Ingress, egress: coexist.Egress},
+			unix.NFPROTO_ARP:    {0: coexist.Input, 1: coexist.Output}, // NF_ARP_*
+		},
+		kinds: []string{"filter", "route", "nat"},
+		lists: true,
+	}
+}
+
+// ReadAll reads the rules of others on all hooks that packets of guests pass, sets of
+// addresses included.
+func ReadAll(conn *Conn) (s *coexist.Survey, err error) {
+	err = conn.use(func(socket *netlink.Conn) error {
+		s, err = readSurvey(socket, everywhere())
+		return err
+	})
+	return s, err
+}
+
+func readSurvey(socket *netlink.Conn, sc scope) (*coexist.Survey, error) {
 	s := &coexist.Survey{}
-	for _, family := range []byte{unix.NFPROTO_INET, unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
+	for _, family := range sc.families {
 		r := reader{conn: socket, family: family}
-		list, err := r.surveyChains()
+		list, err := r.surveyChains(&sc)
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +143,7 @@ func readSurvey(socket *netlink.Conn) (*coexist.Survey, error) {
 				continue
 			}
 			r.table = list[i].Name
-			if err := r.surveyTable(&list[i]); err != nil {
+			if err := r.surveyTable(&list[i], sc.lists); err != nil {
 				return nil, err
 			}
 			s.Tables = append(s.Tables, list[i])
@@ -123,7 +166,7 @@ func hooked(t *coexist.Table) bool {
 }
 
 // surveyChains returns the tables of the reader's family with their chains.
-func (r *reader) surveyChains() ([]coexist.Table, error) {
+func (r *reader) surveyChains(sc *scope) ([]coexist.Table, error) {
 	if alone, err := r.alone(); alone || err != nil {
 		return nil, err
 	}
@@ -137,7 +180,7 @@ func (r *reader) surveyChains() ([]coexist.Table, error) {
 		if len(m.Data) < 4 || m.Data[0] != r.family {
 			continue
 		}
-		table, c, err := decodeChain(m)
+		table, c, err := sc.decodeChain(m, r.family)
 		if err != nil {
 			return nil, fmt.Errorf("listing chains: %w", err)
 		}
@@ -184,7 +227,11 @@ func (r *reader) listTables() (names []string, err error) {
 	return names, nil
 }
 
-func decodeChain(m netlink.Message) (table string, c coexist.Chain, err error) {
+func (sc *scope) decodeChain(m netlink.Message, family byte) (table string, c coexist.Chain, err error) {
+	hooks, ok := sc.hooks[family]
+	if !ok {
+		hooks = sc.hooks[0]
+	}
 	kind := ""
 	err = decode(m, func(ad *netlink.AttributeDecoder) {
 		switch ad.Type() {
@@ -201,21 +248,29 @@ func decodeChain(m netlink.Message) (table string, c coexist.Chain, err error) {
 			each(ad, func(ad *netlink.AttributeDecoder) {
 				switch ad.Type() {
 				case unix.NFTA_HOOK_HOOKNUM:
-					c.Hook = filterHooks[ad.Uint32()]
+					c.Hook = hooks[ad.Uint32()]
 				case unix.NFTA_HOOK_PRIORITY:
 					c.Priority = int32(ad.Uint32())
+				case unix.NFTA_HOOK_DEV:
+					c.Devices = []string{ad.String()}
+				case hookDevs:
+					c.Devices = nil
+					each(ad, func(ad *netlink.AttributeDecoder) { c.Devices = append(c.Devices, ad.String()) })
 				}
 			})
 		}
 	})
-	if kind != "filter" && kind != "route" { // route: of the hook output only, as iptables' mangle table has it
+	if !slices.Contains(sc.kinds, kind) {
 		c.Hook = ""
 	}
 	return table, c, err
 }
 
+// hookDevs is NFTA_HOOK_DEVS: the names of all devices of a chain.
+const hookDevs = 4
+
 // surveyTable reads a table's flags and the rules of its chains.
-func (r *reader) surveyTable(t *coexist.Table) error {
+func (r *reader) surveyTable(t *coexist.Table, lists bool) error {
 	replies, err := r.get(unix.NFT_MSG_GETTABLE, 0, r.table)
 	for _, m := range replies {
 		err = decode(m, func(ad *netlink.AttributeDecoder) {
@@ -236,7 +291,7 @@ func (r *reader) surveyTable(t *coexist.Table) error {
 	if err != nil {
 		return fmt.Errorf("reading the rules of table %q: %w", r.table, err)
 	}
-	sets := setReader{reader: r}
+	sets := setReader{reader: r, lists: lists}
 	for _, m := range replies {
 		chain, rule, err := decodeRule(m, r.family, &sets)
 		if err != nil {

@@ -95,6 +95,9 @@ func (l loaded) value(data []byte) (coexist.Value, bool) {
 		name, _, exact := bytes.Cut(data, []byte{0})
 		return coexist.Value{Name: string(name), Wild: !exact && len(data) < unix.IFNAMSIZ}, true
 	case coexist.NFProto, coexist.L4Proto, coexist.ICMPType:
+		if l.text == etherType {
+			return l.family(data)
+		}
 		if len(data) == 1 {
 			return number(uint64(data[0]))
 		}
@@ -108,9 +111,31 @@ func (l loaded) value(data []byte) (coexist.Value, bool) {
 		}
 	case coexist.Source, coexist.Dest:
 		return l.prefix(data)
+	case coexist.BackAny, coexist.BackIn: // the number of an interface, or whether there is one
+		missing := len(bytes.Trim(data, "\x00")) == 0
+		if missing || l.text == fibPresent {
+			return number(map[bool]uint64{true: coexist.Missing, false: coexist.Exists}[missing])
+		}
 	case coexist.Unknown:
 	}
 	return coexist.Value{}, false
+}
+
+// family has the type of a frame as the address family of the packet in it; 0 where it
+// is none of these.
+func (l loaded) family(data []byte) (coexist.Value, bool) {
+	if len(data) != 2 || l.mask != nil {
+		return coexist.Value{}, false
+	}
+	var v coexist.Value
+	switch binary.BigEndian.Uint16(data) {
+	case unix.ETH_P_IP:
+		v.Low = unix.NFPROTO_IPV4
+	case unix.ETH_P_IPV6:
+		v.Low = unix.NFPROTO_IPV6
+	}
+	v.High = v.Low
+	return v, true
 }
 
 // prefix reads an address, of which the first bytes or bits may be all that is
@@ -222,6 +247,7 @@ func (d *ruleDecoder) lookup(ad *netlink.AttributeDecoder) {
 // setReader reads sets of one table, each once.
 type setReader struct {
 	reader *reader
+	lists  bool // of addresses, too
 	known  map[string]setContents
 }
 
@@ -235,7 +261,11 @@ type setContents struct {
 func (s *setReader) read(name string, l loaded) ([]coexist.Entry, bool, error) {
 	switch l.field {
 	case coexist.InName, coexist.OutName, coexist.NFProto, coexist.L4Proto, coexist.DestPort, coexist.FromPort, coexist.ICMPType, coexist.State, coexist.DestCast:
-	case coexist.Source, coexist.Dest, coexist.Unknown:
+	case coexist.Source, coexist.Dest:
+		if !s.lists {
+			return nil, false, nil
+		}
+	case coexist.BackAny, coexist.BackIn, coexist.Unknown:
 		return nil, false, nil
 	}
 	if l.mask != nil {
@@ -305,9 +335,76 @@ func decodeMember(ad *netlink.AttributeDecoder) (e setElement) {
 	return e
 }
 
+// prefixes turns the elements of a set of addresses into prefixes; an interval may take
+// several.
+func prefixes(list []setElement, l loaded) ([]coexist.Entry, bool) {
+	slices.SortStableFunc(list, func(a, b setElement) int {
+		return cmp.Or(bytes.Compare(a.key, b.key), map[bool]int{true: -1}[a.end]+map[bool]int{true: 1}[b.end])
+	})
+	intervals := slices.ContainsFunc(list, func(e setElement) bool { return e.end })
+	var entries []coexist.Entry
+	for i, e := range list {
+		from, ok := netip.AddrFromSlice(e.key)
+		if !ok || e.catchAll || e.keyEnd != nil || len(e.key) != l.size || from.Is6() != l.ipv6 {
+			return nil, false
+		}
+		if e.end {
+			continue
+		}
+		last := from
+		if intervals {
+			last = lastOf(l.ipv6)
+			if i+1 < len(list) {
+				end, _ := netip.AddrFromSlice(list[i+1].key)
+				last = end.Prev()
+			}
+		}
+		for from.IsValid() && !last.Less(from) {
+			p := widest(from, last)
+			entries = append(entries, coexist.Entry{Value: coexist.Value{Prefix: p}, Verdict: e.verdict})
+			from = lastIn(p).Next()
+		}
+	}
+	return entries, true
+}
+
+// widest returns the widest prefix that begins with one address and does not go beyond
+// another one.
+func widest(from, last netip.Addr) netip.Prefix {
+	p := netip.PrefixFrom(from, from.BitLen())
+	for p.Bits() > 0 {
+		wider := netip.PrefixFrom(from, p.Bits()-1)
+		if wider.Masked().Addr() != from || last.Less(lastIn(wider)) {
+			break
+		}
+		p = wider
+	}
+	return p
+}
+
+// lastIn returns the last address of a prefix.
+func lastIn(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for bit := p.Bits(); bit < 8*len(b); bit++ {
+		b[bit/8] |= 1 << (7 - bit%8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+func lastOf(ipv6 bool) netip.Addr {
+	if ipv6 {
+		return lastIn(netip.PrefixFrom(netip.IPv6Unspecified(), 0))
+	}
+	return lastIn(netip.PrefixFrom(netip.IPv4Unspecified(), 0))
+}
+
 // values turns elements into values of a field; false where they are more than
 // single values and ranges of numbers.
 func values(list []setElement, l loaded) ([]coexist.Entry, bool) {
+	if l.field == coexist.Source || l.field == coexist.Dest {
+		return prefixes(list, l)
+	}
 	var entries []coexist.Entry
 	intervals := slices.ContainsFunc(list, func(e setElement) bool { return e.end })
 	if intervals {

@@ -108,6 +108,8 @@ func (d *ruleDecoder) one(name string, ad *netlink.AttributeDecoder) {
 		d.extension(name, ad)
 	case "reject":
 		d.rule.Verdict.Kind = coexist.Reject
+	case "nat", "masq", "redir":
+		d.rule.Verdict.Kind = coexist.Accept
 	default:
 		switch bare[name] {
 		case effect, ending:
@@ -164,6 +166,8 @@ func (d *ruleDecoder) meta(ad *netlink.AttributeDecoder) {
 		l = loaded{field: coexist.NFProto, size: 1}
 	case unix.NFT_META_L4PROTO:
 		l = loaded{field: coexist.L4Proto, size: 1}
+	case unix.NFT_META_PROTOCOL:
+		l = loaded{field: coexist.NFProto, size: 2, text: etherType}
 	default:
 		l = loaded{text: metaNames[key]}
 		if l.text == "" {
@@ -173,10 +177,14 @@ func (d *ruleDecoder) meta(ad *netlink.AttributeDecoder) {
 	d.loaded[reg] = l
 }
 
+// etherType is the text of the type of a frame, which says of what family the packet
+// in it is.
+const etherType = "ether type"
+
 // metaNames are for people.
 var metaNames = map[uint32]string{
 	unix.NFT_META_MARK: "mark", unix.NFT_META_IIF: "iif", unix.NFT_META_OIF: "oif", unix.NFT_META_PKTTYPE: "pkttype",
-	unix.NFT_META_SKUID: "skuid", unix.NFT_META_IIFTYPE: "iiftype", unix.NFT_META_PROTOCOL: "protocol",
+	unix.NFT_META_SKUID: "skuid", unix.NFT_META_IIFTYPE: "iiftype",
 }
 
 // ctStatus is the text of the status of a connection, of which one bit is understood.
@@ -207,6 +215,10 @@ func (d *ruleDecoder) payload(ad *netlink.AttributeDecoder) {
 	base, offset, size := values[unix.NFTA_PAYLOAD_BASE], values[unix.NFTA_PAYLOAD_OFFSET], values[unix.NFTA_PAYLOAD_LEN]
 	l := loaded{text: "payload", size: int(min(size, 1<<8))}
 	switch base {
+	case unix.NFT_PAYLOAD_LL_HEADER:
+		if offset == 12 && size == 2 {
+			l.field, l.text = coexist.NFProto, etherType
+		}
 	case unix.NFT_PAYLOAD_NETWORK_HEADER:
 		d.networkHeader(&l, offset)
 	case unix.NFT_PAYLOAD_TRANSPORT_HEADER:
@@ -256,18 +268,33 @@ func (d *ruleDecoder) asked(family uint64) bool {
 	return false
 }
 
+// fibPresent is the text of a fib expression that loads whether there is a route.
+const fibPresent = "fib exists"
+
 // fib knows the question for the kind of the destination; that may be asked for
-// one interface only, which changes nothing for those that it is asked for here.
+// one interface only, which changes nothing for those that it is asked for here. And
+// it knows the one for the way back to the source, as filters of reverse paths ask it.
 func (d *ruleDecoder) fib(ad *netlink.AttributeDecoder) {
 	const (
 		dreg, result, flags = 1, 2, 3 // NFTA_FIB_*
 		addressType         = 3       // NFT_FIB_RESULT_ADDRTYPE
-		destination         = 2       // NFTA_FIB_F_DADDR
+		byIndex, byName     = 1, 2    // NFT_FIB_RESULT_OIF, _OIFNAME
+		source, destination = 1, 2    // NFTA_FIB_F_*
+		incoming, present   = 8, 32
 	)
 	values := numbers(ad)
 	l := loaded{text: "fib"}
 	if values[result] == addressType && values[flags]&destination != 0 {
 		l = loaded{field: coexist.DestCast, size: 4}
+	}
+	if r := values[result]; (r == byIndex || r == byName) && values[flags]&source != 0 {
+		l = loaded{field: coexist.BackAny}
+		if values[flags]&incoming != 0 {
+			l.field = coexist.BackIn
+		}
+		if values[flags]&present != 0 {
+			l.text = fibPresent
+		}
 	}
 	d.loaded[values[dreg]] = l
 }

@@ -50,6 +50,8 @@ func (d *ruleDecoder) extension(kind string, ad *netlink.AttributeDecoder) {
 		if ok = len(info) >= 4; ok {
 			d.xtState(uint64(binary.NativeEndian.Uint32(info)), false)
 		}
+	case "rpfilter":
+		ok = d.xtReverse(info)
 	case "conntrack":
 		ok = revision >= 2 && d.xtConntrack(info)
 	}
@@ -107,6 +109,24 @@ func (d *ruleDecoder) xtAddrtype(info []byte) bool {
 		if mask&(1<<bit) != 0 {
 			m.Values = append(m.Values, coexist.Value{Low: bit, High: bit})
 		}
+	}
+	d.add(m)
+	return true
+}
+
+// xtReverse reads struct xt_rpfilter_info. It matches packets with a way back, inverted
+// those without.
+func (d *ruleDecoder) xtReverse(info []byte) bool {
+	const loose, invert = 1, 8
+	if len(info) < 1 {
+		return false
+	}
+	m := coexist.Match{Field: coexist.BackIn, Values: []coexist.Value{{Low: coexist.Exists, High: coexist.Exists}}}
+	if info[0]&loose != 0 {
+		m.Field = coexist.BackAny
+	}
+	if info[0]&invert != 0 {
+		m.Values[0] = coexist.Value{Low: coexist.Missing, High: coexist.Missing}
 	}
 	d.add(m)
 	return true

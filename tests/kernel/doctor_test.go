@@ -24,8 +24,9 @@ const status = `<networkstatus><network><name>default</name><uuid>c0ffee00-0000-
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	qemutest.RunTest(t, qemutest.Guest{
-		Modules: []string{"bridge", "veth", "nf_tables", "sch_ingress", "cls_u32"},
-		Spare:   []string{"act_csum", "br_netfilter"},
+		Modules:  []string{"bridge", "veth", "nf_tables", "sch_ingress", "cls_u32"},
+		Programs: []string{"nft"},
+		Spare:    []string{"act_csum", "br_netfilter"},
 	}, func(t *testing.T) {
 		h, _ := newHost(t)
 		do(t, h, plan.AddBridge{Name: bridge},
@@ -48,9 +49,16 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("with act_csum: %+v", f)
 		}
 		qemutest.Load(t, "br_netfilter")
+		if f := examine(t, h, places, "br-netfilter"); f != nil {
+			t.Errorf("with br_netfilter alone: %+v", f)
+		}
+		rules := "table inet mine { chain forward { type filter hook forward priority 0; policy drop; }; }"
+		if out, err := exec.CommandContext(t.Context(), "nft", rules).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
 		f := examine(t, h, places, "br-netfilter")
 		if f == nil {
-			t.Fatal("with br_netfilter: nothing is found")
+			t.Fatal("with br_netfilter and a firewall that drops: nothing is found")
 		}
 		if out, err := exec.CommandContext(t.Context(), "sh", "-c", f.Mend).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", f.Mend, err, out)
