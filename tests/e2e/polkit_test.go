@@ -159,31 +159,10 @@ func TestAccessDrivers(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		programs(t)
-		needAccounts(t)
-		libvirtActions(t)
-		mountFiles(t, rulesDir, map[string]string{"10-test.rules": `polkit.addRule(function(action, subject) {
-	if (action.id == "org.libvirt.unix.manage" || subject.user == "root") return polkit.Result.YES;
-	if (action.id.indexOf("org.libvirt.api.") != 0 || action.lookup("connect_driver") != "network") return polkit.Result.NOT_HANDLED;
-	if (action.id.indexOf("org.libvirt.api.connect.") == 0) return polkit.Result.YES;
-	if (action.lookup("network_name") != "one") return polkit.Result.NO;
-	return /\.(getattr|read|start)$/.test(action.id) ? polkit.Result.YES : polkit.Result.NO;
-});`})
+		accessRules(t)
 		write(t, daemonConf, "access_drivers = [ \"polkit\" ]\n")
-		startBus(t)
-		startPolkit(t)
 		d := startVirbrd(t)
-		define(t, d, "one")
-		define(t, d, "two")
-		const denied = "access denied: 'network' denied access"
-		if list := d.as(games, "net-list", "--all", "--name"); strings.TrimSpace(list) != "one" {
-			t.Errorf("games sees %q", list)
-		}
-		d.answers(games, "Network one started", "net-start", "one")
-		d.answers(games, denied, "net-destroy", "one")
-		d.answers(games, denied, "net-undefine", "one")
-		d.answers(games, denied, "net-dumpxml", "two")
-		d.answers(games, denied, "net-start", "two")
-		d.answers(games, denied, "net-port-list", "one")
+		accessOfGames(t, d)
 
 		// As libvirt's QEMU daemon does for its clients.
 		c := dial(t, socketRW, 0)
@@ -195,6 +174,59 @@ func TestAccessDrivers(t *testing.T) {
 		c.must(proto.NetworkIsActive, c.lookup("one"), nil)
 		c.must(proto.ConnectSetIdentity, proto.IdentityArgs{Params: identityOf(t, os.Getpid(), account{})}, nil)
 		c.must(proto.NetworkCreate, two, nil)
+	})
+}
+
+// denied is what who lacks a permission is told.
+const denied = "access denied: 'network' denied access"
+
+// accessRules starts a polkit that lets everybody look at and start network "one", and
+// root do all.
+func accessRules(t *testing.T) {
+	t.Helper()
+	needAccounts(t)
+	libvirtActions(t)
+	mountFiles(t, rulesDir, map[string]string{"10-test.rules": `polkit.addRule(function(action, subject) {
+	if (action.id == "org.libvirt.unix.manage" || subject.user == "root") return polkit.Result.YES;
+	if (action.id.indexOf("org.libvirt.api.") != 0 || action.lookup("connect_driver") != "network") return polkit.Result.NOT_HANDLED;
+	if (action.id.indexOf("org.libvirt.api.connect.") == 0) return polkit.Result.YES;
+	if (action.lookup("network_name") != "one") return polkit.Result.NO;
+	return /\.(getattr|read|start)$/.test(action.id) ? polkit.Result.YES : polkit.Result.NO;
+});`})
+	startBus(t)
+	startPolkit(t)
+}
+
+// accessOfGames wants those rules to hold for somebody who asks a daemon.
+func accessOfGames(t *testing.T, d *daemon) {
+	t.Helper()
+	define(t, d, "one")
+	define(t, d, "two")
+	if list := d.as(games, "net-list", "--all", "--name"); strings.TrimSpace(list) != "one" {
+		t.Errorf("games sees %q", list)
+	}
+	d.answers(games, "Network one started", "net-start", "one")
+	d.answers(games, denied, "net-destroy", "one")
+	d.answers(games, denied, "net-undefine", "one")
+	d.answers(games, denied, "net-dumpxml", "two")
+	d.answers(games, denied, "net-start", "two")
+	d.answers(games, denied, "net-port-list", "one")
+}
+
+// TestModuleAccess: a libvirtd that has our module hands on who calls, so polkit is
+// asked about its clients, and libvirtd.conf's access_drivers hold. A connection that
+// served root serves nobody else with root's rights.
+func TestModuleAccess(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		accessRules(t)
+		write(t, "/etc/libvirt/libvirtd.conf", "auth_unix_rw = \"none\"\nunix_sock_rw_perms = \"0777\"\naccess_drivers = [ \"polkit\" ]\n")
+		d, _ := startModule(t)
+		d.uri = "network:///system?mode=legacy"
+		accessOfGames(t, d)
+		d.virsh("net-destroy", "one")
+		d.virsh("net-start", "two")
 	})
 }
 

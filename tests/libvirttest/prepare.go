@@ -1,14 +1,16 @@
 package libvirttest
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 )
 
-// Prepare writes libvirtd's configuration, and gives its QEMU driver, which
+// Prepare writes libvirtd's configuration, unless there is one, and gives its QEMU driver, which
 // starts with the daemon, the accounts that it looks for (see [Accounts]). It is
 // for namespaces that [netnstest.Enter] prepared: /etc/libvirt and /run are
 // theirs.
@@ -19,8 +21,11 @@ func Prepare() error {
 	if err := os.MkdirAll("/etc/libvirt", 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile("/etc/libvirt/libvirtd.conf", []byte(conf), 0o600); err != nil {
-		return err
+	const path = "/etc/libvirt/libvirtd.conf"
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
+			return err
+		}
 	}
 	return Accounts()
 }
