@@ -28,7 +28,7 @@ func TestSCTP(t *testing.T) {
 		do(t, h, plan.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"}, plan.SetUp{Link: "lo"})
 		network := func(link, prefix string, ext *xml.Extensions) *firewall.Network {
 			gateway := netip.MustParseAddr(prefix + "1")
-			do(t, h, plan.AddBridge{Name: link}, plan.SetUp{Link: link}, plan.SetSysctl{Key: "net/ipv4/conf/" + link + "/route_localnet", Value: "1"},
+			do(t, h, plan.AddBridge{Name: link}, plan.SetUp{Link: link},
 				plan.AddAddress{Link: link, Address: netip.PrefixFrom(gateway, 24), Broadcast: netip.MustParseAddr(prefix + "255")})
 			n, err := firewall.Compile(&xml.Network{
 				Name: link, Forward: xml.Forward{Mode: xml.ForwardNAT}, Bridge: xml.Bridge{Name: link}, IPs: []xml.IP{{Address: gateway, Prefix: 24}},
