@@ -123,6 +123,43 @@ func way(io IO, o *doctorOptions, facts *doctor.Facts) error {
 	return write(io.Out, text)
 }
 
+// resolve has virbrd say what forwards and public addresses come to. Where none
+// answers doctor knows less.
+func resolve(ctx context.Context, facts *doctor.Facts) {
+	f := &daemonFlags{}
+	_ = f.reading(ctx, func(c *client.Conn) error {
+		if has, err := c.HasExtensions(ctx); err != nil || !has {
+			return err
+		}
+		for i := range facts.Networks {
+			n := &facts.Networks[i]
+			if !n.Active || n.Def == nil {
+				continue
+			}
+			found, err := c.Lookup(ctx, n.Name)
+			if err != nil || !found.Active {
+				continue
+			}
+			forwards, publics, err := c.Resolved(ctx, found, &f.source)
+			if err != nil {
+				continue
+			}
+			n.Resolutions = &doctor.Resolutions{}
+			for j := range forwards {
+				n.Resolutions.Forwards = append(n.Resolutions.Forwards, resolved(forwards[j].XML(), &forwards[j].State))
+			}
+			for j := range publics {
+				n.Resolutions.Publics = append(n.Resolutions.Publics, resolved(publics[j].XML(), &publics[j].State))
+			}
+		}
+		return nil
+	})
+}
+
+func resolved(document string, s *client.State) doctor.Resolved {
+	return doctor.Resolved{XML: document, Active: s.Phase == client.Active, Addresses: s.Addresses, Reason: s.Reason}
+}
+
 // examine looks at the host and prints what was found.
 func examine(ctx context.Context, io IO, o *doctorOptions, names []string) error {
 	if io.Survey == nil {
@@ -135,6 +172,7 @@ func examine(ctx context.Context, io IO, o *doctorOptions, names []string) error
 	if o.way {
 		return way(io, o, facts)
 	}
+	resolve(ctx, facts)
 	for _, name := range names {
 		if !slices.ContainsFunc(facts.Networks, func(n doctor.Network) bool { return n.Name == name }) {
 			return errLook{fmt.Errorf("there is no network %q in %s or %s", name, o.places.State, o.places.Config)}

@@ -233,6 +233,26 @@ func TestFindings(t *testing.T) {
 			f.Networks[0].Leases = []dnsmasq.Entry{{Address: "192.168.122.3", MAC: "52:54:00:00:00:01", Hostname: "web1"}}
 			f.Listeners = append(f.Listeners, doctor.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 80, Process: doctor.Process{PID: 90, Name: "nginx", Unit: "nginx.service"}})
 		}, []string{"forward-taken warning"}, "systemctl stop nginx.service"},
+		{"what virbrd says of forwards", func(t *testing.T, f *doctor.Facts) {
+			extend(t, f, "<virbr:portForward proto='tcp' guest='web'><virbr:range start='80'/></virbr:portForward>"+
+				"<virbr:portForward proto='tcp' dev='eth9' guest='web'><virbr:range start='81'/></virbr:portForward>"+
+				"<virbr:portForward proto='tcp' guest='db'><virbr:range start='82'/></virbr:portForward>")
+			ext, err := f.Networks[0].Def.Extensions()
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := []netip.Addr{netip.MustParseAddr("192.168.122.3")} // of which no lease tells
+			f.Networks[0].Resolutions = &doctor.Resolutions{Forwards: []doctor.Resolved{
+				{XML: ext.Forwards[0].XML(), Active: true, Addresses: at},
+				{XML: ext.Forwards[1].XML(), Addresses: at, Reason: "waiting for interface eth9, which is not there"},
+				{XML: ext.Forwards[2].XML(), Reason: "taken by network 'b', tried again every 15 seconds"},
+			}}
+		}, []string{"interface-waiting hint", "forward-taken warning"}, "virbr forward list default"},
+		{"a guest by its name in full", func(t *testing.T, f *doctor.Facts) {
+			f.Networks[0].Def = define(t, strings.Replace(strings.Replace(definition, "EXTENSION",
+				"<virbr:portForward proto='tcp' guest='WEB1.lab.test'><virbr:range start='80'/></virbr:portForward>", 1), "<bridge", "<domain name='lab.test'/><bridge", 1))
+			f.Networks[0].Leases = []dnsmasq.Entry{{Address: "192.168.122.3", MAC: "52:54:00:00:00:01", Hostname: "web1"}}
+		}, []string{}, ""},
 		{"a guest that cannot be", func(t *testing.T, f *doctor.Facts) {
 			extend(t, f, "<virbr:portForward proto='tcp' guest='10.1.2.3'><virbr:range start='80'/></virbr:portForward>")
 		}, []string{"guest-outside warning"}, ""},

@@ -52,7 +52,9 @@ wrong there is left out as a whole, for a half of it might be worse.`,
 	"forward-dropped": `Every base chain of nftables and iptables is asked about a packet, and one that
 drops it has the last word: an accept in another table does not undo that. So a
 firewall that drops what it does not know drops guests' packets.`,
-	"forward-taken": `A forward takes connections before a program on the host sees them.`,
+	"forward-taken": `A port belongs to one: to a program that listens on it, to another network, or to
+the forward. Who came first has it; a forward that came later waits until it is free.
+One that came first takes connections before a program sees them.`,
 	"forwarding4-link": `Each interface has a forwarding switch of its own for IPv4, which decides about
 the packets that come in there. ip_forward writes all of them.`,
 	"forwarding4-off": `The host drops what is not for itself. The daemon switches forwarding on when
@@ -68,6 +70,8 @@ sense. All of it is done, or nothing.`,
 /etc/libvirt/hooks when networks start and stop, and one of these must be virbr's.`,
 	"hook-uncalled": `libvirt looks for hook scripts when it starts and when it is reloaded. A script that
 came later, or a network that ran already, is not called for.`,
+	"interface-waiting": `A forward that listens at the addresses of an interface is in force while the
+interface is there and has one.`,
 	"inotify-limit": `dnsmasq watches files by inotify, and so do systemd, file managers and
 containers. Each user has only so many instances, 128 by default, and all of
 root's programs share them.`,

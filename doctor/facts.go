@@ -165,6 +165,10 @@ type Network struct {
 	File     string // "": in its metadata
 	Added    *Added // what the hook reports of them; nil: nothing
 
+	// Resolutions is what virbrd says of the running network's forwards and public
+	// addresses; nil: it was not asked, or does not run it.
+	Resolutions *Resolutions
+
 	Dnsmasq Process         // PID 0: none runs
 	Leases  []dnsmasq.Entry // of the bridge
 	Paths   []Path          // of its subnets, in their order

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -21,24 +22,24 @@ func (w *walker) forwards() bool {
 		})
 		return true
 	}
+	states := w.resolutions(ext)
 	seen := map[string]bool{}
 	for i := range ext.Forwards {
 		f := &ext.Forwards[i]
 		if f.Ignore {
 			continue
 		}
-		if !seen[f.Guest] {
-			seen[f.Guest] = true
-			w.guest(f.Guest)
+		w.outside(f.Guest, seen)
+		w.state(f.String(), f.Guest, states.Forwards[i], seen)
+		if !strings.Contains(states.Forwards[i].Reason, taken) {
+			w.conflict(f)
 		}
-		w.conflict(f)
 		w.sctp(f)
 	}
-	for _, a := range ext.Publics {
-		if !seen[a.Guest] {
-			seen[a.Guest] = true
-			w.guest(a.Guest)
-		}
+	for i := range ext.Publics {
+		a := &ext.Publics[i]
+		w.outside(a.Guest, seen)
+		w.state(a.String(), a.Guest, states.Publics[i], seen)
 	}
 	if n := len(ext.Forwards); n > 0 {
 		w.say(fmt.Sprintf("%d port forwards", n))
@@ -49,56 +50,90 @@ func (w *walker) forwards() bool {
 	return len(ext.Forwards)+len(ext.Publics) > 0
 }
 
-// guest looks whether a guest that is named is there.
-func (w *walker) guest(name string) {
-	if a, err := netip.ParseAddr(name); err == nil {
-		if !slices.ContainsFunc(append(w.subnets(netip.Addr.Is4), w.subnets(netip.Addr.Is6)...), func(p netip.Prefix) bool { return p.Contains(a) }) {
-			w.tell(Finding{
-				ID: "guest-outside", Severity: Warning,
-				Text:     fmt.Sprintf("a forward leads to %s, which is no address of the network", a),
-				Evidence: []string{"subnets: " + prefixes(append(w.subnets(netip.Addr.Is4), w.subnets(netip.Addr.Is6)...))},
-				Mend:     virsh("net-edit", w.n.Name),
-			})
+// resolutions returns what each forward and public address comes to: as virbrd or the
+// hook say, or else as far as leases and links tell by the same rules.
+func (w *walker) resolutions(ext *xml.Extensions) *Resolutions {
+	var said Resolutions
+	switch {
+	case w.n.Resolutions != nil:
+		said = *w.n.Resolutions
+	case w.hooked() && w.n.Added != nil:
+		said = Resolutions{Forwards: w.n.Added.Forwards, Publics: w.n.Added.Publics}
+	}
+	seen := plan.Sightings{Leases: w.n.Leases, Now: w.f.Checked, Devices: map[string][]netip.Addr{}}
+	for name, l := range w.f.Links {
+		seen.Devices[name] = nil
+		for _, p := range l.Addresses {
+			seen.Devices[name] = append(seen.Devices[name], p.Addr())
 		}
+	}
+	reach := plan.NewReach(w.n.Def, ext, seen, plan.Memory{})
+	find := func(list []Resolved, document string, own plan.State) Resolved {
+		if i := slices.IndexFunc(list, func(r Resolved) bool { return r.XML == document }); i >= 0 {
+			return list[i]
+		}
+		return Resolved{XML: document, Active: own.Active, Addresses: own.Addresses, Reason: own.Reason}
+	}
+	all := &Resolutions{}
+	for i := range ext.Forwards {
+		all.Forwards = append(all.Forwards, find(said.Forwards, ext.Forwards[i].XML(), reach.ForwardState(i)))
+	}
+	for i := range ext.Publics {
+		all.Publics = append(all.Publics, find(said.Publics, ext.Publics[i].XML(), reach.PublicState(i)))
+	}
+	return all
+}
+
+// outside tells of a guest's address that is none of the network.
+func (w *walker) outside(guest string, seen map[string]bool) {
+	a, err := netip.ParseAddr(guest)
+	list := append(w.subnets(netip.Addr.Is4), w.subnets(netip.Addr.Is6)...)
+	if err != nil || seen[guest] || slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) }) {
 		return
 	}
-	if w.known(name, netip.Addr.IsValid) {
-		return
-	}
+	seen[guest] = true
 	w.tell(Finding{
-		ID: "guest-waiting", Severity: Hint,
-		Text:     fmt.Sprintf("a forward leads to guest %s, which has no lease now: it waits until the guest comes", name),
-		Evidence: []string{fmt.Sprintf("no lease and no static host %s", name)},
-		Mend:     virsh("net-dhcp-leases", w.n.Name),
-		Note:     "this shows the guests that there are; start the guest, or correct its name",
+		ID: "guest-outside", Severity: Warning,
+		Text:     fmt.Sprintf("a forward leads to %s, which is no address of the network", a),
+		Evidence: []string{"subnets: " + prefixes(list)},
+		Mend:     virsh("net-edit", w.n.Name),
 	})
 }
 
-// known reports whether a lease or a static host with an address of a family is that
-// of a guest, by its name or MAC address.
-func (w *walker) known(name string, family func(netip.Addr) bool) bool {
-	mac, isMAC := xml.ParseMAC(name)
-	is := func(host, address string) bool {
-		if isMAC {
-			other, ok := xml.ParseMAC(address)
-			return ok && other == mac
-		}
-		return strings.EqualFold(host, name)
+// taken is in the reason of what somebody else has.
+const taken = "taken by "
+
+// state tells of what is not in force. Of a guest that is waited for it tells once.
+func (w *walker) state(what, guest string, s Resolved, seen map[string]bool) {
+	has := len(s.Addresses) > 0
+	switch {
+	case strings.Contains(s.Reason, taken):
+		w.tell(Finding{
+			ID: "forward-taken", Severity: Warning,
+			Text:     fmt.Sprintf("%s is not in force, or not all of it: %s", what, s.Reason),
+			Evidence: []string{"virbr forward list: " + s.Reason},
+			Mend:     "virbr forward list " + operand(w.n.Name),
+			Note:     "end who has it, and the forward is in force; or forward another port",
+		})
+	case s.Active || s.Reason == "" || !has && seen[guest]:
+	case has:
+		w.tell(Finding{
+			ID: "interface-waiting", Severity: Hint,
+			Text:     fmt.Sprintf("%s is not in force: %s", what, s.Reason),
+			Evidence: []string{"virbr forward list: " + s.Reason},
+			Mend:     "virbr forward list " + operand(w.n.Name),
+			Note:     "it is in force as soon as the interface is there; or correct its name",
+		})
+	default:
+		seen[guest] = true
+		w.tell(Finding{
+			ID: "guest-waiting", Severity: Hint,
+			Text:     fmt.Sprintf("%s is not in force: %s", what, s.Reason),
+			Evidence: []string{"virbr forward list: " + s.Reason},
+			Mend:     virsh("net-dhcp-leases", w.n.Name),
+			Note:     "this shows the guests that there are; start the guest, or correct its name",
+		})
 	}
-	for _, e := range w.n.Leases {
-		a, err := netip.ParseAddr(e.Address)
-		if err == nil && family(a) && is(e.Hostname, e.MAC) && (e.Expiry == 0 || e.Expiry >= w.f.Checked) {
-			return true
-		}
-	}
-	for i := range w.n.Def.IPs {
-		for _, h := range w.n.Def.IPs[i].Hosts {
-			if is(h.Name, h.MAC) && h.IP.IsValid() && family(h.IP) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // conflict tells of programs that listen where a forward takes connections away

@@ -26,6 +26,9 @@ type Added struct {
 	Publics  []Resolved `json:"publics"`
 }
 
+// Resolutions is what the forwards and public addresses of a network come to.
+type Resolutions struct{ Forwards, Publics []Resolved }
+
 // Resolved is what a forward or a public address comes to.
 type Resolved struct {
 	XML       string       `json:"xml"` // <virbr:portForward>, <virbr:address>
