@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -25,6 +26,9 @@ func startModule(t *testing.T, env ...string) (libvirtd, virbrd *daemon) {
 func startLibvirtdWith(t *testing.T, module string, env ...string) *daemon {
 	t.Helper()
 	netnstest.NeedProgram(t, "libvirtd", "virsh")
+	if _, err := os.Stat(module); err != nil {
+		netnstest.Need(t, "needs libvirtd's module, which was not built: install gcc and libvirt-dev")
+	}
 	if err := libvirttest.Prepare(); err != nil {
 		t.Fatal(err)
 	}

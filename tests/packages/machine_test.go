@@ -23,7 +23,7 @@ const machineXML = `<domain type='qemu'><name>real</name><memory unit='MiB'>256<
 // their events, is handed on as well.
 func TestMachine13(t *testing.T) {
 	t.Parallel()
-	needRoot(t, debian13)
+	needModule(t)
 	netnstest.Run(t, func(t *testing.T) {
 		r := newLibvirtRoot(t)
 		r.sh(t, "dpkg --force-unsafe-io -i /dist/virbr_1.0_*.deb /dist/virbr-libvirtd_1.0_*.deb; mkdir /machine /machine/bin /dev/net; mknod /dev/net/tun c 10 200; ln -s $(command -v qemu-system-x86_64) $(command -v tc) /machine/bin/")
