@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -31,8 +32,19 @@ type Helper struct {
 
 func (h Helper) dirs() dnsmasq.Dirs { return dnsmasq.Dirs{Dnsmasq: filepath.Join(h.Dir, Link)} }
 
-// Run serves one call, with the arguments that dnsmasq gives.
+// Check is the argument by which virbrd, as the helper's user, asks the helper
+// whether it can do its work. dnsmasq has no such action.
+const Check = "check"
+
+// Run serves one call, with the arguments that dnsmasq gives, or [Check] alone.
 func (h Helper) Run(args []string) error {
+	if slices.Equal(args, []string{Check}) {
+		dir := h.dirs().Helper()
+		if err := unix.Access(dir, unix.R_OK|unix.W_OK|unix.X_OK); err != nil {
+			return &fs.PathError{Op: "write to", Path: dir, Err: err}
+		}
+		return nil
+	}
 	ev, err := dnsmasq.ParseEvent(args, h.Getenv)
 	if err != nil {
 		return fmt.Errorf("leases: %w", err)

@@ -24,9 +24,13 @@ type Owner struct {
 	UID, GID int
 }
 
+// keptMode is the mode of a helper's directory that root has kept; see [Keep]. Its
+// sticky bit says so, for the next call of the helper.
+const keptMode = 0o1755
+
 // Prepare makes the helper's directory where it is missing, and returns its owner,
 // who is the helper's user. One that is root's is given to the first of those
-// users that there is.
+// users that there is, unless root is to keep it.
 func Prepare(dirs dnsmasq.Dirs) (Owner, error) {
 	o, err := prepare(dirs)
 	if err != nil {
@@ -48,6 +52,9 @@ func prepare(dirs dnsmasq.Dirs) (Owner, error) {
 	if err := unix.Fstat(dir.fd, &st); err != nil {
 		return Owner{}, dir.failed("stat", err)
 	}
+	if st.Uid == 0 && st.Mode&0o7777 == keptMode {
+		return Owner{Name: "root"}, nil
+	}
 	if st.Uid != 0 {
 		if u, err := user.LookupId(strconv.Itoa(int(st.Uid))); err == nil {
 			return owner(u)
@@ -58,6 +65,34 @@ func prepare(dirs dnsmasq.Dirs) (Owner, error) {
 		return Owner{}, err
 	}
 	return o, give(dir, o)
+}
+
+// Keep has the helper run as root, as libvirt's does: where no other user gets to
+// the directories, which somebody chose.
+func Keep(dirs dnsmasq.Dirs) error {
+	dir, err := open(dirs.Helper(), unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	if err := give(dir, Owner{Name: "root"}); err != nil {
+		return err
+	}
+	return dir.failed("chmod", unix.Fchmod(dir.fd, keptMode))
+}
+
+// Give ends what [Keep] began, so that [Prepare] chooses a user. A missing directory
+// is nobody's yet.
+func Give(dirs dnsmasq.Dirs) error {
+	dir, err := open(dirs.Helper(), unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	return dir.failed("chmod", unix.Fchmod(dir.fd, 0o755))
 }
 
 // choose returns the first user that there is.

@@ -47,7 +47,7 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, pid.Release()) }()
-	helper, err := installHelper(o.dirs)
+	helper, err := installHelper(o.dirs, log)
 	if err != nil {
 		return err
 	}

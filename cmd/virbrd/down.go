@@ -41,11 +41,11 @@ func down(ctx context.Context, dirs driver.Dirs, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	helper, err := installHelper(dirs)
+	log := newLog(os.Stderr, slog.LevelWarn)
+	helper, err := installHelper(dirs, log)
 	if err != nil {
 		return err
 	}
-	log := newLog(os.Stderr, slog.LevelWarn)
 	h, err := host.New(host.Config{Log: log, LeaseHelper: helper})
 	if err != nil {
 		return err

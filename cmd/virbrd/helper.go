@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -17,8 +18,9 @@ import (
 // installHelper makes the path that dnsmasq calls for each lease: a symbolic
 // link to the program, since dnsmasq passes no arguments of ours, and beside
 // it one to the directory where leases are kept. In there it makes the one that
-// the helper may write to.
-func installHelper(dirs driver.Dirs) (string, error) {
+// the helper may write to. The helper runs as root where no other user can: in
+// directories that somebody chose.
+func installHelper(dirs driver.Dirs, log *slog.Logger) (string, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return "", fmt.Errorf("finding our own program: %w", err)
@@ -26,7 +28,11 @@ func installHelper(dirs driver.Dirs) (string, error) {
 	if err := os.MkdirAll(dirs.Own, 0o755); err != nil {
 		return "", fmt.Errorf("making the run directory: %w", err)
 	}
-	owner, err := leases.Prepare(dnsmasq.Dirs{Dnsmasq: dirs.Dnsmasq})
+	files := dnsmasq.Dirs{Dnsmasq: dirs.Dnsmasq}
+	if err := leases.Give(files); err != nil {
+		return "", err
+	}
+	owner, err := leases.Prepare(files)
 	if err != nil {
 		return "", err
 	}
@@ -37,16 +43,17 @@ func installHelper(dirs driver.Dirs) (string, error) {
 	if err := relink(program, helper); err != nil {
 		return "", err
 	}
-	err = host.Runnable(helper, owner.UID, owner.GID)
+	err = host.Runnable(owner.UID, owner.GID, helper, leases.Check)
 	if errors.Is(err, fs.ErrPermission) { // in somebody's home directory, perhaps
 		duplicate := filepath.Join(dirs.Dnsmasq, leases.Name)
 		if err := errors.Join(copyProgram(program, duplicate), relink(duplicate, helper)); err != nil {
 			return "", err
 		}
-		err = host.Runnable(helper, owner.UID, owner.GID)
+		err = host.Runnable(owner.UID, owner.GID, helper, leases.Check)
 	}
 	if err != nil {
-		return "", fmt.Errorf("dnsmasq's lease helper cannot be run as user %q: %w", owner.Name, err)
+		log.Warn("dnsmasq's lease helper runs as root; let its user reach the directories", "user", owner.Name, "err", err)
+		return helper, leases.Keep(files)
 	}
 	return helper, nil
 }

@@ -122,7 +122,7 @@ func (o *hookOptions) engine(stderr *os.File) (*graft.Engine, func(), error) {
 		return nil, nil, err
 	}
 	log := newLog(stderr, level)
-	helper, err := installHelper(driver.Dirs{Own: o.dirs.Own, Dnsmasq: o.dirs.Lib})
+	helper, err := installHelper(driver.Dirs{Own: o.dirs.Own, Dnsmasq: o.dirs.Lib}, log)
 	if err != nil {
 		return nil, nil, err
 	}

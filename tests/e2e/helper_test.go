@@ -70,6 +70,43 @@ func TestLeaseHelperIsNotRoot(t *testing.T) {
 	})
 }
 
+// TestLeasesInClosedDirectories: where somebody chose directories that only root gets to,
+// the helper runs as root, as libvirt's does, and the log says so. In open ones it does not
+// any more.
+func TestLeasesInClosedDirectories(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		const closed = "/run/closed" // /run is the test's own, and open
+		if err := os.Mkdir(closed, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		dnsmasqDir := filepath.Join(closed, "dnsmasq")
+		d := startVirbrd(t, "--run-dir", filepath.Join(closed, "run"), "--dnsmasq-dir", dnsmasqDir)
+		if log := d.log.String(); !strings.Contains(log, "lease helper runs as root") {
+			t.Errorf("the log does not say that the helper is root:\n%s", log)
+		}
+		d.up("default", leaseXML)
+		anna := netnstest.NewGuest(t, "anna", "virbr0")
+		address := anna.DHCP(t, "-x", "hostname:anna")["ip"]
+		if row := leaseRow(t, d, "default", anna.MAC.String()); !strings.HasPrefix(row[1], address+"/") {
+			t.Errorf("the lease of %s is %q", address, row)
+		}
+		d.virsh("net-destroy", "default")
+		d.stop()
+		if err := os.Chmod(closed, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		d = startVirbrd(t, "--run-dir", filepath.Join(closed, "run"), "--dnsmasq-dir", dnsmasqDir)
+		if log := d.log.String(); strings.Contains(log, "lease helper runs as root") {
+			t.Errorf("the helper is still root:\n%s", log)
+		}
+		if owner := ownerOf(t, filepath.Join(dnsmasqDir, "virbr")); owner == 0 {
+			t.Error("the helper's directory is still root's")
+		}
+	})
+}
+
 // TestHostileLeaseFiles: who got hold of the helper's user may do what he likes to
 // its files. Root neither follows them nor waits for them nor fills its memory with
 // them, and the next start of the network makes them good.
