@@ -21,9 +21,18 @@ func (w *walker) dns() bool {
 			w.deaf("udp", portDNS, "DNS", a)
 		}
 	}
+	if w.asksHost() {
+		w.upstream()
+	}
+	return true
+}
+
+// asksHost reports whether dnsmasq asks the servers of the host, and says whom else.
+func (w *walker) asksHost() bool {
+	def := w.n.Def
 	if def.Forward.Mode == xml.ForwardNone {
 		w.say("answers for the network's own names only")
-		return true
+		return false
 	}
 	var fixed []string
 	for _, f := range def.DNS.Forwarders {
@@ -33,15 +42,14 @@ func (w *walker) dns() bool {
 	}
 	if len(fixed) > 0 {
 		w.say("asks " + strings.Join(fixed, ", "))
-		return true
+		return false
 	}
 	for _, option := range def.DnsmasqOptions {
 		if strings.HasPrefix(option, "server=") || strings.HasPrefix(option, "resolv-file=") || option == "no-resolv" {
 			w.say("asks whom the network's own dnsmasq options say")
-			return true
+			return false
 		}
 	}
-	w.upstream()
 	return true
 }
 

@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"os"
@@ -317,12 +318,60 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+// TestNotRunning: what keeps a network from starting is told before anybody tries.
+func TestNotRunning(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		change func(f *doctor.Facts)
+		want   []string
+		seen   string
+	}{
+		{"nothing", func(*doctor.Facts) {}, []string{}, ""},
+		{"nothing, and it should run", func(f *doctor.Facts) { f.Networks[0].Autostart = true }, []string{"not-started warning"}, ""},
+		{"port 53 taken", func(f *doctor.Facts) {
+			f.Listeners = []doctor.Listener{{Proto: "udp", Address: netip.IPv4Unspecified(), Port: 53, Process: doctor.Process{PID: 7, Name: "named"}}}
+			f.Networks[0].Autostart = true
+		}, []string{"port-taken problem"}, "DNS port 53 of 192.168.122.1 is taken by named (pid 7)"},
+		{"the bridge's name in use", func(f *doctor.Facts) { f.Plan.Links["virbr0"] = plan.Link{Kind: "veth"} }, []string{"start-fails warning"},
+			"error creating bridge interface virbr0: File exists"},
+		{"the subnet in use", func(f *doctor.Facts) { f.Plan.Routes[2].Link = "eth0" }, []string{"subnet-clash warning"}, "Network is already in use by interface eth0"},
+		{"a part of the subnet elsewhere", func(f *doctor.Facts) {
+			f.Plan.Routes[2] = plan.Route{Dest: netip.MustParsePrefix("192.168.122.128/25"), Link: "eth0"}
+		}, []string{"subnet-clash hint"}, ""},
+		{"resolv.conf leads nowhere", func(f *doctor.Facts) { f.Resolv = doctor.Resolv{Missing: true, Target: "/run/nowhere"} }, []string{"resolv-missing problem"},
+			"/run/nowhere"},
+		{"no dnsmasq", func(f *doctor.Facts) { f.Plan.Dnsmasq.Path = "" }, []string{"dnsmasq-missing problem"}, ""},
+		{"routes from advertisements", func(f *doctor.Facts) {
+			f.Plan.Routes[1].FromRA, f.Plan.AcceptRA = true, map[string]int{"eth0": 1}
+		}, []string{"start-fails warning"}, "Check the host setup: interface eth0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := sound(t)
+			f.Networks[0].Active, f.Networks[0].Dnsmasq, f.Listeners = false, doctor.Process{}, nil
+			delete(f.Plan.Links, "virbr0")
+			f.Plan.Routes[2].Link = "virbr0"
+			c.change(f)
+			r := doctor.Examine(f)
+			if diff := cmp.Diff(c.want, found(r)); diff != "" {
+				t.Fatalf("findings (-want +got):\n%s", diff)
+			}
+			if text := fmt.Sprintf("%+v", r.Findings); !strings.Contains(text, c.seen) {
+				t.Errorf("%q is not in %s", c.seen, text)
+			}
+		})
+	}
+}
+
 // TestQuotes: names of others do not become part of a shell's grammar.
 func TestQuotes(t *testing.T) {
 	t.Parallel()
 	f := sound(t)
 	f.Networks[0].Name = "a'; rm -rf / #"
 	f.Networks[0].Active, f.Networks[0].Autostart = false, true
+	f.Listeners = nil
+	delete(f.Plan.Links, "virbr0")
 	r := doctor.Examine(f)
 	if got, want := r.Findings[0].Mend, `virsh -c network:///system net-start 'a'\''; rm -rf / #'`; got != want {
 		t.Errorf("mended by %s, want %s", got, want)

@@ -117,6 +117,8 @@ only a trace of the kernel tells.`,
 	"sctp-missing": `Who opens a connection by SCTP needs the protocol himself. Forwarding it needs
 connection tracking only.`,
 	"sctp-untracked": `A forward translates addresses, for which the kernel must know the protocol.`,
+	"start-fails": `A dry run of the network's start, with what is on this host now, ends with the
+error that the start itself would end with.`,
 	"subnet-clash": `Two interfaces with the same addresses: the kernel uses one of the routes, and
 guests or hosts behind the other one cannot be reached. VPNs that come up later
 do this, and a guest that runs networks of the same default subnet itself.`,

@@ -167,14 +167,26 @@ func (w *walker) clash(p netip.Prefix, r plan.Route) bool {
 	}
 	if !w.n.Active {
 		f.Severity = Hint
-		if w.n.Autostart {
+		if w.refuses(p, r) {
 			f.Severity = Warning
+			f.Text += "; the network does not start as long"
+			f.Evidence = append(f.Evidence, "Network is already in use by interface "+r.Link) // as a start says it
 		}
-		f.Text += "; the network does not start as long"
 	}
 	f.Mend, f.Note = w.renumber(p)
 	w.tell(f)
 	return f.ID == "subnet-clash"
+}
+
+// refuses reports whether a network does not start for a route: an IPv4 subnet that is
+// there already, or NAT of addresses that another network translates.
+func (w *walker) refuses(p netip.Prefix, r plan.Route) bool {
+	if p.Addr().Is4() && r.Dest == p {
+		return true
+	}
+	return w.n.Def.Forward.Mode == xml.ForwardNAT && slices.ContainsFunc(w.f.Networks, func(n Network) bool {
+		return n.Active && n.Def != nil && n.Def.Forward.Mode == xml.ForwardNAT && n.Def.Bridge.Name == r.Link
+	})
 }
 
 // unrouted tells of a prefix of the provider's that is on the host's own link instead

@@ -48,14 +48,8 @@ func (w *walker) dhcpAddress(family func(netip.Addr) bool) netip.Addr {
 
 // dead tells why no dnsmasq runs, as far as that can be seen.
 func (w *walker) dead() {
-	d := w.f.Plan.Dnsmasq
-	if d.Path == "" {
-		w.tell(Finding{
-			ID: "dnsmasq-missing", Severity: Problem,
-			Text:     "dnsmasq is not installed, so guests get neither addresses nor names",
-			Evidence: []string{"no program dnsmasq in PATH and in /usr/local/sbin, /usr/sbin, /sbin"},
-			Mend:     "apt-get install dnsmasq-base || dnf install dnsmasq || zypper install dnsmasq",
-		})
+	if w.f.Plan.Dnsmasq.Path == "" {
+		w.uninstalled()
 		return
 	}
 	w.taken()
@@ -64,6 +58,16 @@ func (w *walker) dead() {
 		Text:     "the network's dnsmasq does not run: guests get no addresses and no names",
 		Evidence: []string{"no process serves network " + w.n.Name},
 		Mend:     w.f.repair(w.n),
+	})
+}
+
+// uninstalled tells of a host without dnsmasq.
+func (w *walker) uninstalled() {
+	w.tell(Finding{
+		ID: "dnsmasq-missing", Severity: Problem,
+		Text:     "dnsmasq is not installed, so guests get neither addresses nor names",
+		Evidence: []string{"no program dnsmasq in PATH and in /usr/local/sbin, /usr/sbin, /sbin"},
+		Mend:     "apt-get install dnsmasq-base || dnf install dnsmasq || zypper install dnsmasq",
 	})
 }
 
@@ -80,8 +84,11 @@ func (w *walker) taken() {
 				ID: "port-taken", Severity: Problem,
 				Text: fmt.Sprintf("%s has %s port %d, so the network's dnsmasq cannot have it for %s",
 					l.Process, strings.ToUpper(want.proto), want.port, want.what),
-				Evidence: []string{fmt.Sprintf("%s %s is held by %s", l.Proto, netip.AddrPortFrom(l.Address, l.Port), l.Process)},
-				Mend:     end(l.Process),
+				Evidence: []string{
+					fmt.Sprintf("%s %s is held by %s", l.Proto, netip.AddrPortFrom(l.Address, l.Port), l.Process),
+					fmt.Sprintf("%s port %d of %s is taken by %s", want.what, want.port, want.address, l.Process), // as a start says it
+				},
+				Mend: end(l.Process),
 				Note: fmt.Sprintf("or have it listen elsewhere than at %s (bind: listen-on; dnsmasq: bind-interfaces and except-interface=%s; "+
 					"unbound: interface)", want.address, w.n.Def.Bridge.Name),
 			})

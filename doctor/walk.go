@@ -72,25 +72,6 @@ func (w *walker) faulty() bool {
 	return true
 }
 
-// idle looks at what would keep a network from starting.
-func (w *walker) idle() bool {
-	w.say("not running")
-	clash := w.n.Def.OwnsBridge() && w.clashes()
-	if !w.n.Autostart {
-		return clash
-	}
-	if !clash {
-		w.tell(Finding{
-			ID: "not-started", Severity: Warning,
-			Text:     "the network is to start with the host, but does not run",
-			Evidence: []string{"autostart: yes", "state: inactive"},
-			Mend:     virsh("net-start", w.n.Name),
-			Note:     "if that fails its message says why",
-		})
-	}
-	return true
-}
-
 // foreign looks at a bridge that somebody else made.
 func (w *walker) foreign() bool {
 	name := w.n.Def.Bridge.Name

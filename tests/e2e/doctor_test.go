@@ -403,6 +403,12 @@ func services() []fault {
 				d.virsh("net-destroy", "limited")
 				d.virsh("net-autostart", "limited")
 			}},
+		{name: "the bridge's name taken", want: []string{"start-fails"}, seen: "error creating bridge interface vb-limited: File exists",
+			inject: func(t *testing.T) {
+				d := &daemon{t: t, uri: "network:///system?mode=direct"}
+				d.virsh("net-destroy", "limited")
+				run(t, "ip", "link", "add", "vb-limited", "type", "bridge")
+			}},
 	}
 }
 
