@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,8 +50,9 @@ words what is in the way:
   forwarding  does the host pass packets on, per family and interface?
   firewall    are the network's rules whole? does anybody else's chain drop?
   route       does another interface have the subnet? is there a way out?
+  start       of a network that does not run: would it start?
   back        does what comes back find its way? are limits in force?
-  forwards    are the guests there that ports are forwarded to?
+  forwards    are they in force, as the daemon has them? who has their ports?
   hook        who adds extensions to networks of libvirt's own daemon, and did it work?
 
 Each finding has a command that mends it, to be pasted into root's shell. doctor
@@ -123,11 +125,16 @@ func way(io IO, o *doctorOptions, facts *doctor.Facts) error {
 	return write(io.Out, text)
 }
 
+// daemonPatience is how long virbrd may take to answer: doctor is asked when things hang.
+const daemonPatience = 10 * time.Second
+
 // resolve has virbrd say what forwards and public addresses come to. Where none
 // answers doctor knows less.
 func resolve(ctx context.Context, facts *doctor.Facts) {
+	ctx, cancel := context.WithTimeout(ctx, daemonPatience)
+	defer cancel()
 	f := &daemonFlags{}
-	_ = f.reading(ctx, func(c *client.Conn) error {
+	err := f.reading(ctx, func(c *client.Conn) error {
 		if has, err := c.HasExtensions(ctx); err != nil || !has {
 			return err
 		}
@@ -154,6 +161,9 @@ func resolve(ctx context.Context, facts *doctor.Facts) {
 		}
 		return nil
 	})
+	if ctx.Err() != nil {
+		facts.Unchecked = append(facts.Unchecked, fmt.Sprintf("forwards, as the daemon has them: %v", err))
+	}
 }
 
 func resolved(document string, s *client.State) doctor.Resolved {

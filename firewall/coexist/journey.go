@@ -14,6 +14,9 @@ const priorityRaw = -300
 // br_forward.c): a bridge's own frames pass its hooks prerouting and input, then the
 // bridge itself is the device that received them.
 func (p Packet) Journey(bridge string, ports []string) []Packet {
+	if p.Layer != "" {
+		return []Packet{p}
+	}
 	p.Cast = uint8(p.cast())
 	var list []Packet
 	at := func(layer string, hook Hook, in, out string) {

@@ -98,7 +98,9 @@ func (t *Table) obstacle(base int, p Packet, r result, j judge) Obstacle {
 			what = fmt.Sprintf("rule `%s` (number %d)", o.Rule, o.Handle)
 		}
 	}
-	_, o.Mendable = t.place(base, p, r, j)
+	if accepts := p.Layer == "" && (p.Hook == Input || p.Hook == Forward || p.Hook == Output); accepts {
+		_, o.Mendable = t.place(base, p, r, j)
+	}
 	o.Meant = len(r.met) > 0 && !o.Mendable
 	o.Why = fmt.Sprintf("%s: chain %s of table %s drops %s: %s", o.Owner, chain.Name, o.Table, p, what)
 	at, placed := t.place(base, p, r, judge{all: true})
