@@ -12,6 +12,7 @@ import (
 type chart struct {
 	painter painter
 	verbose bool
+	hinted  map[string]bool // hints that were printed, by what they say
 	b       strings.Builder
 }
 
@@ -85,11 +86,27 @@ func (c *chart) steps(r *doctor.Report, network string, steps []doctor.Step) {
 	}
 }
 
+// finding prints one. A hint is no more than what it says, once for all networks: on most
+// hosts there are some, and nothing is to be done about them.
 func (c *chart) finding(f doctor.Finding) {
 	const width, indent = 78, "      "
+	short := f.Severity == doctor.Hint && !c.verbose
+	if short {
+		key := f.ID + " " + f.Text
+		if c.hinted[key] {
+			return
+		}
+		if c.hinted == nil {
+			c.hinted = map[string]bool{}
+		}
+		c.hinted[key] = true
+	}
 	c.b.WriteString("    " + c.colour(f.Severity, string(f.Severity)) + " " + c.painter.bold(f.ID) + "\n")
 	for _, line := range wrap(printable(f.Text), width-len(indent)) {
 		c.b.WriteString(indent + line + "\n")
+	}
+	if short {
+		return
 	}
 	for _, e := range f.Evidence {
 		c.b.WriteString(indent + "seen: " + printable(e) + "\n")
@@ -138,6 +155,9 @@ func (c *chart) summary(r *doctor.Report) {
 	c.b.WriteString("\n" + text + "\n")
 	if len(parts) > 0 {
 		c.b.WriteString("virbr doctor --explain ID says more about a finding\n")
+	}
+	if r.Count(doctor.Hint) > 0 && !c.verbose {
+		c.b.WriteString("virbr doctor --verbose says what hints were seen by, and how they are mended\n")
 	}
 }
 
