@@ -144,13 +144,17 @@ func (c *chart) summary(r *doctor.Report) {
 		}
 	}
 	text := strings.Join(parts, ", ")
+	nothing := "nothing is in the way"
+	if slices.ContainsFunc(r.Findings, func(f doctor.Finding) bool { return f.ID == "rules-unexamined" }) {
+		nothing = "nothing that could be examined is in the way"
+	}
 	switch {
 	case len(parts) == 0 && len(r.Networks) == 0:
 		text = "no networks here"
 	case len(parts) == 0:
-		text = c.painter.green("nothing is in the way")
+		text = c.painter.green(nothing)
 	case r.Well():
-		text = c.painter.green("nothing is in the way") + "; " + text
+		text = c.painter.green(nothing) + "; " + text
 	}
 	c.b.WriteString("\n" + text + "\n")
 	if len(parts) > 0 {

@@ -41,6 +41,7 @@ type Policy struct {
 	From, To netip.Prefix // invalid: all
 	In       string
 	Marked   bool // for packets with a mark only
+	Usual    bool // one that every host has
 }
 
 // mainTable is RT_TABLE_MAIN.
@@ -90,10 +91,11 @@ func (w *walker) refusedRoute(name string, family func(netip.Addr) bool) bool {
 			Note:     "a VPN or an administrator does this, perhaps on purpose: guests must not leave past the tunnel",
 		}
 		for _, p := range w.culprits(way) {
-			if p.Route == "" {
-				f.Evidence = append(f.Evidence, "ip rule: "+p.Text)
-			} else {
+			switch {
+			case p.Route != "":
 				f.Evidence = append(f.Evidence, "ip route: "+p.Route)
+			case !p.Usual:
+				f.Evidence = append(f.Evidence, "ip rule: "+p.Text)
 			}
 			if f.Mend == "" && p.Refuses {
 				f.Mend = p.mend()

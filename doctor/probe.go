@@ -35,14 +35,12 @@ func (w *walker) through() []coexist.Packet {
 		}
 		for _, exit := range exits {
 			out := coexist.Packet{Hook: coexist.Forward, IPv6: six, In: name, Out: exit, Source: way.Guest, Dest: way.World, Back: w.reverse(way)}
-			list = append(list, out)
+			in := coexist.Packet{Hook: coexist.Forward, IPv6: six, In: exit, Out: name, Source: way.World, Dest: way.Guest, Reply: reply, Back: way.Reverse}
+			list = append(list, out, in)
 			if near := way.Out.Gateway; near.IsValid() && exit == way.Out.Link && !near.IsLinkLocalUnicast() {
-				out.Dest = near
-				list = append(list, out)
+				out.Dest, in.Source, in.Back = near, near, exit
+				list = append(list, out, in)
 			}
-			list = append(list, coexist.Packet{
-				Hook: coexist.Forward, IPv6: six, In: exit, Out: name, Source: way.World, Dest: way.Guest, Reply: reply, Back: way.Reverse,
-			})
 		}
 	}
 	return list

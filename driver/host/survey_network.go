@@ -186,7 +186,7 @@ func (s *survey) filters(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	s.facts.Filters, err = fwnetlink.ReadAll(s.h.fw)
+	s.facts.Filters, err = fwnetlink.ReadAll(s.h.fw, s.names)
 	s.missed("firewalls of others", err)
 	if err == nil {
 		tables, err := s.h.legacyTables(ctx, "raw", "mangle", "nat", "filter", "security")

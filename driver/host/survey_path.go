@@ -124,7 +124,8 @@ func (s *survey) rulesOf(family int) error {
 	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family)}})
 	replies, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWRULE)
 	for _, m := range replies {
-		if p, ok := policyOf(m); ok {
+		if len(m) >= unix.SizeofRtMsg {
+			p := policyOf(m)
 			s.facts.Policies = append(s.facts.Policies, p)
 		}
 	}
@@ -136,11 +137,8 @@ var refusals = map[int]string{unix.RTN_BLACKHOLE: "blackhole", unix.RTN_UNREACHA
 
 // policyOf reads a rule (struct fib_rule_hdr, linux/fib_rules.h, is as long as struct
 // rtmsg, and has the action in the place of the type).
-func policyOf(m []byte) (p doctor.Policy, known bool) {
+func policyOf(m []byte) (p doctor.Policy) {
 	const invert = 2 // FIB_RULE_INVERT
-	if len(m) < unix.SizeofRtMsg {
-		return p, false
-	}
 	header := nl.DeserializeRtMsg(m)
 	p.IPv6, p.Table = header.Family == unix.AF_INET6, uint32(header.Table)
 	to, from := "", "all"
@@ -175,7 +173,8 @@ func policyOf(m []byte) (p doctor.Policy, known bool) {
 		to += " iif " + p.In
 	}
 	p.Text = fmt.Sprintf("%d:%s from %s%s %s", p.Priority, not, from, to, word)
-	return p, p.Priority != 0 && p.Priority != 32766 && p.Priority != 32767 // those of every host
+	p.Usual = p.Priority == 0 || p.Priority == 32766 || p.Priority == 32767
+	return p
 }
 
 func prefixOf(address []byte, bits int) netip.Prefix {

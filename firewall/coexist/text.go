@@ -46,13 +46,19 @@ func (v Verdict) String() string {
 	return "[verdict]"
 }
 
+// maxValues is how many values of a set are printed.
+const maxValues = 16
+
 func (m Match) String() string {
 	if m.Field == Unknown {
 		return "[" + m.Text + "]"
 	}
 	var values []string
-	for _, v := range m.Values {
+	for _, v := range m.Values[:min(len(m.Values), maxValues)] {
 		values = append(values, v.text(m.Field))
+	}
+	if len(m.Values) > maxValues {
+		values = append(values, "...")
 	}
 	text := string(m.Field) + " "
 	if m.Not {

@@ -86,6 +86,7 @@ type scope struct {
 	hooks    map[byte]map[uint32]coexist.Hook // by family; 0: of all others
 	kinds    []string                         // of chains
 	lists    bool                             // also sets of addresses
+	links    map[int]string                   // by their index, for rules that ask for that
 }
 
 // accepts is where virbrd has others let packets pass. Chains of type route are those
@@ -121,10 +122,12 @@ func everywhere() scope {
 }
 
 // ReadAll reads the rules of others on all hooks that packets of guests pass, sets of
-// addresses included.
-func ReadAll(conn *Conn) (s *coexist.Survey, err error) {
+// addresses included. links are the names of links by their index.
+func ReadAll(conn *Conn, links map[int]string) (s *coexist.Survey, err error) {
 	err = conn.use(func(socket *netlink.Conn) error {
-		s, err = readSurvey(socket, everywhere())
+		all := everywhere()
+		all.links = links
+		s, err = readSurvey(socket, all)
 		return err
 	})
 	return s, err
@@ -143,7 +146,7 @@ func readSurvey(socket *netlink.Conn, sc scope) (*coexist.Survey, error) {
 				continue
 			}
 			r.table = list[i].Name
-			if err := r.surveyTable(&list[i], sc.lists); err != nil {
+			if err := r.surveyTable(&list[i], &sc); err != nil {
 				return nil, err
 			}
 			s.Tables = append(s.Tables, list[i])
@@ -270,7 +273,7 @@ func (sc *scope) decodeChain(m netlink.Message, family byte) (table string, c co
 const hookDevs = 4
 
 // surveyTable reads a table's flags and the rules of its chains.
-func (r *reader) surveyTable(t *coexist.Table, lists bool) error {
+func (r *reader) surveyTable(t *coexist.Table, sc *scope) error {
 	replies, err := r.get(unix.NFT_MSG_GETTABLE, 0, r.table)
 	for _, m := range replies {
 		err = decode(m, func(ad *netlink.AttributeDecoder) {
@@ -291,7 +294,7 @@ func (r *reader) surveyTable(t *coexist.Table, lists bool) error {
 	if err != nil {
 		return fmt.Errorf("reading the rules of table %q: %w", r.table, err)
 	}
-	sets := setReader{reader: r, lists: lists}
+	sets := setReader{reader: r, scope: sc}
 	for _, m := range replies {
 		chain, rule, err := decodeRule(m, r.family, &sets)
 		if err != nil {

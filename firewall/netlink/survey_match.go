@@ -92,6 +92,13 @@ func (l loaded) value(data []byte) (coexist.Value, bool) {
 		if l.mask != nil || len(data) == 0 || len(data) > unix.IFNAMSIZ {
 			return coexist.Value{}, false
 		}
+		if l.links != nil { // it is asked for by its index
+			name := ""
+			if len(data) == 4 {
+				name = l.links[int(binary.NativeEndian.Uint32(data))]
+			}
+			return coexist.Value{Name: name}, name != ""
+		}
 		name, _, exact := bytes.Cut(data, []byte{0})
 		return coexist.Value{Name: string(name), Wild: !exact && len(data) < unix.IFNAMSIZ}, true
 	case coexist.NFProto, coexist.L4Proto, coexist.ICMPType:
@@ -247,7 +254,7 @@ func (d *ruleDecoder) lookup(ad *netlink.AttributeDecoder) {
 // setReader reads sets of one table, each once.
 type setReader struct {
 	reader *reader
-	lists  bool // of addresses, too
+	scope  *scope
 	known  map[string]setContents
 }
 
@@ -262,7 +269,7 @@ func (s *setReader) read(name string, l loaded) ([]coexist.Entry, bool, error) {
 	switch l.field {
 	case coexist.InName, coexist.OutName, coexist.NFProto, coexist.L4Proto, coexist.DestPort, coexist.FromPort, coexist.ICMPType, coexist.State, coexist.DestCast:
 	case coexist.Source, coexist.Dest:
-		if !s.lists {
+		if !s.scope.lists {
 			return nil, false, nil
 		}
 	case coexist.BackAny, coexist.BackIn, coexist.Unknown:

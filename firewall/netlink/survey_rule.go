@@ -41,6 +41,8 @@ type loaded struct {
 	ipv6  bool   // of an address
 	size  int    // in bytes; 0: not known
 	mask  []byte // nil: none
+
+	links map[int]string // where a link's index is asked for; nil: its name is
 }
 
 // ruleDecoder follows the expressions of one rule.
@@ -168,6 +170,14 @@ func (d *ruleDecoder) meta(ad *netlink.AttributeDecoder) {
 		l = loaded{field: coexist.L4Proto, size: 1}
 	case unix.NFT_META_PROTOCOL:
 		l = loaded{field: coexist.NFProto, size: 2, text: etherType}
+	case unix.NFT_META_IIF, unix.NFT_META_OIF:
+		l = loaded{text: metaNames[key]}
+		if links := d.sets.scope.links; links != nil {
+			l = loaded{field: coexist.InName, size: 4, links: links}
+			if key == unix.NFT_META_OIF {
+				l.field = coexist.OutName
+			}
+		}
 	default:
 		l = loaded{text: metaNames[key]}
 		if l.text == "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"net/netip"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -52,6 +53,8 @@ func (d *ruleDecoder) extension(kind string, ad *netlink.AttributeDecoder) {
 		}
 	case "rpfilter":
 		ok = d.xtReverse(info)
+	case "iprange":
+		ok = d.xtRange(info)
 	case "conntrack":
 		ok = revision >= 2 && d.xtConntrack(info)
 	}
@@ -111,6 +114,34 @@ func (d *ruleDecoder) xtAddrtype(info []byte) bool {
 		}
 	}
 	d.add(m)
+	return true
+}
+
+// xtRange reads struct xt_iprange_mtinfo: two ranges of addresses, and which are asked for.
+func (d *ruleDecoder) xtRange(info []byte) bool {
+	const size, flagsAt = 16, 64
+	if len(info) <= flagsAt {
+		return false
+	}
+	n := 4
+	if d.family == unix.NFPROTO_IPV6 {
+		n = 16
+	}
+	for i, f := range []coexist.Field{coexist.Source, coexist.Dest} {
+		asked, not := byte(1)<<i, byte(16)<<i // IPRANGE_SRC, IPRANGE_SRC_INV
+		if info[flagsAt]&asked == 0 {
+			continue
+		}
+		m := coexist.Match{Field: f, Not: info[flagsAt]&not != 0}
+		from, _ := netip.AddrFromSlice(info[2*i*size : 2*i*size+n])
+		last, _ := netip.AddrFromSlice(info[(2*i+1)*size : (2*i+1)*size+n])
+		for from.IsValid() && !last.Less(from) {
+			p := widest(from, last)
+			m.Values = append(m.Values, coexist.Value{Prefix: p})
+			from = lastIn(p).Next()
+		}
+		d.add(m)
+	}
 	return true
 }
 

@@ -52,6 +52,12 @@ func probes(t *testing.T, guest *netnstest.Guest) []fault {
 			inject: cut(table("netdev", "ingress device vb-nat priority 0", "policy drop"))},
 		{name: "ingress of the guest's port", want: dropped, seen: "table netdev mine",
 			inject: cut(table("netdev", "ingress device vnet-nat priority 0", "ip saddr 10.81.0.0/24 drop"))},
+		{name: "the number of an interface", want: dropped, seen: `iifname \"vb-nat\" drop`,
+			inject: cut(table("inet", "forward priority 0", "iif vb-nat drop"))},
+		{name: "a range of addresses", want: dropped, seen: "saddr {",
+			inject: cut("iptables -I FORWARD -m iprange --src-range 10.81.0.2-10.81.0.254 -j DROP")},
+		{name: "the next router's answers", want: dropped, seen: "saddr 203.0.113.0/24",
+			inject: cut(table("netdev", "ingress device uplink priority 0", "ip saddr "+outside4+"/24 drop"))},
 		{name: "egress of the uplink", want: dropped, seen: "table netdev mine",
 			inject: cut(table("netdev", "egress device uplink priority 0", "ip protocol icmp drop; drop"))},
 		{name: "a bridge's chain", want: dropped, seen: "table bridge mine", inject: cut(table("bridge", "input priority 0", "policy drop"))},
@@ -61,6 +67,10 @@ func probes(t *testing.T, guest *netnstest.Guest) []fault {
 			inject: cut(table("inet", "prerouting priority -140", `iifname "vb-nat" fib saddr . iif oif missing drop`) +
 				"; ip route add 10.81.0.0/24 dev tun0 table 77; ip rule add lookup 77 priority 77")},
 		{name: "a rule of routing", want: []string{"route-refused"}, seen: "iif vb-nat prohibit", inject: cut("ip rule add iif vb-nat prohibit priority 77")},
+		{name: "a default route that refuses", want: []string{"route-refused"}, seen: "unreachable default table 254",
+			inject: func(t *testing.T) {
+				run(t, "sh", "-ec", "ip route del default via "+outside4+"; ip route add default via "+outside4+" metric 50; ip route add unreachable default metric 5")
+			}},
 		{name: "a table that refuses", want: []string{"route-refused"}, seen: "unreachable default table 77",
 			inject: cut("ip route add unreachable default table 77; ip rule add from 10.81.0.0/24 lookup 77 priority 77")},
 		{name: "a table that takes the subnet", want: []string{"subnet-clash"}, seen: "table 52",
