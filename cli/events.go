@@ -151,7 +151,7 @@ func eventPaint(e client.Event) func(painter, string) string {
 	switch e.Kind {
 	case client.DnsmasqFailed:
 		return painter.red
-	case client.Healed, client.Accepted, client.DnsmasqDied:
+	case client.Healed, client.Accepted, client.DnsmasqDied, client.Restored:
 		return painter.yellow
 	case client.Defined, client.Undefined, client.Started, client.Stopped, client.Metadata, client.DnsmasqStarted, client.GuestMoved:
 	}

@@ -334,7 +334,7 @@ func (d *Driver) follow(ctx context.Context, n *network) {
 	doubts := d.locate(ctx, n, nil)
 	if len(doubts) > 0 {
 		if asked := d.askGuests(ctx, n, doubts); asked != nil {
-			doubts = d.locate(ctx, n, asked)
+			d.locate(ctx, n, asked)
 		}
 	}
 	if v := n.view.Load(); v != nil {

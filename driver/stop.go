@@ -118,7 +118,7 @@ func (d *Driver) unwind(ctx context.Context, ref Ref, undo []plan.Op) (left []pl
 	first := slices.Clone(undo)
 	for i, op := range first {
 		if stop, ok := op.(plan.StopDnsmasq); ok {
-			first[i], waits = plan.SignalDnsmasq{PidFile: stop.PidFile}, append(waits, stop)
+			first[i], waits = plan.SignalDnsmasq(stop), append(waits, stop)
 		}
 	}
 	for _, op := range append(first, waits...) {

@@ -345,6 +345,7 @@ func (n *news) change(c plan.Change) {
 				ev.all = ev.all || c.Link == ""
 			})
 		}
+	case plan.ChangeForwarding: // libvirt's daemon switched it on, and sees to it
 	case plan.ChangeFirewalld:
 		n.add(func(ev *events) { ev.hurt = true })
 	case plan.ChangeAddresses:

@@ -21,8 +21,8 @@ const maxStderr = 4096
 // process that it left in the background may hold the pipe for ever.
 const pipeGrace = 100 * time.Millisecond
 
-// lastSeconds is how long a script may still run when the daemon is to end.
-const lastSeconds = 3 * time.Second
+// stopGrace is how long a script may still run when the daemon is to end.
+const stopGrace = 3 * time.Second
 
 // killGrace is what lies between SIGTERM and SIGKILL for a script that is ended,
 // and how long the end is waited for after that: a process that waits in the
@@ -122,7 +122,7 @@ func (r *Runner) await(ctx context.Context, ended chan error) error {
 		case <-last:
 			return ErrStopping
 		case <-stopping:
-			timer := time.NewTimer(lastSeconds)
+			timer := time.NewTimer(stopGrace)
 			defer timer.Stop()
 			last, stopping = timer.C, nil
 		}

@@ -92,6 +92,13 @@ func Give(dirs dnsmasq.Dirs) error {
 		return err
 	}
 	defer dir.close()
+	var st unix.Stat_t
+	if err := unix.Fstat(dir.fd, &st); err != nil {
+		return dir.failed("stat", err)
+	}
+	if st.Uid != 0 || st.Mode&0o7777 != keptMode {
+		return nil
+	}
 	return dir.failed("chmod", unix.Fchmod(dir.fd, 0o755))
 }
 

@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,8 +48,19 @@ func openDirectories() (*directories, error) {
 
 func (d *directories) close() { _ = d.file.Close() }
 
+// maxRemoved bounds how often a directory is made that somebody removes meanwhile.
+const maxRemoved = 100
+
 // follow adds a directory. It must not be called beside run.
 func (d *directories) follow(dir directory) error {
+	err := d.add(dir)
+	for i := 0; dir.make && errors.Is(err, fs.ErrNotExist) && i < maxRemoved; i++ {
+		err = d.add(dir)
+	}
+	return err
+}
+
+func (d *directories) add(dir directory) error {
 	if dir.make {
 		if err := os.MkdirAll(dir.path, 0o755); err != nil {
 			return err
@@ -59,6 +72,21 @@ func (d *directories) follow(dir directory) error {
 	}
 	d.followed[int32(watch)] = dir
 	return nil
+}
+
+// leave ends the watches of a directory and of those below it, which have moved with
+// it. The kernel tells of their end, and what has their places then is followed.
+func (d *directories) leave(path string) error {
+	var errs []error
+	for watch, dir := range d.followed {
+		if dir.path == path || strings.HasPrefix(dir.path, path+"/") {
+			_, err := d.call(func(fd int) (int, error) { return unix.InotifyRmWatch(fd, uint32(watch)) })
+			if !errors.Is(err, unix.EINVAL) { // its end has been told, and is not read yet
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // call calls fn with the descriptor.
@@ -118,8 +146,7 @@ func (d *directories) news(watch int32, mask uint32, name string) error {
 		}
 	case !known:
 	case mask&unix.IN_MOVE_SELF != 0: // what has its place is another one
-		_, err := d.call(func(fd int) (int, error) { return unix.InotifyRmWatch(fd, uint32(watch)) })
-		return err
+		return d.leave(dir.path)
 	case mask&unix.IN_IGNORED != 0:
 		delete(d.followed, watch)
 		defer dir.changed("")

@@ -85,7 +85,7 @@ func watch(t *testing.T, h *host.Host) *told {
 // the lease files beside itself.
 func leaseHost(t *testing.T) (h *host.Host, dir string) {
 	t.Helper()
-	home := t.TempDir()
+	home := filepath.Join("/run", "leases") // where the helper's user gets to
 	dir, helper := filepath.Join(home, "dnsmasq"), filepath.Join(home, "helper")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", helper, "github.com/virbr/virbr/cmd/virbr-leaseshelper")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -130,30 +130,30 @@ func TestDirectoryOfLeasesMayGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(h.Close)
-		w := watch(t, h) // and makes it
-		all, one := plan.Change{Kind: plan.ChangeLeases}, plan.Change{Kind: plan.ChangeLeases, Link: "virbr0"}
-		write := func(name string) {
-			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
+		w := watch(t, h)                     // and makes it
+		told := func(bridge, below string) { // once the directory is followed again
+			t.Helper()
+			netnstest.Wait(t, "a file of "+bridge+" is told", func() error {
+				for _, name := range []string{"other.conf", "bad name.status", below + bridge + ".status"} {
+					if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+						return err
+					}
+				}
+				if w.count(plan.Change{Kind: plan.ChangeLeases, Link: bridge}) == 0 {
+					return errors.New("it is not")
+				}
+				return nil
+			})
 		}
-		for i, remove := range []func() error{
-			func() error { return os.RemoveAll(dir) },
-			func() error { return os.Rename(dir, dir+".old") },
-		} {
-			was := w.count(one)
-			write("other.conf")
-			write("bad name.status")
-			write("virbr0.status")
-			w.wait(t, one, was+1)
-			if err := remove(); err != nil {
-				t.Fatal(err)
-			}
-			w.wait(t, all, i+2)
+		told("virbr0", "")
+		netnstest.Wait(t, "the directory goes", func() error { return os.RemoveAll(dir) }) // it comes back meanwhile
+		told("virbr1", "")
+		told("virbr2", "virbr/")
+		if err := os.Rename(dir, dir+".old"); err != nil {
+			t.Fatal(err)
 		}
-		was := w.count(one)
-		write("virbr0.status")
-		w.wait(t, one, was+1)
+		told("virbr3", "")
+		told("virbr4", "virbr/")
 		for _, name := range []string{"other", "bad name", "other.conf"} {
 			if w.count(plan.Change{Kind: plan.ChangeLeases, Link: name}) > 0 {
 				t.Errorf("%q is told", name)
