@@ -12,6 +12,9 @@ import (
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
+// patientLease is lease for a host on which much else goes on.
+const patientLease = "until\n" + lease + "do :; done\n"
+
 // bootBy has a libvirtd run the machine.
 func (m *machine) bootBy(d *daemon) {
 	d.t.Helper()
@@ -34,10 +37,15 @@ func TestModuleMachine(t *testing.T) {
 		d, virbrd := startModule(t, "PATH="+emulators(t))
 		d.up("default", natXML)
 		const mac = "52:54:00:aa:bb:cc"
-		m := newMachine(t, "real", `<interface type='network'><mac address='`+mac+`'/><source network='default'/><model type='virtio'/></interface>`, lease)
+		m := newMachine(t, "real", `<interface type='network'><mac address='`+mac+`'/><source network='default'/><model type='virtio'/></interface>`, patientLease)
 		m.bootBy(d)
 		n := netnstest.NewGuest(t, "n", "virbr0")
-		neighbour := n.DHCP(t, "-x", "hostname:neighbour")["ip"] // while the machine boots
+		var neighbour string
+		netnstest.Wait(t, "the neighbour has a lease", func() error { // while the machine boots
+			got, err := n.TryDHCP(t.Context(), t.TempDir(), "-x", "hostname:neighbour")
+			neighbour = got["ip"]
+			return err
+		})
 		m.waitReady(t)
 
 		fields := row(d.virsh("net-dhcp-leases", "default"), mac)
@@ -104,7 +112,7 @@ func TestModuleInstall(t *testing.T) {
 		write(t, "/etc/libvirt/qemu.conf", qemuConf)
 		d, _ := startModule(t, "PATH="+emulators(t))
 		d.up("default", natXML)
-		m := newMachine(t, "unused", "", lease)
+		m := newMachine(t, "unused", "", patientLease)
 		doc := read(t, m.doc)
 		kernel, initrd := between(doc, "<kernel>", "</kernel>"), between(doc, "<initrd>", "</initrd>")
 		m = &machine{name: "fresh", console: filepath.Join(t.TempDir(), "console")}
