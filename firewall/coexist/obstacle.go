@@ -3,6 +3,7 @@ package coexist
 import (
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // Obstacle is a chain that drops packets of guests or for them.
@@ -30,13 +31,13 @@ type Obstacle struct {
 // base chain that drops it, and the rules of which nobody can say whether they do:
 // their conditions are not understood. The rules of a Plan count.
 func (s *Survey) Trace(p Packet) (list, unsure []Obstacle) {
-	j := s.judge(Wish{})
+	judge := sync.OnceValue(func() judge { return s.judge(Wish{}) }) // it looks at all tables, and mostly nothing drops
 	for i := range s.Tables {
 		t := &s.Tables[i]
 		for _, base := range t.bases(p) {
 			r := t.follow(base, p)
 			if r.drops {
-				list = append(list, t.obstacle(base, p, r, j))
+				list = append(list, t.obstacle(base, p, r, judge()))
 			}
 			for _, path := range r.unsure {
 				unsure = append(unsure, t.unsure(base, p, path))
