@@ -166,6 +166,9 @@ func (w *walker) bridgeFilter() {
 	}
 	if !drops {
 		w.say("between guests of the bridge the host's firewall is asked, too (br_netfilter)")
+		if ext, err := w.n.Def.Extensions(); err == nil && len(ext.Forwards)+len(ext.Publics) > 0 {
+			w.say("so a guest does not reach itself by its own forward or public address")
+		}
 		return
 	}
 	w.tell(Finding{
