@@ -4,7 +4,8 @@ BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)
 # Goroutines live here; the other rooms are pure and run without the race detector.
 RACE     = $(shell go list ./config ./driver/... ./graft ./hooks/... ./metrics ./quota ./rpc/...)
 LONG     = $(addprefix github.com/virbr/virbr/tests/,stress abuse sequence crash) # each needs the machine for itself
-PLAIN    = $(filter-out $(RACE) $(LONG),$(shell go list ./...))
+SYSTEMS  = github.com/virbr/virbr/tests/systems # boots whole machines
+PLAIN    = $(filter-out $(RACE) $(LONG) $(SYSTEMS),$(shell go list ./...))
 
 .PHONY: build test lint fuzz fuzz-long demo bench stress packages clean
 build:
@@ -17,10 +18,12 @@ test: build
 	tests/install-deps
 	tests/install-kernel
 	tests/install-root
+	tests/install-systems
 	$(MAKE) --no-print-directory lint
 	go test -race -timeout 25m $(RACE)
 	go test -tags libvirt_dlopen -timeout 40m $(PLAIN) # the tag: tests by libvirt's own client library
 	go test -tags libvirt_dlopen -timeout 20m -p 1 $(LONG)
+	go test -timeout 25m -run TestDebian $(SYSTEMS)
 
 lint:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change: $$out"; exit 1; }
@@ -44,9 +47,9 @@ bench: build
 	go run ./tests/bench/leases
 	go run ./tests/bench/packets
 
-stress: # a thousand networks instead of a hundred, crashes at each call, many sequences: two hours
+stress: # a thousand networks instead of a hundred, crashes at each call, many sequences, machines' whole lives: two hours
 	tests/install-deps
-	VIRBR_STRESS=full go test -tags libvirt_dlopen -timeout 120m -count=1 -v -p 1 $(LONG)
+	VIRBR_STRESS=full go test -tags libvirt_dlopen -timeout 120m -count=1 -v -p 1 $(LONG) $(SYSTEMS)
 
 packages: build # dist/*.deb and dist/*.rpm
 	packaging/build
