@@ -138,12 +138,14 @@ var (
 )
 
 // left reports whether a file is what a network that does not run leaves behind,
-// as with libvirt's daemon: what dnsmasq was to do when it ran last.
-func (s *session) left(path string) bool {
+// as with libvirt's daemon: what dnsmasq was to do when it ran last, and the way to
+// its leases, which are looked at where they are.
+func (s *session) left(path string, mode fs.FileMode) bool {
 	for net := range networks {
 		n, base := &s.model.Networks[net], "/var/lib/libvirt/dnsmasq/"+networks[net].name
 		if n.Live == nil && n.Config != nil && (path == base+".conf" || path == base+".hostsfile" || path == base+".addnhosts" ||
-			path == "/var/lib/libvirt/dnsmasq/virbr/"+bridgeOf(net)+".lock") {
+			path == "/var/lib/libvirt/dnsmasq/virbr/"+bridgeOf(net)+".lock" ||
+			mode&fs.ModeSymlink != 0 && path == "/var/lib/libvirt/dnsmasq/"+bridgeOf(net)+".status") {
 			return true
 		}
 	}
@@ -174,7 +176,7 @@ func (s *session) files(state map[string]string) error {
 			if (strings.HasSuffix(path, ".status") || strings.HasSuffix(path, ".macs")) && text == "" {
 				return nil // a list of guests or leases that has none is as good as none
 			}
-			if s.left(path) {
+			if s.left(path, e.Type()) {
 				return nil
 			}
 			state["file "+path] = text
