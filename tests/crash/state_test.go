@@ -106,6 +106,9 @@ func rules(text string) string {
 	return strings.Join(list, "")
 }
 
+// learned are the addresses that guests told of themselves, which they do at any time.
+var learned = regexp.MustCompile(`"learned":\{[^{}]*\},?`)
+
 // addFiles adds the files of a place: their modes, and what they hold.
 func (s state) addFiles(place string) error {
 	return filepath.WalkDir(place, func(path string, d fs.DirEntry, err error) error {
@@ -130,6 +133,10 @@ func (s state) addFiles(place string) error {
 			data, err := os.ReadFile(path)
 			if err != nil {
 				return err
+			}
+			data = learned.ReplaceAll(data, nil)
+			if string(data) == "{}\n" {
+				return nil // nothing else is in it
 			}
 			text += " " + string(data)
 		case info.Mode()&fs.ModeSymlink != 0:
