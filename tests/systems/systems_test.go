@@ -40,7 +40,7 @@ pings 3
 
 // resolves says that systemd-resolved is told of a network's names.
 const resolves = `cat >/root/named.xml <<X
-<network><name>named</name><domain name='lab.test' register='yes'/><bridge name='vb-named'/>
+<network><name>named</name><domain name='lab.test' localOnly='yes' register='yes'/><bridge name='vb-named'/>
 <dns><host ip='10.77.0.9'><hostname>printer.lab.test</hostname></host></dns>
 <ip address='10.77.0.1' netmask='255.255.255.0'/></network>
 X
