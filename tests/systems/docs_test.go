@@ -88,7 +88,7 @@ func TestMigrating(t *testing.T) {
 			"systemctl mask libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket\n"
 		absent := func(script string) string { return "set +e\n" + script + "set -e\n" }
 		try := p.take(t, "systemctl stop virtnetworkd.socket", "./virbrd", "virsh -c 'network:///system?mode=direct' net-list")
-		try = strings.Replace(try, "./virbrd\n", "(./virbrd & echo $! >/run/tried)\nwait_for 60 test -S /run/libvirt/virtnetworkd-sock\n", 1)
+		try = strings.Replace(try, "./virbrd\n", "(./virbrd >/run/tried.log 2>&1 & echo $! >/run/tried)\nwait_for 60 test -S /run/libvirt/virtnetworkd-sock\n", 1)
 		m.lab(t, "cd /payload\n"+absent(mask[:strings.Index(mask, "\n")+1])+absent(try)+"virsh -c 'network:///system?mode=direct' net-list | grep default\npings 3\nkill $(cat /run/tried)")
 		m.lab(t, "cd /payload\n"+absent(mask)+absent(p.take(t, "install -m 755 virbrd", "install -m 644 packaging/systemd/virbrd.service", "for u in", "install -m 644 packaging/systemd/tmpfiles.conf",
 			"systemctl stop", "systemctl mask", "systemctl daemon-reload", "systemctl enable --now virbrd.socket"))+
