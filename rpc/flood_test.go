@@ -21,6 +21,7 @@ import (
 	"github.com/virbr/virbr/rpc"
 	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/rpc/wire"
+	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -132,7 +133,7 @@ func TestUsers(t *testing.T) {
 func TestUsersGroup(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, to give a socket to a group")
+		netnstest.Need(t, "needs root, to give a socket to a group; run it as root")
 	}
 	const group = 4242
 	w := &crowd{t: t, met: make(chan struct{}, 1000)}
