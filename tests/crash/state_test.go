@@ -106,8 +106,9 @@ func rules(text string) string {
 	return strings.Join(list, "")
 }
 
-// learned are the addresses that guests told of themselves, which they do at any time.
-var learned = regexp.MustCompile(`"learned":\{[^{}]*\},?`)
+// learned matches what is remembered of guests until the next look at them, which may
+// come at any time: the addresses that they told of themselves, and who had a port.
+var learned = regexp.MustCompile(`"learned":\{[^{}]*\},?|"plugged":\[[^]]*\],?`)
 
 // addFiles adds the files of a place: their modes, and what they hold.
 func (s state) addFiles(place string) error {
