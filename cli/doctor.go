@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -97,14 +96,23 @@ func explain(io IO, id string, args []string) error {
 	if len(args) > 0 {
 		return usageError{fmt.Errorf("virbr doctor: --explain wants no network")}
 	}
+	kinds := doctor.Catalogue()
 	if id == "list" {
-		return write(io.Out, strings.Join(doctor.IDs(), "\n")+"\n")
+		text := ""
+		for _, k := range kinds {
+			text += k.ID + "\n"
+		}
+		return write(io.Out, text)
 	}
-	text, ok := doctor.Explain(id)
-	if !ok {
+	i := slices.IndexFunc(kinds, func(k doctor.Kind) bool { return k.ID == id })
+	if i < 0 {
 		return usageError{fmt.Errorf("virbr doctor: there is no finding %q; --explain list shows all", id)}
 	}
-	return write(io.Out, painterFor(io.Out).bold(id)+"\n"+text+"\n")
+	text := painterFor(io.Out).bold(id) + ": " + kinds[i].Summary + "\n"
+	for _, line := range wrap(kinds[i].Meaning, 80) {
+		text += line + "\n"
+	}
+	return write(io.Out, text)
 }
 
 // way prints which way fits the host.

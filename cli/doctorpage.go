@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -69,7 +70,7 @@ func (c *chart) steps(r *doctor.Report, network string, steps []doctor.Step) {
 			if !c.verbose {
 				continue
 			}
-			mark, text = markSkipped, or(text, "nothing to look at")
+			mark, text = markSkipped, cmp.Or(text, "nothing to look at")
 		default:
 			mark = c.colour(doctor.Severity(s.State), s.State)
 		}
@@ -187,11 +188,4 @@ func printable(text string) string {
 		}
 		return r
 	}, text)
-}
-
-func or(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }

@@ -17,17 +17,17 @@ func (w *walker) back() bool {
 	}
 	if w.n.Def.Forward.Mode == xml.ForwardNAT {
 		w.say("IPv4 is translated to the host's address and back")
-	} else if four := w.subnets(netip.Addr.Is4); len(four) > 0 {
-		w.say(fmt.Sprintf("the outside must route %s to this host", prefixes(four)))
+	} else if four := w.n.Def.Prefixes(netip.Addr.Is4); len(four) > 0 {
+		w.say(fmt.Sprintf("the outside must route %s to this host", words(four)))
 	}
 	var routed []netip.Prefix
-	for _, p := range w.subnets(netip.Addr.Is6) {
+	for _, p := range w.n.Def.Prefixes(netip.Addr.Is6) {
 		if !w.n.Def.Translates(p) {
 			routed = append(routed, p)
 		}
 	}
 	if len(routed) > 0 {
-		w.say(fmt.Sprintf("the outside must route %s to this host", prefixes(routed)))
+		w.say(fmt.Sprintf("the outside must route %s to this host", words(routed)))
 	}
 	w.untranslated(routed)
 	return true
@@ -39,13 +39,11 @@ func (w *walker) untranslated(routed []netip.Prefix) {
 	if len(local) == 0 || w.n.Def.Forward.Mode != xml.ForwardNAT {
 		return
 	}
-	w.tell(Finding{
-		ID: "ula-untranslated", Severity: Hint,
+	w.tell(ulaUntranslated, Finding{
 		Text: fmt.Sprintf("guests' IPv6 addresses in %s are local ones and are not translated: nobody in the Internet can answer them",
-			prefixes(local)),
-		Evidence: []string{"forward mode='nat' without <nat ipv6='yes'/>"},
-		Mend:     virsh("net-edit", w.n.Name),
-		Note:     "put <nat ipv6='yes'/> into <forward>, then " + restart(w.n.Name),
+			words(local)),
+		Evidence: []string{"forward mode='nat' without <nat ipv6='yes'/>"}, Mend: virsh("net-edit", w.n.Name),
+		Note: "put <nat ipv6='yes'/> into <forward>, then " + restart(w.n.Name),
 	})
 }
 
@@ -70,11 +68,8 @@ func (w *walker) shaped() {
 		return
 	}
 	f := Finding{
-		ID: "bandwidth-off", Severity: Warning,
-		Text:     "the network's <bandwidth> is not in force: guests have all that there is",
-		Evidence: lacks,
-		Mend:     restart(w.n.Name),
-		Note:     "guests must be plugged in again; without a restart: remove the limits by virsh net-update and add them again",
+		Text: "the network's <bandwidth> is not in force: guests have all that there is", Evidence: lacks, Mend: restart(w.n.Name),
+		Note: "guests must be plugged in again; without a restart: remove the limits by virsh net-update and add them again",
 	}
 	for _, name := range []string{"sch_htb", "cls_u32", "sch_ingress", "act_police"} {
 		switch w.f.Modules[name] {
@@ -85,13 +80,14 @@ func (w *walker) shaped() {
 		case ModuleUnknown, ModulePresent:
 		}
 	}
-	w.tell(f)
+	w.tell(bandwidthOff, f)
 }
 
-func prefixes(all []netip.Prefix) string {
-	words := make([]string, len(all))
-	for i, p := range all {
-		words[i] = p.String()
+// words lists things in words.
+func words[T fmt.Stringer](all []T) string {
+	list := make([]string, len(all))
+	for i := range all {
+		list[i] = all[i].String()
 	}
-	return strings.Join(words, ", ")
+	return strings.Join(list, ", ")
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -12,12 +13,9 @@ import (
 func (w *walker) bridge() bool {
 	name := w.n.Def.Bridge.Name
 	if w.f.Plan.Links[name].Kind != "bridge" {
-		w.tell(Finding{
-			ID: "bridge-missing", Severity: Problem,
-			Text:     fmt.Sprintf("the network is said to run, but its bridge %s does not exist", name),
-			Evidence: []string{"no bridge " + name},
-			Mend:     w.remake(),
-			Note:     "guests that run must be plugged in again: restart them, or detach and attach their interfaces",
+		w.tell(bridgeMissing, Finding{
+			Text: fmt.Sprintf("the network is said to run, but its bridge %s does not exist", name), Evidence: []string{"no bridge " + name},
+			Mend: w.remake(), Note: "guests that run must be plugged in again: restart them, or detach and attach their interfaces",
 		})
 		return true
 	}
@@ -53,10 +51,8 @@ func (w *walker) addresses(name string) {
 			continue
 		}
 		f := Finding{
-			ID: "address-missing", Severity: Problem,
 			Text:     fmt.Sprintf("bridge %s lacks its address %s: guests' router and servers are not there", name, want),
-			Evidence: []string{fmt.Sprintf("addresses of %s: %s", name, list(have))},
-			Mend:     fmt.Sprintf("ip addr add %s dev %s", want, quote(name)),
+			Evidence: []string{fmt.Sprintf("addresses of %s: %s", name, cmp.Or(words(have), "none"))}, Mend: fmt.Sprintf("ip addr add %s dev %s", want, quote(name)),
 		}
 		switch {
 		case want.Addr().Is4():
@@ -70,7 +66,7 @@ func (w *walker) addresses(name string) {
 		default:
 			f.Mend += " nodad"
 		}
-		w.tell(f)
+		w.tell(addressMissing, f)
 	}
 }
 
@@ -79,8 +75,7 @@ func (w *walker) duplicate(name string, p netip.Prefix) {
 	if !slices.Contains(w.f.Links[name].Duplicate, p.Addr()) {
 		return
 	}
-	w.tell(Finding{
-		ID: "address-duplicate", Severity: Problem,
+	w.tell(addressDuplicate, Finding{
 		Text:     fmt.Sprintf("somebody on bridge %s has its address %s as well, so the host does not use it", name, p.Addr()),
 		Evidence: []string{fmt.Sprintf("%s dev %s: dadfailed", p, name)},
 		Mend:     fmt.Sprintf("ip addr del %s dev %s && ip addr add %s dev %s nodad", p, quote(name), p, quote(name)),
@@ -100,18 +95,15 @@ func (w *walker) ports(name string) {
 		link := w.f.Links[port]
 		switch {
 		case !link.Up:
-			w.tell(Finding{
-				ID: "port-down", Severity: Warning,
+			w.tell(portDown, Finding{
 				Text:     fmt.Sprintf("the guest at port %s of bridge %s is cut off: the port is switched off", port, name),
-				Evidence: []string{port + ": state DOWN"},
-				Mend:     fmt.Sprintf("ip link set %s up", quote(port)),
+				Evidence: []string{port + ": state DOWN"}, Mend: fmt.Sprintf("ip link set %s up", quote(port)),
 			})
 		case link.PortState == "blocking":
-			w.tell(Finding{
-				ID: "port-blocked", Severity: Warning,
+			w.tell(portBlocked, Finding{
 				Text: fmt.Sprintf("port %s of bridge %s passes nothing: the spanning tree protocol has closed it, "+
 					"as it does where a guest joins two bridges, or sends such messages itself", port, name),
-				Evidence: []string{fmt.Sprintf("%s: state %s", port, link.PortState), fmt.Sprintf("%s: STP %s", name, or(w.f.Links[name].STP, "off"))},
+				Evidence: []string{fmt.Sprintf("%s: state %s", port, link.PortState), fmt.Sprintf("%s: STP %s", name, cmp.Or(w.f.Links[name].STP, "off"))},
 				Mend:     fmt.Sprintf("ip link set %s type bridge stp_state 0", quote(name)),
 				Note:     "only where no guest joins two bridges; <bridge stp='off'/> keeps it so",
 			})
@@ -125,25 +117,4 @@ func (w *walker) ports(name string) {
 	default:
 		w.say(fmt.Sprintf("%d ports", guests))
 	}
-}
-
-func list(prefixes []netip.Prefix) string {
-	text := ""
-	for _, p := range prefixes {
-		if p.Addr().IsLinkLocalUnicast() {
-			continue
-		}
-		if text != "" {
-			text += ", "
-		}
-		text += p.String()
-	}
-	return or(text, "none")
-}
-
-func or(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }

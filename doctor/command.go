@@ -51,15 +51,18 @@ func (f *Facts) keeper(n *Network) Keeper {
 	return n.Started
 }
 
-// repair is the command that has a network's daemon look after it: rules and a
-// dnsmasq that died come back. A daemon that does not run does that when it
-// starts.
-func (f *Facts) repair(n *Network) string {
-	p := f.Daemons.Holder
+// daemon returns the network daemon that runs; of two it is virbrd.
+func (f *Facts) daemon() Process {
 	if f.Daemons.Virbrd.PID != 0 {
-		p = f.Daemons.Virbrd
+		return f.Daemons.Virbrd
 	}
-	switch {
+	return f.Daemons.Holder
+}
+
+// repair is the command that has a network's daemon check it: rules and a dnsmasq
+// that died come back. A daemon that does not run does that when it starts.
+func (f *Facts) repair(n *Network) string {
+	switch p := f.daemon(); {
 	case p.PID != 0 && p.Unit != "":
 		return "systemctl reload " + quote(p.Unit)
 	case p.PID != 0:
@@ -83,11 +86,7 @@ func (f *Facts) start(k Keeper) string {
 
 // renew is the command that starts a network's daemon anew.
 func (f *Facts) renew(n *Network) string {
-	p := f.Daemons.Holder
-	if f.Daemons.Virbrd.PID != 0 {
-		p = f.Daemons.Virbrd
-	}
-	switch {
+	switch p := f.daemon(); {
 	case p.PID != 0 && p.Unit != "":
 		return "systemctl restart " + quote(p.Unit)
 	case p.PID != 0:
@@ -105,15 +104,4 @@ func end(p Process) string {
 		return "kill " + strconv.Itoa(p.PID)
 	}
 	return ""
-}
-
-// String names a process as people do: "named (pid 812)".
-func (p Process) String() string {
-	switch {
-	case p.PID == 0:
-		return "an unknown program"
-	case p.Name == "":
-		return "process " + strconv.Itoa(p.PID)
-	}
-	return fmt.Sprintf("%s (pid %d)", p.Name, p.PID)
 }

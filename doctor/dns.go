@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -76,8 +77,7 @@ func (w *walker) upstream() {
 	for _, s := range r.Servers {
 		switch {
 		case w.isOwn(s):
-			w.tell(Finding{
-				ID: "resolv-loop", Severity: Warning,
+			w.tell(resolvLoop, Finding{
 				Text: fmt.Sprintf("the host asks the network's own dnsmasq at %s for names, which asks the host's servers: a circle; "+
 					"dnsmasq leaves such a server out", s),
 				Evidence: []string{"/etc/resolv.conf: nameserver " + s.String()},
@@ -85,8 +85,7 @@ func (w *walker) upstream() {
 				Note:     "so that the host still finds guests' names, use <domain register='yes'/> (systemd-resolved) or libvirt's NSS modules",
 			})
 		case s.IsLoopback() && !w.answers(s):
-			w.tell(Finding{
-				ID: "resolv-silent", Severity: Warning,
+			w.tell(resolvSilent, Finding{
 				Text:     fmt.Sprintf("the host's name server %s is on the host itself, but nobody listens there", s),
 				Evidence: []string{"/etc/resolv.conf: nameserver " + s.String(), fmt.Sprintf("no socket at udp %s", netip.AddrPortFrom(s, portDNS))},
 				Mend:     resolved(s),
@@ -117,8 +116,8 @@ func (w *walker) isOwn(s netip.Addr) bool {
 
 // answers reports whether somebody listens for DNS at an address.
 func (w *walker) answers(s netip.Addr) bool {
-	return len(w.f.Listeners) == 0 || slices.ContainsFunc(w.f.Listeners, func(l Listener) bool {
-		return l.Proto == "udp" && l.Port == portDNS && takes(l, s)
+	return len(w.f.Listeners) == 0 || slices.ContainsFunc(w.f.Listeners, func(l plan.Listener) bool {
+		return l.Proto == "udp" && l.Port == portDNS && l.Meets(s)
 	})
 }
 
@@ -126,7 +125,6 @@ func (w *walker) answers(s netip.Addr) bool {
 func (w *walker) noUpstream() {
 	r := &w.f.Resolv
 	f := Finding{
-		ID: "resolv-missing", Severity: Problem,
 		Text:     "there is nobody whom dnsmasq could ask: guests find no names but their own",
 		Evidence: []string{"/etc/resolv.conf has no nameserver that can be asked"},
 	}
@@ -149,5 +147,5 @@ func (w *walker) noUpstream() {
 	case r.Missing:
 		f.Evidence = []string{"/etc/resolv.conf does not exist"}
 	}
-	w.tell(f)
+	w.tell(resolvMissing, f)
 }

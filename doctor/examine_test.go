@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -21,6 +22,8 @@ import (
 	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/xml"
 )
+
+var update = flag.Bool("update", false, "write the catalogue into its page")
 
 const definition = `<network><name>default</name><uuid>c0ffee00-0000-4000-8000-000000000001</uuid>
   <metadata><virbr:network xmlns:virbr='urn:virbr:network:1'>EXTENSION</virbr:network></metadata>
@@ -42,8 +45,8 @@ func define(t *testing.T, text string) *xml.Network {
 func sound(t *testing.T) *doctor.Facts {
 	t.Helper()
 	process := doctor.Process{PID: 812, Name: "dnsmasq"}
-	listener := func(proto, address string, port uint16) doctor.Listener {
-		return doctor.Listener{Proto: proto, Address: netip.MustParseAddr(address), Port: port, Process: process}
+	listener := func(proto, address string, port uint16) plan.Listener {
+		return plan.Listener{Proto: proto, Address: netip.MustParseAddr(address), Port: port, Process: process}
 	}
 	return &doctor.Facts{
 		Plan: plan.Facts{
@@ -57,18 +60,18 @@ func sound(t *testing.T) *doctor.Facts {
 		},
 		Links: map[string]doctor.Link{
 			"virbr0": {Up: true, STP: "on", Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.122.1/24"), netip.MustParsePrefix("fd00:122::1/64")}},
-			"eth0":   {Up: true, Carrier: true}, "vnet0": {Up: true, Carrier: true, PortState: "forwarding"},
+			"eth0":   {Up: true}, "vnet0": {Up: true, PortState: "forwarding"},
 		},
 		Sysctls: map[string]string{
 			"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1", "net/ipv4/conf/all/rp_filter": "0",
 			"net/ipv4/conf/virbr0/forwarding": "1", "net/ipv4/conf/eth0/forwarding": "1",
 		},
-		Listeners: []doctor.Listener{
+		Listeners: []plan.Listener{
 			listener("udp", "192.168.122.1", 53), listener("udp", "fd00:122::1", 53), listener("udp", "0.0.0.0", 67),
 		},
 		Resolv:  doctor.Resolv{Servers: []netip.Addr{netip.MustParseAddr("203.0.113.53")}},
 		Daemons: doctor.Daemons{Systemd: true, Virbrd: doctor.Process{PID: 700, Name: "virbrd", Unit: "virbrd.service"}},
-		Limits:  []doctor.Limit{{ID: "inotify-limit", What: "inotify instances", Max: 128, Free: 16, Spare: 16, Key: "fs/inotify/max_user_instances"}},
+		Limits:  []plan.Limit{{Kind: plan.LimitInotify, Value: 128, Free: 16, Key: "fs/inotify/max_user_instances"}},
 		Filters: &coexist.Survey{},
 		Checked: 1000,
 		Networks: []doctor.Network{{
@@ -156,7 +159,7 @@ func TestFindings(t *testing.T) {
 		mend   string
 	}{
 		{"conntrack full", func(_ *testing.T, f *doctor.Facts) {
-			f.Limits = append(f.Limits, doctor.Limit{ID: "conntrack-full", What: "tracked connections", Max: 1000, Spare: 100, Key: "net/netfilter/nf_conntrack_max"})
+			f.Limits = append(f.Limits, plan.Limit{Kind: plan.LimitConnections, Value: 1000, Key: "net/netfilter/nf_conntrack_max"})
 		}, []string{"conntrack-full problem"}, "sysctl -w net/netfilter/nf_conntrack_max=2000"},
 		{"inotify nearly used up", func(_ *testing.T, f *doctor.Facts) { f.Limits[0].Free = 3 }, []string{"inotify-limit warning"}, "sysctl -w fs/inotify/max_user_instances=1024"},
 		{"old dnsmasq", func(_ *testing.T, f *doctor.Facts) { f.Plan.Dnsmasq.Minor = 66 }, []string{"dnsmasq-old problem"}, "apt-get install --only-upgrade"},
@@ -232,7 +235,7 @@ func TestFindings(t *testing.T) {
 		{"a guest that is there, and a port that is taken", func(t *testing.T, f *doctor.Facts) {
 			extend(t, f, "<virbr:portForward proto='tcp' guest='WEB1'><virbr:range start='80'/></virbr:portForward>")
 			f.Networks[0].Leases = []dnsmasq.Entry{{Address: "192.168.122.3", MAC: "52:54:00:00:00:01", Hostname: "web1"}}
-			f.Listeners = append(f.Listeners, doctor.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 80, Process: doctor.Process{PID: 90, Name: "nginx", Unit: "nginx.service"}})
+			f.Listeners = append(f.Listeners, plan.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 80, Process: doctor.Process{PID: 90, Name: "nginx", Unit: "nginx.service"}})
 		}, []string{"forward-taken warning"}, "systemctl stop nginx.service"},
 		{"what virbrd says of forwards", func(t *testing.T, f *doctor.Facts) {
 			extend(t, f, "<virbr:portForward proto='tcp' guest='web'><virbr:range start='80'/></virbr:portForward>"+
@@ -266,11 +269,11 @@ func TestFindings(t *testing.T) {
 			f.Networks[0].Def = define(t, "<network><name>default</name><forward mode='nat' dev='eth7'/><bridge name='virbr0'/><ip address='192.168.122.1' netmask='255.255.255.0'/></network>")
 		}, []string{"device-missing problem"}, ""},
 		{"a control group that is full", func(_ *testing.T, f *doctor.Facts) {
-			f.Limits[0] = doctor.Limit{ID: "tasks-limit", What: "processes", Max: 100, Free: 3, Spare: 16, Key: "/sys/fs/cgroup/system.slice/virbrd.service/pids.max"}
+			f.Limits[0] = plan.Limit{Kind: plan.LimitTasks, Value: 100, Free: 3, Key: "/sys/fs/cgroup/system.slice/virbrd.service/pids.max"}
 		}, []string{"tasks-limit warning"}, "systemctl set-property virbrd.service TasksMax=1024"},
 		{"a control group without systemd", func(_ *testing.T, f *doctor.Facts) {
 			f.Daemons.Systemd = false
-			f.Limits[0] = doctor.Limit{ID: "tasks-limit", What: "processes", Max: 1000, Spare: 16, Key: "/sys/fs/cgroup/a b/pids.max"}
+			f.Limits[0] = plan.Limit{Kind: plan.LimitTasks, Value: 1000, Key: "/sys/fs/cgroup/a b/pids.max"}
 		}, []string{"tasks-limit problem"}, "echo 2000 > '/sys/fs/cgroup/a b/pids.max'"},
 		{"no SCTP in the kernel's conntrack", func(t *testing.T, f *doctor.Facts) {
 			extend(t, f, "<virbr:portForward proto='sctp' guest='192.168.122.3'><virbr:range start='80'/></virbr:portForward>")
@@ -330,7 +333,7 @@ func TestNotRunning(t *testing.T) {
 		{"nothing", func(*doctor.Facts) {}, []string{}, ""},
 		{"nothing, and it should run", func(f *doctor.Facts) { f.Networks[0].Autostart = true }, []string{"not-started warning"}, ""},
 		{"port 53 taken", func(f *doctor.Facts) {
-			f.Listeners = []doctor.Listener{{Proto: "udp", Address: netip.IPv4Unspecified(), Port: 53, Process: doctor.Process{PID: 7, Name: "named"}}}
+			f.Listeners = []plan.Listener{{Proto: "udp", Address: netip.IPv4Unspecified(), Port: 53, Process: doctor.Process{PID: 7, Name: "named"}}}
 			f.Networks[0].Autostart = true
 		}, []string{"port-taken problem"}, "DNS port 53 of 192.168.122.1 is taken by named (pid 7)"},
 		{"the bridge's name in use", func(f *doctor.Facts) { f.Plan.Links["virbr0"] = plan.Link{Kind: "veth"} }, []string{"start-fails warning"},
@@ -378,42 +381,53 @@ func TestQuotes(t *testing.T) {
 	}
 }
 
-var tellsID = regexp.MustCompile(`\bID:? ?[:=] ?"([a-z0-9-]+)"|limit\.ID, .*= "([a-z-]+)"`)
-
-// TestIDs: every finding that the code has is explained and documented, and no
-// others are.
-func TestIDs(t *testing.T) {
+// TestCatalogue: every kind of the source is in the catalogue once, sorted, and some code
+// tells of it; and the page prints the catalogue.
+func TestCatalogue(t *testing.T) {
 	t.Parallel()
-	told := map[string]bool{"forward-dropped": true, "input-dropped": true, "output-dropped": true} // made of a hook's name
-	for _, pattern := range []string{"*.go", "../driver/host/survey*.go"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.HasSuffix(file, "_test.go") {
-				continue
-			}
-			for _, m := range tellsID.FindAllStringSubmatch(string(text), -1) {
-				told[m[1]+m[2]] = true
-			}
-		}
-	}
-	told["no-route6"], told["subnet-inside"] = true, true // in the place of others
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(told)), doctor.IDs()); diff != "" {
-		t.Errorf("findings of the code (-) and explained ones (+):\n%s", diff)
-	}
-	page, err := os.ReadFile("../docs/doctor.md")
+	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range doctor.IDs() {
-		if !strings.Contains(string(page), "| `"+id+"` |") {
-			t.Errorf("docs/doctor.md has no row for %s", id)
+	source := ""
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err == nil && !strings.HasSuffix(file, "_test.go") {
+			source += string(text)
+		}
+	}
+	made := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\t(\w+) += Kind\{"([a-z0-9-]+)", `).FindAllStringSubmatch(source, -1) {
+		made[m[2]] = true
+		if n := len(regexp.MustCompile(`\b`+m[1]+`\b`).FindAllString(source, -1)); n < 3 {
+			t.Errorf("nothing tells of %s", m[2])
+		}
+	}
+	var listed []string
+	for _, k := range doctor.Catalogue() {
+		listed = append(listed, k.ID)
+		if k.Severity == "" || k.Summary == "" || k.Meaning == "" {
+			t.Errorf("%s is not explained", k.ID)
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(made)), listed); diff != "" {
+		t.Errorf("kinds of the source (-) and the catalogue (+):\n%s", diff)
+	}
+	const page, begin, end = "../docs/doctor.md", "<!-- the catalogue of package doctor: go test ./doctor -run Catalogue -update -->\n\n", "\n## JSON"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(text), begin)
+	_, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no place for the catalogue", page)
+	}
+	if want := head + begin + doctor.Table() + end + tail; want != string(text) {
+		if !*update {
+			t.Fatalf("%s is not what the catalogue prints (-update): %s", page, cmp.Diff(want, string(text)))
+		}
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

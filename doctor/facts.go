@@ -19,7 +19,7 @@ type Facts struct {
 	// does not have the ones that are missing.
 	Sysctls map[string]string
 
-	Listeners []Listener
+	Listeners []plan.Listener
 	Resolv    Resolv
 	Daemons   Daemons
 	Libvirt   Libvirt
@@ -28,14 +28,14 @@ type Facts struct {
 
 	Hook      Hook
 	Firewalld *Firewalld // nil: it does not run
-	Limits    []Limit
+	Limits    []plan.Limit
 	Networks  []Network // in the order of their names
 
 	// Policies are rules of routing and routes that refuse; nil where nothing is
 	// refused to guests.
 	Policies []Policy
 
-	// Filters are the packet filters of others; nil: not known.
+	// Filters are the packet filters of other programs; nil: not known.
 	Filters *coexist.Survey
 
 	// Modules says of kernel modules that may be missing what is known.
@@ -58,10 +58,9 @@ type Places struct {
 // Link is what plans do not need to know of a network interface.
 type Link struct {
 	Up        bool // switched on
-	Carrier   bool
 	Addresses []netip.Prefix
 	Tentative []netip.Addr // those that are not used yet (RFC 4862 section 5.4)
-	Duplicate []netip.Addr // those that somebody else has
+	Duplicate []netip.Addr // those that another machine has
 	STP       string       // of a bridge: "", or "on"
 	PortState string       // of a bridge's port: "disabled", "listening", "learning", "forwarding" or "blocking"
 }
@@ -72,22 +71,8 @@ type Router struct {
 	Address netip.Addr
 }
 
-// Listener is a socket that waits on a port of the host.
-type Listener struct {
-	Proto   string // "tcp", "udp" or "sctp"
-	Address netip.Addr
-	Both    bool // an IPv6 wildcard that takes IPv4 too
-	Port    uint16
-	Dev     string // bound to this device; "": none
-	Process Process
-}
-
-// Process is a program that runs. The zero value is an unknown one.
-type Process struct {
-	PID  int
-	Name string
-	Unit string // its systemd service; "": none
-}
+// Process is a program that runs.
+type Process = plan.Process
 
 // Resolv is the host's /etc/resolv.conf.
 type Resolv struct {
@@ -116,16 +101,6 @@ type Libvirt struct {
 	Listens    bool    // there is a socket of virbrd's, or of systemd for it
 	Ordered    bool    // the unit of libvirtd waits for virbrd's socket
 	Excluded   bool    // the unit of virbrd conflicts with libvirtd's
-}
-
-// Limit is a limit of the host that networks may meet.
-type Limit struct {
-	ID    string // of the finding: "inotify-limit"
-	What  string // "inotify instances of one user"
-	Max   int64
-	Free  int64  // how many more there may be; Spare where more are free than anybody counted
-	Spare int64  // how many should be free
-	Key   string // the sysctl that sets it, as a path below /proc/sys
 }
 
 // Module is what is known of a kernel module.

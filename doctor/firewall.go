@@ -56,28 +56,23 @@ func (w *walker) lost(whose string, missing []string) {
 	if w.f.keeper(w.n) == KeeperLibvirt {
 		mend = w.f.renew(w.n) // a reload makes rules, but not the chains that they belong into
 	}
-	w.tell(Finding{
-		ID: "rules-missing", Severity: Problem,
+	w.tell(rulesMissing, Finding{
 		Text: fmt.Sprintf("%s's firewall rules for %s are not all there: somebody flushed or changed them, so guests may be without NAT, "+
 			"or open to others", whose, w.n.Def.Bridge.Name),
-		Evidence: missing[:min(len(missing), 8)],
-		Mend:     mend,
-		Note:     "`nft flush ruleset` and a restart of nftables.service do this",
+		Evidence: missing[:min(len(missing), 8)], Mend: mend, Note: "`nft flush ruleset` and a restart of nftables.service do this",
 	})
 }
 
 // doubled tells of rules of both daemons.
 func (w *walker) doubled(keeper Keeper) {
 	f := Finding{
-		ID: "rules-double", Severity: Warning,
 		Text: fmt.Sprintf("both virbr and libvirt have firewall rules for %s: packets must pass both, so what one of them is told to allow "+
 			"the other may still refuse", w.n.Def.Bridge.Name),
-		Evidence: []string{"table inet virbr has " + w.n.Def.Bridge.Name, "libvirt's chains name " + w.n.Def.Bridge.Name},
-		Mend:     "virbrd release",
+		Evidence: []string{"table inet virbr has " + w.n.Def.Bridge.Name, "libvirt's chains name " + w.n.Def.Bridge.Name}, Mend: "virbrd release",
 	}
 	if keeper == KeeperVirbrd {
 		f.Mend = w.f.renew(w.n)
 		f.Note = "virbrd removes libvirt's rules when it starts; networks go on meanwhile"
 	}
-	w.tell(f)
+	w.tell(rulesDouble, f)
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/firewall/coexist"
@@ -18,12 +19,12 @@ func (w *walker) forwarding() bool {
 		return w.worst != ""
 	}
 	looked := false
-	if len(w.subnets(netip.Addr.Is4)) > 0 {
+	if len(w.n.Def.Prefixes(netip.Addr.Is4)) > 0 {
 		looked = true
 		w.forwarding4()
 		w.filters()
 	}
-	if len(w.subnets(netip.Addr.Is6)) > 0 && !w.f.Plan.NoIPv6 {
+	if len(w.n.Def.Prefixes(netip.Addr.Is6)) > 0 && !w.f.Plan.NoIPv6 {
 		looked = true
 		w.forwarding6()
 		w.advertised()
@@ -36,12 +37,9 @@ func (w *walker) forwarding() bool {
 func (w *walker) forwarding4() {
 	const all = "net/ipv4/ip_forward"
 	if w.f.Sysctls[all] == "0" {
-		w.tell(Finding{
-			ID: "forwarding4-off", Severity: Problem,
-			Text:     "the host forwards no IPv4: guests reach the host and nothing behind it",
-			Evidence: []string{all + " = 0"},
-			Mend:     setSysctl(all, "1"),
-			Note:     "something switches it off after the network started; look into /etc/sysctl.d",
+		w.tell(forwarding4Off, Finding{
+			Text: "the host forwards no IPv4: guests reach the host and nothing behind it", Evidence: []string{all + " = 0"},
+			Mend: setSysctl(all, "1"), Note: "something switches it off after the network started; look into /etc/sysctl.d",
 		})
 		return
 	}
@@ -56,11 +54,9 @@ func (w *walker) forwarding4() {
 		if dev == w.n.Def.Bridge.Name {
 			what = "what guests send"
 		}
-		w.tell(Finding{
-			ID: "forwarding4-link", Severity: Problem,
+		w.tell(forwarding4Link, Finding{
 			Text:     fmt.Sprintf("IPv4 forwarding is off for interface %s: the host drops %s", dev, what),
-			Evidence: []string{key + " = 0", all + " = " + w.f.Sysctls[all]},
-			Mend:     setSysctl(key, "1"),
+			Evidence: []string{key + " = 0", all + " = " + w.f.Sysctls[all]}, Mend: setSysctl(key, "1"),
 		})
 	}
 	if fine {
@@ -84,12 +80,9 @@ func (w *walker) forwarding6() {
 	for _, dev := range w.learned() {
 		mend = setSysctl(path.Join("net/ipv6/conf", dev, "accept_ra"), "2") + " && " + mend
 	}
-	w.tell(Finding{
-		ID: "forwarding6-off", Severity: Problem,
-		Text:     "the host forwards no IPv6: guests' IPv6 ends at the host",
-		Evidence: []string{all + " = 0"},
-		Mend:     mend,
-		Note:     "something switches it off after the network started; look into /etc/sysctl.d",
+	w.tell(forwarding6Off, Finding{
+		Text: "the host forwards no IPv6: guests' IPv6 ends at the host", Evidence: []string{all + " = 0"}, Mend: mend,
+		Note: "something switches it off after the network started; look into /etc/sysctl.d",
 	})
 }
 
@@ -115,12 +108,10 @@ func (w *walker) advertised() {
 		if w.f.Sysctls[path.Join("net/ipv6/conf", dev, "forwarding")] == "0" {
 			continue
 		}
-		w.tell(Finding{
-			ID: "accept-ra", Severity: Warning,
+		w.tell(acceptRA, Finding{
 			Text: fmt.Sprintf("the host's IPv6 routes by %s come from router advertisements, which it does not hear any more since it forwards: "+
 				"when they expire the host has no IPv6, nor have the guests", dev),
-			Evidence: []string{key + " = 1", "net/ipv6/conf/all/forwarding = 1"},
-			Mend:     setSysctl(key, "2"),
+			Evidence: []string{key + " = 1", "net/ipv6/conf/all/forwarding = 1"}, Mend: setSysctl(key, "2"),
 		})
 	}
 }
@@ -171,22 +162,9 @@ func (w *walker) bridgeFilter() {
 		}
 		return
 	}
-	w.tell(Finding{
-		ID: "br-netfilter", Severity: Warning,
+	w.tell(brNetfilter, Finding{
 		Text:     "what guests of this bridge send to each other goes through the host's firewall (br_netfilter), and somebody's rules there drop it",
-		Evidence: on,
-		Mend:     "sysctl -w " + join(mend),
-		Note:     "Docker switches it on for its own bridges; without it only containers with published ports that talk to each other by the host's address notice",
+		Evidence: on, Mend: "sysctl -w " + strings.Join(mend, " "),
+		Note: "Docker switches it on for its own bridges; without it only containers with published ports that talk to each other by the host's address notice",
 	})
-}
-
-func join(words []string) string {
-	text := ""
-	for i, word := range words {
-		if i > 0 {
-			text += " "
-		}
-		text += word
-	}
-	return text
 }

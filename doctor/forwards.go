@@ -14,15 +14,13 @@ import (
 func (w *walker) forwards() bool {
 	ext, err := w.n.Def.Extensions()
 	if err != nil {
-		w.tell(Finding{
-			ID: "extensions-broken", Severity: Problem,
-			Text:     "what the metadata says of forwards and addresses cannot be read, so nothing of it is in force",
-			Evidence: []string{err.Error()},
-			Mend:     virsh("net-edit", w.n.Name),
+		w.tell(extensionsBroken, Finding{
+			Text: "what the metadata says of forwards and addresses cannot be read, so nothing of it is in force", Evidence: []string{err.Error()},
+			Mend: virsh("net-edit", w.n.Name),
 		})
 		return true
 	}
-	states := w.resolutions(ext)
+	states, reach := w.resolutions(ext)
 	seen := map[string]bool{}
 	for i := range ext.Forwards {
 		f := &ext.Forwards[i]
@@ -31,9 +29,6 @@ func (w *walker) forwards() bool {
 		}
 		w.outside(f.Guest, seen)
 		w.state(f.String(), f.Guest, states.Forwards[i], seen)
-		if !strings.Contains(states.Forwards[i].Reason, taken) {
-			w.conflict(f)
-		}
 		w.sctp(f)
 	}
 	for i := range ext.Publics {
@@ -41,6 +36,7 @@ func (w *walker) forwards() bool {
 		w.outside(a.Guest, seen)
 		w.state(a.String(), a.Guest, states.Publics[i], seen)
 	}
+	w.conflicts(ext, reach, states)
 	if n := len(ext.Forwards); n > 0 {
 		w.say(fmt.Sprintf("%d port forwards", n))
 	}
@@ -50,9 +46,9 @@ func (w *walker) forwards() bool {
 	return len(ext.Forwards)+len(ext.Publics) > 0
 }
 
-// resolutions returns what each forward and public address comes to: as virbrd or the
-// hook say, or else as far as leases and links tell by the same rules.
-func (w *walker) resolutions(ext *xml.Extensions) *Resolutions {
+// resolutions returns what each forward and public address resolves to: as virbrd or the
+// hook report, or else as far as leases and links tell by the same rules.
+func (w *walker) resolutions(ext *xml.Extensions) (*Resolutions, *plan.Reach) {
 	var said Resolutions
 	switch {
 	case w.n.Resolutions != nil:
@@ -81,22 +77,20 @@ func (w *walker) resolutions(ext *xml.Extensions) *Resolutions {
 	for i := range ext.Publics {
 		all.Publics = append(all.Publics, find(said.Publics, ext.Publics[i].XML(), reach.PublicState(i)))
 	}
-	return all
+	return all, reach
 }
 
 // outside tells of a guest's address that is none of the network.
 func (w *walker) outside(guest string, seen map[string]bool) {
 	a, err := netip.ParseAddr(guest)
-	list := append(w.subnets(netip.Addr.Is4), w.subnets(netip.Addr.Is6)...)
+	list := w.n.Def.Prefixes(nil)
 	if err != nil || seen[guest] || slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) }) {
 		return
 	}
 	seen[guest] = true
-	w.tell(Finding{
-		ID: "guest-outside", Severity: Warning,
-		Text:     fmt.Sprintf("a forward leads to %s, which is no address of the network", a),
-		Evidence: []string{"subnets: " + prefixes(list)},
-		Mend:     virsh("net-edit", w.n.Name),
+	w.tell(guestOutside, Finding{
+		Text: fmt.Sprintf("a forward leads to %s, which is no address of the network", a), Evidence: []string{"subnets: " + words(list)},
+		Mend: virsh("net-edit", w.n.Name),
 	})
 }
 
@@ -108,83 +102,46 @@ func (w *walker) state(what, guest string, s Resolved, seen map[string]bool) {
 	has := len(s.Addresses) > 0
 	switch {
 	case strings.Contains(s.Reason, taken):
-		w.tell(Finding{
-			ID: "forward-taken", Severity: Warning,
-			Text:     fmt.Sprintf("%s is not in force, or not all of it: %s", what, s.Reason),
-			Evidence: []string{"virbr forward list: " + s.Reason},
-			Mend:     "virbr forward list " + operand(w.n.Name),
-			Note:     "end who has it, and the forward is in force; or forward another port",
+		w.tell(forwardTaken, Finding{
+			Text: fmt.Sprintf("%s is not in force, or not all of it: %s", what, s.Reason), Evidence: []string{"virbr forward list: " + s.Reason},
+			Mend: "virbr forward list " + operand(w.n.Name), Note: "end who has it, and the forward is in force; or forward another port",
 		})
 	case s.Active || s.Reason == "" || !has && seen[guest]:
 	case has:
-		w.tell(Finding{
-			ID: "interface-waiting", Severity: Hint,
-			Text:     fmt.Sprintf("%s is not in force: %s", what, s.Reason),
-			Evidence: []string{"virbr forward list: " + s.Reason},
-			Mend:     "virbr forward list " + operand(w.n.Name),
-			Note:     "it is in force as soon as the interface is there; or correct its name",
+		w.tell(interfaceWaiting, Finding{
+			Text: fmt.Sprintf("%s is not in force: %s", what, s.Reason), Evidence: []string{"virbr forward list: " + s.Reason},
+			Mend: "virbr forward list " + operand(w.n.Name), Note: "it is in force as soon as the interface is there; or correct its name",
 		})
 	default:
 		seen[guest] = true
-		w.tell(Finding{
-			ID: "guest-waiting", Severity: Hint,
-			Text:     fmt.Sprintf("%s is not in force: %s", what, s.Reason),
-			Evidence: []string{"virbr forward list: " + s.Reason},
-			Mend:     virsh("net-dhcp-leases", w.n.Name),
-			Note:     "this shows the guests that there are; start the guest, or correct its name",
+		w.tell(guestWaiting, Finding{
+			Text: fmt.Sprintf("%s is not in force: %s", what, s.Reason), Evidence: []string{"virbr forward list: " + s.Reason},
+			Mend: virsh("net-dhcp-leases", w.n.Name), Note: "this shows the guests that there are; start the guest, or correct its name",
 		})
 	}
 }
 
-// conflict tells of programs that listen where a forward takes connections away
-// from them.
-func (w *walker) conflict(f *xml.PortForward) {
+// conflicts tells of programs that listen where a forward takes connections from them.
+// What virbrd or the hook say of a forward comes first.
+func (w *walker) conflicts(ext *xml.Extensions, reach *plan.Reach, states *Resolutions) {
+	claims, err := reach.Claims()
+	if err != nil {
+		return // it is told of the definition
+	}
 	for _, l := range w.f.Listeners {
-		if l.Proto != f.Proto || !covers(f, l.Port) || !meets(f, l) {
-			continue
-		}
-		w.tell(Finding{
-			ID: "forward-taken", Severity: Warning,
-			Text: fmt.Sprintf("%s port %d is forwarded to guest %s, but %s listens on it as well: nobody outside reaches that one any more",
-				strings.ToUpper(f.Proto), l.Port, f.Guest, l.Process),
-			Evidence: []string{fmt.Sprintf("%s %s is held by %s", l.Proto, netip.AddrPortFrom(l.Address, l.Port), l.Process)},
-			Mend:     end(l.Process),
-			Note:     "or forward another port",
-		})
-	}
-}
-
-// covers reports whether a forward has a port.
-func covers(f *xml.PortForward, port uint16) bool {
-	has := len(f.Ranges) == 0
-	for _, r := range f.Ranges {
-		if port >= r.Start && port <= max(r.Start, r.End) {
-			if r.Exclude {
-				return false
+		told := -1
+		for _, t := range plan.TakenByListeners(claims, []plan.Listener{l}, func(plan.Listener) string { return "" }) {
+			at := t.Claim.Forward
+			if at == told || l.Address.IsLoopback() || l.Dev != "" || strings.Contains(states.Forwards[at].Reason, taken) {
+				continue
 			}
-			has = true
+			told = at
+			w.tell(forwardTaken, Finding{
+				Text: fmt.Sprintf("%s port %d is forwarded to guest %s, but %s listens on it as well: other hosts do not reach it any more",
+					strings.ToUpper(l.Proto), l.Port, ext.Forwards[at].Guest, l.Process),
+				Evidence: []string{fmt.Sprintf("%s %s is held by %s", l.Proto, netip.AddrPortFrom(l.Address, l.Port), l.Process)},
+				Mend:     end(l.Process), Note: "or forward another port",
+			})
 		}
 	}
-	return has
-}
-
-// meets reports whether a socket and a forward want the same connections. Those
-// of the host to itself at other loopback addresses are not forwarded.
-func meets(f *xml.PortForward, l Listener) bool {
-	if f.Dev != "" || l.Dev != "" || l.Address.IsLoopback() {
-		return false
-	}
-	four := l.Address.Is4() || l.Both
-	if f.Family == xml.FamilyIPv4 && !four || f.Family == xml.FamilyIPv6 && l.Address.Is4() {
-		return false
-	}
-	switch {
-	case !f.Address.IsValid():
-		return true
-	case f.Address.IsUnspecified():
-		return f.Address.Is4() && four || f.Address.Is6() && l.Address.Is6()
-	case l.Address.IsUnspecified():
-		return takes(l, f.Address)
-	}
-	return f.Address == l.Address
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -56,39 +57,31 @@ func (w *walker) hook() bool {
 	case !w.hooked() || !n.Extended && n.Added == nil:
 		return false
 	case len(w.f.Hook.Scripts) == 0:
-		w.tell(Finding{
-			ID: "hook-missing", Severity: Problem,
+		w.tell(hookMissing, Finding{
 			Text:     "the network has extensions, but libvirt's daemon runs it and does not call virbr's hook, so nothing puts them in force",
-			Evidence: []string{"no script in libvirt's hooks directory calls virbrd hook", "extensions in " + or(n.File, "the network's metadata")},
-			Mend:     "virbrd hook --install",
-			Note:     "this adds them to running networks now; libvirt itself finds hooks when it starts or is reloaded",
+			Evidence: []string{"no script in libvirt's hooks directory calls virbrd hook", "extensions in " + cmp.Or(n.File, "the network's metadata")},
+			Mend:     "virbrd hook --install", Note: "this adds them to running networks now; libvirt itself finds hooks when it starts or is reloaded",
 		})
 		return true
 	case n.Added == nil:
-		w.tell(Finding{
-			ID: "hook-uncalled", Severity: Problem,
+		w.tell(hookUncalled, Finding{
 			Text:     "the network has extensions, but the hook was not called when it started, so they are not in force",
-			Evidence: []string{"no report of the hook about the network", "it is called by " + w.f.Hook.Scripts[0]},
-			Mend:     w.apply(),
-			Note:     "libvirt finds hooks when it starts or is reloaded",
+			Evidence: []string{"no report of the hook about the network", "it is called by " + w.f.Hook.Scripts[0]}, Mend: w.apply(),
+			Note: "libvirt finds hooks when it starts or is reloaded",
 		})
 		return true
 	}
 	if n.Added.Error != "" {
-		w.tell(Finding{
-			ID: "hook-failed", Severity: Problem,
-			Text:     "the network's extensions could not be put in force; what was in force before still is",
-			Evidence: []string{n.Added.Error},
-			Mend:     w.apply(),
-			Note:     "see to the reason first: change what is in " + or(n.File, "the network's metadata, by virsh net-edit,") + " or on the host",
+		w.tell(hookFailed, Finding{
+			Text: "the network's extensions could not be put in force; what was in force before still is", Evidence: []string{n.Added.Error},
+			Mend: w.apply(),
+			Note: "see to the reason first: change what is in " + cmp.Or(n.File, "the network's metadata, by virsh net-edit,") + " or on the host",
 		})
 	}
 	if w.f.Hook.Agent.PID == 0 {
-		w.tell(Finding{
-			ID: "agent-dead", Severity: Warning,
+		w.tell(agentDead, Finding{
 			Text:     "virbr's agent does not run: forwards do not follow guests, and rules that others remove stay away",
-			Evidence: []string{"nobody holds the agent's lock"},
-			Mend:     w.apply(),
+			Evidence: []string{"nobody holds the agent's lock"}, Mend: w.apply(),
 		})
 	} else {
 		w.say(w.f.Hook.Agent.String() + " follows guests")

@@ -5,12 +5,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
-)
 
-// The oldest dnsmasq that networks can use (see package plan).
-const (
-	dnsmasqMajor = 2
-	dnsmasqMinor = 67
+	"github.com/virbr/virbr/driver/plan"
 )
 
 // host looks at what all networks share.
@@ -34,13 +30,11 @@ func (w *walker) daemons() bool {
 		w.say("no network daemon runs, which is fine: networks go on without")
 	}
 	if d.Virbrd.PID != 0 && d.Holder.PID != 0 && d.Holder.PID != d.Virbrd.PID {
-		w.tell(Finding{
-			ID: "two-daemons", Severity: Warning,
+		w.tell(twoDaemons, Finding{
 			Text: fmt.Sprintf("%s and %s both run: each has networks of its own, and clients that ask one do not see the other's",
 				d.Virbrd, d.Holder),
-			Evidence: []string{fmt.Sprintf("the lock of libvirt's network driver is held by %s", d.Holder)},
-			Mend:     end(d.Holder),
-			Note:     "which of the two is to go is up to you; docs/migrating.md shows how networks go from one to the other",
+			Evidence: []string{fmt.Sprintf("the lock of libvirt's network driver is held by %s", d.Holder)}, Mend: end(d.Holder),
+			Note: "which of the two is to go is up to you; docs/migrating.md shows how networks go from one to the other",
 		})
 	}
 	w.unpatched()
@@ -50,10 +44,9 @@ func (w *walker) daemons() bool {
 	}
 	text := fmt.Sprintf("dnsmasq %d.%d", v.Major, v.Minor)
 	w.say(text)
-	if v.Major < dnsmasqMajor || v.Major == dnsmasqMajor && v.Minor < dnsmasqMinor {
-		w.tell(Finding{
-			ID: "dnsmasq-old", Severity: Problem,
-			Text:     fmt.Sprintf("dnsmasq is too old: networks need %d.%d or newer", dnsmasqMajor, dnsmasqMinor),
+	if old, oldest := v.TooOld(); old {
+		w.tell(dnsmasqOld, Finding{
+			Text:     "dnsmasq is too old: networks need " + oldest + " or newer",
 			Evidence: []string{v.Path + " is version " + strconv.Itoa(v.Major) + "." + strconv.Itoa(v.Minor)},
 			Mend:     "apt-get install --only-upgrade dnsmasq-base || dnf upgrade dnsmasq || zypper update dnsmasq",
 		})
@@ -61,42 +54,48 @@ func (w *walker) daemons() bool {
 	return true
 }
 
+// bounds says of each limit that is looked at what it is about: how many should be free,
+// in units or as a part of all, and what happens when it is met.
+var bounds = map[plan.LimitKind]struct {
+	kind        Kind
+	what, harm  string
+	spare, part int64
+}{
+	plan.LimitInotify: {inotifyLimit, "inotify instances of one user", "dnsmasq of one more network does not start, nor do other programs that watch files",
+		plan.InotifySpare, 0},
+	plan.LimitConnections: {conntrackFull, "tracked connections", "the kernel drops the first packet of every new connection of guests and host", 0, 10},
+	plan.LimitFiles:       {filesLimit, "open files", "programs cannot open files and sockets", 0, 10},
+	plan.LimitProcesses:   {pidsLimit, "processes and threads", "no process can be started, and no dnsmasq for one more network", 0, 10},
+	plan.LimitTasks:       {tasksLimit, "processes of the daemon's control group", "no dnsmasq can be started", 16, 0}, // a dnsmasq and its helpers
+}
+
 // limits looks at the limits of the host.
 func (w *walker) limits() bool {
 	for _, l := range w.f.Limits {
-		switch {
-		case l.Free <= 0:
-			w.limit(l, Problem, "is used up")
-		case l.Free < l.Spare:
-			w.limit(l, Warning, "is nearly used up")
-		default:
-			w.say(l.What + ": enough")
+		b, known := bounds[l.Kind]
+		if !known {
+			continue
 		}
+		f := Finding{Severity: Problem, Text: "the limit of " + b.what + " is used up: " + b.harm}
+		if b.part > 0 {
+			b.spare = l.Value / b.part
+		}
+		switch {
+		case l.Free >= b.spare:
+			w.say(b.what + ": enough")
+			continue
+		case l.Free > 0:
+			f.Severity, f.Text = Warning, "the limit of "+b.what+" is nearly used up: "+b.harm
+		}
+		most := strconv.FormatInt(max(2*l.Value, 1024), 10)
+		f.Evidence = []string{fmt.Sprintf("%s = %d", l.Key, l.Value), fmt.Sprintf("%d are free", max(l.Free, 0))}
+		f.Mend, f.Note = setSysctl(l.Key, most), "write it to a file in /etc/sysctl.d to keep it over the next boot"
+		if l.Kind == plan.LimitTasks {
+			f.Mend, f.Note = group(l.Key, most, w.f.Daemons.Systemd)
+		}
+		w.tell(b.kind, f)
 	}
 	return len(w.f.Limits) > 0
-}
-
-// harms says what happens when a limit is met.
-var harms = map[string]string{
-	"inotify-limit":  "dnsmasq of one more network does not start, nor do other programs that watch files",
-	"conntrack-full": "the kernel drops the first packet of every new connection of guests and host",
-	"files-limit":    "programs cannot open files and sockets",
-	"pids-limit":     "no process can be started, and no dnsmasq for one more network",
-	"tasks-limit":    "no dnsmasq can be started",
-}
-
-func (w *walker) limit(l Limit, severity Severity, how string) {
-	f := Finding{
-		ID: l.ID, Severity: severity,
-		Text:     fmt.Sprintf("the limit of %s %s: %s", l.What, how, harms[l.ID]),
-		Evidence: []string{fmt.Sprintf("%s = %d", l.Key, l.Max), fmt.Sprintf("%d are free", max(l.Free, 0))},
-		Mend:     setSysctl(l.Key, strconv.FormatInt(max(2*l.Max, 1024), 10)),
-		Note:     "write it to a file in /etc/sysctl.d to keep it over the next boot",
-	}
-	if path.IsAbs(l.Key) { // a file of a control group
-		f.Mend, f.Note = group(l.Key, strconv.FormatInt(max(2*l.Max, 1024), 10), w.f.Daemons.Systemd)
-	}
-	w.tell(f)
 }
 
 // group is the command that sets how many processes a control group may have.

@@ -76,8 +76,7 @@ func (w *walker) libvirt() bool {
 	case l.Libvirtd.PID == 0 || !l.Loaded && !l.Beside:
 		w.say("libvirtd does not run")
 	case !l.Loaded:
-		w.tell(Finding{
-			ID: "module-unloaded", Severity: Warning,
+		w.tell(moduleUnloaded, Finding{
 			Text:     fmt.Sprintf("%s has run since before virbr's module was installed and still serves networks itself", l.Libvirtd),
 			Evidence: []string{"it has loaded " + l.Original + " and not " + l.Module},
 			Mend:     "systemctl stop libvirtd.service && systemctl start virbrd.socket virbrd.service && systemctl start libvirtd.service",
@@ -88,11 +87,9 @@ func (w *walker) libvirt() bool {
 	case l.Listens || w.f.Daemons.Virbrd.PID != 0:
 		w.say(l.Libvirtd.String() + " has virbrd serve its networks")
 	default:
-		w.tell(Finding{
-			ID: "module-alone", Severity: Problem,
+		w.tell(moduleAlone, Finding{
 			Text:     fmt.Sprintf("%s has virbrd serve its networks, and virbrd does not run: guests on them do not start", l.Libvirtd),
-			Evidence: []string{"nobody listens on virtnetworkd-sock"},
-			Mend:     "systemctl enable --now virbrd.socket virbrd-ro.socket virbrd.service",
+			Evidence: []string{"nobody listens on virtnetworkd-sock"}, Mend: "systemctl enable --now virbrd.socket virbrd-ro.socket virbrd.service",
 		})
 	}
 	w.order(l)
@@ -102,17 +99,14 @@ func (w *walker) libvirt() bool {
 // refused tells that virbr's module has loaded libvirt's own driver in its place.
 func (w *walker) refused(l *Libvirt) {
 	if l.Disabled {
-		w.tell(Finding{
-			ID: "module-refused", Severity: Hint,
-			Text:     "libvirtd uses its own network driver, as virbrd.conf says",
-			Evidence: []string{`libvirtd_module = "disabled"`},
-			Mend:     "sed -i '/^ *libvirtd_module/d' /etc/virbr/virbrd.conf && systemctl restart libvirtd.service",
-			Note:     "guests go on meanwhile, with their network",
+		w.tell(moduleRefused, Finding{
+			Severity: Hint, Text: "libvirtd uses its own network driver, as virbrd.conf says", Evidence: []string{`libvirtd_module = "disabled"`},
+			Mend: "sed -i '/^ *libvirtd_module/d' /etc/virbr/virbrd.conf && systemctl restart libvirtd.service",
+			Note: "guests go on meanwhile, with their network",
 		})
 		return
 	}
-	w.tell(Finding{
-		ID: "module-refused", Severity: Warning,
+	w.tell(moduleRefused, Finding{
 		Text:     fmt.Sprintf("virbr's module has %s use libvirt's own network driver: it does not know this version of libvirt", l.Libvirtd),
 		Evidence: []string{"it has loaded both " + l.Module + " and " + l.Original, "journalctl -u libvirtd.service -g virbr: says why"},
 		Mend:     "apt-get install --only-upgrade virbr virbr-libvirtd && systemctl restart libvirtd.service",
@@ -126,7 +120,6 @@ func (w *walker) order(l *Libvirt) {
 		return
 	}
 	f := Finding{
-		ID: "module-order", Severity: Warning,
 		Text: "the unit of libvirtd does not wait for virbrd.socket: guests that start with the host may find no networks",
 		Mend: "apt-get install --reinstall virbr-libvirtd && systemctl daemon-reload",
 	}
@@ -135,5 +128,5 @@ func (w *walker) order(l *Libvirt) {
 		f.Text = "the units of virbrd and libvirtd exclude each other: one stops when the other starts"
 		f.Evidence = []string{"/etc/systemd/system/virbrd.service.d/libvirtd.conf does not mask the one in /usr/lib"}
 	}
-	w.tell(f)
+	w.tell(moduleOrder, f)
 }

@@ -56,11 +56,10 @@ func (w *walker) unpatched() {
 		return
 	}
 	f := Finding{
-		ID: "dnsmasq-unpatched", Severity: Warning,
 		Text:     "dnsmasq lacks the fix of " + helperCVE + ": by one DHCPv6 packet a guest runs code on the host",
 		Evidence: []string{"package " + p.Name + " is version " + p.Version},
 		Mend:     "apt-get install --only-upgrade dnsmasq-base || dnf upgrade dnsmasq || zypper update dnsmasq",
 		Note:     "networks that run go on with the old one until they are stopped and started",
 	}
-	w.tell(f)
+	w.tell(dnsmasqUnpatched, f)
 }

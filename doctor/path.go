@@ -85,7 +85,6 @@ func (w *walker) refusedRoute(name string, family func(netip.Addr) bool) bool {
 			continue
 		}
 		f := Finding{
-			ID: "route-refused", Severity: Problem,
 			Text:     fmt.Sprintf("the host's routing refuses what guests send by %s", name),
 			Evidence: []string{way.Out.Asked + ": " + way.Out.Refused},
 			Note:     "a VPN or an administrator does this, perhaps on purpose: guests must not leave past the tunnel",
@@ -101,7 +100,7 @@ func (w *walker) refusedRoute(name string, family func(netip.Addr) bool) bool {
 				f.Mend = p.mend()
 			}
 		}
-		w.tell(f)
+		w.tell(routeRefused, f)
 		return true
 	}
 	return false
@@ -165,8 +164,7 @@ func (w *walker) astray() {
 		if way.Guest.Is6() {
 			ip = "ip -6"
 		}
-		w.tell(Finding{
-			ID: "subnet-clash", Severity: Problem,
+		w.tell(subnetClash, Finding{
 			Text: fmt.Sprintf("packets for guests in %s leave by %s: routing table %d has a route for them and is asked before the main one",
 				way.Subnet, way.Here.Link, way.Here.Table),
 			Evidence: []string{fmt.Sprintf("%s: dev %s table %d", way.Here.Asked, way.Here.Link, way.Here.Table)},
@@ -215,12 +213,10 @@ func (w *walker) filters() {
 // strict tells of a reverse path filter that drops packets.
 func (w *walker) strict(link string, a Answer, severity Severity, what string) {
 	own, all := "net/ipv4/conf/"+link+"/rp_filter", "net/ipv4/conf/all/rp_filter"
-	w.tell(Finding{
-		ID: "rp-filter", Severity: severity,
-		Text: fmt.Sprintf("%s takes only what it would answer by %s (rp_filter), and the host answers another way: %s are dropped without a trace",
+	w.tell(rpFilter, Finding{
+		Severity: severity, Text: fmt.Sprintf("%s takes only what it would answer by %s (rp_filter), and the host answers another way: %s are dropped without a trace",
 			link, link, what),
-		Evidence: []string{a.Asked + ": " + a.Refused, own + " = " + w.f.Sysctls[own], all + " = " + w.f.Sysctls[all]},
-		Mend:     setSysctl(own, "2"),
-		Note:     "2 is the loose filter: the source must be reachable by some interface",
+		Evidence: []string{a.Asked + ": " + a.Refused, own + " = " + w.f.Sysctls[own], all + " = " + w.f.Sysctls[all]}, Mend: setSysctl(own, "2"),
+		Note: "2 is the loose filter: the source must be reachable by some interface",
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/xml"
 )
@@ -21,7 +22,7 @@ func (w *walker) through() []coexist.Packet {
 	}
 	var list []coexist.Packet
 	name := w.n.Def.Bridge.Name
-	for _, p := range append(w.subnets(netip.Addr.Is4), w.subnets(netip.Addr.Is6)...) {
+	for _, p := range w.n.Def.Prefixes(nil) {
 		way := w.pathOf(p)
 		six := p.Addr().Is6()
 		reply := !six && w.n.Def.Forward.Mode == xml.ForwardNAT || six && w.n.Def.Replies(p)
@@ -84,11 +85,8 @@ func (w *walker) served(hook coexist.Hook) []coexist.Packet {
 	}
 	name := w.n.Def.Bridge.Name
 	wish := coexist.Wish{Bridge: name}
-	for _, s := range w.wanted() {
-		service := coexist.Service{Proto: s.proto, Port: s.port}
-		if !slices.Contains(wish.Serve, service) {
-			wish.Serve = append(wish.Serve, service)
-		}
+	for _, s := range plan.Serves(w.n.Def) {
+		wish.Serve = append(wish.Serve, coexist.Service(s))
 	}
 	var list []coexist.Packet
 	for _, p := range coexist.Need(wish) {
@@ -96,12 +94,12 @@ func (w *walker) served(hook coexist.Hook) []coexist.Packet {
 		if p.IPv6 {
 			family = netip.Addr.Is6
 		}
-		if subnets := w.subnets(family); p.Hook == hook && len(subnets) > 0 {
+		if subnets := w.n.Def.Prefixes(family); p.Hook == hook && len(subnets) > 0 {
 			list = append(list, w.asked(p, w.pathOf(subnets[0])))
 		}
 	}
 	for _, p := range coexist.Questions(name) {
-		if p.Hook == hook && len(w.subnets(netip.Addr.Is4)) > 0 {
+		if p.Hook == hook && len(w.n.Def.Prefixes(netip.Addr.Is4)) > 0 {
 			list = append(list, p)
 		}
 	}
@@ -190,31 +188,34 @@ func (w *walker) unexamined(rules []string) {
 	}
 	w.say(fmt.Sprintf("not examined: %d rules of others", len(rules)))
 	f := Finding{
-		ID: "rules-unexamined", Severity: Hint,
 		Text:     "rules of others may drop what guests send, and doctor cannot examine their conditions",
-		Evidence: rules[:min(len(rules), maxRules)],
-		Note:     "`nft monitor trace` shows what they do with a packet; see nft(8) about meta nftrace",
+		Evidence: rules[:min(len(rules), maxRules)], Note: "`nft monitor trace` shows what they do with a packet; see nft(8) about meta nftrace",
 	}
 	if more := len(rules) - maxRules; more > 0 {
 		f.Evidence = append(slices.Clone(f.Evidence), fmt.Sprintf("and %d more", more))
 	}
 	if !slices.ContainsFunc(w.r.Findings, func(o Finding) bool { return o.ID == f.ID && slices.Equal(o.Evidence, f.Evidence) }) {
-		w.tell(f)
+		w.tell(rulesUnexamined, f)
 	}
+}
+
+// cuts says what guests miss where packets are dropped at a hook.
+var cuts = map[coexist.Hook]struct {
+	kind Kind
+	what string
+}{
+	coexist.Input:   {inputDropped, "what guests ask of the host (addresses, names)"},
+	coexist.Output:  {outputDropped, "what the host answers its guests"},
+	coexist.Forward: {forwardDropped, "what the host forwards for guests"},
 }
 
 // dropped tells of one place where packets are dropped.
 func (w *walker) dropped(hook coexist.Hook, all []coexist.Obstacle) {
-	first := all[0]
-	f := Finding{ID: string(hook) + "-dropped", Severity: Problem}
-	what := map[coexist.Hook]string{
-		coexist.Input: "what guests ask of the host (addresses, names)", coexist.Output: "what the host answers its guests",
-		coexist.Forward: "what the host forwards for guests",
-	}[hook]
-	f.Text = fmt.Sprintf("a firewall chain of %s drops %s: chain %s of table %s", first.Owner, what, first.Chain, first.Table)
+	first, whose := all[0], "of"
 	if first.Owner == coexist.Iptables || first.Owner == coexist.Nftables {
-		f.Text = fmt.Sprintf("a chain made with %s drops %s: chain %s of table %s", first.Owner, what, first.Chain, first.Table)
+		whose = "made with"
 	}
+	f := Finding{Text: fmt.Sprintf("a firewall chain %s %s drops %s: chain %s of table %s", whose, first.Owner, cuts[hook].what, first.Chain, first.Table)}
 	var mend []string
 	for _, o := range all {
 		if !slices.Contains(f.Evidence, o.Why) && len(f.Evidence) < maxRules {
@@ -230,11 +231,10 @@ func (w *walker) dropped(hook coexist.Hook, all []coexist.Obstacle) {
 		f.Note = "an accept in virbr's own table cannot undo a drop in another one; where virbrd runs, <virbr:firewall coexist='yes'/>, " +
 			"which is the default, has it make room by itself"
 	case first.Meant:
-		f.Severity = Warning
-		f.Note = "this looks as if it was meant: the rule is about such packets in particular"
+		f.Severity, f.Note = Warning, "this looks intended: the rule is about such packets in particular"
 	default:
-		f.Note = "virbr leaves it as it is, for it may be meant, as a VPN's kill switch is: guests must not leave past the tunnel. " +
+		f.Note = "virbr leaves it alone, for it may be intended, as a VPN's kill switch is: guests must not leave past the tunnel. " +
 			"<virbr:firewall coexist='all'/> has it make room here, too"
 	}
-	w.tell(f)
+	w.tell(cuts[hook].kind, f)
 }

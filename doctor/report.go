@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -17,9 +18,9 @@ const (
 
 func (s Severity) rank() int { return slices.Index([]Severity{Hint, Warning, Problem}, s) }
 
-// Finding is one thing that is in the way.
+// Finding is one thing that is wrong.
 type Finding struct {
-	ID       string   `json:"id"` // a stable word: see [Explain]
+	ID       string   `json:"id"` // of its kind: see [Catalogue]
 	Severity Severity `json:"severity"`
 	Network  string   `json:"network,omitempty"` // "": the whole host
 	Step     string   `json:"step"`
@@ -29,14 +30,14 @@ type Finding struct {
 	Note     string   `json:"note,omitempty"` // what to know before running it
 }
 
-// Step is one part of the way.
+// Step is one part of the path of packets.
 type Step struct {
 	Name  string `json:"step"`
 	State string `json:"state"` // "ok", "skipped", or the worst severity of its findings
-	Text  string `json:"text"`  // what is there
+	Text  string `json:"text"`  // what was seen
 }
 
-// Walk is the way of a network's packets.
+// Walk is what was seen along the path of a network's packets.
 type Walk struct {
 	Network string `json:"network"`
 	UUID    string `json:"uuid,omitempty"`
@@ -69,11 +70,11 @@ func (r *Report) Count(s Severity) int {
 	return n
 }
 
-// Well reports whether nothing is in anybody's way: there may be hints.
+// Well reports whether there are neither problems nor warnings.
 func (r *Report) Well() bool { return r.Count(Problem)+r.Count(Warning) == 0 }
 
-// Examine walks the way of the named networks' packets, or of all networks'
-// where none is named.
+// Examine follows the packets of the named networks, or of all networks where none
+// is named.
 func Examine(facts *Facts, names ...string) *Report {
 	r := &Report{Version: 1, Host: []Step{}, Networks: []Walk{}, Findings: []Finding{}, Unchecked: []string{}}
 	r.Unchecked = append(r.Unchecked, facts.Unchecked...)
@@ -116,9 +117,9 @@ func (w *walker) take(name string, look func() bool) {
 // say adds to what is told of a step.
 func (w *walker) say(text string) { w.said = append(w.said, text) }
 
-// tell reports a finding.
-func (w *walker) tell(f Finding) {
-	f.Network, f.Step = w.network, w.step
+// tell reports a finding of a kind.
+func (w *walker) tell(k Kind, f Finding) {
+	f.ID, f.Network, f.Step, f.Severity = k.ID, w.network, w.step, cmp.Or(f.Severity, k.Severity)
 	if f.Evidence == nil {
 		f.Evidence = []string{}
 	}

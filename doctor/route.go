@@ -20,10 +20,10 @@ func (w *walker) route() bool {
 	if dev := w.n.Def.Forward.Dev(); dev != "" && !w.uplink(dev) {
 		return true
 	}
-	if len(w.subnets(netip.Addr.Is4)) > 0 {
+	if len(w.n.Def.Prefixes(netip.Addr.Is4)) > 0 {
 		w.way("IPv4", netip.Addr.Is4, w.severity4())
 	}
-	if six := w.subnets(netip.Addr.Is6); len(six) > 0 && !w.f.Plan.NoIPv6 {
+	if six := w.n.Def.Prefixes(netip.Addr.Is6); len(six) > 0 && !w.f.Plan.NoIPv6 {
 		w.way("IPv6", netip.Addr.Is6, severity6(six))
 	}
 	return true
@@ -32,12 +32,10 @@ func (w *walker) route() bool {
 // uplink looks at the device that a network is limited to.
 func (w *walker) uplink(dev string) bool {
 	if _, ok := w.f.Plan.Links[dev]; !ok {
-		w.tell(Finding{
-			ID: "device-missing", Severity: Problem,
+		w.tell(deviceMissing, Finding{
 			Text:     fmt.Sprintf("the network may use device %s only, which does not exist: nothing gets out", dev),
-			Evidence: []string{"no link " + dev},
-			Mend:     virsh("net-edit", w.n.Name),
-			Note:     "correct or remove the dev attribute of <forward>; ip link shows the devices that there are",
+			Evidence: []string{"no link " + dev}, Mend: virsh("net-edit", w.n.Name),
+			Note: "correct or remove the dev attribute of <forward>; ip link shows the devices that there are",
 		})
 		return false
 	}
@@ -68,17 +66,16 @@ func (w *walker) way(name string, family func(netip.Addr) bool, severity Severit
 		return
 	}
 	if up := w.exits(family); len(up) > 0 {
-		w.say(name + " leaves by " + join(up))
+		w.say(name + " leaves by " + strings.Join(up, " "))
 		return
 	}
+	kind, command := noRoute4, "ip -4 route add default via "
 	f := Finding{
-		ID: "no-route4", Severity: severity,
-		Text:     "the host has no IPv4 default route: guests get no further than the host's neighbours",
+		Severity: severity, Text: "the host has no IPv4 default route: guests get no further than the host's neighbours",
 		Evidence: []string{"ip -4 route show default: nothing"},
 	}
-	command := "ip -4 route add default via "
 	if name == "IPv6" {
-		f.ID, command = "no-route6", "ip -6 route add default via "
+		kind, command = noRoute6, "ip -6 route add default via "
 		f.Text = "the host has no IPv6 default route: guests have IPv6 among themselves and to the host only"
 		if severity == Warning {
 			f.Text = "guests have global IPv6 addresses, but the host has no IPv6 default route: they try IPv6 first, and wait in vain"
@@ -98,7 +95,7 @@ func (w *walker) way(name string, family func(netip.Addr) bool, severity Severit
 			break
 		}
 	}
-	w.tell(f)
+	w.tell(kind, f)
 }
 
 // bridges reports whether a link is the bridge of a network.
@@ -120,34 +117,28 @@ func (w *walker) uplinks(family func(netip.Addr) bool) []string {
 	return all
 }
 
-// clashes tells of addresses that the host has somewhere else as well, and
-// reports whether there are any.
-func (w *walker) clashes() bool {
-	found := false
-	for _, p := range append(w.subnets(netip.Addr.Is4), w.subnets(netip.Addr.Is6)...) {
+// clashes tells of addresses that the host has elsewhere as well.
+func (w *walker) clashes() {
+	for _, p := range w.n.Def.Prefixes(nil) {
 		var seen []plan.Route
-		for _, r := range w.f.Plan.Routes {
+		for _, r := range w.f.Plan.Reached(w.n.Def.Bridge.Name) {
 			same := func(o plan.Route) bool { return o.Dest == r.Dest && o.Link == r.Link }
-			if r.Link == w.n.Def.Bridge.Name || r.Dest.Bits() == 0 || !p.Overlaps(r.Dest) || slices.ContainsFunc(seen, same) {
-				continue
-			}
-			if w.answered(p) && r.Dest.Bits() <= p.Bits() {
+			if !p.Overlaps(r.Dest) || slices.ContainsFunc(seen, same) || w.answered(p) && r.Dest.Bits() <= p.Bits() {
 				continue
 			}
 			seen = append(seen, r)
-			found = w.clash(p, r) || found
+			w.clash(p, r)
 		}
 	}
-	return found
 }
 
 // clash tells of one subnet and one route that share addresses; a wider route by
 // a gateway is none, for the narrower one wins.
-func (w *walker) clash(p netip.Prefix, r plan.Route) bool {
+func (w *walker) clash(p netip.Prefix, r plan.Route) {
 	if w.unrouted(p, r) {
-		return true
+		return
 	}
-	f := Finding{ID: "subnet-clash", Severity: Problem, Evidence: []string{"route " + routeText(r)}}
+	kind, f := subnetClash, Finding{Evidence: []string{"route " + routeText(r)}}
 	owner := "interface " + r.Link
 	for i := range w.f.Networks {
 		if n := &w.f.Networks[i]; n.Def != nil && n.Active && n.Def.Bridge.Name == r.Link {
@@ -159,11 +150,11 @@ func (w *walker) clash(p netip.Prefix, r plan.Route) bool {
 		f.Text = fmt.Sprintf("subnet %s is that of %s as well: packets for guests go there, or theirs come here", p, owner)
 	case r.Dest.Bits() > p.Bits():
 		f.Text = fmt.Sprintf("part of subnet %s, %s, leads to %s: guests with these addresses get no answers", p, r.Dest, owner)
-	case !r.Gateway.IsValid() && !wide(r.Dest):
-		f.ID, f.Severity = "subnet-inside", Hint
+	case !r.Gateway.IsValid():
+		kind = subnetInside
 		f.Text = fmt.Sprintf("subnet %s lies within %s of %s: hosts there that have such addresses cannot be reached", p, r.Dest, owner)
 	default:
-		return false
+		return
 	}
 	if !w.n.Active {
 		f.Severity = Hint
@@ -174,8 +165,7 @@ func (w *walker) clash(p netip.Prefix, r plan.Route) bool {
 		}
 	}
 	f.Mend, f.Note = w.renumber(p)
-	w.tell(f)
-	return f.ID == "subnet-clash"
+	w.tell(kind, f)
 }
 
 // refuses reports whether a network does not start for a route: an IPv4 subnet that is
@@ -193,27 +183,22 @@ func (w *walker) refuses(p netip.Prefix, r plan.Route) bool {
 // of being routed to the host.
 func (w *walker) unrouted(p netip.Prefix, r plan.Route) bool {
 	a := w.n.Def.Advertise
-	if a == nil || a.ProxyNDP != "" || p.Addr().Is4() || xml.Local(p) || r.Gateway.IsValid() || wide(r.Dest) || !slices.Contains(w.uplinks(netip.Addr.Is6), r.Link) {
+	if a == nil || a.ProxyNDP != "" || p.Addr().Is4() || xml.Local(p) || r.Gateway.IsValid() || !slices.Contains(w.uplinks(netip.Addr.Is6), r.Link) {
 		return false
 	}
 	f := Finding{
-		ID: "prefix-unrouted", Severity: Problem,
 		Text: fmt.Sprintf("prefix %s is on the host's link %s: the provider's router does not send guests' packets to the host, but asks on that link "+
 			"who has their addresses, and nobody answers", p, r.Link),
-		Evidence: []string{"route " + routeText(r)},
-		Mend:     virsh("net-edit", w.n.Name),
-		Note:     "put proxyndp='auto' into <ipv6 advprefix='...'>, so that the host answers for guests, then " + restart(w.n.Name) + "; or have the provider route the prefix to this host",
+		Evidence: []string{"route " + routeText(r)}, Mend: virsh("net-edit", w.n.Name),
+		Note: "put proxyndp='auto' into <ipv6 advprefix='...'>, so that the host answers for guests, then " + restart(w.n.Name) + "; or have the provider route the prefix to this host",
 	}
 	if !w.n.Active {
 		f.Severity = Warning
 		f.Text += "; the network does not start as long"
 	}
-	w.tell(f)
+	w.tell(prefixUnrouted, f)
 	return true
 }
-
-// wide reports whether a prefix is a way of saying "everything".
-func wide(p netip.Prefix) bool { return p.Bits() < 8 || p.Addr().Is6() && p.Bits() < 16 }
 
 func routeText(r plan.Route) string {
 	text := r.Dest.String()
@@ -244,29 +229,20 @@ func (w *walker) renumber(p netip.Prefix) (mend, note string) {
 
 // free returns a private IPv4 /24 that no route and no network has.
 func (w *walker) free() (netip.Prefix, bool) {
+	var used []netip.Prefix
+	for _, r := range w.f.Plan.Reached("") {
+		used = append(used, r.Dest)
+	}
+	for i := range w.f.Networks {
+		if def := w.f.Networks[i].Def; def != nil {
+			used = append(used, def.Prefixes(nil)...)
+		}
+	}
 	for i := byte(123); i < 255; i++ {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, i, 0}), 24)
-		if !w.used(p) {
+		if !slices.ContainsFunc(used, p.Overlaps) {
 			return p, true
 		}
 	}
 	return netip.Prefix{}, false
-}
-
-// used reports whether a route or a network has something of a prefix.
-func (w *walker) used(p netip.Prefix) bool {
-	for _, r := range w.f.Plan.Routes {
-		if r.Dest.Bits() > 0 && !wide(r.Dest) && r.Dest.Overlaps(p) {
-			return true
-		}
-	}
-	for i := range w.f.Networks {
-		if def := w.f.Networks[i].Def; def != nil {
-			other := walker{n: &w.f.Networks[i]}
-			if slices.ContainsFunc(other.subnets(netip.Addr.Is4), p.Overlaps) {
-				return true
-			}
-		}
-	}
-	return false
 }

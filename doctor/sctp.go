@@ -17,27 +17,23 @@ func (w *walker) sctp(f *xml.PortForward) {
 	_, any := w.f.Sysctls[tracked]
 	_, ours := w.f.Sysctls[trackedSCTP]
 	if any && !ours {
-		w.tell(Finding{
-			ID: "sctp-untracked", Severity: Problem,
-			Text:     "the kernel does not track connections of SCTP, so it forwards none",
-			Evidence: []string{"no sysctl " + trackedSCTP, f.String()},
-			Note:     "no command mends this: it takes a kernel with CONFIG_NF_CT_PROTO_SCTP; Debian, Fedora and RHEL have it",
+		w.tell(sctpUntracked, Finding{
+			Text: "the kernel does not track connections of SCTP, so it forwards none", Evidence: []string{"no sysctl " + trackedSCTP, f.String()},
+			Note: "no command mends this: it takes a kernel with CONFIG_NF_CT_PROTO_SCTP; Debian, Fedora and RHEL have it",
 		})
 		return
 	}
 	hint := Finding{
-		ID: "sctp-missing", Severity: Hint,
 		Text:     "the kernel has SCTP not loaded: guests and the outside reach the forward, the host itself does not",
-		Evidence: []string{"module sctp is not loaded", f.String()},
-		Mend:     "modprobe sctp",
+		Evidence: []string{"module sctp is not loaded", f.String()}, Mend: "modprobe sctp",
 	}
 	switch w.f.Modules["sctp"] {
 	case ModuleAvailable:
-		w.tell(hint)
+		w.tell(sctpMissing, hint)
 	case ModuleAbsent:
 		hint.Text = "the kernel has no SCTP: guests and the outside reach the forward, the host itself does not"
 		hint.Evidence[0], hint.Mend, hint.Note = "no module sctp", "", "no command mends this: it takes a kernel that has the module"
-		w.tell(hint)
+		w.tell(sctpMissing, hint)
 	case ModuleUnknown, ModulePresent:
 	}
 }

@@ -23,12 +23,9 @@ func (w *walker) idle() bool {
 	if w.worst == Problem || w.worst == Warning || !w.n.Autostart {
 		return true
 	}
-	w.tell(Finding{
-		ID: "not-started", Severity: Warning,
-		Text:     "the network is to start with the host, but does not run",
-		Evidence: []string{"autostart: yes", "state: inactive"},
-		Mend:     virsh("net-start", w.n.Name),
-		Note:     "if that fails its message says why",
+	w.tell(notStarted, Finding{
+		Text: "the network is to start with the host, but does not run", Evidence: []string{"autostart: yes", "state: inactive"},
+		Mend: virsh("net-start", w.n.Name), Note: "if that fails its message says why",
 	})
 	return true
 }
@@ -42,11 +39,9 @@ func (w *walker) refusal() {
 		if link.Kind == "bridge" && !w.active(bridge) && len(w.portsOf(bridge)) == 0 {
 			mend, note = "ip link del "+operand(bridge), "nothing is plugged into it"
 		}
-		w.tell(Finding{
-			ID: "start-fails", Severity: Warning,
+		w.tell(startFails, Finding{
 			Text:     fmt.Sprintf("the network does not start: error creating bridge interface %s: File exists", bridge),
-			Evidence: []string{strings.TrimSpace(fmt.Sprintf("there is a link %s %s", bridge, link.Kind))},
-			Mend:     mend, Note: note,
+			Evidence: []string{strings.TrimSpace(fmt.Sprintf("there is a link %s %s", bridge, link.Kind))}, Mend: mend, Note: note,
 		})
 		return
 	}
@@ -58,12 +53,9 @@ func (w *walker) refusal() {
 	if text == "" {
 		return
 	}
-	w.tell(Finding{
-		ID: "start-fails", Severity: Warning,
-		Text:     "the network does not start: " + text,
-		Evidence: []string{"a dry run of the start"},
-		Mend:     virsh("net-edit", w.n.Name),
-		Note:     "or change on the host what the reason names",
+	w.tell(startFails, Finding{
+		Text: "the network does not start: " + text, Evidence: []string{"a dry run of the start"}, Mend: virsh("net-edit", w.n.Name),
+		Note: "or change on the host what the reason names",
 	})
 }
 

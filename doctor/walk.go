@@ -2,8 +2,6 @@ package doctor
 
 import (
 	"fmt"
-	"net/netip"
-	"slices"
 
 	"github.com/virbr/virbr/xml"
 )
@@ -46,12 +44,10 @@ func walk(f *Facts, n *Network, r *Report) Walk {
 
 // unread tells of a definition that cannot be read.
 func (w *walker) unread() bool {
-	w.tell(Finding{
-		ID: "definition-broken", Severity: Problem,
-		Text:     fmt.Sprintf("the files of network %s cannot be read, so no daemon knows it", w.n.Name),
-		Evidence: []string{w.n.Unread},
-		Mend:     "virbr check " + operand("/etc/libvirt/qemu/networks/"+w.n.Name+".xml"),
-		Note:     "this says which line is wrong; correct the file, then have the daemon read it again: " + w.f.repair(w.n),
+	w.tell(definitionBroken, Finding{
+		Text: fmt.Sprintf("the files of network %s cannot be read, so no daemon knows it", w.n.Name), Evidence: []string{w.n.Unread},
+		Mend: "virbr check " + operand("/etc/libvirt/qemu/networks/"+w.n.Name+".xml"),
+		Note: "this says which line is wrong; correct the file, then have the daemon read it again: " + w.f.repair(w.n),
 	})
 	return true
 }
@@ -62,12 +58,9 @@ func (w *walker) faulty() bool {
 	for _, reason := range w.n.Def.Fault.Reasons {
 		evidence = append(evidence, reason.Error())
 	}
-	w.tell(Finding{
-		ID: "definition-broken", Severity: Problem,
-		Text:     fmt.Sprintf("virbrd does not accept the definition of network %s: it can neither start nor change", w.n.Name),
-		Evidence: evidence,
-		Mend:     virsh("net-edit", w.n.Name),
-		Note:     "correct what the evidence names; a network that runs takes the new definition when it starts anew",
+	w.tell(definitionBroken, Finding{
+		Text: fmt.Sprintf("virbrd does not accept the definition of network %s: it can neither start nor change", w.n.Name), Evidence: evidence,
+		Mend: virsh("net-edit", w.n.Name), Note: "correct what the evidence names; a network that runs takes the new definition when it starts anew",
 	})
 	return true
 }
@@ -76,8 +69,7 @@ func (w *walker) faulty() bool {
 func (w *walker) foreign() bool {
 	name := w.n.Def.Bridge.Name
 	if _, ok := w.f.Plan.Links[name]; !ok {
-		w.tell(Finding{
-			ID: "bridge-missing", Severity: Problem,
+		w.tell(bridgeMissing, Finding{
 			Text:     fmt.Sprintf("bridge %s, which the network relies on and somebody else makes, does not exist", name),
 			Evidence: []string{"no link " + name},
 			Mend:     fmt.Sprintf("ip link add name %s type bridge && ip link set %s up", quote(name), quote(name)),
@@ -102,12 +94,9 @@ func (w *walker) devices() bool {
 			w.up(dev.Dev)
 			continue
 		}
-		w.tell(Finding{
-			ID: "device-missing", Severity: Problem,
-			Text:     fmt.Sprintf("device %s, which guests are to use, does not exist", dev.Dev),
-			Evidence: []string{"no link " + dev.Dev},
-			Mend:     virsh("net-edit", w.n.Name),
-			Note:     "ip link shows the devices that there are",
+		w.tell(deviceMissing, Finding{
+			Text: fmt.Sprintf("device %s, which guests are to use, does not exist", dev.Dev), Evidence: []string{"no link " + dev.Dev},
+			Mend: virsh("net-edit", w.n.Name), Note: "ip link shows the devices that there are",
 		})
 	}
 	return found
@@ -119,25 +108,11 @@ func (w *walker) up(name string) bool {
 		w.say(name + " is up")
 		return true
 	}
-	w.tell(Finding{
-		ID: "link-down", Severity: Problem,
-		Text:     fmt.Sprintf("%s is switched off, so nothing passes", name),
-		Evidence: []string{name + ": state DOWN"},
-		Mend:     fmt.Sprintf("ip link set %s up", quote(name)),
+	w.tell(linkDown, Finding{
+		Text: fmt.Sprintf("%s is switched off, so nothing passes", name), Evidence: []string{name + ": state DOWN"},
+		Mend: fmt.Sprintf("ip link set %s up", quote(name)),
 	})
 	return false
-}
-
-// subnets returns the network's subnets of a family.
-func (w *walker) subnets(family func(netip.Addr) bool) []netip.Prefix {
-	var list []netip.Prefix
-	ips := w.n.Def.Subnets()
-	for i := range ips {
-		if p, ok := ips[i].Subnet(); ok && family(p.Addr()) && !slices.Contains(list, p) {
-			list = append(list, p)
-		}
-	}
-	return list
 }
 
 // outward reports whether the host forwards for the network's guests.

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ func (w *walker) zone() {
 		return
 	}
 	name := w.n.Def.Bridge.Name
-	want := or(w.n.Def.Bridge.Zone, zoneLibvirt)
+	want := cmp.Or(w.n.Def.Bridge.Zone, zoneLibvirt)
 	now, known := fw.Links[name]
 	if known && now != "" {
 		w.say("in zone " + now + " of firewalld")
@@ -38,8 +39,7 @@ func (w *walker) zone() {
 		want = zoneOwn
 	}
 	if !slices.Contains(fw.Zones, want) {
-		w.tell(Finding{
-			ID: "zone-missing", Severity: Problem,
+		w.tell(zoneMissing, Finding{
 			Text:     fmt.Sprintf("firewalld runs and has no zone %q, so what guests send meets the rules of its default zone", want),
 			Evidence: []string{fmt.Sprintf("zones of firewalld: %q", fw.Zones), name + " is in none"},
 			Mend:     makeZone(want) + " && firewall-cmd --zone=" + quote(want) + " --change-interface=" + quote(name),
@@ -47,8 +47,7 @@ func (w *walker) zone() {
 		})
 		return
 	}
-	w.tell(Finding{
-		ID: "zone-left", Severity: Warning,
+	w.tell(zoneLeft, Finding{
 		Text:     fmt.Sprintf("bridge %s is in no zone of firewalld: what guests send meets the rules of its default zone", name),
 		Evidence: []string{"firewall-cmd --get-zone-of-interface=" + name + ": no zone"},
 		Mend:     "firewall-cmd --zone=" + quote(want) + " --change-interface=" + quote(name),

@@ -122,24 +122,12 @@ func (d *Driver) undecided(n *network, def *xml.Network) bool {
 // taken returns the subnets that other networks, running or defined, and the
 // definition itself have.
 func (d *Driver) taken(n *network, def *xml.Network) []netip.Prefix {
-	list := subnets(def)
+	list := def.Prefixes(nil)
 	for _, o := range d.networks() {
 		if v := o.view.Load(); o != n && v != nil {
 			for _, def := range v.defs() {
-				list = append(list, subnets(def)...)
+				list = append(list, def.Prefixes(nil)...)
 			}
-		}
-	}
-	return list
-}
-
-// subnets returns a definition's subnets, advertised ones included.
-func subnets(def *xml.Network) []netip.Prefix {
-	var list []netip.Prefix
-	ips := def.Subnets()
-	for i := range ips {
-		if p, ok := ips[i].Subnet(); ok {
-			list = append(list, p)
 		}
 	}
 	return list

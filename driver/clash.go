@@ -25,7 +25,7 @@ func (d *Driver) checkClash(n *network, live *xml.Network, earlier []*xml.Networ
 			others = append(others, v.live)
 		}
 	}
-	own := subnets(live)
+	own := live.Prefixes(nil)
 	for _, other := range others {
 		if other.Forward.Mode != xml.ForwardNAT || !overlaps(own, other) {
 			continue
@@ -57,7 +57,7 @@ func (d *Driver) narrower() map[*network][]netip.Prefix {
 	var list []owned
 	for _, n := range d.networks() {
 		if v := n.view.Load(); v != nil && v.active() && v.live.Forward.Mode == xml.ForwardNAT {
-			for _, p := range subnets(v.live) {
+			for _, p := range v.live.Prefixes(nil) {
 				list = append(list, owned{p, n})
 			}
 		}

@@ -290,7 +290,7 @@ func TestConflicts(t *testing.T) {
 	if err := other(); err != nil {
 		t.Error(err)
 	}
-	r.host.Listen(driver.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 9000, Program: "nginx (pid 812)"})
+	r.host.Listen(driver.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 9000, Process: plan.Process{PID: 812, Name: "nginx"}})
 	r.host.Listen(driver.Listener{Proto: "tcp", Address: netip.MustParseAddr("10.0.0.5"), Port: 9001})
 	add := func(f xml.PortForward) error {
 		f.Guest = "web1"
@@ -323,7 +323,7 @@ func TestTakenPort(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := started(t)
-		nginx := driver.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 8080, Program: "nginx (pid 812)"}
+		nginx := driver.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 8080, Process: plan.Process{PID: 812, Name: "nginx"}}
 		r.host.Listen(nginx)
 		a := r.define(extend(natNet("a", 3), web+"<virbr:portForward proto='tcp' guest='web1'><virbr:range start='8022' to='22'/></virbr:portForward>"))
 		b := r.define(extend(natNet("b", 4), strings.Replace(web, "8080", "8022", 1)))

@@ -170,7 +170,7 @@ func (d *Driver) enter(def *xml.Network) (earlier []*xml.Network, over func()) {
 func routes(defs []*xml.Network) []plan.Route {
 	var list []plan.Route
 	for _, def := range defs {
-		for _, subnet := range subnets(def) {
+		for _, subnet := range def.Prefixes(nil) {
 			list = append(list, plan.Route{Dest: subnet, Link: def.Bridge.Name})
 		}
 	}

@@ -177,7 +177,7 @@ func TestTaken(t *testing.T) {
 		return text
 	}
 	r := newRig(t)
-	r.host.Listen(plan.Listener{Proto: "tcp", Address: netip.IPv4Unspecified(), Port: 22, Program: "sshd (pid 1)"})
+	r.host.Listen(plan.Listener{Proto: "tcp", Address: netip.IPv4Unspecified(), Port: 22, Process: plan.Process{PID: 1, Name: "sshd"}})
 	doc := webExt + strings.Replace(webExt, "8080", "22", 1)
 	r.must(hooks.OpStart, document(doc))
 	r.must(hooks.OpStarted, document(doc))

@@ -218,6 +218,18 @@ func (n *Network) Subnets() []IP {
 	return list
 }
 
+// Prefixes returns the subnets of a family, each once; nil: of both.
+func (n *Network) Prefixes(family func(netip.Addr) bool) []netip.Prefix {
+	var list []netip.Prefix
+	ips := n.Subnets()
+	for i := range ips {
+		if p, ok := ips[i].Subnet(); ok && (family == nil || family(p.Addr())) && !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
 func (a *Advertise) addresses() []netip.Prefix {
 	if p, ok := a.Address(); ok {
 		return append([]netip.Prefix{p}, a.Deprecated...)

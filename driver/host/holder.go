@@ -17,17 +17,24 @@ import (
 // machine, those of containers too, so it is for messages. "": nobody has it, or
 // the kernel itself.
 func (h *Host) Holder(ctx context.Context, l plan.Listener) string {
-	if l.Inode == 0 {
-		return ""
+	if pid := socketOwners(ctx, l.Inode)[l.Inode]; l.Inode != 0 && pid != 0 {
+		return describe(pid).String()
 	}
-	program := ""
+	return ""
+}
+
+// socketOwners returns the process of one socket by its inode, or of each socket of the
+// machine where none is named: of several the one with the lowest number, which mostly
+// is the parent.
+func socketOwners(ctx context.Context, only uint32) map[uint32]int {
+	owners := map[uint32]int{}
 	eachSocket(func(pid int, inode uint32) bool {
-		if inode == l.Inode {
-			program = programOf(pid)
+		if _, known := owners[inode]; !known && (only == 0 || only == inode) {
+			owners[inode] = pid
 		}
-		return program == "" && ctx.Err() == nil
+		return ctx.Err() == nil && (only == 0 || len(owners) == 0)
 	})
-	return program
+	return owners
 }
 
 // eachSocket calls do for every socket that a process of the machine has a
@@ -82,13 +89,19 @@ func socketsOf(pid int, do func(inode uint32) bool) bool {
 	}
 }
 
-// programOf names a process for messages. It may call itself anything.
-func programOf(pid int) string {
-	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	if err != nil {
-		return fmt.Sprintf("pid %d", pid)
+// describe tells of a process. It may call itself anything.
+func describe(pid int) plan.Process {
+	if pid <= 0 {
+		return plan.Process{}
 	}
-	return fmt.Sprintf("%s (pid %d)", clean(name), pid)
+	p := plan.Process{PID: pid}
+	if name, err := readCapped(fmt.Sprintf("/proc/%d/comm", pid), maxPIDFile); err == nil {
+		p.Name = clean(name)
+	}
+	if parent(pid) == 1 && p.Name != "dnsmasq" { // else the unit is that of who started it
+		p.Unit = unitOf(pid)
+	}
+	return p
 }
 
 // inUse is what dnsmasq says of a port that is taken.
@@ -118,18 +131,17 @@ func (h *Host) taken(ctx context.Context, stderr, bridge string, dns uint16) str
 
 // wanted is a socket that could not be had.
 type wanted struct {
-	service string     // "DNS"
-	address netip.Addr // invalid: any
+	service string       // "DNS"
+	at      []netip.Addr // unspecified: any of the family
 	dev     string
 	port    uint16
-	udpOnly bool
-	v6      bool // of any address
+	protos  []string
 }
 
 func (w wanted) String() string {
 	text := fmt.Sprintf("%s port %d", w.service, w.port)
-	if w.address.IsValid() {
-		text += " of " + w.address.String()
+	if !w.at[0].IsUnspecified() {
+		text += " of " + w.at[0].String()
 	}
 	return text
 }
@@ -139,17 +151,17 @@ func (w wanted) String() string {
 func socketOf(said string, dns uint16) wanted {
 	switch {
 	case strings.HasSuffix(said, "failed to bind DHCP server socket"):
-		return wanted{service: "DHCP", port: 67, udpOnly: true}
+		return wanted{service: "DHCP", port: 67, protos: []string{"udp"}, at: []netip.Addr{netip.IPv4Unspecified()}}
 	case strings.HasSuffix(said, "failed to bind DHCPv6 server socket"):
-		return wanted{service: "DHCPv6", port: 547, udpOnly: true, v6: true}
+		return wanted{service: "DHCPv6", port: 547, protos: []string{"udp"}, at: []netip.Addr{netip.IPv6Unspecified()}}
 	}
 	_, object, ok := strings.Cut(said, "failed to create listening socket for ")
 	if !ok {
 		return wanted{}
 	}
-	w := wanted{service: "DNS", port: dns}
+	w := wanted{service: "DNS", port: dns, protos: []string{"udp", "tcp"}, at: []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}}
 	if a, err := netip.ParseAddr(object); err == nil {
-		w.address = a.WithZone("")
+		w.at = []netip.Addr{a.WithZone("")}
 	}
 	return w
 }
@@ -173,18 +185,8 @@ func (h *Host) holderOf(ctx context.Context, w wanted) string {
 
 // blockedBy reports whether a listener keeps a socket from being bound.
 func (w wanted) blockedBy(l plan.Listener) bool {
-	if l.Port != w.port || l.Proto == "sctp" || w.udpOnly && l.Proto != "udp" || l.Dev != "" && w.dev != l.Dev {
-		return false
-	}
-	switch {
-	case l.Both:
-		return true
-	case !w.address.IsValid():
-		return l.Address.Is6() == w.v6 || w.service == "DNS"
-	case l.Address.IsUnspecified():
-		return l.Address.Is6() == w.address.Is6()
-	}
-	return l.Address.WithZone("") == w.address
+	blocks := func(a netip.Addr) bool { return l.Blocks(l.Proto, w.port, a, w.dev) }
+	return slices.Contains(w.protos, l.Proto) && slices.ContainsFunc(w.at, blocks)
 }
 
 // dnsPort returns the port for DNS that a configuration of dnsmasq asks for.

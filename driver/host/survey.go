@@ -77,7 +77,6 @@ func (s *survey) links(ctx context.Context) error {
 			names[a.Index] = a.Name
 			s.facts.Links[a.Name] = doctor.Link{
 				Up:        a.Flags&net.FlagUp != 0,
-				Carrier:   a.RawFlags&unix.IFF_LOWER_UP != 0,
 				STP:       s.stp(a.Name, l.Type()),
 				PortState: s.portState(a.Name, a.MasterIndex),
 			}
@@ -226,55 +225,22 @@ func (s *survey) resolv() {
 	}
 }
 
-// limits reads the bounds of the host that networks meet.
+// limits reads the bounds of the host that networks meet. Those of our own process are
+// not the daemon's.
 func (s *survey) limits(ctx context.Context) error {
+	list, err := s.h.Limits(ctx)
+	list = slices.DeleteFunc(list, func(l plan.Limit) bool { return l.Kind == plan.LimitTasks })
 	if most, err := readLimit("net/netfilter/nf_conntrack_max"); err == nil {
 		used, _ := readLimit("net/netfilter/nf_conntrack_count")
-		s.facts.Limits = append(s.facts.Limits, doctor.Limit{
-			ID: "conntrack-full", What: "tracked connections", Key: "net/netfilter/nf_conntrack_max", Max: most, Free: most - used, Spare: most / 10,
-		})
+		list = append(list, plan.Limit{Kind: plan.LimitConnections, Key: "net/netfilter/nf_conntrack_max", Value: most, Free: most - used})
 	}
-	list, err := s.h.Limits(ctx)
-	for _, l := range list {
-		limit := doctor.Limit{Key: l.Key, Max: l.Value, Free: l.Free}
-		switch l.Kind {
-		case plan.LimitInotify:
-			limit.ID, limit.What, limit.Spare = "inotify-limit", "inotify instances of one user", plan.InotifySpare
-		case plan.LimitFiles:
-			limit.ID, limit.What, limit.Spare = "files-limit", "open files", l.Value/10
-		case plan.LimitProcesses:
-			limit.ID, limit.What, limit.Spare = "pids-limit", "processes and threads", l.Value/10
-		case plan.LimitWatches, plan.LimitNeighbours, plan.LimitTasks, plan.LimitDescriptors:
-			continue // nobody counts those; these are of our own process
+	if pid := cmp.Or(s.facts.Daemons.Virbrd.PID, s.facts.Daemons.Holder.PID); pid != 0 {
+		if groups := tasks(fmt.Sprintf("/proc/%d/cgroup", pid)); len(groups) > 0 {
+			list = append(list, slices.MinFunc(groups, func(a, b plan.Limit) int { return cmp.Compare(a.Free, b.Free) }))
 		}
-		s.facts.Limits = append(s.facts.Limits, limit)
 	}
-	s.tasks()
+	s.facts.Limits = list
 	return err
-}
-
-// taskSpare is how many processes a control group should be able to have still: a
-// dnsmasq and its helpers.
-const taskSpare = 16
-
-// tasks reads the limits of the control groups that dnsmasq processes are started
-// in: those of the daemon.
-func (s *survey) tasks() {
-	pid := s.facts.Daemons.Virbrd.PID
-	if pid == 0 {
-		pid = s.facts.Daemons.Holder.PID
-	}
-	if pid == 0 {
-		return
-	}
-	list := tasks(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if len(list) == 0 {
-		return
-	}
-	l := slices.MinFunc(list, func(a, b plan.Limit) int { return cmp.Compare(a.Free, b.Free) })
-	s.facts.Limits = append(s.facts.Limits, doctor.Limit{
-		ID: "tasks-limit", What: "processes of the daemon's control group", Key: l.Key, Max: l.Value, Free: l.Free, Spare: taskSpare,
-	})
 }
 
 // modules looks for kernel modules that not every kernel has.

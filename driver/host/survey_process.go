@@ -13,42 +13,6 @@ import (
 	"github.com/virbr/virbr/doctor"
 )
 
-// socketOwners returns the process of each socket of the machine by its inode: of
-// several the one with the lowest number, which mostly is the parent.
-func socketOwners(ctx context.Context) map[uint32]int {
-	owners := map[uint32]int{}
-	eachSocket(func(pid int, inode uint32) bool {
-		if _, known := owners[inode]; !known {
-			owners[inode] = pid
-		}
-		return ctx.Err() == nil
-	})
-	return owners
-}
-
-// describe tells of a process.
-func describe(pid int) doctor.Process {
-	if pid <= 0 {
-		return doctor.Process{}
-	}
-	p := doctor.Process{PID: pid, Name: commandName(pid)}
-	if parent(pid) == 1 && p.Name != "dnsmasq" { // else the unit is that of who started it
-		p.Unit = unitOf(pid)
-	}
-	return p
-}
-
-func commandName(pid int) string {
-	if target, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
-		return filepath.Base(strings.TrimSuffix(target, " (deleted)"))
-	}
-	data, err := readCapped(fmt.Sprintf("/proc/%d/comm", pid), maxPIDFile)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(data))
-}
-
 // parent returns the parent of a process; 0: not known.
 func parent(pid int) int {
 	data, err := readCapped(fmt.Sprintf("/proc/%d/status", pid), maxResolv)
@@ -83,16 +47,15 @@ func unitOf(pid int) string {
 // listeners reads the sockets that wait on ports, and whose they are.
 func (s *survey) listeners(ctx context.Context) error {
 	list, err := s.h.Listeners(ctx)
-	owners := socketOwners(ctx) // behind it: a socket that is new has an owner by now
+	owners := socketOwners(ctx, 0) // behind it: a socket that is new has an owner by now
 	known := map[uint32]doctor.Process{}
-	for _, l := range list {
+	for i, l := range list {
 		if _, ok := known[l.Inode]; !ok {
 			known[l.Inode] = describe(owners[l.Inode])
 		}
-		s.facts.Listeners = append(s.facts.Listeners, doctor.Listener{
-			Proto: l.Proto, Address: l.Address.WithZone(""), Both: l.Both, Port: l.Port, Dev: l.Dev, Process: known[l.Inode],
-		})
+		list[i].Process = known[l.Inode]
 	}
+	s.facts.Listeners = list
 	return err
 }
 

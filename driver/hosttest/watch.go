@@ -111,7 +111,7 @@ func (f *Fake) Listeners(ctx context.Context) ([]driver.Listener, error) {
 	defer f.mu.Unlock()
 	list := slices.Clone(f.watch.listeners)
 	for i := range list {
-		list[i].Program = ""
+		list[i].Process = plan.Process{}
 	}
 	return list, nil
 }
@@ -121,9 +121,9 @@ func (f *Fake) Holder(_ context.Context, l driver.Listener) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, known := range f.watch.listeners {
-		name := known.Program
-		if known.Program = ""; known == l {
-			return name
+		who := known.Process
+		if known.Process = (plan.Process{}); known == l && who.PID != 0 {
+			return who.String()
 		}
 	}
 	return ""

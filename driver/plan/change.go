@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/virbr/virbr/xml"
@@ -42,8 +43,41 @@ type Listener struct {
 	Both    bool       // an IPv6 wildcard that takes IPv4 too
 	Port    uint16
 	Dev     string // bound to this device; "": none
-	Program string // "nginx (pid 812)"; "": not known
 	Inode   uint32 // of the socket; 0: not known
+	Process Process
+}
+
+// Meets reports whether a listener and another socket at an address, unspecified: any
+// of its family, want the same packets.
+func (l Listener) Meets(a netip.Addr) bool {
+	at := l.Address.Unmap().WithZone("")
+	if at.Is4() != a.Is4() {
+		return l.Both && a.Is4() && at.IsUnspecified()
+	}
+	return at.IsUnspecified() || a.IsUnspecified() || at == a
+}
+
+// Blocks reports whether a listener keeps another socket on a device from a port.
+func (l Listener) Blocks(proto string, port uint16, a netip.Addr, dev string) bool {
+	return l.Proto == proto && l.Port == port && (l.Dev == "" || l.Dev == dev) && l.Meets(a)
+}
+
+// Process is a program that runs. The zero value is an unknown one.
+type Process struct {
+	PID  int
+	Name string
+	Unit string // its systemd service; "": none, or it was not asked for
+}
+
+// String names a process as people do: "named (pid 812)".
+func (p Process) String() string {
+	switch {
+	case p.PID == 0:
+		return "an unknown program"
+	case p.Name == "":
+		return fmt.Sprintf("process %d", p.PID)
+	}
+	return fmt.Sprintf("%s (pid %d)", p.Name, p.PID)
 }
 
 // Neighbour is one entry of a neighbour table (RFC 4861 section 5.1, ARP).

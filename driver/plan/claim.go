@@ -198,26 +198,14 @@ func CheckPrefix(def *xml.Network, others []*xml.Network) error {
 		if def.Advertise == nil && other.Advertise == nil {
 			continue
 		}
-		theirs := six(other)
-		for _, p := range six(def) {
+		theirs := other.Prefixes(netip.Addr.Is6)
+		for _, p := range def.Prefixes(netip.Addr.Is6) {
 			if i := slices.IndexFunc(theirs, p.Overlaps); i >= 0 {
 				return refuse(KindUnsupported, "IPv6 prefix %s of network '%s' is in use: network '%s' has %s", p, def.Name, other.Name, theirs[i])
 			}
 		}
 	}
 	return nil
-}
-
-// six returns a definition's IPv6 subnets, advertised ones included.
-func six(def *xml.Network) []netip.Prefix {
-	var list []netip.Prefix
-	ips := def.Subnets()
-	for i := range ips {
-		if p, ok := ips[i].Subnet(); ok && p.Addr().Is6() {
-			list = append(list, p)
-		}
-	}
-	return list
 }
 
 // missing returns the claims of a list that are not in another, wherever
@@ -251,12 +239,5 @@ func hears(c firewall.Claim, l Listener) bool {
 	if l.Proto == "udp" && l.Port >= firstEphemeral && c.Start != c.End {
 		return false
 	}
-	at := l.Address.Unmap()
-	if at.Is4() != c.Address.Is4() && (!l.Both || !c.Address.Is4() || at != netip.IPv6Unspecified()) {
-		return false
-	}
-	if l.Dev != "" {
-		return c.Address.IsUnspecified()
-	}
-	return c.Address.IsUnspecified() || at.IsUnspecified() || at == c.Address
+	return l.Meets(c.Address) && (l.Dev == "" || c.Address.IsUnspecified())
 }

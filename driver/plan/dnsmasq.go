@@ -1,6 +1,10 @@
 package plan
 
-import "github.com/virbr/virbr/dnsmasq"
+import (
+	"fmt"
+
+	"github.com/virbr/virbr/dnsmasq"
+)
 
 // The oldest dnsmasq that works: the first with bind-dynamic and RA lifetimes
 // as the configuration needs them. Source: libvirt's DNSMASQ_MIN_*.
@@ -10,6 +14,11 @@ const (
 	// hostsDirMinor is the first with dhcp-hostsdir.
 	hostsDirMinor = 73
 )
+
+// TooOld reports whether a dnsmasq is too old for networks, and which version is not.
+func (d DnsmasqFacts) TooOld() (bool, string) {
+	return d.older(dnsmasqMinor), fmt.Sprintf("%d.%d", dnsmasqMajor, dnsmasqMinor)
+}
 
 // dnsmasq writes the files of the network's dnsmasq and starts it. The files
 // stay when the network stops: leases belong to the network, not to its run.
@@ -25,8 +34,8 @@ func (c *compiler) dnsmasq() error {
 	if d.Path == "" {
 		return refuse(KindSystem, "Unable to find 'dnsmasq' binary in $PATH: No such file or directory")
 	}
-	if d.older(dnsmasqMinor) {
-		return refuse(KindUnsupported, "dnsmasq version >= %d.%d required but %d.%d found", dnsmasqMajor, dnsmasqMinor, d.Major, d.Minor)
+	if old, oldest := d.TooOld(); old {
+		return refuse(KindUnsupported, "dnsmasq version >= %s required but %d.%d found", oldest, d.Major, d.Minor)
 	}
 	if files.Numbering != "" && d.older(hostsDirMinor) {
 		return refuse(KindUnsupported, "dnsmasq version >= %d.%d required for hostid='ipv4' but %d.%d found", dnsmasqMajor, hostsDirMinor, d.Major, d.Minor)

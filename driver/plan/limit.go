@@ -20,6 +20,7 @@ const (
 	LimitTasks                        // those of our control group
 	LimitDescriptors                  // open files of the daemon: it has one for each dnsmasq
 	LimitNeighbours                   // entries of a neighbour table: each guest is one
+	LimitConnections                  // tracked connections: no start asks for some
 )
 
 // Limit is one bound of the kernel and how far away it is.
