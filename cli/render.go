@@ -10,6 +10,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -146,12 +147,11 @@ func renderPlan(def *xml.Network) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	facts := plan.Facts{
-		Reach:   c.reach,
-		Routes:  []plan.Route{{Dest: netip.MustParsePrefix("::/0"), Gateway: netip.MustParseAddr("fe80::1")}},
-		Dnsmasq: plan.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
+	facts := step.Facts{
+		Routes:  []step.Route{{Dest: netip.MustParsePrefix("::/0"), Gateway: netip.MustParseAddr("fe80::1")}},
+		Dnsmasq: step.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
 	}
-	p, err := plan.Compile(c.def, facts, plan.Dirs{Run: runDir, Dnsmasq: dnsmasqDir})
+	p, err := plan.Compile(c.def, c.reach, facts, plan.Dirs{Run: runDir, Dnsmasq: dnsmasqDir})
 	if err != nil {
 		return "", err
 	}

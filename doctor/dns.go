@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/dnsmasq"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -116,7 +116,7 @@ func (w *walker) isOwn(s netip.Addr) bool {
 
 // answers reports whether somebody listens for DNS at an address.
 func (w *walker) answers(s netip.Addr) bool {
-	return len(w.f.Listeners) == 0 || slices.ContainsFunc(w.f.Listeners, func(l plan.Listener) bool {
+	return len(w.f.Listeners) == 0 || slices.ContainsFunc(w.f.Listeners, func(l step.Listener) bool {
 		return l.Proto == "udp" && l.Port == portDNS && l.Meets(s)
 	})
 }

@@ -18,7 +18,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/doctor"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/xml"
 )
@@ -45,14 +45,14 @@ func define(t *testing.T, text string) *xml.Network {
 func sound(t *testing.T) *doctor.Facts {
 	t.Helper()
 	process := doctor.Process{PID: 812, Name: "dnsmasq"}
-	listener := func(proto, address string, port uint16) plan.Listener {
-		return plan.Listener{Proto: proto, Address: netip.MustParseAddr(address), Port: port, Process: process}
+	listener := func(proto, address string, port uint16) step.Listener {
+		return step.Listener{Proto: proto, Address: netip.MustParseAddr(address), Port: port, Process: process}
 	}
 	return &doctor.Facts{
-		Plan: plan.Facts{
-			Links:   map[string]plan.Link{"virbr0": {Kind: "bridge"}, "eth0": {}, "vnet0": {Master: "virbr0"}},
-			Dnsmasq: plan.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
-			Routes: []plan.Route{
+		Plan: step.Facts{
+			Links:   map[string]step.Link{"virbr0": {Kind: "bridge"}, "eth0": {}, "vnet0": {Master: "virbr0"}},
+			Dnsmasq: step.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
+			Routes: []step.Route{
 				{Dest: netip.MustParsePrefix("0.0.0.0/0"), Link: "eth0", Gateway: netip.MustParseAddr("203.0.113.1")},
 				{Dest: netip.MustParsePrefix("::/0"), Link: "eth0", Gateway: netip.MustParseAddr("fe80::1")},
 				{Dest: netip.MustParsePrefix("192.168.122.0/24"), Link: "virbr0"},
@@ -66,12 +66,12 @@ func sound(t *testing.T) *doctor.Facts {
 			"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1", "net/ipv4/conf/all/rp_filter": "0",
 			"net/ipv4/conf/virbr0/forwarding": "1", "net/ipv4/conf/eth0/forwarding": "1",
 		},
-		Listeners: []plan.Listener{
+		Listeners: []step.Listener{
 			listener("udp", "192.168.122.1", 53), listener("udp", "fd00:122::1", 53), listener("udp", "0.0.0.0", 67),
 		},
 		Resolv:  doctor.Resolv{Servers: []netip.Addr{netip.MustParseAddr("203.0.113.53")}},
 		Daemons: doctor.Daemons{Systemd: true, Virbrd: doctor.Process{PID: 700, Name: "virbrd", Unit: "virbrd.service"}},
-		Limits:  []plan.Limit{{Kind: plan.LimitInotify, Value: 128, Free: 16, Key: "fs/inotify/max_user_instances"}},
+		Limits:  []step.Limit{{Kind: step.LimitInotify, Value: 128, Free: 16, Key: "fs/inotify/max_user_instances"}},
 		Filters: &coexist.Survey{},
 		Checked: 1000,
 		Networks: []doctor.Network{{
@@ -159,7 +159,7 @@ func TestFindings(t *testing.T) {
 		mend   string
 	}{
 		{"conntrack full", func(_ *testing.T, f *doctor.Facts) {
-			f.Limits = append(f.Limits, plan.Limit{Kind: plan.LimitConnections, Value: 1000, Key: "net/netfilter/nf_conntrack_max"})
+			f.Limits = append(f.Limits, step.Limit{Kind: step.LimitConnections, Value: 1000, Key: "net/netfilter/nf_conntrack_max"})
 		}, []string{"conntrack-full problem"}, "sysctl -w net/netfilter/nf_conntrack_max=2000"},
 		{"inotify nearly used up", func(_ *testing.T, f *doctor.Facts) { f.Limits[0].Free = 3 }, []string{"inotify-limit warning"}, "sysctl -w fs/inotify/max_user_instances=1024"},
 		{"old dnsmasq", func(_ *testing.T, f *doctor.Facts) { f.Plan.Dnsmasq.Minor = 66 }, []string{"dnsmasq-old problem"}, "apt-get install --only-upgrade"},
@@ -209,7 +209,7 @@ func TestFindings(t *testing.T) {
 			f.Networks[0].Checksums, f.Modules = false, map[string]doctor.Module{"act_csum": doctor.ModuleAvailable}
 		}, []string{"checksum hint"}, "modprobe act_csum && { systemctl restart virbrd.service; }"},
 		{"a wider subnet on link", func(_ *testing.T, f *doctor.Facts) {
-			f.Plan.Routes = append(f.Plan.Routes, plan.Route{Dest: netip.MustParsePrefix("192.168.0.0/16"), Link: "eth0"})
+			f.Plan.Routes = append(f.Plan.Routes, step.Route{Dest: netip.MustParsePrefix("192.168.0.0/16"), Link: "eth0"})
 		}, []string{"subnet-inside hint"}, ""},
 		{"a prefix on the provider's link", func(_ *testing.T, f *doctor.Facts) {
 			f.Networks[0].Def.Advertise = &xml.Advertise{Prefix: "2001:db8:31::/64"}
@@ -221,10 +221,10 @@ func TestFindings(t *testing.T) {
 				l.Address, l.Port = netip.MustParseAddr(addr), port
 				f.Listeners = append(f.Listeners, l)
 			}
-			f.Plan.Routes = append(f.Plan.Routes, plan.Route{Dest: netip.MustParsePrefix("2001:db8:31::/64"), Link: "eth0"})
+			f.Plan.Routes = append(f.Plan.Routes, step.Route{Dest: netip.MustParsePrefix("2001:db8:31::/64"), Link: "eth0"})
 		}, []string{"prefix-unrouted problem"}, "virsh -c network:///system net-edit default"},
 		{"a wider route by a gateway", func(_ *testing.T, f *doctor.Facts) {
-			f.Plan.Routes = append(f.Plan.Routes, plan.Route{Dest: netip.MustParsePrefix("192.168.0.0/16"), Link: "eth0", Gateway: netip.MustParseAddr("203.0.113.9")})
+			f.Plan.Routes = append(f.Plan.Routes, step.Route{Dest: netip.MustParsePrefix("192.168.0.0/16"), Link: "eth0", Gateway: netip.MustParseAddr("203.0.113.9")})
 		}, []string{}, ""},
 		{"not translated", func(t *testing.T, f *doctor.Facts) {
 			f.Networks[0].Def = define(t, strings.Replace(strings.Replace(definition, "EXTENSION", "", 1), "<nat ipv6='yes'/>", "", 1))
@@ -235,7 +235,7 @@ func TestFindings(t *testing.T) {
 		{"a guest that is there, and a port that is taken", func(t *testing.T, f *doctor.Facts) {
 			extend(t, f, "<virbr:portForward proto='tcp' guest='WEB1'><virbr:range start='80'/></virbr:portForward>")
 			f.Networks[0].Leases = []dnsmasq.Entry{{Address: "192.168.122.3", MAC: "52:54:00:00:00:01", Hostname: "web1"}}
-			f.Listeners = append(f.Listeners, plan.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 80, Process: doctor.Process{PID: 90, Name: "nginx", Unit: "nginx.service"}})
+			f.Listeners = append(f.Listeners, step.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 80, Process: doctor.Process{PID: 90, Name: "nginx", Unit: "nginx.service"}})
 		}, []string{"forward-taken warning"}, "systemctl stop nginx.service"},
 		{"what virbrd says of forwards", func(t *testing.T, f *doctor.Facts) {
 			extend(t, f, "<virbr:portForward proto='tcp' guest='web'><virbr:range start='80'/></virbr:portForward>"+
@@ -269,11 +269,11 @@ func TestFindings(t *testing.T) {
 			f.Networks[0].Def = define(t, "<network><name>default</name><forward mode='nat' dev='eth7'/><bridge name='virbr0'/><ip address='192.168.122.1' netmask='255.255.255.0'/></network>")
 		}, []string{"device-missing problem"}, ""},
 		{"a control group that is full", func(_ *testing.T, f *doctor.Facts) {
-			f.Limits[0] = plan.Limit{Kind: plan.LimitTasks, Value: 100, Free: 3, Key: "/sys/fs/cgroup/system.slice/virbrd.service/pids.max"}
+			f.Limits[0] = step.Limit{Kind: step.LimitTasks, Value: 100, Free: 3, Key: "/sys/fs/cgroup/system.slice/virbrd.service/pids.max"}
 		}, []string{"tasks-limit warning"}, "systemctl set-property virbrd.service TasksMax=1024"},
 		{"a control group without systemd", func(_ *testing.T, f *doctor.Facts) {
 			f.Daemons.Systemd = false
-			f.Limits[0] = plan.Limit{Kind: plan.LimitTasks, Value: 1000, Key: "/sys/fs/cgroup/a b/pids.max"}
+			f.Limits[0] = step.Limit{Kind: step.LimitTasks, Value: 1000, Key: "/sys/fs/cgroup/a b/pids.max"}
 		}, []string{"tasks-limit problem"}, "echo 2000 > '/sys/fs/cgroup/a b/pids.max'"},
 		{"no SCTP in the kernel's conntrack", func(t *testing.T, f *doctor.Facts) {
 			extend(t, f, "<virbr:portForward proto='sctp' guest='192.168.122.3'><virbr:range start='80'/></virbr:portForward>")
@@ -333,14 +333,14 @@ func TestNotRunning(t *testing.T) {
 		{"nothing", func(*doctor.Facts) {}, []string{}, ""},
 		{"nothing, and it should run", func(f *doctor.Facts) { f.Networks[0].Autostart = true }, []string{"not-started warning"}, ""},
 		{"port 53 taken", func(f *doctor.Facts) {
-			f.Listeners = []plan.Listener{{Proto: "udp", Address: netip.IPv4Unspecified(), Port: 53, Process: doctor.Process{PID: 7, Name: "named"}}}
+			f.Listeners = []step.Listener{{Proto: "udp", Address: netip.IPv4Unspecified(), Port: 53, Process: doctor.Process{PID: 7, Name: "named"}}}
 			f.Networks[0].Autostart = true
 		}, []string{"port-taken problem"}, "DNS port 53 of 192.168.122.1 is taken by named (pid 7)"},
-		{"the bridge's name in use", func(f *doctor.Facts) { f.Plan.Links["virbr0"] = plan.Link{Kind: "veth"} }, []string{"start-fails warning"},
+		{"the bridge's name in use", func(f *doctor.Facts) { f.Plan.Links["virbr0"] = step.Link{Kind: "veth"} }, []string{"start-fails warning"},
 			"error creating bridge interface virbr0: File exists"},
 		{"the subnet in use", func(f *doctor.Facts) { f.Plan.Routes[2].Link = "eth0" }, []string{"subnet-clash warning"}, "Network is already in use by interface eth0"},
 		{"a part of the subnet elsewhere", func(f *doctor.Facts) {
-			f.Plan.Routes[2] = plan.Route{Dest: netip.MustParsePrefix("192.168.122.128/25"), Link: "eth0"}
+			f.Plan.Routes[2] = step.Route{Dest: netip.MustParsePrefix("192.168.122.128/25"), Link: "eth0"}
 		}, []string{"subnet-clash hint"}, ""},
 		{"resolv.conf leads nowhere", func(f *doctor.Facts) { f.Resolv = doctor.Resolv{Missing: true, Target: "/run/nowhere"} }, []string{"resolv-missing problem"},
 			"/run/nowhere"},

@@ -4,14 +4,14 @@ import (
 	"net/netip"
 
 	"github.com/virbr/virbr/dnsmasq"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/xml"
 )
 
 // Facts is all that is asked of a host, read at one time.
 type Facts struct {
-	Plan    plan.Facts // links, routes of the main table, dnsmasq
+	Plan    step.Facts // links, routes of the main table, dnsmasq
 	Links   map[string]Link
 	Routers []Router // neighbours that say that they are routers
 
@@ -19,7 +19,7 @@ type Facts struct {
 	// does not have the ones that are missing.
 	Sysctls map[string]string
 
-	Listeners []plan.Listener
+	Listeners []step.Listener
 	Resolv    Resolv
 	Daemons   Daemons
 	Libvirt   Libvirt
@@ -28,7 +28,7 @@ type Facts struct {
 
 	Hook      Hook
 	Firewalld *Firewalld // nil: it does not run
-	Limits    []plan.Limit
+	Limits    []step.Limit
 	Networks  []Network // in the order of their names
 
 	// Policies are rules of routing and routes that refuse; nil where nothing is
@@ -72,7 +72,7 @@ type Router struct {
 }
 
 // Process is a program that runs.
-type Process = plan.Process
+type Process = step.Process
 
 // Resolv is the host's /etc/resolv.conf.
 type Resolv struct {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -130,7 +131,7 @@ func (w *walker) conflicts(ext *xml.Extensions, reach *plan.Reach, states *Resol
 	}
 	for _, l := range w.f.Listeners {
 		told := -1
-		for _, t := range plan.TakenByListeners(claims, []plan.Listener{l}, func(plan.Listener) string { return "" }) {
+		for _, t := range plan.TakenByListeners(claims, []step.Listener{l}, func(step.Listener) string { return "" }) {
 			at := t.Claim.Forward
 			if at == told || l.Address.IsLoopback() || l.Dev != "" || strings.Contains(states.Forwards[at].Reason, taken) {
 				continue

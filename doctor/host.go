@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // host looks at what all networks share.
@@ -56,17 +57,17 @@ func (w *walker) daemons() bool {
 
 // bounds says of each limit that is looked at what it is about: how many should be free,
 // in units or as a part of all, and what happens when it is met.
-var bounds = map[plan.LimitKind]struct {
+var bounds = map[step.LimitKind]struct {
 	kind        Kind
 	what, harm  string
 	spare, part int64
 }{
-	plan.LimitInotify: {inotifyLimit, "inotify instances of one user", "dnsmasq of one more network does not start, nor do other programs that watch files",
+	step.LimitInotify: {inotifyLimit, "inotify instances of one user", "dnsmasq of one more network does not start, nor do other programs that watch files",
 		plan.InotifySpare, 0},
-	plan.LimitConnections: {conntrackFull, "tracked connections", "the kernel drops the first packet of every new connection of guests and host", 0, 10},
-	plan.LimitFiles:       {filesLimit, "open files", "programs cannot open files and sockets", 0, 10},
-	plan.LimitProcesses:   {pidsLimit, "processes and threads", "no process can be started, and no dnsmasq for one more network", 0, 10},
-	plan.LimitTasks:       {tasksLimit, "processes of the daemon's control group", "no dnsmasq can be started", 16, 0}, // a dnsmasq and its helpers
+	step.LimitConnections: {conntrackFull, "tracked connections", "the kernel drops the first packet of every new connection of guests and host", 0, 10},
+	step.LimitFiles:       {filesLimit, "open files", "programs cannot open files and sockets", 0, 10},
+	step.LimitProcesses:   {pidsLimit, "processes and threads", "no process can be started, and no dnsmasq for one more network", 0, 10},
+	step.LimitTasks:       {tasksLimit, "processes of the daemon's control group", "no dnsmasq can be started", 16, 0}, // a dnsmasq and its helpers
 }
 
 // limits looks at the limits of the host.
@@ -90,7 +91,7 @@ func (w *walker) limits() bool {
 		most := strconv.FormatInt(max(2*l.Value, 1024), 10)
 		f.Evidence = []string{fmt.Sprintf("%s = %d", l.Key, l.Value), fmt.Sprintf("%d are free", max(l.Free, 0))}
 		f.Mend, f.Note = setSysctl(l.Key, most), "write it to a file in /etc/sysctl.d to keep it over the next boot"
-		if l.Kind == plan.LimitTasks {
+		if l.Kind == step.LimitTasks {
 			f.Mend, f.Note = group(l.Key, most, w.f.Daemons.Systemd)
 		}
 		w.tell(b.kind, f)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -120,9 +120,9 @@ func (w *walker) uplinks(family func(netip.Addr) bool) []string {
 // clashes tells of addresses that the host has elsewhere as well.
 func (w *walker) clashes() {
 	for _, p := range w.n.Def.Prefixes(nil) {
-		var seen []plan.Route
+		var seen []step.Route
 		for _, r := range w.f.Plan.Reached(w.n.Def.Bridge.Name) {
-			same := func(o plan.Route) bool { return o.Dest == r.Dest && o.Link == r.Link }
+			same := func(o step.Route) bool { return o.Dest == r.Dest && o.Link == r.Link }
 			if !p.Overlaps(r.Dest) || slices.ContainsFunc(seen, same) || w.answered(p) && r.Dest.Bits() <= p.Bits() {
 				continue
 			}
@@ -134,7 +134,7 @@ func (w *walker) clashes() {
 
 // clash tells of one subnet and one route that share addresses; a wider route by
 // a gateway is none, for the narrower one wins.
-func (w *walker) clash(p netip.Prefix, r plan.Route) {
+func (w *walker) clash(p netip.Prefix, r step.Route) {
 	if w.unrouted(p, r) {
 		return
 	}
@@ -170,7 +170,7 @@ func (w *walker) clash(p netip.Prefix, r plan.Route) {
 
 // refuses reports whether a network does not start for a route: an IPv4 subnet that is
 // there already, or NAT of addresses that another network translates.
-func (w *walker) refuses(p netip.Prefix, r plan.Route) bool {
+func (w *walker) refuses(p netip.Prefix, r step.Route) bool {
 	if p.Addr().Is4() && r.Dest == p {
 		return true
 	}
@@ -181,7 +181,7 @@ func (w *walker) refuses(p netip.Prefix, r plan.Route) bool {
 
 // unrouted tells of a prefix of the provider's that is on the host's own link instead
 // of being routed to the host.
-func (w *walker) unrouted(p netip.Prefix, r plan.Route) bool {
+func (w *walker) unrouted(p netip.Prefix, r step.Route) bool {
 	a := w.n.Def.Advertise
 	if a == nil || a.ProxyNDP != "" || p.Addr().Is4() || xml.Local(p) || r.Gateway.IsValid() || !slices.Contains(w.uplinks(netip.Addr.Is6), r.Link) {
 		return false
@@ -200,7 +200,7 @@ func (w *walker) unrouted(p netip.Prefix, r plan.Route) bool {
 	return true
 }
 
-func routeText(r plan.Route) string {
+func routeText(r step.Route) string {
 	text := r.Dest.String()
 	if r.Gateway.IsValid() {
 		text += " via " + r.Gateway.String()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -96,7 +97,7 @@ func (w *walker) taken() {
 
 // service is what dnsmasq listens at.
 type service struct {
-	plan.Served
+	step.Served
 	address netip.Addr
 	what    string
 }
@@ -128,7 +129,7 @@ func (w *walker) deaf(proto string, port uint16, what string, address netip.Addr
 	if !has || len(w.f.Listeners) == 0 || slices.Contains(link.Tentative, address) || slices.Contains(link.Duplicate, address) {
 		return
 	}
-	own := func(l plan.Listener) bool {
+	own := func(l step.Listener) bool {
 		return l.Process.PID == w.n.Dnsmasq.PID && l.Blocks(proto, port, address, w.n.Def.Bridge.Name)
 	}
 	if slices.ContainsFunc(w.f.Listeners, own) {

@@ -73,10 +73,9 @@ func (w *walker) startError() string {
 		}
 	}
 	facts := w.f.Plan
-	facts.Reach = nil
 	live, err := plan.Live(w.n.Def, facts)
 	if err == nil {
-		_, err = plan.Compile(live, facts, plan.Dirs{Run: "/", Dnsmasq: "/"})
+		_, err = plan.Compile(live, nil, facts, plan.Dirs{Run: "/", Dnsmasq: "/"})
 	}
 	if err == nil || w.worst == Warning {
 		return ""

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -49,7 +49,7 @@ const maxCandidates = 1 << 17
 
 // choose fixes what a definition leaves open: what was chosen when the network
 // started first. It changes nothing on the host but virbr's own files.
-func (d *Driver) choose(ctx context.Context, n *network, def *xml.Network, facts plan.Facts) (*xml.Network, error) {
+func (d *Driver) choose(ctx context.Context, n *network, def *xml.Network, facts step.Facts) (*xml.Network, error) {
 	ipv4, ipv6 := def.Open()
 	if !ipv4 && !ipv6 {
 		return def, nil
@@ -90,7 +90,7 @@ func (d *Driver) choose(ctx context.Context, n *network, def *xml.Network, facts
 func (d *Driver) chooseInOrder(ctx context.Context, list []*network) {
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b *network) int { return strings.Compare(a.ref.Name, b.ref.Name) })
-	var facts *plan.Facts
+	var facts *step.Facts
 	for _, n := range list {
 		v := n.view.Load()
 		if n.gone || !n.awaitsStart() || usable(v.config) != nil || !d.undecided(n, v.made) {
@@ -138,7 +138,7 @@ type chooser struct {
 	d      *Driver
 	def    *xml.Network
 	all    *choices
-	facts  plan.Facts
+	facts  step.Facts
 	taken  []netip.Prefix
 	others []*choice
 	made   *choice      // the result, which is kept
@@ -236,7 +236,7 @@ func (c *chooser) free(p netip.Prefix) bool {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(c.facts.Reached(c.def.Bridge.Name), func(r plan.Route) bool { return p.Overlaps(r.Dest) })
+	return !slices.ContainsFunc(c.facts.Reached(c.def.Bridge.Name), func(r step.Route) bool { return p.Overlaps(r.Dest) })
 }
 
 // maxProbes bounds the candidates that are free as far as the host knows and

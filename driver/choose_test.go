@@ -17,6 +17,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // openNet is a network that leaves both addresses open.
@@ -98,17 +99,17 @@ func TestChoiceIsFree(t *testing.T) {
 		{"another's choice", func(r *rig) { ref := r.define(openNet(2, "auto")); r.start(ref); r.destroy(ref) }, "2001:db8:100:1::/64 10.1.1.1"},
 		{"routes", func(r *rig) {
 			for _, dest := range []string{"10.1.0.128/25", "2001:db8:100::/63", "0.0.0.0/1", "2000::/3"} {
-				r.host.AddRoute(plan.Route{Dest: netip.MustParsePrefix(dest), Link: "eth0"})
+				r.host.AddRoute(step.Route{Dest: netip.MustParsePrefix(dest), Link: "eth0"})
 			}
 		}, "2001:db8:100:2::/64 10.1.1.1"},
 		{"a route by a gateway", func(r *rig) {
-			r.host.AddRoute(plan.Route{Dest: netip.MustParsePrefix("10.1.0.0/16"), Link: "eth0", Gateway: netip.MustParseAddr("10.0.0.1")})
+			r.host.AddRoute(step.Route{Dest: netip.MustParsePrefix("10.1.0.0/16"), Link: "eth0", Gateway: netip.MustParseAddr("10.0.0.1")})
 		}, "2001:db8:100::/64 10.9.0.1"},
 		{"neighbours", func(r *rig) {
 			r.host.Taken = []netip.Addr{netip.MustParseAddr("10.1.0.254"), netip.MustParseAddr("10.1.1.1")}
 		}, "2001:db8:100::/64 10.1.2.1"},
 		{"the pool is used up", func(r *rig) {
-			r.host.AddRoute(plan.Route{Dest: netip.MustParsePrefix("2001:db8::/32"), Link: "eth0"})
+			r.host.AddRoute(step.Route{Dest: netip.MustParsePrefix("2001:db8::/32"), Link: "eth0"})
 		}, "fd01:203:405:1::/64 10.1.0.1"},
 	}
 	for _, tt := range tests {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -20,7 +21,7 @@ type conversion struct {
 	n        *network
 	from, to *view
 	again    bool                          // a daemon died at it: what is done may be done already
-	before   []plan.Step                   // what filters and leads to guests in from
+	before   []step.Step                   // what filters and leads to guests in from
 	back     []func(context.Context) error // in the order in which things were done
 }
 
@@ -207,7 +208,7 @@ func (c *conversion) router(ctx context.Context) (sleep func(context.Context) er
 		before = nil
 	}
 	after, err := plan.Router(c.to.live, c.to.reach, facts)
-	if err != nil || slices.EqualFunc(before, after, func(a, b plan.Step) bool { return a.Do == b.Do }) {
+	if err != nil || slices.EqualFunc(before, after, func(a, b step.Step) bool { return a.Do == b.Do }) {
 		return none, err
 	}
 	change := func(ctx context.Context) error {
@@ -226,7 +227,7 @@ func (c *conversion) router(ctx context.Context) (sleep func(context.Context) er
 func (c *conversion) firewall(ctx context.Context) error {
 	for _, t := range plan.Difference(c.before, c.to.steps) {
 		c.onFailure(func(ctx context.Context) error { return c.do(ctx, t.Back) })
-		if err := c.d.apply(ctx, c.n, []plan.Step{t.Step}, nil); err != nil {
+		if err := c.d.apply(ctx, c.n, []step.Step{t.Step}, nil); err != nil {
 			return err
 		}
 	}
@@ -234,7 +235,7 @@ func (c *conversion) firewall(ctx context.Context) error {
 }
 
 // do runs one op.
-func (c *conversion) do(ctx context.Context, op plan.Op) error {
+func (c *conversion) do(ctx context.Context, op step.Op) error {
 	if op == nil {
 		return nil
 	}
@@ -244,7 +245,7 @@ func (c *conversion) do(ctx context.Context, op plan.Op) error {
 
 // record adds ops to the undo record of the network and takes others out. A
 // network that libvirt's daemon started has none and needs none.
-func (c *conversion) record(added, dropped []plan.Op) error {
+func (c *conversion) record(added, dropped []step.Op) error {
 	if len(added)+len(dropped) == 0 {
 		return nil
 	}
@@ -254,13 +255,13 @@ func (c *conversion) record(added, dropped []plan.Op) error {
 	}
 	was := r.ops
 	c.onFailure(func(context.Context) error { r.ops = was; return r.save() })
-	r.ops = plan.StopOrder(append(without(was, dropped), added...))
+	r.ops = step.StopOrder(append(without(was, dropped), added...))
 	return r.save()
 }
 
 // undos returns what takes steps back.
-func undos(steps []plan.Step) []plan.Op {
-	var list []plan.Op
+func undos(steps []step.Step) []step.Op {
+	var list []step.Op
 	for _, s := range steps {
 		if s.Undo != nil {
 			list = append(list, s.Undo)
@@ -270,19 +271,19 @@ func undos(steps []plan.Step) []plan.Op {
 }
 
 // without returns the ops of a list that are not in another.
-func without(list, other []plan.Op) []plan.Op {
-	gone := make(map[plan.Op]bool, len(other))
+func without(list, other []step.Op) []step.Op {
+	gone := make(map[string]bool, len(other))
 	for _, op := range other {
-		gone[op] = true
+		gone[step.Key(op)] = true
 	}
-	return slices.DeleteFunc(slices.Clone(list), func(op plan.Op) bool { return gone[op] })
+	return slices.DeleteFunc(slices.Clone(list), func(op step.Op) bool { return gone[step.Key(op)] })
 }
 
 // service is the part of a conversion that concerns dnsmasq.
 type service struct {
 	*conversion
 	pidFile  string
-	old, new []plan.WriteFile // none: no dnsmasq is needed
+	old, new []step.WriteFile // none: no dnsmasq is needed
 }
 
 func (c *conversion) service() (*service, error) {
@@ -296,11 +297,11 @@ func (c *conversion) service() (*service, error) {
 }
 
 // undo is what takes the dnsmasq of one of the two views back.
-func (s *service) undo(v *view) []plan.Op {
+func (s *service) undo(v *view) []step.Op {
 	if v == s.to && len(s.new) == 0 || v == s.from && len(s.old) == 0 {
 		return nil
 	}
-	return []plan.Op{plan.StopDnsmasq{PidFile: s.pidFile}}
+	return []step.Op{step.StopDnsmasq{PidFile: s.pidFile}}
 }
 
 // convert leaves dnsmasq alone where its files stay as they are. It reads its
@@ -312,14 +313,14 @@ func (s *service) convert(ctx context.Context) error {
 	alive := s.d.sys.DnsmasqAlive(s.pidFile)
 	if len(s.new) == 0 {
 		s.onFailure(s.revive(alive))
-		return s.do(ctx, plan.StopDnsmasq{PidFile: s.pidFile})
+		return s.do(ctx, step.StopDnsmasq{PidFile: s.pidFile})
 	}
 	changed, err := s.stale()
 	if err != nil {
 		return err
 	}
 	conf := s.d.dirs.served().Conf(s.n.ref.Name)
-	isConf := func(w plan.WriteFile) bool { return w.Path == conf }
+	isConf := func(w step.WriteFile) bool { return w.Path == conf }
 	if !alive || slices.ContainsFunc(changed, isConf) || s.again && !slices.Equal(filter(s.old, isConf), filter(s.new, isConf)) {
 		return s.restart(ctx, changed, alive)
 	}
@@ -334,13 +335,13 @@ func (s *service) convert(ctx context.Context) error {
 }
 
 // filter returns the files that are wanted.
-func filter(files []plan.WriteFile, wanted func(plan.WriteFile) bool) []plan.WriteFile {
-	return slices.DeleteFunc(slices.Clone(files), func(w plan.WriteFile) bool { return !wanted(w) })
+func filter(files []step.WriteFile, wanted func(step.WriteFile) bool) []step.WriteFile {
+	return slices.DeleteFunc(slices.Clone(files), func(w step.WriteFile) bool { return !wanted(w) })
 }
 
 // stale returns the files that are not on disk as they should be.
-func (s *service) stale() ([]plan.WriteFile, error) {
-	var list []plan.WriteFile
+func (s *service) stale() ([]step.WriteFile, error) {
+	var list []step.WriteFile
 	for _, w := range s.new {
 		have, err := readFile(w.Path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -361,7 +362,7 @@ func statements(text string) []string {
 }
 
 // write writes files. What they held is put back on a failure.
-func (s *service) write(ctx context.Context, files []plan.WriteFile) error {
+func (s *service) write(ctx context.Context, files []step.WriteFile) error {
 	for _, w := range files {
 		have, err := readFile(w.Path)
 		switch {
@@ -370,7 +371,7 @@ func (s *service) write(ctx context.Context, files []plan.WriteFile) error {
 		case err != nil:
 			return err
 		default:
-			earlier := plan.WriteFile{Path: w.Path, Mode: w.Mode, Data: string(have)}
+			earlier := step.WriteFile{Path: w.Path, Mode: w.Mode, Data: string(have)}
 			s.onFailure(func(ctx context.Context) error { return s.do(ctx, earlier) })
 		}
 		if err := s.do(ctx, w); err != nil {
@@ -382,7 +383,7 @@ func (s *service) write(ctx context.Context, files []plan.WriteFile) error {
 
 // restart ends dnsmasq, if it runs, and starts it with new files. Leases
 // survive: the helper keeps them, and tells the new dnsmasq.
-func (s *service) restart(ctx context.Context, changed []plan.WriteFile, alive bool) error {
+func (s *service) restart(ctx context.Context, changed []step.WriteFile, alive bool) error {
 	facts, err := s.d.sys.Facts(ctx)
 	if err != nil {
 		return err
@@ -395,7 +396,7 @@ func (s *service) restart(ctx context.Context, changed []plan.WriteFile, alive b
 	if err := s.write(ctx, changed); err != nil {
 		return err
 	}
-	if err := s.do(ctx, plan.StopDnsmasq{PidFile: s.pidFile}); err != nil {
+	if err := s.do(ctx, step.StopDnsmasq{PidFile: s.pidFile}); err != nil {
 		return err
 	}
 	return s.d.apply(ctx, s.n, starts(steps), nil)
@@ -405,18 +406,18 @@ func (s *service) restart(ctx context.Context, changed []plan.WriteFile, alive b
 // are back, or not run if it did not.
 func (s *service) revive(alive bool) func(context.Context) error {
 	return func(ctx context.Context) error {
-		err := s.do(ctx, plan.StopDnsmasq{PidFile: s.pidFile})
+		err := s.do(ctx, step.StopDnsmasq{PidFile: s.pidFile})
 		if !alive {
 			return err
 		}
 		conf := s.d.dirs.served().Conf(s.n.ref.Name)
-		return errors.Join(err, s.do(ctx, plan.StartDnsmasq{
+		return errors.Join(err, s.do(ctx, step.StartDnsmasq{
 			Conf: conf, PidFile: s.pidFile, Bridge: s.from.live.Bridge.Name, Wide: len(s.from.live.DnsmasqOptions) > 0,
 		}))
 	}
 }
 
 // starts returns the steps that start dnsmasq, without its files.
-func starts(steps []plan.Step) []plan.Step {
-	return slices.DeleteFunc(slices.Clone(steps), func(s plan.Step) bool { _, file := s.Do.(plan.WriteFile); return file })
+func starts(steps []step.Step) []step.Step {
+	return slices.DeleteFunc(slices.Clone(steps), func(s step.Step) bool { _, file := s.Do.(step.WriteFile); return file })
 }

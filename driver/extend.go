@@ -7,6 +7,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -59,7 +60,7 @@ func (d *Driver) extensions(n Ref, live *xml.Network) *xml.Extensions {
 // survey finds out what the extensions of a running network come to now. What the
 // host does not tell counts as not there, and is logged. Facts may be nil, and asked
 // where nobody was asked. What other networks take of its subnets stays what it was.
-func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *plan.Facts, asked *plan.Asked) *plan.Reach {
+func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *step.Facts, asked *plan.Asked) *plan.Reach {
 	r := d.look(ctx, n, v, ext, facts, asked)
 	if v.reach != nil {
 		r.Where.Narrower = v.reach.Where.Narrower
@@ -68,7 +69,7 @@ func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Exten
 }
 
 // look is survey without regard to other networks.
-func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *plan.Facts, asked *plan.Asked) *plan.Reach {
+func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *step.Facts, asked *plan.Asked) *plan.Reach {
 	live := v.live
 	proxied := live.Advertise != nil && live.Advertise.ProxyNDP != ""
 	if len(ext.Forwards)+len(ext.Publics) == 0 && !proxied && !ext.Firewall.Offload || !live.OwnsBridge() {
@@ -124,7 +125,7 @@ func (d *Driver) watched(ctx context.Context, n *network, live *xml.Network, see
 		list, err := ask(func() ([]Neighbour, error) { return w.Neighbours(ctx, link) })
 		d.warn("looking for guests without the uplink's neighbours", n.ref, err)
 		if seen.Uplinks == nil {
-			seen.Uplinks = make(map[string][]plan.Neighbour)
+			seen.Uplinks = make(map[string][]step.Neighbour)
 		}
 		seen.Uplinks[link] = list
 	}
@@ -144,7 +145,7 @@ func (d *Driver) reachOf(ctx context.Context, n *network, from, to *view) *plan.
 
 // restore makes the part of a view that is not on disk: where guests are, and the
 // steps that lead to them. Narrower are subnets of others within the network's own.
-func (d *Driver) restore(ctx context.Context, n *network, v *view, facts *plan.Facts, narrower []netip.Prefix) (err error) {
+func (d *Driver) restore(ctx context.Context, n *network, v *view, facts *step.Facts, narrower []netip.Prefix) (err error) {
 	v.reach = d.survey(ctx, n, v, d.extensions(n.ref, v.live), facts, nil)
 	v.reach.Where.Narrower = narrower
 	v.steps, err = plan.Firewall(v.live, v.reach)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -290,7 +291,7 @@ func TestConflicts(t *testing.T) {
 	if err := other(); err != nil {
 		t.Error(err)
 	}
-	r.host.Listen(driver.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 9000, Process: plan.Process{PID: 812, Name: "nginx"}})
+	r.host.Listen(driver.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 9000, Process: step.Process{PID: 812, Name: "nginx"}})
 	r.host.Listen(driver.Listener{Proto: "tcp", Address: netip.MustParseAddr("10.0.0.5"), Port: 9001})
 	add := func(f xml.PortForward) error {
 		f.Guest = "web1"
@@ -323,7 +324,7 @@ func TestTakenPort(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := started(t)
-		nginx := driver.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 8080, Process: plan.Process{PID: 812, Name: "nginx"}}
+		nginx := driver.Listener{Proto: "tcp", Address: netip.IPv6Unspecified(), Both: true, Port: 8080, Process: step.Process{PID: 812, Name: "nginx"}}
 		r.host.Listen(nginx)
 		a := r.define(extend(natNet("a", 3), web+"<virbr:portForward proto='tcp' guest='web1'><virbr:range start='8022' to='22'/></virbr:portForward>"))
 		b := r.define(extend(natNet("b", 4), strings.Replace(web, "8080", "8022", 1)))
@@ -357,7 +358,7 @@ func TestTakenPort(t *testing.T) {
 func TestPublicAddress(t *testing.T) {
 	t.Parallel()
 	r := started(t)
-	r.host.AddRoute(plan.Route{Dest: netip.MustParsePrefix("203.0.113.0/24"), Link: "eth0"})
+	r.host.AddRoute(step.Route{Dest: netip.MustParsePrefix("203.0.113.0/24"), Link: "eth0"})
 	before := r.host.State()
 	ref := r.define(extend(natNet("default", 3), "<virbr:address public='203.0.113.7' guest='web1'/><virbr:address public='198.51.100.7' guest='192.168.3.11'/>"))
 	r.start(ref)

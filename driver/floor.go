@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -164,8 +164,8 @@ func (d *Driver) dropFloor(ctx context.Context, n *network, next *view, had *xml
 }
 
 // shape is the op that gives a port its class, or changes it.
-func shape(live *xml.Network, p *xml.Port, class uint32) plan.Op {
-	return plan.ShapePort{
+func shape(live *xml.Network, p *xml.Port, class uint32) step.Op {
+	return step.ShapePort{
 		Bridge: live.Bridge.Name, Class: class, MAC: p.MAC, Floor: p.Bandwidth.Inbound.Floor,
 		Ceil: most(live.Bandwidth.Inbound), Average: p.Bandwidth.Inbound.Average,
 	}
@@ -174,7 +174,7 @@ func shape(live *xml.Network, p *xml.Port, class uint32) plan.Op {
 // unshape removes a class from the bridge.
 func (d *Driver) unshape(ctx context.Context, n *network, v *view, class uint32) {
 	d.warn("removing a port's traffic class", n.ref, insist(func() error {
-		return d.step(ctx, n, plan.UnshapePort{Bridge: v.live.Bridge.Name, Class: class})
+		return d.step(ctx, n, step.UnshapePort{Bridge: v.live.Bridge.Name, Class: class})
 	}))
 	d.share(ctx, n, v)
 }
@@ -188,11 +188,11 @@ func (d *Driver) share(ctx context.Context, n *network, v *view) {
 	}
 	rate := most(in) - min(v.status.floor, most(in))
 	d.warn("setting the rate for guests without a floor", n.ref, insist(func() error {
-		return d.step(ctx, n, plan.SetDefaultRate{Bridge: v.live.Bridge.Name, Rate: rate, Inbound: *in})
+		return d.step(ctx, n, step.SetDefaultRate{Bridge: v.live.Bridge.Name, Rate: rate, Inbound: *in})
 	}))
 }
 
-func (d *Driver) step(ctx context.Context, n *network, op plan.Op) error {
+func (d *Driver) step(ctx context.Context, n *network, op step.Op) error {
 	d.log.Debug("step", "network", n.ref.Name, "step", op.String())
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Deadline)
 	defer cancel()

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 )
 
@@ -203,7 +204,7 @@ func (d *Driver) rezone(ctx context.Context) {
 	each(ctx, d.networks(), func(ctx context.Context, n *network) {
 		d.withRunning(ctx, n, "setting the zone of", func(v *view) {
 			for _, s := range v.steps {
-				if op, ok := s.Do.(plan.SetZone); ok {
+				if op, ok := s.Do.(step.SetZone); ok {
 					d.warn("setting the firewalld zone", n.ref, d.run(ctx, op))
 				}
 			}

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/virbr/virbr/dnsmasq"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -52,5 +52,5 @@ func (d *Driver) removeGuest(ctx context.Context, next *view, p *xml.Port) error
 
 func (d *Driver) saveGuests(ctx context.Context, v *view) error {
 	path := d.dirs.served().MACs(v.live.Bridge.Name)
-	return d.run(ctx, plan.WriteFile{Path: path, Mode: 0o644, Data: string(dnsmasq.FormatGuests(v.guests))})
+	return d.run(ctx, step.WriteFile{Path: path, Mode: 0o644, Data: string(dnsmasq.FormatGuests(v.guests))})
 }

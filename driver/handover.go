@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // running reports whether a network runs.
@@ -28,7 +29,7 @@ func (d *Driver) takeOver(ctx context.Context, whole bool) {
 		d.log.Info("libvirt's own network daemon serves networks of its own; its firewall rules stay")
 		whole = false
 	default:
-		if err := d.run(ctx, plan.DropLibvirtRules{}); err != nil {
+		if err := d.run(ctx, step.DropLibvirtRules{}); err != nil {
 			d.warn("removing libvirt's own firewall rules", Ref{}, err)
 			whole = false
 		}
@@ -56,7 +57,7 @@ func (d *Driver) takeOverOne(ctx context.Context, n *network, v *view, clean boo
 	var errs []error
 	if clean && v.status.removal != nil {
 		if v.status.removal.Backend == "nftables" {
-			errs = append(errs, d.run(ctx, plan.DropLibvirtQueue{Bridge: v.live.Bridge.Name}))
+			errs = append(errs, d.run(ctx, step.DropLibvirtQueue{Bridge: v.live.Bridge.Name}))
 		}
 		next := *v
 		next.status.removal = nil
@@ -85,9 +86,9 @@ func (d *Driver) adoptRecord(n *network, v *view) error {
 }
 
 // bridgeOf returns the bridge that undo ops delete; "": the network made none.
-func bridgeOf(undo []plan.Op) string {
+func bridgeOf(undo []step.Op) string {
 	for _, op := range undo {
-		if link, ok := op.(plan.DelLink); ok {
+		if link, ok := op.(step.DelLink); ok {
 			return link.Name
 		}
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -33,7 +33,7 @@ type breaking struct {
 	before func(line string) error
 }
 
-func (b *breaking) Run(ctx context.Context, op plan.Op) error {
+func (b *breaking) Run(ctx context.Context, op step.Op) error {
 	if b.before != nil {
 		if err := b.before(op.String()); err != nil {
 			return err

@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/virbr/virbr/disk"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
 )
@@ -203,7 +203,7 @@ func (d *Driver) fits(def *xml.Network, name string) (err error) {
 }
 
 // buryDead stops the networks whose bridge is gone.
-func (d *Driver) buryDead(ctx context.Context, facts plan.Facts) {
+func (d *Driver) buryDead(ctx context.Context, facts step.Facts) {
 	for _, n := range d.networks() {
 		v := n.view.Load()
 		if v == nil || !v.active() || alive(v.live, facts) {
@@ -217,7 +217,7 @@ func (d *Driver) buryDead(ctx context.Context, facts plan.Facts) {
 }
 
 // alive reports whether a network runs: its bridge is there, or it has none.
-func alive(live *xml.Network, facts plan.Facts) bool {
+func alive(live *xml.Network, facts step.Facts) bool {
 	bridged := live.Forward.Mode.Routed() || live.Forward.Mode == xml.ForwardBridge && live.Bridge.Name != ""
 	_, found := facts.Links[live.Bridge.Name]
 	return found || !bridged

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // mend puts back what others took from the bridge of a running network: its addresses,
@@ -34,7 +35,7 @@ func (d *Driver) mend(ctx context.Context, n *network) {
 			return
 		}
 		n.losses.started = began
-		gone := slices.ContainsFunc(missing, func(op plan.Op) bool { _, bridge := op.(plan.AddBridge); return bridge })
+		gone := slices.ContainsFunc(missing, func(op step.Op) bool { _, bridge := op.(step.AddBridge); return bridge })
 		if gone {
 			if !n.bridgeless {
 				d.log.Error("the bridge of a running network was deleted: stop the network and start it again, and plug in its guests", "network", n.ref.Name, "bridge", v.live.Bridge.Name)
@@ -58,7 +59,7 @@ func (d *Driver) mend(ctx context.Context, n *network) {
 }
 
 // missing returns what a running network lacks.
-func (d *Driver) missing(ctx context.Context, n *network) (missing []plan.Op) {
+func (d *Driver) missing(ctx context.Context, n *network) (missing []step.Op) {
 	d.withRunning(ctx, n, "looking after the bridge of", func(v *view) {
 		var err error
 		missing, err = d.missingOf(ctx, v)
@@ -67,7 +68,7 @@ func (d *Driver) missing(ctx context.Context, n *network) (missing []plan.Op) {
 	return missing
 }
 
-func (d *Driver) missingOf(ctx context.Context, v *view) ([]plan.Op, error) {
+func (d *Driver) missingOf(ctx context.Context, v *view) ([]step.Op, error) {
 	ops, err := plan.Kept(v.live, v.reach)
 	if err != nil {
 		return nil, err
@@ -76,21 +77,21 @@ func (d *Driver) missingOf(ctx context.Context, v *view) ([]plan.Op, error) {
 	if err != nil || len(missing) == 0 {
 		return missing, err
 	}
-	forwards := func(op plan.Op) bool {
-		o, ok := op.(plan.SetSysctl)
+	forwards := func(op step.Op) bool {
+		o, ok := op.(step.SetSysctl)
 		return ok && strings.HasSuffix(o.Key, "all/forwarding")
 	}
 	if i := slices.IndexFunc(missing, forwards); i >= 0 { // before the host is a router again
 		for _, op := range ops {
-			if hear, ok := op.(plan.HearRouters); ok {
-				missing = slices.Insert(missing, i, plan.Op(hear))
+			if hear, ok := op.(step.HearRouters); ok {
+				missing = slices.Insert(missing, i, step.Op(hear))
 			}
 		}
 	}
 	return missing, nil
 }
 
-func opTexts(ops []plan.Op) string {
+func opTexts(ops []step.Op) string {
 	var list []string
 	for _, op := range ops {
 		list = append(list, op.String())

@@ -8,6 +8,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/quota"
 	"github.com/virbr/virbr/xml"
 )
@@ -50,7 +51,7 @@ type view struct {
 	guests dnsmasq.Guests // what the running network's guest file holds; nil: not read yet, or none
 
 	reach *plan.Reach // where the running network's guests are; nil: not looked for yet
-	steps []plan.Step // those that lead to them, and filter: plan.Firewall's
+	steps []step.Step // those that lead to them, and filter: plan.Firewall's
 }
 
 // def returns the definition that counts: the running one, else the

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virbr/virbr/driver"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -124,7 +124,7 @@ func sriov(t *testing.T) *rig {
 	t.Helper()
 	r := newRig(t)
 	r.host.AddLink("br0", "bridge")
-	r.host.VFs = map[string][]plan.VF{"eth0": {
+	r.host.VFs = map[string][]step.VF{"eth0": {
 		{Netdev: "vf0", PCI: xml.PCIAddress{Bus: 3, Slot: 16}},
 		{PCI: xml.PCIAddress{Bus: 3, Slot: 16, Function: 2}},
 		{Netdev: "vf2", PCI: xml.PCIAddress{Bus: 3, Slot: 16, Function: 4}},

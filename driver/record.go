@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"slices"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -22,7 +22,7 @@ type record struct {
 	path    string
 	network string
 	bridge  string // "": it has none
-	ops     []plan.Op
+	ops     []step.Op
 	change  *alteration // a change that is under way; nil: none
 }
 
@@ -30,7 +30,7 @@ type record struct {
 type recordFile struct {
 	Network string          `json:"network"`
 	Bridge  string          `json:"bridge,omitempty"`
-	Undo    json.RawMessage `json:"undo"` // by plan.MarshalOps
+	Undo    json.RawMessage `json:"undo"` // by step.MarshalOps
 	Change  *alteration     `json:"change,omitempty"`
 }
 
@@ -40,20 +40,20 @@ func (d *Driver) newRecord(n *network, bridge string) *record {
 
 // ahead adds what takes back a step that is about to be done, to run first, and
 // saves the record. It is kept in memory even where saving fails.
-func (r *record) ahead(s plan.Step) error {
+func (r *record) ahead(s step.Step) error {
 	r.ops = slices.Insert(r.ops, 0, s.Ahead())
 	return r.save()
 }
 
 // done notes that the step was done, for the next time that the record is saved.
-func (r *record) done(s plan.Step) { r.ops[0] = s.Undo }
+func (r *record) done(s step.Step) { r.ops[0] = s.Undo }
 
 // refused notes that nothing came of the step.
 func (r *record) refused() { r.ops = r.ops[1:] }
 
 // save writes the record.
 func (r *record) save() error {
-	ops, err := plan.MarshalOps(r.ops)
+	ops, err := step.MarshalOps(r.ops)
 	if err != nil {
 		return fmt.Errorf("writing the undo record: %w", err)
 	}
@@ -87,7 +87,7 @@ func loadRecord(path string) (*record, error) {
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, fmt.Errorf("reading the undo record %q: %w", path, err)
 	}
-	ops, err := plan.UnmarshalOps(file.Undo)
+	ops, err := step.UnmarshalOps(file.Undo)
 	if err != nil {
 		return nil, fmt.Errorf("reading the undo record %q: %w", path, err)
 	}

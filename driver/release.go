@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/virbr/virbr/disk"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -16,14 +16,14 @@ import (
 // addresses, dnsmasq, limits of bandwidth, status files and leases stay as they
 // are, for libvirt's own daemon.
 type Release struct {
-	Ops   []plan.Op
+	Ops   []step.Op
 	Files []string // to be removed
 }
 
 // PlanRelease reads what there is to take back. No daemon of ours may run. With
 // an error it returns what can be taken back all the same; nil: nothing.
 func PlanRelease(dirs Dirs) (*Release, error) {
-	r := &Release{Ops: []plan.Op{plan.DropRules{}}}
+	r := &Release{Ops: []step.Op{step.DropRules{}}}
 	bridges := map[string]bool{}
 	names, err := disk.Stems(dirs.State, ".xml")
 	if err != nil {
@@ -43,7 +43,7 @@ func PlanRelease(dirs Dirs) (*Release, error) {
 		}
 		if bridge := s.Network.Bridge.Name; s.Network.Forward.Mode.Routed() && !bridges[bridge] {
 			bridges[bridge] = true
-			r.Ops = append(r.Ops, plan.UnfillChecksums{Bridge: bridge})
+			r.Ops = append(r.Ops, step.UnfillChecksums{Bridge: bridge})
 		}
 	}
 	records, err := disk.Stems(dirs.undos(), ".json")
@@ -67,7 +67,7 @@ func (r *Release) addRecord(path string) error {
 		return err
 	}
 	for _, op := range record.ops {
-		if plan.Follows(op) {
+		if step.ScopeOf(op) == step.ScopeGuests {
 			r.Ops = append(r.Ops, op)
 		}
 	}

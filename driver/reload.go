@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
-
 	"github.com/virbr/virbr/quota"
 )
 
@@ -101,7 +101,7 @@ func (d *Driver) autostart(ctx context.Context, n *network) {
 
 // refresh sees to the firewall rules and dnsmasq of every running network. It
 // reports whether all of them have their rules.
-func (d *Driver) refresh(ctx context.Context, facts plan.Facts) bool {
+func (d *Driver) refresh(ctx context.Context, facts step.Facts) bool {
 	var bare atomic.Bool
 	narrower := d.narrower()
 	each(ctx, d.networks(), func(ctx context.Context, n *network) {
@@ -136,7 +136,7 @@ func (d *Driver) refresh(ctx context.Context, facts plan.Facts) bool {
 // there: the table may have been flushed, or be of an older version of ours. It
 // looks anew where guests are; what led to them where they were goes. Narrower are
 // subnets of others within the network's own.
-func (d *Driver) refreshFirewall(ctx context.Context, n *network, v *view, facts plan.Facts, narrower []netip.Prefix) (*view, error) {
+func (d *Driver) refreshFirewall(ctx context.Context, n *network, v *view, facts step.Facts, narrower []netip.Prefix) (*view, error) {
 	next := *v
 	if err := d.restore(ctx, n, &next, &facts, narrower); err != nil {
 		return v, err
@@ -153,13 +153,13 @@ func (d *Driver) refreshFirewall(ctx context.Context, n *network, v *view, facts
 // reconcile makes the undo record of a running network one for some steps that
 // are about to be applied, and undoes what others like them did earlier. Without
 // a record, as libvirt's daemon leaves a network, there is nothing of ours.
-func (d *Driver) reconcile(ctx context.Context, n *network, steps []plan.Step) error {
+func (d *Driver) reconcile(ctx context.Context, n *network, steps []step.Step) error {
 	r, ok, err := d.readRecord(n.ref.UUID)
 	if err != nil || !ok {
 		return err
 	}
 	want := undos(steps)
-	stale := slices.DeleteFunc(without(r.ops, want), func(op plan.Op) bool { return !plan.Follows(op) })
+	stale := slices.DeleteFunc(without(r.ops, want), func(op step.Op) bool { return step.ScopeOf(op) != step.ScopeGuests })
 	for _, op := range stale {
 		d.warn("taking back what is no longer wanted", n.ref, d.run(ctx, op))
 	}
@@ -167,13 +167,13 @@ func (d *Driver) reconcile(ctx context.Context, n *network, steps []plan.Step) e
 	if len(stale)+len(added) == 0 {
 		return nil
 	}
-	r.ops = plan.StopOrder(append(without(r.ops, stale), added...))
+	r.ops = step.StopOrder(append(without(r.ops, stale), added...))
 	return r.save()
 }
 
 // refreshDnsmasq starts a dnsmasq that died. A living one is left alone; it
 // reads its hosts files again if they are not what they should be.
-func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts plan.Facts) error {
+func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts step.Facts) error {
 	steps, err := plan.Serve(v.live, facts, d.dirs.plan())
 	if err != nil || len(steps) == 0 {
 		return err
@@ -182,14 +182,14 @@ func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts 
 	pid := dirs.PidFile(n.ref.Name)
 	if !d.sys.DnsmasqAlive(pid) {
 		d.log.Info("starting dnsmasq anew", "network", n.ref.Name)
-		if err := d.run(ctx, plan.StopDnsmasq{PidFile: pid}); err != nil {
+		if err := d.run(ctx, step.StopDnsmasq{PidFile: pid}); err != nil {
 			return err
 		}
 		return d.apply(ctx, n, steps, nil)
 	}
 	changed := false
 	for _, s := range steps {
-		w, ok := s.Do.(plan.WriteFile)
+		w, ok := s.Do.(step.WriteFile)
 		if !ok || w.Path != dirs.Hosts(n.ref.Name) && w.Path != dirs.AddnHosts(n.ref.Name) &&
 			w.Path != dirs.Numbering(v.live.Bridge.Name) {
 			continue

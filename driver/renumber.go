@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -159,10 +160,10 @@ func (d *Driver) nextFarewell() (time.Duration, error) {
 }
 
 // addressOps returns the ops of steps that add addresses, by address.
-func addressOps(steps []plan.Step) map[netip.Prefix]plan.AddAddress {
-	ops := map[netip.Prefix]plan.AddAddress{}
+func addressOps(steps []step.Step) map[netip.Prefix]step.AddAddress {
+	ops := map[netip.Prefix]step.AddAddress{}
 	for _, s := range steps {
-		if op, ok := s.Do.(plan.AddAddress); ok {
+		if op, ok := s.Do.(step.AddAddress); ok {
 			ops[op.Address] = op
 		}
 	}
@@ -186,7 +187,7 @@ func (c *conversion) addresses(ctx context.Context) (farewell func(context.Conte
 		if there && earlier == op {
 			continue
 		}
-		back := plan.Op(plan.DelAddress{Link: op.Link, Address: prefix})
+		back := step.Op(step.DelAddress{Link: op.Link, Address: prefix})
 		if there {
 			back = earlier
 		}
@@ -201,7 +202,7 @@ func (c *conversion) addresses(ctx context.Context) (farewell func(context.Conte
 				continue
 			}
 			c.onFailure(func(ctx context.Context) error { return c.do(ctx, op) })
-			if err := c.do(ctx, plan.DelAddress{Link: op.Link, Address: prefix}); err != nil {
+			if err := c.do(ctx, step.DelAddress{Link: op.Link, Address: prefix}); err != nil {
 				return err
 			}
 		}

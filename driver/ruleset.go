@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 )
 
@@ -19,29 +19,29 @@ type ruleset struct {
 	rules   map[string]*firewall.Network
 	sums    map[string]bool // bridges whose DHCP checksums are filled in
 	foreign sync.Mutex      // the same for rules in the tables of others
-	accepts map[string]plan.AcceptElsewhere
+	accepts map[string]step.AcceptElsewhere
 }
 
 func newRuleset() *ruleset {
-	return &ruleset{rules: map[string]*firewall.Network{}, sums: map[string]bool{}, accepts: map[string]plan.AcceptElsewhere{}}
+	return &ruleset{rules: map[string]*firewall.Network{}, sums: map[string]bool{}, accepts: map[string]step.AcceptElsewhere{}}
 }
 
 // run has the host do one op.
-func (d *Driver) run(ctx context.Context, op plan.Op) error {
+func (d *Driver) run(ctx context.Context, op step.Op) error {
 	r := d.ruleset
 	switch o := op.(type) {
-	case plan.AddRules, plan.ReplaceRules, plan.DelRules, plan.DropRules, plan.FillChecksums, plan.UnfillChecksums:
+	case step.AddRules, step.ReplaceRules, step.DelRules, step.DropRules, step.FillChecksums, step.UnfillChecksums:
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		err := d.sys.Run(ctx, op)
 		r.note(op, err)
 		return err
-	case plan.AcceptElsewhere:
+	case step.AcceptElsewhere:
 		r.foreign.Lock()
 		defer r.foreign.Unlock()
 		r.accepts[o.Bridge] = o // also where it fails: it is tried again when something changes
 		return d.sys.Run(ctx, op)
-	case plan.UnacceptElsewhere:
+	case step.UnacceptElsewhere:
 		r.foreign.Lock()
 		defer r.foreign.Unlock()
 		delete(r.accepts, o.Bridge)
@@ -51,26 +51,26 @@ func (d *Driver) run(ctx context.Context, op plan.Op) error {
 }
 
 // note keeps account of an op that was done.
-func (r *ruleset) note(op plan.Op, err error) {
+func (r *ruleset) note(op step.Op, err error) {
 	switch o := op.(type) {
-	case plan.AddRules:
+	case step.AddRules:
 		if err == nil && o.Rules != nil {
 			r.rules[o.Rules.Bridge] = o.Rules
 		}
-	case plan.ReplaceRules:
+	case step.ReplaceRules:
 		if err == nil && o.To != nil {
 			r.rules[o.To.Bridge] = o.To
 		}
-	case plan.DelRules:
+	case step.DelRules:
 		delete(r.rules, o.Bridge) // also where it fails: they are not wanted
-	case plan.DropRules:
+	case step.DropRules:
 		clear(r.rules)
 		clear(r.sums)
-	case plan.FillChecksums:
+	case step.FillChecksums:
 		if err == nil {
 			r.sums[o.Bridge] = true
 		}
-	case plan.UnfillChecksums:
+	case step.UnfillChecksums:
 		delete(r.sums, o.Bridge)
 	}
 }
@@ -91,14 +91,14 @@ func (d *Driver) heal(ctx context.Context) (bridges []string, err error) {
 		all[i] = r.rules[bridge]
 	}
 	sums := slices.Sorted(maps.Keys(r.sums))
-	err = d.sys.Run(ctx, plan.RestoreRules{Rules: all, Checksums: sums})
+	err = d.sys.Run(ctx, step.RestoreRules{Rules: all, Checksums: sums})
 	if err == nil || ctx.Err() != nil {
 		return bridges, err
 	}
 	errs := []error{err}
 	var healed []string
 	for i, bridge := range bridges {
-		if err := d.sys.Run(ctx, plan.AddRules{Rules: all[i]}); err != nil {
+		if err := d.sys.Run(ctx, step.AddRules{Rules: all[i]}); err != nil {
 			errs = append(errs, err)
 			continue
 		}

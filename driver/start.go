@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
 )
@@ -96,12 +97,12 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 		return err
 	}
 	running := view{live: live}
-	facts.Reach, _, err = d.claimPorts(ctx, n, live, nil, d.survey(ctx, n, &running, ext, &facts, nil), false)
+	reach, _, err := d.claimPorts(ctx, n, live, nil, d.survey(ctx, n, &running, ext, &facts, nil), false)
 	if err != nil {
 		return err
 	}
-	d.warnWithheld(n, nil, facts.Reach)
-	p, err := plan.Compile(live, facts, d.dirs.plan())
+	d.warnWithheld(n, nil, reach)
+	p, err := plan.Compile(live, reach, facts, d.dirs.plan())
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 	if err != nil {
 		return err
 	}
-	next.live, next.reach, next.steps = live, facts.Reach, p.Firewall()
+	next.live, next.reach, next.steps = live, reach, p.Firewall()
 	d.saveMemory(n, nil, next.reach)
 	if err := d.apply(ctx, n, slices.Concat(room, p.Steps), undo); err != nil {
 		return err
@@ -129,7 +130,7 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 
 // room returns the steps that make room for one more network within the kernel's
 // limits.
-func (d *Driver) room(ctx context.Context, n *network, live *xml.Network, facts plan.Facts) ([]plan.Step, error) {
+func (d *Driver) room(ctx context.Context, n *network, live *xml.Network, facts step.Facts) ([]step.Step, error) {
 	limits, err := d.sys.Limits(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("starting network %q: %w", n.ref.Name, err)
@@ -138,7 +139,7 @@ func (d *Driver) room(ctx context.Context, n *network, live *xml.Network, facts 
 }
 
 // makeLive returns what a definition is while it runs, with everything chosen.
-func (d *Driver) makeLive(ctx context.Context, n *network, def *xml.Network, facts plan.Facts) (*xml.Network, error) {
+func (d *Driver) makeLive(ctx context.Context, n *network, def *xml.Network, facts step.Facts) (*xml.Network, error) {
 	chosen, err := d.choose(ctx, n, def, facts)
 	if err != nil {
 		return nil, err
@@ -167,11 +168,11 @@ func (d *Driver) enter(def *xml.Network) (earlier []*xml.Network, over func()) {
 }
 
 // routes returns the routes that networks will have when they are up.
-func routes(defs []*xml.Network) []plan.Route {
-	var list []plan.Route
+func routes(defs []*xml.Network) []step.Route {
+	var list []step.Route
 	for _, def := range defs {
 		for _, subnet := range def.Prefixes(nil) {
-			list = append(list, plan.Route{Dest: subnet, Link: def.Bridge.Name})
+			list = append(list, step.Route{Dest: subnet, Link: def.Bridge.Name})
 		}
 	}
 	return list
@@ -179,7 +180,7 @@ func routes(defs []*xml.Network) []plan.Route {
 
 // apply runs the steps in order. What each needs to be undone is on disk before
 // it begins; a network that runs already has its record, and undo is nil.
-func (d *Driver) apply(ctx context.Context, n *network, steps []plan.Step, undo *record) error {
+func (d *Driver) apply(ctx context.Context, n *network, steps []step.Step, undo *record) error {
 	for _, s := range steps {
 		d.log.Debug("step", "network", n.ref.Name, "step", s.Do.String())
 		ahead := s.Undo != nil && undo != nil
@@ -193,7 +194,7 @@ func (d *Driver) apply(ctx context.Context, n *network, steps []plan.Step, undo 
 			d.log.Warn("step failed, going on", "network", n.ref.Name, "step", s.Do.String(), "err", err)
 			err = nil // it may have been done in part, which is taken back, too
 		}
-		if _, bridge := s.Do.(plan.AddBridge); ahead && bridge && errors.Is(err, fs.ErrExist) {
+		if _, bridge := s.Do.(step.AddBridge); ahead && bridge && errors.Is(err, fs.ErrExist) {
 			undo.refused() // it is somebody else's
 		}
 		if err != nil && s.Fail != "" {
@@ -211,7 +212,7 @@ func (d *Driver) apply(ctx context.Context, n *network, steps []plan.Step, undo 
 
 // do runs a step. One that a network can do without is insisted on: the client
 // hears nothing of it, so it must not be missing for a moment's want.
-func (d *Driver) do(ctx context.Context, s plan.Step) error {
+func (d *Driver) do(ctx context.Context, s step.Step) error {
 	run := func() error { return d.run(ctx, s.Do) }
 	if s.Tolerate {
 		return insist(run)

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virbr/virbr/driver"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -252,7 +252,7 @@ func TestOtherForwardModes(t *testing.T) {
 	t.Parallel()
 	r := started(t)
 	r.host.AddLink("br0", "bridge")
-	r.host.VFs = map[string][]plan.VF{"eth0": {{PCI: xml.PCIAddress{Bus: 3, Function: 1}}}}
+	r.host.VFs = map[string][]step.VF{"eth0": {{PCI: xml.PCIAddress{Bus: 3, Function: 1}}}}
 	before := r.host.State()
 	for _, body := range []string{
 		`<name>bridge</name><forward mode='bridge'/><bridge name='br0'/>`,

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
 )
@@ -112,13 +113,13 @@ func (d *Driver) bridgeNamed(but Ref, bridge string) bool {
 // They run in the order of a stop, whatever the order of the start was: the bridge
 // goes down before its rules go. A dnsmasq is asked to leave in its turn and waited
 // for at the end: it takes as long as all the rest together.
-func (d *Driver) unwind(ctx context.Context, ref Ref, undo []plan.Op) (left []plan.Op, errs []error) {
-	var waits []plan.Op
-	undo = plan.StopOrder(undo)
+func (d *Driver) unwind(ctx context.Context, ref Ref, undo []step.Op) (left []step.Op, errs []error) {
+	var waits []step.Op
+	undo = step.StopOrder(undo)
 	first := slices.Clone(undo)
 	for i, op := range first {
-		if stop, ok := op.(plan.StopDnsmasq); ok {
-			first[i], waits = plan.SignalDnsmasq(stop), append(waits, stop)
+		if stop, ok := op.(step.StopDnsmasq); ok {
+			first[i], waits = step.SignalDnsmasq(stop), append(waits, stop)
 		}
 	}
 	for _, op := range append(first, waits...) {
@@ -128,14 +129,14 @@ func (d *Driver) unwind(ctx context.Context, ref Ref, undo []plan.Op) (left []pl
 			continue
 		}
 		errs = append(errs, fmt.Errorf("taking back network %q: %s: %w", ref.Name, op, err))
-		if slices.Contains(undo, op) {
+		if slices.ContainsFunc(undo, func(o step.Op) bool { return step.Key(o) == step.Key(op) }) {
 			left = append(left, op)
 		}
 	}
 	return left, errs
 }
 
-func (d *Driver) undo(ctx context.Context, op plan.Op) error {
+func (d *Driver) undo(ctx context.Context, op step.Op) error {
 	ctx, cancel := d.persist(ctx)
 	defer cancel()
 	return d.run(ctx, op)

@@ -11,7 +11,7 @@ import (
 	"slices"
 
 	"github.com/virbr/virbr/disk"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/leases"
 	"github.com/virbr/virbr/xml"
 )
@@ -75,7 +75,7 @@ func (d *Driver) unknown(ref Ref) bool {
 }
 
 // settle ends a record, or keeps what could not be undone.
-func (r *record) settle(left []plan.Op) error {
+func (r *record) settle(left []step.Op) error {
 	if len(left) == 0 {
 		return remove(r.path)
 	}

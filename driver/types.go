@@ -5,19 +5,19 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
 // System is the host as the driver sees it. Package host satisfies it.
 type System interface {
 	// Facts reads what plans need to know, once per operation.
-	Facts(ctx context.Context) (plan.Facts, error)
+	Facts(ctx context.Context) (step.Facts, error)
 	// Limits reads the bounds of the kernel that one more network may run into.
-	Limits(ctx context.Context) ([]plan.Limit, error)
+	Limits(ctx context.Context) ([]step.Limit, error)
 	// Run applies one op. It returns nil where an op asks for what is
 	// already so and says that this is no error.
-	Run(ctx context.Context, op plan.Op) error
+	Run(ctx context.Context, op step.Op) error
 	// DnsmasqAlive reports whether the pid file names a running dnsmasq.
 	DnsmasqAlive(pidFile string) bool
 	// Answers returns those of some IPv4 addresses that a neighbour on one of

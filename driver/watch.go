@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/netip"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // Watcher is the part of the host that tells what changed by itself. Package
@@ -25,28 +25,28 @@ type Watcher interface {
 	// Addresses returns the addresses of the host's links by name.
 	Addresses(ctx context.Context) (map[string][]netip.Addr, error)
 	// Missing returns those of some ops whose results others took away since.
-	Missing(ctx context.Context, ops []plan.Op) ([]plan.Op, error)
+	Missing(ctx context.Context, ops []step.Op) ([]step.Op, error)
 }
 
 // What a Watcher tells is made of values that package host shares.
 type (
 	// ChangeKind is what changed on the host without us.
-	ChangeKind = plan.ChangeKind
+	ChangeKind = step.ChangeKind
 	// Change is one change of the host.
-	Change = plan.Change
+	Change = step.Change
 	// Listener is one socket that waits on a port of the host.
-	Listener = plan.Listener
+	Listener = step.Listener
 	// Neighbour is one entry of a neighbour table.
-	Neighbour = plan.Neighbour
+	Neighbour = step.Neighbour
 )
 
 // The kinds of Change.
 const (
-	ChangeRules      = plan.ChangeRules
-	ChangeLeases     = plan.ChangeLeases
-	ChangeNeighbours = plan.ChangeNeighbours
-	ChangeAddresses  = plan.ChangeAddresses
-	ChangeDnsmasq    = plan.ChangeDnsmasq
-	ChangeFirewalld  = plan.ChangeFirewalld
-	ChangeForwarding = plan.ChangeForwarding
+	ChangeRules      = step.ChangeRules
+	ChangeLeases     = step.ChangeLeases
+	ChangeNeighbours = step.ChangeNeighbours
+	ChangeAddresses  = step.ChangeAddresses
+	ChangeDnsmasq    = step.ChangeDnsmasq
+	ChangeFirewalld  = step.ChangeFirewalld
+	ChangeForwarding = step.ChangeForwarding
 )

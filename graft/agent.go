@@ -12,7 +12,7 @@ import (
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/dnsmasq"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -333,9 +333,9 @@ func (n *news) add(change func(*events)) {
 func (n *news) everything() { n.add(func(ev *events) { ev.all = true }) }
 
 // change takes what the host tells.
-func (n *news) change(c plan.Change) {
+func (n *news) change(c step.Change) {
 	switch c.Kind {
-	case plan.ChangeRules:
+	case step.ChangeRules:
 		switch {
 		case c.Ours:
 			n.add(func(ev *events) { ev.hurt, ev.by = true, c.By })
@@ -345,17 +345,17 @@ func (n *news) change(c plan.Change) {
 				ev.all = ev.all || c.Link == ""
 			})
 		}
-	case plan.ChangeForwarding: // libvirt's daemon switched it on, and sees to it
-	case plan.ChangeFirewalld:
+	case step.ChangeForwarding: // libvirt's daemon switched it on, and sees to it
+	case step.ChangeFirewalld:
 		n.add(func(ev *events) { ev.hurt = true })
-	case plan.ChangeAddresses:
+	case step.ChangeAddresses:
 		n.add(func(ev *events) { ev.moved[c.Link] = true })
-	case plan.ChangeLeases, plan.ChangeNeighbours:
+	case step.ChangeLeases, step.ChangeNeighbours:
 		n.add(func(ev *events) {
 			ev.bridges[c.Link] = true
 			ev.all = ev.all || c.Link == ""
 		})
-	case plan.ChangeDnsmasq:
+	case step.ChangeDnsmasq:
 		n.add(func(ev *events) {
 			ev.names[c.Network] = true
 			ev.all = ev.all || c.Network == ""

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
 )
@@ -99,7 +99,7 @@ func TestAgent(t *testing.T) {
 	r.wait("the mistake is mended", func() bool { return r.report().Error == "" })
 
 	r.host.Kill(r.dirs.Own + "/default.pid")
-	r.host.Tell(plan.Change{Kind: plan.ChangeDnsmasq, Network: "default"})
+	r.host.Tell(step.Change{Kind: step.ChangeDnsmasq, Network: "default"})
 	r.wait("dnsmasq is back", func() bool { return r.has("dnsmasq virbr0") })
 
 	r.must(hooks.OpStopped, document(""))
@@ -120,10 +120,10 @@ func TestAgentFollowsRules(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := r.agent(ctx)
 	up := r.host.State()
-	if err := r.host.Run(ctx, plan.DelRules{Bridge: "virbr0"}); err != nil {
+	if err := r.host.Run(ctx, step.DelRules{Bridge: "virbr0"}); err != nil {
 		t.Fatal(err)
 	}
-	r.host.Tell(plan.Change{Kind: plan.ChangeRules, Ours: true, By: "nft (pid 7)"})
+	r.host.Tell(step.Change{Kind: step.ChangeRules, Ours: true, By: "nft (pid 7)"})
 	r.wait("the rules are back", func() bool { return r.host.State() == up })
 	stop()
 	if err := <-ended; !errors.Is(err, context.Canceled) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/xml"
 )
@@ -32,7 +33,7 @@ func (e *Engine) admit(ctx context.Context, was *record, t *target) error {
 		if err != nil {
 			return fmt.Errorf("looking who listens on the ports of network %q: %w", t.def.Name, err)
 		}
-		taken = append(taken, plan.TakenByListeners(contested, list, func(l plan.Listener) string { return e.sys.Holder(ctx, l) })...)
+		taken = append(taken, plan.TakenByListeners(contested, list, func(l step.Listener) string { return e.sys.Holder(ctx, l) })...)
 	}
 	others, err := e.takenByOthers(t, contested)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // converge makes the host what t says, from what the record says it is; was is nil
@@ -87,8 +88,8 @@ func resolved(document string, s plan.State) Resolved {
 type work struct {
 	e      *Engine
 	now    *record     // what is to be
-	before []plan.Step // what the host has
-	tried  []plan.Step // what may have been done
+	before []step.Step // what the host has
+	tried  []step.Step // what may have been done
 
 	addresses map[string][]netip.Addr // of the host; nil: not asked for yet
 	rewritten map[string]bool         // files
@@ -129,9 +130,9 @@ func (w *work) run(ctx context.Context) error {
 
 // perhapsTheirs reports whether taking a step back before it was done could hurt
 // somebody else: a bridge of that name may be there.
-func (w *work) perhapsTheirs(s plan.Step) bool {
-	_, bridge := s.Do.(plan.AddBridge)
-	return bridge && !slices.ContainsFunc(w.before, func(o plan.Step) bool { return reflect.DeepEqual(o, s) })
+func (w *work) perhapsTheirs(s step.Step) bool {
+	_, bridge := s.Do.(step.AddBridge)
+	return bridge && !slices.ContainsFunc(w.before, func(o step.Step) bool { return reflect.DeepEqual(o, s) })
 }
 
 // takeBack puts back what was before work that failed.
@@ -152,10 +153,10 @@ func (w *work) takeBack(ctx context.Context, was *record) error {
 }
 
 // union returns the steps of both lists, those that are in both once.
-func union(a, b []plan.Step) []plan.Step {
+func union(a, b []step.Step) []step.Step {
 	out := slices.Clone(a)
 	for _, s := range b {
-		if !slices.ContainsFunc(a, func(o plan.Step) bool { return reflect.DeepEqual(o, s) }) {
+		if !slices.ContainsFunc(a, func(o step.Step) bool { return reflect.DeepEqual(o, s) }) {
 			out = append(out, s)
 		}
 	}
@@ -163,7 +164,7 @@ func union(a, b []plan.Step) []plan.Step {
 }
 
 // do does one step, unless it is in force.
-func (w *work) do(ctx context.Context, s plan.Step) error {
+func (w *work) do(ctx context.Context, s step.Step) error {
 	skip, err := w.inForce(ctx, s)
 	if err != nil || skip {
 		return err
@@ -184,8 +185,8 @@ func (w *work) do(ctx context.Context, s plan.Step) error {
 }
 
 // note remembers what later steps depend on.
-func (w *work) note(op plan.Op) {
-	if f, ok := op.(plan.WriteFile); ok {
+func (w *work) note(op step.Op) {
+	if f, ok := op.(step.WriteFile); ok {
 		if w.rewritten == nil {
 			w.rewritten = map[string]bool{}
 		}
@@ -195,12 +196,12 @@ func (w *work) note(op plan.Op) {
 
 // inForce reports whether a step need not be done. Ops that replace what is there
 // are done each time: they mend what others broke.
-func (w *work) inForce(ctx context.Context, s plan.Step) (bool, error) {
-	had := slices.ContainsFunc(w.before, func(o plan.Step) bool { return reflect.DeepEqual(o.Do, s.Do) })
+func (w *work) inForce(ctx context.Context, s step.Step) (bool, error) {
+	had := slices.ContainsFunc(w.before, func(o step.Step) bool { return reflect.DeepEqual(o.Do, s.Do) })
 	switch op := s.Do.(type) {
-	case plan.AddRules, plan.SnoopGuests, plan.AcceptElsewhere, plan.AcceptBeside, plan.HearRouters, plan.RouteGuest, plan.ProxyNeighbour:
+	case step.AddRules, step.SnoopGuests, step.AcceptElsewhere, step.AcceptBeside, step.HearRouters, step.RouteGuest, step.ProxyNeighbour:
 		return false, nil
-	case plan.AddAddress:
+	case step.AddAddress:
 		if w.addresses == nil {
 			var err error
 			if w.addresses, err = w.e.sys.Addresses(ctx); err != nil {
@@ -208,7 +209,7 @@ func (w *work) inForce(ctx context.Context, s plan.Step) (bool, error) {
 			}
 		}
 		return had && slices.Contains(w.addresses[op.Link], op.Address.Addr()), nil
-	case plan.StartDnsmasq:
+	case step.StartDnsmasq:
 		return w.serving(ctx, op, had)
 	}
 	return had, nil
@@ -216,7 +217,7 @@ func (w *work) inForce(ctx context.Context, s plan.Step) (bool, error) {
 
 // serving sees to a dnsmasq: one that reads another configuration now is ended, for
 // the step to start it anew; one whose hosts changed reads them again.
-func (w *work) serving(ctx context.Context, op plan.StartDnsmasq, had bool) (bool, error) {
+func (w *work) serving(ctx context.Context, op step.StartDnsmasq, had bool) (bool, error) {
 	if !w.e.sys.DnsmasqAlive(op.PidFile) {
 		return false, nil
 	}
@@ -226,7 +227,7 @@ func (w *work) serving(ctx context.Context, op plan.StartDnsmasq, had bool) (boo
 		}
 		return true, nil
 	}
-	return false, w.e.sys.Run(ctx, plan.StopDnsmasq{PidFile: op.PidFile})
+	return false, w.e.sys.Run(ctx, step.StopDnsmasq{PidFile: op.PidFile})
 }
 
 // drop takes back the steps that are no longer wanted, the last first. An undo
@@ -234,7 +235,7 @@ func (w *work) serving(ctx context.Context, op plan.StartDnsmasq, had bool) (boo
 func (w *work) drop(ctx context.Context) []error {
 	var errs []error
 	for _, s := range slices.Backward(w.before) {
-		wanted := slices.ContainsFunc(w.now.Steps, func(o plan.Step) bool { return reflect.DeepEqual(o.Undo, s.Undo) })
+		wanted := slices.ContainsFunc(w.now.Steps, func(o step.Step) bool { return reflect.DeepEqual(o.Undo, s.Undo) })
 		if s.Undo == nil || wanted {
 			continue
 		}
@@ -246,7 +247,7 @@ func (w *work) drop(ctx context.Context) []error {
 }
 
 // lines returns what steps do, for people.
-func lines(steps []plan.Step) []string {
+func lines(steps []step.Step) []string {
 	out := make([]string, 0, len(steps))
 	for _, s := range steps {
 		out = append(out, s.Do.String())

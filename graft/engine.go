@@ -11,6 +11,7 @@ import (
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
 )
@@ -18,25 +19,25 @@ import (
 // System is the host as this room sees it. Package driver/host satisfies it.
 type System interface {
 	// Facts reads what plans need to know.
-	Facts(ctx context.Context) (plan.Facts, error)
+	Facts(ctx context.Context) (step.Facts, error)
 	// Run applies one op.
-	Run(ctx context.Context, op plan.Op) error
+	Run(ctx context.Context, op step.Op) error
 	// DnsmasqAlive reports whether the pid file names a running dnsmasq.
 	DnsmasqAlive(pidFile string) bool
 	// Reload has a running dnsmasq read its hosts files again.
 	Reload(pidFile string) error
 	// Listeners returns who listens on ports of the host.
-	Listeners(ctx context.Context) ([]plan.Listener, error)
+	Listeners(ctx context.Context) ([]step.Listener, error)
 	// Holder names the program of a listener; "": not known.
-	Holder(ctx context.Context, l plan.Listener) string
+	Holder(ctx context.Context, l step.Listener) string
 	// Neighbours returns what the kernel knows about who is on a bridge.
-	Neighbours(ctx context.Context, bridge string) ([]plan.Neighbour, error)
+	Neighbours(ctx context.Context, bridge string) ([]step.Neighbour, error)
 	// Ask asks on a bridge who has some addresses, and returns who says so.
-	Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]plan.Neighbour, error)
+	Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]step.Neighbour, error)
 	// Addresses returns the addresses of the host's links by name.
 	Addresses(ctx context.Context) (map[string][]netip.Addr, error)
 	// Watch tells of changes until ctx ends.
-	Watch(ctx context.Context, tell func(plan.Change)) error
+	Watch(ctx context.Context, tell func(step.Change)) error
 	// WatchFiles calls tell with the path of each file of some directories that
 	// is written, replaced or removed, until ctx ends; with the path of a
 	// directory where something was missed. tell must not block.
@@ -49,7 +50,7 @@ type Config struct {
 	Dirs   Dirs   // required, all of them
 
 	// Choose fixes what a definition leaves open: prefixes and subnets. Required.
-	Choose func(ctx context.Context, def *xml.Network, facts plan.Facts) (*xml.Network, error)
+	Choose func(ctx context.Context, def *xml.Network, facts step.Facts) (*xml.Network, error)
 
 	// StartAgent starts the program that runs [Engine.Run], and does not wait for
 	// it. nil: there is none.
@@ -280,7 +281,7 @@ func (e *Engine) endConnections(ctx context.Context, network string, before, aft
 }
 
 // undo takes steps back, the last first, and goes on after errors.
-func (e *Engine) undo(ctx context.Context, steps []plan.Step) []error {
+func (e *Engine) undo(ctx context.Context, steps []step.Step) []error {
 	var errs []error
 	for i := len(steps) - 1; i >= 0; i-- {
 		if steps[i].Undo == nil {
@@ -294,7 +295,7 @@ func (e *Engine) undo(ctx context.Context, steps []plan.Step) []error {
 }
 
 // persist runs an op though the caller may be gone, for a while.
-func (e *Engine) persist(ctx context.Context, op plan.Op) error {
+func (e *Engine) persist(ctx context.Context, op step.Op) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Deadline)
 	defer cancel()
 	e.log.Debug("undo", "step", op.String())

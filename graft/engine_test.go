@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 )
 
@@ -177,7 +177,7 @@ func TestTaken(t *testing.T) {
 		return text
 	}
 	r := newRig(t)
-	r.host.Listen(plan.Listener{Proto: "tcp", Address: netip.IPv4Unspecified(), Port: 22, Process: plan.Process{PID: 1, Name: "sshd"}})
+	r.host.Listen(step.Listener{Proto: "tcp", Address: netip.IPv4Unspecified(), Port: 22, Process: step.Process{PID: 1, Name: "sshd"}})
 	doc := webExt + strings.Replace(webExt, "8080", "22", 1)
 	r.must(hooks.OpStart, document(doc))
 	r.must(hooks.OpStarted, document(doc))
@@ -431,7 +431,7 @@ func TestRecord(t *testing.T) {
 
 func TestLines(t *testing.T) {
 	t.Parallel()
-	if got := lines([]plan.Step{{Do: plan.SetUp{Link: "a"}}}); !slices.Equal(got, []string{plan.SetUp{Link: "a"}.String()}) {
+	if got := lines([]step.Step{{Do: step.SetUp{Link: "a"}}}); !slices.Equal(got, []string{step.SetUp{Link: "a"}.String()}) {
 		t.Errorf("%q", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -25,7 +26,7 @@ type record struct {
 	Def     string // the definition with its extensions, as it was last applied
 	Made    string // the same with what was added to it and chosen
 	Reach   *plan.Reach
-	Steps   []plan.Step
+	Steps   []step.Step
 }
 
 // recordFile is a record as JSON.
@@ -42,7 +43,7 @@ type recordFile struct {
 }
 
 type stepFile struct {
-	Do   json.RawMessage `json:"do"`   // one op, by plan.MarshalOps
+	Do   json.RawMessage `json:"do"`   // one op, by step.MarshalOps
 	Undo json.RawMessage `json:"undo"` // one op or none
 }
 
@@ -53,14 +54,14 @@ func (r *record) save() error {
 	for _, s := range r.Steps {
 		var f stepFile
 		var err error
-		if f.Do, err = plan.MarshalOps([]plan.Op{s.Do}); err != nil {
+		if f.Do, err = step.MarshalOps([]step.Op{s.Do}); err != nil {
 			return fmt.Errorf(doing, r.Network, err)
 		}
-		undo := []plan.Op{}
+		undo := []step.Op{}
 		if s.Undo != nil {
 			undo = append(undo, s.Undo)
 		}
-		if f.Undo, err = plan.MarshalOps(undo); err != nil {
+		if f.Undo, err = step.MarshalOps(undo); err != nil {
 			return fmt.Errorf(doing, r.Network, err)
 		}
 		file.Steps = append(file.Steps, f)
@@ -114,21 +115,21 @@ func parseRecord(data []byte) (*record, error) {
 		}
 	}
 	for i, f := range file.Steps {
-		do, err := plan.UnmarshalOps(f.Do)
+		do, err := step.UnmarshalOps(f.Do)
 		if err == nil && len(do) != 1 {
 			err = fmt.Errorf("%d ops, want one", len(do))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("step %d: %w", i, err)
 		}
-		undo, err := plan.UnmarshalOps(f.Undo)
+		undo, err := step.UnmarshalOps(f.Undo)
 		if err == nil && len(undo) > 1 {
 			err = fmt.Errorf("%d ops, want one at most", len(undo))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("undo of step %d: %w", i, err)
 		}
-		s := plan.Step{Do: do[0]}
+		s := step.Step{Do: do[0]}
 		if len(undo) == 1 {
 			s.Undo = undo[0]
 		}

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/virbr/virbr/driver/hosttest"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
 )
@@ -75,7 +75,7 @@ func (r *rig) restart() {
 	r.e = New(Config{
 		System:     r.host,
 		Dirs:       r.dirs,
-		Choose:     func(_ context.Context, def *xml.Network, _ plan.Facts) (*xml.Network, error) { return def, nil },
+		Choose:     func(_ context.Context, def *xml.Network, _ step.Facts) (*xml.Network, error) { return def, nil },
 		StartAgent: func(context.Context) error { r.agents.Add(1); return nil },
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/leases"
 	"github.com/virbr/virbr/xml"
 )
@@ -30,7 +31,7 @@ func (e *Engine) reach(ctx context.Context, t *target, before plan.Memory) (*pla
 
 func (e *Engine) sightings(ctx context.Context, t *target) (*plan.Sightings, error) {
 	bridge := t.def.Bridge.Name
-	seen := &plan.Sightings{Asked: e.asked[t.def.UUID], Now: time.Now().Unix(), Routes: t.facts.Routes, Links: t.facts.Links, Uplinks: map[string][]plan.Neighbour{}}
+	seen := &plan.Sightings{Asked: e.asked[t.def.UUID], Now: time.Now().Unix(), Routes: t.facts.Routes, Links: t.facts.Links, Uplinks: map[string][]step.Neighbour{}}
 	var err error
 	for _, dirs := range []plan.Dirs{e.dirs.theirs(), e.dirs.plan()} {
 		list, err := readLeases(dnsmasq.Dirs(dirs), bridge)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -12,9 +13,9 @@ import (
 type target struct {
 	*extension
 	made  *xml.Network // with what was chosen
-	facts plan.Facts
+	facts step.Facts
 	reach *plan.Reach
-	steps []plan.Step
+	steps []step.Step
 }
 
 // target computes what a network's extensions ask for on the host as it is, without
@@ -53,8 +54,7 @@ func (e *Engine) fill(ctx context.Context, was *record, t *target) (err error) {
 	if err := e.admit(ctx, was, t); err != nil {
 		return err
 	}
-	t.facts.Reach = t.reach
-	p, err := plan.Graft(t.def, t.made, t.facts, e.dirs.plan())
+	p, err := plan.Graft(t.def, t.made, t.reach, t.facts, e.dirs.plan())
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/virbr/virbr/config"
 	"github.com/virbr/virbr/driver"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // system returns the host as the configured firewall backend lets it be used.
@@ -21,8 +21,8 @@ func system(h driver.System, b config.Backend) driver.System {
 type unfiltered struct{ driver.System }
 
 // Run refuses to install rules with libvirt's error and passes on all else.
-func (u unfiltered) Run(ctx context.Context, op plan.Op) error {
-	if _, ok := op.(plan.AddRules); ok {
+func (u unfiltered) Run(ctx context.Context, op step.Op) error {
+	if _, ok := op.(step.AddRules); ok {
 		return &driver.Error{Kind: driver.KindNoSupport, Msg: "No firewall backend is available"}
 	}
 	return u.System.Run(ctx, op)

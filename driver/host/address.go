@@ -11,11 +11,11 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // addAddress adds an address to a link; one that it has already is renewed.
-func (h *Host) addAddress(op plan.AddAddress) error {
+func (h *Host) addAddress(op step.AddAddress) error {
 	doing := fmt.Sprintf("adding address %s to", op.Address)
 	if !op.Address.IsValid() || op.Broadcast.IsValid() && op.Broadcast.BitLen() != op.Address.Addr().BitLen() {
 		return opError(doing, op.Link, syscall.EINVAL)
@@ -52,7 +52,7 @@ func (h *Host) addAddress(op plan.AddAddress) error {
 
 // delAddress removes an address from a link; one that is gone, or whose link
 // is, is no error.
-func (h *Host) delAddress(op plan.DelAddress) error {
+func (h *Host) delAddress(op step.DelAddress) error {
 	doing := fmt.Sprintf("deleting address %s from", op.Address)
 	if !op.Address.IsValid() {
 		return opError(doing, op.Link, syscall.EINVAL)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // starts are the dnsmasqs that were started aside and that nobody has waited for
@@ -74,7 +74,7 @@ func (s *starts) close() {
 
 // awaitDnsmasq waits for a dnsmasq that was started aside. The start ends by itself
 // when its own context does.
-func (h *Host) awaitDnsmasq(op plan.AwaitDnsmasq) error {
+func (h *Host) awaitDnsmasq(op step.AwaitDnsmasq) error {
 	a := h.starts.take(op.PidFile)
 	if a == nil && h.DnsmasqAlive(op.PidFile) {
 		return nil // somebody has waited for it

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -20,7 +20,7 @@ func TestDnsmasqAside(t *testing.T) {
 		h := testHost(t)
 		op := serve(t, h, "virbr0", 0)
 		op.Aside = true
-		await, stop := plan.AwaitDnsmasq{PidFile: op.PidFile}, plan.StopDnsmasq{PidFile: op.PidFile}
+		await, stop := step.AwaitDnsmasq{PidFile: op.PidFile}, step.StopDnsmasq{PidFile: op.PidFile}
 		if err := h.Run(t.Context(), await); err == nil {
 			t.Error("a dnsmasq that was not started was waited for")
 		}
@@ -37,7 +37,7 @@ func TestDnsmasqAside(t *testing.T) {
 			t.Error("there is a pid file after a start that was given up")
 		}
 
-		run(t, h, plan.WriteFile{Path: op.Conf, Mode: 0o600, Data: "no-such-option\n"}, op)
+		run(t, h, step.WriteFile{Path: op.Conf, Mode: 0o600, Data: "no-such-option\n"}, op)
 		var exit *host.ExitError
 		if err := h.Run(t.Context(), await); !errors.As(err, &exit) {
 			t.Errorf("with a bad configuration: %v", err)
@@ -58,7 +58,7 @@ func TestCancelledAside(t *testing.T) {
 			t.Fatal(err)
 		}
 		cancel()
-		if err := h.Run(t.Context(), plan.AwaitDnsmasq{PidFile: op.PidFile}); !errors.Is(err, context.Canceled) {
+		if err := h.Run(t.Context(), step.AwaitDnsmasq{PidFile: op.PidFile}); !errors.Is(err, context.Canceled) {
 			t.Errorf("waiting for it: %v, want %v", err, context.Canceled)
 		}
 		noDaemons(t)

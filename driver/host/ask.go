@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -32,7 +32,7 @@ const (
 // The questions come from the bridge's own addresses. A question without a source
 // is what a guest asks that is about to take an address, and another guest that is
 // at it would give it up (RFC 5227 section 2.1.1, RFC 4862 section 5.4.3).
-func (h *Host) Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]plan.Neighbour, error) {
+func (h *Host) Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]step.Neighbour, error) {
 	const doing = "asking for guests on"
 	if err := checkLink(bridge); err != nil {
 		return nil, opError(doing, bridge, err)
@@ -86,7 +86,7 @@ type question struct {
 	woken bool         // all nodes were asked
 	awake []netip.Addr // who answered to that
 	files []unix.PollFd
-	read  []func() (plan.Neighbour, bool, error)
+	read  []func() (step.Neighbour, bool, error)
 }
 
 func (q *question) close() {
@@ -95,7 +95,7 @@ func (q *question) close() {
 	}
 }
 
-func (q *question) opened(fd int, read func() (plan.Neighbour, bool, error)) {
+func (q *question) opened(fd int, read func() (step.Neighbour, bool, error)) {
 	q.files = append(q.files, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	q.read = append(q.read, read)
 }
@@ -110,7 +110,7 @@ func (q *question) ask4() error {
 	if err != nil {
 		return fmt.Errorf("opening a socket for ARP: %w", err)
 	}
-	q.opened(fd, func() (plan.Neighbour, bool, error) { return readARP(fd) })
+	q.opened(fd, func() (step.Neighbour, bool, error) { return readARP(fd) })
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: q.link.Index}); err != nil {
 		return fmt.Errorf("opening a socket for ARP: %w", err)
 	}
@@ -131,7 +131,7 @@ func (q *question) ask4() error {
 }
 
 // readARP reads who says by ARP that an address is his.
-func readARP(fd int) (n plan.Neighbour, ok bool, err error) {
+func readARP(fd int) (n step.Neighbour, ok bool, err error) {
 	buf := make([]byte, 64)
 	size, from, err := unix.Recvfrom(fd, buf, 0)
 	if err != nil {
@@ -166,7 +166,7 @@ func (q *question) ask6() error {
 	if err != nil {
 		return fmt.Errorf("opening a socket for neighbour discovery: %w", err)
 	}
-	q.opened(fd, func() (plan.Neighbour, bool, error) { return readAdvertisement(fd) })
+	q.opened(fd, func() (step.Neighbour, bool, error) { return readAdvertisement(fd) })
 	for _, a := range list {
 		if a == netip.IPv6LinkLocalAllNodes() {
 			q.wake()
@@ -219,7 +219,7 @@ func openDiscovery(link *net.Interface, takes int) (int, error) {
 
 // readAdvertisement reads who says by neighbour discovery that an address is his.
 // Packets that a router has passed on count for nothing (RFC 4861 section 7.1.2).
-func readAdvertisement(fd int) (n plan.Neighbour, ok bool, err error) {
+func readAdvertisement(fd int) (n step.Neighbour, ok bool, err error) {
 	buf, control := make([]byte, 256), make([]byte, 64)
 	size, oobn, _, _, err := unix.Recvmsg(fd, buf, control, 0)
 	if err != nil {
@@ -259,7 +259,7 @@ func (q *question) wake() {
 		if err != nil {
 			return
 		}
-		q.opened(fd, func() (plan.Neighbour, bool, error) { return plan.Neighbour{}, false, q.readEcho(fd) })
+		q.opened(fd, func() (step.Neighbour, bool, error) { return step.Neighbour{}, false, q.readEcho(fd) })
 		q.woken = true
 		if unix.Bind(fd, &unix.SockaddrInet6{Addr: own.Addr().As16()}) == nil { // else: it is gone, or new
 			nodes := netip.IPv6LinkLocalAllNodes().As16()
@@ -285,8 +285,8 @@ func (q *question) readEcho(fd int) error {
 }
 
 // hear collects answers until the time is up.
-func (q *question) hear(ctx context.Context) ([]plan.Neighbour, error) {
-	var found []plan.Neighbour
+func (q *question) hear(ctx context.Context) ([]step.Neighbour, error) {
+	var found []step.Neighbour
 	for end := time.Now().Add(arpPatience); q.woken || len(q.sent) > 0; {
 		wait := time.Until(end)
 		if err := ctx.Err(); err != nil || wait <= 0 || len(found) >= 4*maxAsked {

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/xml"
 )
@@ -30,10 +30,10 @@ func TestGuestsAreAsked(t *testing.T) {
 			netip.MustParseAddr("fd00:7::2"), netip.MustParseAddr("fd00:7::99"),
 		}
 		mac := xml.MAC(guest.MAC)
-		want := []plan.Neighbour{{Address: addrs[0], MAC: mac}, {Address: addrs[3], MAC: mac}}
+		want := []step.Neighbour{{Address: addrs[0], MAC: mac}, {Address: addrs[3], MAC: mac}}
 		netnstest.Wait(t, "the guest answers", func() error {
 			got, err := h.Ask(t.Context(), "virbr0", addrs)
-			slices.SortFunc(got, func(a, b plan.Neighbour) int { return a.Address.Compare(b.Address) })
+			slices.SortFunc(got, func(a, b step.Neighbour) int { return a.Address.Compare(b.Address) })
 			if err == nil && !slices.Equal(got, want) {
 				err = fmt.Errorf("%v", got)
 			}
@@ -42,7 +42,7 @@ func TestGuestsAreAsked(t *testing.T) {
 		netnstest.Wait(t, "the guest tells an address", func() error {
 			_, err := h.Ask(t.Context(), "virbr0", []netip.Addr{netip.IPv6LinkLocalAllNodes()})
 			list, failed := h.Neighbours(t.Context(), "virbr0")
-			told := slices.ContainsFunc(list, func(n plan.Neighbour) bool { return n.Address.Is6() && !n.Address.IsLinkLocalUnicast() && n.MAC == mac })
+			told := slices.ContainsFunc(list, func(n step.Neighbour) bool { return n.Address.Is6() && !n.Address.IsLinkLocalUnicast() && n.MAC == mac })
 			if err = errors.Join(err, failed); err == nil && !told {
 				err = fmt.Errorf("%v", list)
 			}
@@ -94,7 +94,7 @@ func TestSnoopIsBoundedByPort(t *testing.T) {
 		h := testHost(t)
 		_, guest := uplink(t, h)
 		other := netnstest.NewGuest(t, "other", "virbr0")
-		run(t, h, plan.SnoopGuests{Bridge: "virbr0"})
+		run(t, h, step.SnoopGuests{Bridge: "virbr0"})
 		var macs []xml.MAC
 		var addrs []netip.Addr
 		for i := range 500 {
@@ -109,7 +109,7 @@ func TestSnoopIsBoundedByPort(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if !slices.ContainsFunc(list, func(n plan.Neighbour) bool { return n.Address == last && n.MAC == xml.MAC(other.MAC) }) {
+			if !slices.ContainsFunc(list, func(n step.Neighbour) bool { return n.Address == last && n.MAC == xml.MAC(other.MAC) }) {
 				return errors.New("it is not")
 			}
 			entered := 0
@@ -123,6 +123,6 @@ func TestSnoopIsBoundedByPort(t *testing.T) {
 			}
 			return nil
 		})
-		run(t, h, plan.UnsnoopGuests{Bridge: "virbr0"})
+		run(t, h, step.UnsnoopGuests{Bridge: "virbr0"})
 	})
 }

@@ -3,7 +3,7 @@ package host
 import (
 	"sync"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/firewall/coexist"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
@@ -16,7 +16,7 @@ type beside struct {
 }
 
 // acceptBeside brings what passes for a bridge to the head of libvirt's chains.
-func (h *Host) acceptBeside(op plan.AcceptBeside) error {
+func (h *Host) acceptBeside(op step.AcceptBeside) error {
 	const doing = "accepting beside libvirt's rules for"
 	if err := firewall.CheckDevice(op.Bridge); err != nil {
 		return opError(doing, op.Bridge, err)
@@ -27,7 +27,7 @@ func (h *Host) acceptBeside(op plan.AcceptBeside) error {
 }
 
 // unacceptBeside takes back acceptBeside, whoever did it.
-func (h *Host) unacceptBeside(op plan.UnacceptBeside) error {
+func (h *Host) unacceptBeside(op step.UnacceptBeside) error {
 	h.beside.set(op.Bridge, nil)
 	err := h.changeTheirs(func(s *coexist.Survey) []coexist.Change { return s.BesideRemoval(op.Bridge) })
 	return opError("taking back what was accepted beside libvirt's rules for", op.Bridge, err)

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -168,17 +168,17 @@ func TestZones(t *testing.T) {
 	tests := []struct {
 		name            string
 		zones, policies []string
-		op              plan.SetZone
+		op              step.SetZone
 		want            string
 		fails           string
 	}{
-		{"default", all, nil, plan.SetZone{Link: "virbr0"}, "change libvirt virbr0", ""},
-		{"routed", all, []string{"libvirt-routed-out"}, plan.SetZone{Link: "virbr0", Routed: true}, "change libvirt-routed virbr0", ""},
-		{"routed without policy", all, []string{"allow-host-ipv6"}, plan.SetZone{Link: "virbr0", Routed: true}, "change libvirt virbr0", ""},
-		{"routed without zone", all[:2], []string{"libvirt-routed-out"}, plan.SetZone{Link: "virbr0", Routed: true}, "change libvirt virbr0", ""},
-		{"explicit", all, nil, plan.SetZone{Link: "virbr0", Zone: "public"}, "change public virbr0", ""},
-		{"no libvirt zone", all[:1], nil, plan.SetZone{Link: "virbr0"}, "", "firewalld can't find the 'libvirt' zone that should have been installed with libvirt"},
-		{"unknown zone", all, nil, plan.SetZone{Link: "virbr0", Zone: "moon"}, "", "INVALID_ZONE: moon"},
+		{"default", all, nil, step.SetZone{Link: "virbr0"}, "change libvirt virbr0", ""},
+		{"routed", all, []string{"libvirt-routed-out"}, step.SetZone{Link: "virbr0", Routed: true}, "change libvirt-routed virbr0", ""},
+		{"routed without policy", all, []string{"allow-host-ipv6"}, step.SetZone{Link: "virbr0", Routed: true}, "change libvirt virbr0", ""},
+		{"routed without zone", all[:2], []string{"libvirt-routed-out"}, step.SetZone{Link: "virbr0", Routed: true}, "change libvirt virbr0", ""},
+		{"explicit", all, nil, step.SetZone{Link: "virbr0", Zone: "public"}, "change public virbr0", ""},
+		{"no libvirt zone", all[:1], nil, step.SetZone{Link: "virbr0"}, "", "firewalld can't find the 'libvirt' zone that should have been installed with libvirt"},
+		{"unknown zone", all, nil, step.SetZone{Link: "virbr0", Zone: "moon"}, "", "INVALID_ZONE: moon"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -201,13 +201,13 @@ func TestZonesWithoutFirewalld(t *testing.T) {
 	t.Parallel()
 	for name, address := range map[string]string{"bus": startBus(t), "no bus": "unix:path=/nonexistent/bus"} {
 		h := busHost(t, address)
-		run(t, h, plan.SetZone{Link: "virbr0", Routed: true}, plan.UnsetZone{Link: "virbr0"})
-		err := h.Run(t.Context(), plan.SetZone{Link: "virbr0", Zone: "public", Network: "default"})
+		run(t, h, step.SetZone{Link: "virbr0", Routed: true}, step.UnsetZone{Link: "virbr0"})
+		err := h.Run(t.Context(), step.SetZone{Link: "virbr0", Zone: "public", Network: "default"})
 		var zone *host.ZoneError
 		if !errors.As(err, &zone) || err.Error() != "zone public requested for network default but firewalld is not active" {
 			t.Errorf("%s: an explicit zone: %v", name, err)
 		}
-		err = h.Run(t.Context(), plan.RegisterDNS{Link: "lo", Domain: "lab", Server: netip.MustParseAddr("192.0.2.1")})
+		err = h.Run(t.Context(), step.RegisterDNS{Link: "lo", Domain: "lab", Server: netip.MustParseAddr("192.0.2.1")})
 		var register *host.RegisterError
 		if !errors.As(err, &register) || register.Err != nil || err.Error() != "failed to register name server: systemd-resolved is not available" {
 			t.Errorf("%s: registering a server: %v", name, err)
@@ -221,12 +221,12 @@ func TestServicesComeAndGo(t *testing.T) {
 	address := startBus(t)
 	h := busHost(t, address)
 	s := &service{zones: []string{"libvirt"}}
-	op := plan.SetZone{Link: "virbr0"}
+	op := step.SetZone{Link: "virbr0"}
 	run(t, h, op)
 	withdraw := s.offer(t, address, "org.fedoraproject.FirewallD1")
-	run(t, h, op, plan.UnsetZone{Link: "virbr0"}, plan.UnsetZone{Link: "stranger"})
+	run(t, h, op, step.UnsetZone{Link: "virbr0"}, step.UnsetZone{Link: "stranger"})
 	withdraw()
-	run(t, h, op, plan.UnsetZone{Link: "virbr0"})
+	run(t, h, op, step.UnsetZone{Link: "virbr0"})
 	if diff := cmp.Diff([]string{"change libvirt virbr0", "remove '' virbr0"}, s.all()); diff != "" {
 		t.Errorf("firewalld heard (-want +got):\n%s", diff)
 	}
@@ -240,8 +240,8 @@ func TestDNSIsRegistered(t *testing.T) {
 		s.offer(t, address, "org.freedesktop.resolve1")
 		h := busHost(t, address)
 		run(t, h,
-			plan.RegisterDNS{Link: "lo", Domain: "lab.example", Server: netip.MustParseAddr("192.0.2.1")},
-			plan.RegisterDNS{Link: "lo", Domain: "six.example", Server: netip.MustParseAddr("2001:db8::1")},
+			step.RegisterDNS{Link: "lo", Domain: "lab.example", Server: netip.MustParseAddr("192.0.2.1")},
+			step.RegisterDNS{Link: "lo", Domain: "six.example", Server: netip.MustParseAddr("2001:db8::1")},
 		)
 		want := []string{
 			"domains lo lab.example route-only", "dns lo ipv4 192.0.2.1",
@@ -250,7 +250,7 @@ func TestDNSIsRegistered(t *testing.T) {
 		if diff := cmp.Diff(want, s.all()); diff != "" {
 			t.Errorf("systemd-resolved heard (-want +got):\n%s", diff)
 		}
-		for _, op := range []plan.RegisterDNS{
+		for _, op := range []step.RegisterDNS{
 			{Link: "lo", Domain: "refused", Server: netip.MustParseAddr("192.0.2.1")},
 			{Link: "nosuch", Domain: "lab", Server: netip.MustParseAddr("192.0.2.1")},
 			{Link: "lo", Domain: "lab"},
@@ -275,7 +275,7 @@ func TestSilentBus(t *testing.T) {
 	defer func() { _ = l.Close() }()
 	ctx, cancel := deadlineSoon(t)
 	defer cancel()
-	if err := busHost(t, "unix:path="+path).Run(ctx, plan.SetZone{Link: "virbr0"}); !errors.Is(err, context.DeadlineExceeded) {
+	if err := busHost(t, "unix:path="+path).Run(ctx, step.SetZone{Link: "virbr0"}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("with a bus that does not answer: %v", err)
 	}
 }

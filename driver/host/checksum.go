@@ -11,7 +11,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 )
 
@@ -27,7 +27,7 @@ type checksum struct {
 // fillChecksums has the kernel compute the UDP checksums of DHCP replies, by
 // tc's csum action or else by iptables' CHECKSUM target. A kernel that has
 // neither is no reason not to start: most guests do not care.
-func (h *Host) fillChecksums(ctx context.Context, op plan.FillChecksums) error {
+func (h *Host) fillChecksums(ctx context.Context, op step.FillChecksums) error {
 	const doing = "filling in DHCP checksums on"
 	index, err := h.index(op.Bridge)
 	if err != nil {
@@ -170,7 +170,7 @@ func (h *Host) addChecksumFilter(index int) error {
 
 // unfillChecksums takes both ways back: which one was gone at the start may
 // not be known any more.
-func (h *Host) unfillChecksums(_ context.Context, op plan.UnfillChecksums) error {
+func (h *Host) unfillChecksums(_ context.Context, op step.UnfillChecksums) error {
 	var filter error
 	if index, err := h.index(op.Bridge); err != nil {
 		filter = ignore(err, gone)

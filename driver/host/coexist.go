@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/firewall/coexist"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
@@ -22,7 +22,7 @@ type elsewhere struct {
 	zone sync.Mutex // held while firewalld's zone of our own is made
 
 	mu     sync.Mutex // guards what follows
-	wishes map[string]plan.AcceptElsewhere
+	wishes map[string]step.AcceptElsewhere
 	tables map[string]bool // those in which there are accepts of ours, or were
 	view   *fwnetlink.View // the last one; nil: none
 	told   map[string]bool // what was said to stay in the way, by bridge and table
@@ -31,7 +31,7 @@ type elsewhere struct {
 // acceptElsewhere has the tables of others let pass what a bridge needs. If that
 // was asked for before it is a repair, and what other bridges lack is put back
 // with it: one reading of the rules and one change of each table for all of them.
-func (h *Host) acceptElsewhere(ctx context.Context, op plan.AcceptElsewhere) error {
+func (h *Host) acceptElsewhere(ctx context.Context, op step.AcceptElsewhere) error {
 	const doing = "accepting in the firewalls of others for"
 	if err := checkAccept(op); err != nil {
 		return opError(doing, op.Bridge, err)
@@ -40,9 +40,9 @@ func (h *Host) acceptElsewhere(ctx context.Context, op plan.AcceptElsewhere) err
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.wishes == nil {
-		n.wishes, n.tables = map[string]plan.AcceptElsewhere{}, map[string]bool{}
+		n.wishes, n.tables = map[string]step.AcceptElsewhere{}, map[string]bool{}
 	}
-	ops := []plan.AcceptElsewhere{op}
+	ops := []step.AcceptElsewhere{op}
 	if known, ok := n.wishes[op.Bridge]; ok && reflect.DeepEqual(known, op) {
 		ops = n.all() // a repair
 	}
@@ -73,7 +73,7 @@ func (h *Host) acceptElsewhere(ctx context.Context, op plan.AcceptElsewhere) err
 	return nil
 }
 
-func checkAccept(op plan.AcceptElsewhere) error {
+func checkAccept(op step.AcceptElsewhere) error {
 	for _, name := range []string{op.Bridge, op.Dev} {
 		if err := firewall.CheckDevice(name); err != nil && (name == op.Bridge || name != "") {
 			return err
@@ -88,7 +88,7 @@ func checkAccept(op plan.AcceptElsewhere) error {
 }
 
 // wishesOf returns what bridges need where guests leave by some links.
-func wishesOf(ops []plan.AcceptElsewhere, exits []string) []coexist.Wish {
+func wishesOf(ops []step.AcceptElsewhere, exits []string) []coexist.Wish {
 	var list []coexist.Wish
 	for _, op := range ops {
 		w := coexist.Wish{Bridge: op.Bridge, Forward: op.Forward, Enter: op.Enter, All: op.All}
@@ -154,12 +154,12 @@ func (h *Host) warnOf(ctx context.Context, bridge string, list []coexist.Obstacl
 }
 
 // all returns what was asked for in an order that stays.
-func (n *elsewhere) all() []plan.AcceptElsewhere {
-	list := make([]plan.AcceptElsewhere, 0, len(n.wishes))
+func (n *elsewhere) all() []step.AcceptElsewhere {
+	list := make([]step.AcceptElsewhere, 0, len(n.wishes))
 	for _, op := range n.wishes {
 		list = append(list, op)
 	}
-	slices.SortFunc(list, func(a, b plan.AcceptElsewhere) int { return strings.Compare(a.Bridge, b.Bridge) })
+	slices.SortFunc(list, func(a, b step.AcceptElsewhere) int { return strings.Compare(a.Bridge, b.Bridge) })
 	return list
 }
 
@@ -208,7 +208,7 @@ func (h *Host) wanting(ctx context.Context) (bridges []string, hurt bool, err er
 func tableOf(c coexist.Change) string { return c.Family + " " + c.Table }
 
 // unacceptElsewhere takes back acceptElsewhere, whoever did it.
-func (h *Host) unacceptElsewhere(ctx context.Context, op plan.UnacceptElsewhere) error {
+func (h *Host) unacceptElsewhere(ctx context.Context, op step.UnacceptElsewhere) error {
 	n := &h.elsewhere
 	n.mu.Lock()
 	defer n.mu.Unlock()

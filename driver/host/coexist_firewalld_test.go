@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -54,7 +54,7 @@ func (l *beside) startFirewalld() (stop func()) {
 }
 
 // guestZone is what a start of the lab's network asks of firewalld.
-func guestZone() plan.SetZone { return plan.SetZone{Link: labBridge, Network: "lab", Own: true} }
+func guestZone() step.SetZone { return step.SetZone{Link: labBridge, Network: "lab", Own: true} }
 
 // Without libvirt's zones firewalld gets one of ours, once, which guests need as
 // much as ours do: after a reload and a restart, too.
@@ -76,12 +76,12 @@ func TestBesideFirewalld(t *testing.T) {
 		l.sh("firewall-cmd --reload")
 		run(t, l.host, guestZone(), guestAccepts())
 		l.works("after a reload")
-		run(t, l.host, plan.UnacceptElsewhere{Bridge: labBridge}, plan.UnsetZone{Link: labBridge})
+		run(t, l.host, step.UnacceptElsewhere{Bridge: labBridge}, step.UnsetZone{Link: labBridge})
 		before := l.rules()
 		l.blocked(all...)
 		run(t, l.host, guestZone(), guestAccepts())
 		l.works("the second time")
-		run(t, l.host, plan.UnacceptElsewhere{Bridge: labBridge}, plan.UnsetZone{Link: labBridge})
+		run(t, l.host, step.UnacceptElsewhere{Bridge: labBridge}, step.UnsetZone{Link: labBridge})
 		if diff := cmp.Diff(sortedLines(before), sortedLines(l.rules())); diff != "" {
 			t.Errorf("rules before and after a network (-before +after):\n%s", diff)
 		}

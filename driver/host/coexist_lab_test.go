@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/tests/netnstest"
 )
@@ -26,7 +26,7 @@ type beside struct {
 	host           *host.Host
 	guest, outside *netnstest.Guest
 	news           chan news
-	accepts        plan.AcceptElsewhere
+	accepts        step.AcceptElsewhere
 	env            []string // of scripts, besides what is usual
 }
 
@@ -43,8 +43,8 @@ const (
 )
 
 // guestAccepts is what a start of the lab's network asks for.
-func guestAccepts() plan.AcceptElsewhere {
-	return plan.AcceptElsewhere{Bridge: labBridge, Forward: true, Leave: true, Enter: coexist.EnterAny, Serve: []plan.Served{
+func guestAccepts() step.AcceptElsewhere {
+	return step.AcceptElsewhere{Bridge: labBridge, Forward: true, Leave: true, Enter: coexist.EnterAny, Serve: []step.Served{
 		{Proto: "udp", Port: 67}, {Proto: "udp", Port: 53}, {Proto: "tcp", Port: 53}, {Proto: "udp", Port: 547},
 	}}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/netnstest"
@@ -123,7 +123,7 @@ func TestKillSwitches(t *testing.T) {
 				l.accepts.All = true
 				run(t, l.host, l.accepts)
 				l.leaves(!tt.firm)
-				run(t, l.host, plan.UnacceptElsewhere{Bridge: labBridge})
+				run(t, l.host, step.UnacceptElsewhere{Bridge: labBridge})
 				if diff := cmp.Diff(before, l.rules()); diff != "" {
 					t.Errorf("rules before and after the network (-before +after):\n%s", diff)
 				}
@@ -219,8 +219,8 @@ func TestExitComesLater(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() {
-			ended <- l.host.Watch(ctx, func(c plan.Change) {
-				if c.Kind == plan.ChangeRules {
+			ended <- l.host.Watch(ctx, func(c step.Change) {
+				if c.Kind == step.ChangeRules {
 					l.news <- news{c.By, c.Ours}
 				}
 			})

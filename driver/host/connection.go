@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // The messages and attributes of connection tracking
@@ -58,7 +58,7 @@ const ctPasses = 3
 // endConnections forgets the connections that were translated to a guest. The
 // kernel searches its table itself (Linux 5.8; older ones list all of it), so
 // what this costs depends little on what else goes on.
-func endConnections(ctx context.Context, op plan.EndConnections) error {
+func endConnections(ctx context.Context, op step.EndConnections) error {
 	const doing = "ending connections to"
 	object := op.Guest.String()
 	proto, known := ctProtocols[op.Proto]
@@ -148,7 +148,7 @@ func (s *ctSearch) once(ctx context.Context, list, end *channel) (found bool, er
 // IPv6 addresses it would return all but the one asked for
 // (ctnetlink_filter_match_tuple compares the wrong way round, as of Linux 6.18),
 // so there it only knows the protocol.
-func ctFilter(op plan.EndConnections, proto uint8) []byte {
+func ctFilter(op step.EndConnections, proto uint8) []byte {
 	var reply, orig, flags, b []byte
 	var replyFlags uint32
 	if op.Guest.Is4() {
@@ -174,7 +174,7 @@ func ctFilter(op plan.EndConnections, proto uint8) []byte {
 
 // ctMatch reports whether a connection is meant, and returns the attributes that
 // name it.
-func ctMatch(m []byte, op plan.EndConnections, proto uint8) (key []byte, ok bool) {
+func ctMatch(m []byte, op step.EndConnections, proto uint8) (key []byte, ok bool) {
 	c := ctRead(m)
 	to := c.to
 	from := !op.From.IsValid() || !c.opener.Less(op.From) && !op.Until.Less(c.opener)

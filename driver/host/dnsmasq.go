@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/dnsmasq"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/leases"
 )
 
@@ -42,7 +42,7 @@ const helperEnv = "GOMAXPROCS=1"
 const noHosts = "--no-hosts"
 
 // startDnsmasq starts dnsmasq. What an earlier run left is ended first.
-func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
+func (h *Host) startDnsmasq(ctx context.Context, op step.StartDnsmasq) error {
 	const doing = "starting dnsmasq for"
 	err := checkLink(op.Bridge)
 	for _, path := range []string{op.Conf, op.PidFile, h.cfg.LeaseHelper} {
@@ -72,7 +72,7 @@ func (h *Host) startDnsmasq(ctx context.Context, op plan.StartDnsmasq) error {
 
 // serve runs dnsmasq, which becomes a daemon of its own: its first process leaves
 // when the daemon serves, or with the reason why not.
-func (h *Host) serve(ctx context.Context, path string, op plan.StartDnsmasq) error {
+func (h *Host) serve(ctx context.Context, path string, op step.StartDnsmasq) error {
 	const doing = "starting dnsmasq for"
 	for attempt := 1; ; attempt++ {
 		err := h.launch(ctx, path, op)
@@ -110,7 +110,7 @@ func unsettled(err error) bool {
 
 // launch runs dnsmasq until it has become a daemon. An *[ExitError] is not
 // wrapped: its text is libvirt's.
-func (h *Host) launch(ctx context.Context, path string, op plan.StartDnsmasq) error {
+func (h *Host) launch(ctx context.Context, path string, op step.StartDnsmasq) error {
 	ctx, over := context.WithTimeout(ctx, startPatience)
 	defer over()
 	helper, err := leases.Prepare(dnsmasq.Dirs{Dnsmasq: filepath.Dir(op.Conf)})
@@ -146,7 +146,7 @@ func (h *Host) launch(ctx context.Context, path string, op plan.StartDnsmasq) er
 }
 
 // signalDnsmasq asks the dnsmasq of a pid file to leave.
-func (h *Host) signalDnsmasq(op plan.SignalDnsmasq) error {
+func (h *Host) signalDnsmasq(op step.SignalDnsmasq) error {
 	const doing = "ending dnsmasq"
 	if err := checkPath(op.PidFile); err != nil {
 		return opError(doing, op.PidFile, err)
@@ -165,7 +165,7 @@ func (h *Host) signalDnsmasq(op plan.SignalDnsmasq) error {
 
 // stopDnsmasq ends the dnsmasq of a pid file and removes the file. It waits for
 // the process's end itself, so that the next start finds its sockets free.
-func (h *Host) stopDnsmasq(ctx context.Context, op plan.StopDnsmasq) error {
+func (h *Host) stopDnsmasq(ctx context.Context, op step.StopDnsmasq) error {
 	if err := checkPath(op.PidFile); err != nil {
 		return opError("stopping dnsmasq", op.PidFile, err)
 	}

@@ -17,15 +17,15 @@ import (
 	"testing"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
 // serve makes a bridge with an address and a configuration for it, and returns
 // what starts a dnsmasq there.
-func serve(t testing.TB, h *host.Host, bridge string, n int) plan.StartDnsmasq {
+func serve(t testing.TB, h *host.Host, bridge string, n int) step.StartDnsmasq {
 	t.Helper()
-	op := plan.StartDnsmasq{
+	op := step.StartDnsmasq{
 		Conf:    "/var/lib/libvirt/dnsmasq/" + bridge + ".conf",
 		PidFile: "/run/libvirt/network/" + bridge + ".pid",
 		Bridge:  bridge,
@@ -34,10 +34,10 @@ func serve(t testing.TB, h *host.Host, bridge string, n int) plan.StartDnsmasq {
 	conf := "strict-order\nno-resolv\npid-file=" + op.PidFile + "\nexcept-interface=lo\nbind-dynamic\ninterface=" + bridge +
 		"\ndhcp-range=" + subnet + "10," + subnet + "20\ndhcp-authoritative\n"
 	run(t, h,
-		plan.AddBridge{Name: bridge},
-		plan.AddAddress{Link: bridge, Address: netip.MustParsePrefix(subnet + "1/24"), Broadcast: netip.MustParseAddr(subnet + "255")},
-		plan.SetUp{Link: bridge},
-		plan.WriteFile{Path: op.Conf, Mode: 0o600, Data: conf},
+		step.AddBridge{Name: bridge},
+		step.AddAddress{Link: bridge, Address: netip.MustParsePrefix(subnet + "1/24"), Broadcast: netip.MustParseAddr(subnet + "255")},
+		step.SetUp{Link: bridge},
+		step.WriteFile{Path: op.Conf, Mode: 0o600, Data: conf},
 	)
 	return op
 }
@@ -109,7 +109,7 @@ func TestDnsmasqRunsAndStops(t *testing.T) {
 		if next == pid || ended(pid) != nil {
 			t.Errorf("after a second start: process %d, was %d: %v", next, pid, ended(pid))
 		}
-		stop := plan.StopDnsmasq{PidFile: op.PidFile}
+		stop := step.StopDnsmasq{PidFile: op.PidFile}
 		run(t, h, stop)
 		if err := ended(next); err != nil || h.DnsmasqAlive(op.PidFile) {
 			t.Errorf("after a stop: %v", err)
@@ -130,7 +130,7 @@ func TestDnsmasqThatRefusesIsReported(t *testing.T) {
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
 		op := serve(t, h, "virbr0", 0)
-		run(t, h, plan.WriteFile{Path: op.Conf, Mode: 0o600, Data: "no-such-option\n"})
+		run(t, h, step.WriteFile{Path: op.Conf, Mode: 0o600, Data: "no-such-option\n"})
 		err := h.Run(t.Context(), op)
 		var exit *host.ExitError
 		if !errors.As(err, &exit) {
@@ -205,24 +205,24 @@ func TestForeignProcessesAreLeftAlone(t *testing.T) {
 		}
 		pidFile := "/run/libvirt/network/virbr0.pid"
 		for name, pid := range pids {
-			run(t, h, plan.WriteFile{Path: pidFile, Mode: 0o644, Data: strconv.Itoa(pid) + "\n"})
+			run(t, h, step.WriteFile{Path: pidFile, Mode: 0o644, Data: strconv.Itoa(pid) + "\n"})
 			if h.DnsmasqAlive(pidFile) {
 				t.Errorf("%s is taken for the dnsmasq of virbr0", name)
 			}
 			if err := h.Reload(pidFile); err == nil {
 				t.Errorf("%s was sent SIGHUP", name)
 			}
-			run(t, h, plan.StopDnsmasq{PidFile: pidFile})
+			run(t, h, step.StopDnsmasq{PidFile: pidFile})
 			if pid > 1 && ended(pid) == nil {
 				t.Errorf("%s was ended", name)
 			}
 		}
 		for _, text := range []string{"", "x", "1 2", "99999999999999999999", strings.Repeat("1", 1<<20), "2147483647"} {
-			run(t, h, plan.WriteFile{Path: pidFile, Mode: 0o644, Data: text})
+			run(t, h, step.WriteFile{Path: pidFile, Mode: 0o644, Data: text})
 			if h.DnsmasqAlive(pidFile) {
 				t.Errorf("a pid file with %.10q is taken for a process", text)
 			}
-			run(t, h, plan.StopDnsmasq{PidFile: pidFile})
+			run(t, h, step.StopDnsmasq{PidFile: pidFile})
 		}
 		if err := errors.Join(os.RemoveAll(pidFile), syscall.Mkfifo(pidFile, 0o600)); err != nil {
 			t.Fatal(err)
@@ -268,7 +268,7 @@ func TestWhatAProcessNamesIsNotOpenedBlindly(t *testing.T) {
 				t.Fatal(err)
 			}
 			pidFile := "/run/libvirt/network/virbr0.pid"
-			run(t, h, plan.WriteFile{Path: pidFile, Mode: 0o644, Data: strconv.Itoa(cmd.Process.Pid)})
+			run(t, h, step.WriteFile{Path: pidFile, Mode: 0o644, Data: strconv.Itoa(cmd.Process.Pid)})
 			if h.DnsmasqAlive(pidFile) {
 				t.Errorf("a process with --conf-file=%s is taken for the dnsmasq of virbr0", conf)
 			}
@@ -286,7 +286,7 @@ func TestDnsmasqThatLogsToStandardError(t *testing.T) {
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
 		op := serve(t, h, "virbr0", 0)
-		run(t, h, plan.WriteFile{Path: op.Conf, Mode: 0o600, Data: read(t, op.Conf) + "\nlog-facility=-\nlog-queries\n"}, op)
+		run(t, h, step.WriteFile{Path: op.Conf, Mode: 0o600, Data: read(t, op.Conf) + "\nlog-facility=-\nlog-queries\n"}, op)
 		outputs := outputsOf(t, pidOf(t, op.PidFile))
 		if len(outputs) == 0 {
 			t.Fatal("dnsmasq does not hold its first standard error open: nothing is tested here")
@@ -400,7 +400,7 @@ func TestDnsmasqIsKnownAfterItsFilesAreGone(t *testing.T) {
 		if !h.DnsmasqAlive(op.PidFile) {
 			t.Error("dnsmasq is not known any more")
 		}
-		run(t, h, plan.StopDnsmasq{PidFile: op.PidFile})
+		run(t, h, step.StopDnsmasq{PidFile: op.PidFile})
 		if err := ended(pid); err != nil {
 			t.Error(err)
 		}
@@ -451,7 +451,7 @@ func TestStubbornDnsmasqIsKilled(t *testing.T) {
 		}
 		ctx, cancel := deadlineSoon(t)
 		defer cancel()
-		if err := h.Run(ctx, plan.StopDnsmasq{PidFile: op.PidFile}); err != nil {
+		if err := h.Run(ctx, step.StopDnsmasq{PidFile: op.PidFile}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil || status.Signal() != syscall.SIGKILL {

@@ -9,26 +9,26 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // Facts reads what plans need to know: the links and the main table of
 // each family. A dnsmasq that cannot be asked for its version is
 // reported without one; the reason is logged.
-func (h *Host) Facts(ctx context.Context) (plan.Facts, error) {
+func (h *Host) Facts(ctx context.Context) (step.Facts, error) {
 	if err := ctx.Err(); err != nil {
-		return plan.Facts{}, err
+		return step.Facts{}, err
 	}
 	links, names, err := h.readLinks(ctx)
 	if err != nil {
-		return plan.Facts{}, err
+		return step.Facts{}, err
 	}
-	facts := plan.Facts{Links: links, AcceptRA: map[string]int{}, VFs: h.sysfs.virtualFunctions(links)}
+	facts := step.Facts{Links: links, AcceptRA: map[string]int{}, VFs: h.sysfs.virtualFunctions(links)}
 	if _, err := os.Stat(path.Join(sysctlRoot, "net/ipv6")); errors.Is(err, fs.ErrNotExist) {
 		facts.NoIPv6 = true
 	}
 	if facts.Routes, err = h.routes(ctx, names, facts.NoIPv6); err != nil {
-		return plan.Facts{}, err
+		return step.Facts{}, err
 	}
 	acceptRA(facts)
 	facts.Dnsmasq, err = h.dnsmasq.facts(ctx)
@@ -39,7 +39,7 @@ func (h *Host) Facts(ctx context.Context) (plan.Facts, error) {
 }
 
 // routes returns the main tables of both families.
-func (h *Host) routes(ctx context.Context, names map[int]string, noIPv6 bool) ([]plan.Route, error) {
+func (h *Host) routes(ctx context.Context, names map[int]string, noIPv6 bool) ([]step.Route, error) {
 	var v6 []route
 	var err error
 	if !noIPv6 {
@@ -55,14 +55,14 @@ func (h *Host) routes(ctx context.Context, names map[int]string, noIPv6 bool) ([
 	for _, r := range v6 {
 		link := names[r.link]
 		fromRA := r.protocol == unix.RTPROT_RA || advertised[advertisedRoute{r.dest, link}]
-		list = append(list, plan.Route{Dest: r.dest, Link: link, Gateway: r.gateway, FromRA: fromRA})
+		list = append(list, step.Route{Dest: r.dest, Link: link, Gateway: r.gateway, FromRA: fromRA})
 	}
 	return list, nil
 }
 
 // acceptRA fills in the setting of the links that live on advertised routes. A
 // link that is gone by now has none.
-func acceptRA(facts plan.Facts) {
+func acceptRA(facts step.Facts) {
 	if facts.NoIPv6 {
 		return
 	}

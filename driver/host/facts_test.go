@@ -15,7 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -23,13 +23,13 @@ func TestFactsAboutLinks(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		run(t, h, plan.AddBridge{Name: "virbr0"}, plan.SetUp{Link: "virbr0"})
+		run(t, h, step.AddBridge{Name: "virbr0"}, step.SetUp{Link: "virbr0"})
 		netnstest.NewGuest(t, "g", "virbr0")
 		facts, err := h.Facts(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]plan.Link{
+		want := map[string]step.Link{
 			"lo":     {Index: linkNamed(t, "lo").Attrs().Index},
 			"virbr0": {Index: linkNamed(t, "virbr0").Attrs().Index, Kind: "bridge"},
 			"vnet-g": {Index: linkNamed(t, "vnet-g").Attrs().Index, Kind: "veth", Master: "virbr0"},
@@ -70,8 +70,8 @@ func TestFactsAboutNextHops(t *testing.T) {
 		dest := netip.MustParsePrefix("10.9.0.0/16")
 		route := &netlink.Route{Dst: &net.IPNet{IP: dest.Addr().AsSlice(), Mask: net.CIDRMask(16, 32)}}
 		for i, name := range []string{"br0", "br1"} {
-			run(t, h, plan.AddBridge{Name: name}, plan.SetUp{Link: name},
-				plan.AddAddress{Link: name, Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 1}), 24)})
+			run(t, h, step.AddBridge{Name: name}, step.SetUp{Link: name},
+				step.AddAddress{Link: name, Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 1}), 24)})
 			route.MultiPath = append(route.MultiPath, &netlink.NexthopInfo{
 				LinkIndex: linkNamed(t, name).Attrs().Index, Gw: []byte{10, byte(i), 0, 2},
 			})
@@ -86,7 +86,7 @@ func TestFactsAboutNextHops(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[plan.Route]bool{
+		want := map[step.Route]bool{
 			{Dest: dest, Link: "br0", Gateway: netip.MustParseAddr("10.0.0.2")}: true,
 			{Dest: dest, Link: "br1", Gateway: netip.MustParseAddr("10.1.0.2")}: true,
 			{Dest: netip.MustParsePrefix("10.0.0.0/24"), Link: "br0"}:           true,
@@ -112,8 +112,8 @@ func TestFactsAboutAdvertisedRoutes(t *testing.T) {
 	netnstest.NeedProgram(t, "dnsmasq")
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		run(t, h, plan.SetSysctl{Key: "net/ipv6/conf/default/accept_ra", Value: "1"},
-			plan.SetSysctl{Key: "net/ipv6/conf/default/router_solicitation_delay", Value: "0"})
+		run(t, h, step.SetSysctl{Key: "net/ipv6/conf/default/accept_ra", Value: "1"},
+			step.SetSysctl{Key: "net/ipv6/conf/default/router_solicitation_delay", Value: "0"})
 		router := netnstest.NewOutside(t, "router", "eth9", netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("192.0.2.2/24"))
 		router.Address(t, netip.MustParsePrefix("2001:db8:1::1/64"))
 		timed, err := netlink.ParseAddr("2001:db8:2::2/64")
@@ -130,7 +130,7 @@ func TestFactsAboutAdvertisedRoutes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-		var facts plan.Facts
+		var facts step.Facts
 		netnstest.Wait(t, "the host has an advertised default route and prefix", func() error {
 			var err error
 			if facts, err = h.Facts(t.Context()); err != nil {
@@ -213,9 +213,9 @@ func TestLinksAreFollowed(t *testing.T) {
 		}
 		// More changes than the kernel keeps for us.
 		for range 3000 {
-			run(t, h, plan.SetMTU{Link: "br0", MTU: 1400}, plan.SetMTU{Link: "br0", MTU: 1500})
+			run(t, h, step.SetMTU{Link: "br0", MTU: 1400}, step.SetMTU{Link: "br0", MTU: 1500})
 		}
-		run(t, h, plan.DelLink{Name: "br0"})
+		run(t, h, step.DelLink{Name: "br0"})
 		if facts, err := h.Facts(t.Context()); err != nil || len(facts.Links) != 2 {
 			t.Errorf("after many changes: %+v, %v", facts.Links, err)
 		}

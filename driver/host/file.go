@@ -8,7 +8,7 @@ import (
 	"syscall"
 
 	"github.com/virbr/virbr/disk"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // checkPath refuses what is not the plain absolute path of a file.
@@ -22,7 +22,7 @@ func checkPath(path string) error {
 // writeFile replaces a file whole, or not at all: readers and crashes see the
 // old or the new one. The directory is made where it is missing. Such files are
 // dnsmasq's, and each start of a network writes them.
-func writeFile(op plan.WriteFile) error {
+func writeFile(op step.WriteFile) error {
 	const doing = "writing"
 	err := checkPath(op.Path)
 	if err == nil && op.Mode&^0o777 != 0 {

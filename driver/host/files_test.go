@@ -16,7 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/xml"
 )
@@ -37,8 +37,8 @@ func TestLeasesAreFollowedWithoutInotify(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer h.Close()
-		told := make(chan plan.Change, 16)
-		followed := h.followFans(t.Context(), leaseFiles, leasesLost, h.places(func(c plan.Change) { told <- c }, nil), unix.EMFILE)
+		told := make(chan step.Change, 16)
+		followed := h.followFans(t.Context(), leaseFiles, leasesLost, h.places(func(c step.Change) { told <- c }, nil), unix.EMFILE)
 		defer followed.close()
 		if !strings.Contains(log.String(), "raise fs.inotify.max_user_instances") {
 			t.Errorf("the log does not say what to do: %s", &log)
@@ -56,7 +56,7 @@ func TestLeasesAreFollowedWithoutInotify(t *testing.T) {
 			if err := change(); err != nil {
 				t.Fatal(err)
 			}
-			if c := <-told; c != (plan.Change{Kind: plan.ChangeLeases, Link: "virbr7"}) {
+			if c := <-told; c != (step.Change{Kind: step.ChangeLeases, Link: "virbr7"}) {
 				t.Errorf("told %+v", c)
 			}
 		}
@@ -111,7 +111,7 @@ func TestLostNewsAreToldAsAll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := h.addBridge(plan.AddBridge{Name: "virbr0"}); err != nil {
+		if err := h.addBridge(step.AddBridge{Name: "virbr0"}); err != nil {
 			t.Fatal(err)
 		}
 		link, err := netlink.LinkByName("virbr0")
@@ -131,8 +131,8 @@ func TestLostNewsAreToldAsAll(t *testing.T) {
 			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		want := map[plan.Change]bool{{Kind: plan.ChangeNeighbours}: true, {Kind: plan.ChangeAddresses}: true}
-		err = f.run(ctx, func(c plan.Change) {
+		want := map[step.Change]bool{{Kind: step.ChangeNeighbours}: true, {Kind: step.ChangeAddresses}: true}
+		err = f.run(ctx, func(c step.Change) {
 			if delete(want, c); len(want) == 0 {
 				cancel()
 			}
@@ -171,7 +171,7 @@ func FuzzNews(f *testing.F) {
 		for _, typ := range []uint16{unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH, unix.RTM_NEWADDR, unix.RTM_DELADDR} {
 			fw.hear(syscall.NetlinkMessage{Header: syscall.NlMsghdr{Type: typ}, Data: data})
 		}
-		ctMatch(data, plan.EndConnections{Guest: netip.IPv4Unspecified()}, 6)
+		ctMatch(data, step.EndConnections{Guest: netip.IPv4Unspecified()}, 6)
 	})
 }
 
@@ -214,16 +214,16 @@ func TestWatchWithoutInotify(t *testing.T) {
 	}
 	defer h.Close()
 	ctx, cancel := context.WithCancel(t.Context())
-	told := make(chan plan.Change, 64)
+	told := make(chan step.Change, 64)
 	ended := make(chan error, 1)
-	go func() { ended <- h.Watch(ctx, func(c plan.Change) { told <- c }) }()
+	go func() { ended <- h.Watch(ctx, func(c step.Change) { told <- c }) }()
 	for c := range told {
-		if c == (plan.Change{Kind: plan.ChangeLeases}) { // it has begun
+		if c == (step.Change{Kind: step.ChangeLeases}) { // it has begun
 			if err := os.WriteFile(filepath.Join(dir, "virbr7.status"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if c.Kind == plan.ChangeLeases && c.Link == "virbr7" {
+		if c.Kind == step.ChangeLeases && c.Link == "virbr7" {
 			break
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 const (
@@ -28,7 +28,7 @@ const (
 // setZone puts an interface into its firewalld zone. Where firewalld does not
 // run only an explicit zone is an error, a *[ZoneError]. Source: libvirt's
 // networkSetBridgeZone.
-func (h *Host) setZone(ctx context.Context, op plan.SetZone) error {
+func (h *Host) setZone(ctx context.Context, op step.SetZone) error {
 	const doing = "setting the firewalld zone of"
 	firewalld, err := h.bus.service(ctx, firewalldName, firewalldPath)
 	switch {
@@ -58,7 +58,7 @@ func (h *Host) setZone(ctx context.Context, op plan.SetZone) error {
 }
 
 // defaultZone chooses the zone of a network that names none.
-func (h *Host) defaultZone(ctx context.Context, firewalld dbus.BusObject, op plan.SetZone) (string, error) {
+func (h *Host) defaultZone(ctx context.Context, firewalld dbus.BusObject, op step.SetZone) (string, error) {
 	var zones []string
 	if err := call(ctx, firewalld, firewalldName+".zone.getZones", nil, &zones); err != nil {
 		return "", err
@@ -86,7 +86,7 @@ func (h *Host) defaultZone(ctx context.Context, firewalld dbus.BusObject, op pla
 }
 
 // unsetZone takes an interface out of its zone, if it is in one.
-func (h *Host) unsetZone(ctx context.Context, op plan.UnsetZone) error {
+func (h *Host) unsetZone(ctx context.Context, op step.UnsetZone) error {
 	const doing = "unsetting the firewalld zone of"
 	firewalld, err := h.bus.service(ctx, firewalldName, firewalldPath)
 	if errors.Is(err, errNoService) {

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -46,7 +46,7 @@ type followedLink struct {
 
 // followedChange is a change of a link; of link 0: of all.
 type followedChange struct {
-	kind plan.ChangeKind
+	kind step.ChangeKind
 	link int
 }
 
@@ -69,7 +69,7 @@ func (h *Host) openFollower() (*follower, error) {
 
 // run tells of neighbours on bridges and of addresses until ctx ends. What the
 // kernel says in one go, or within a moment after that, is told once for each link.
-func (f *follower) run(ctx context.Context, tell func(plan.Change)) error {
+func (f *follower) run(ctx context.Context, tell func(step.Change)) error {
 	stop := context.AfterFunc(ctx, f.news.interrupt)
 	defer stop()
 	rest := time.NewTimer(0)
@@ -115,11 +115,11 @@ func (f *follower) hear(m syscall.NetlinkMessage) {
 		f.link(m.Data, m.Header.Type == unix.RTM_NEWLINK)
 	case unix.RTM_NEWNETCONF:
 		if forwards(m.Data) {
-			f.changed[followedChange{kind: plan.ChangeForwarding}] = true
+			f.changed[followedChange{kind: step.ChangeForwarding}] = true
 		}
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		if link, ok := parseDefault(m.Data); ok {
-			f.changed[followedChange{plan.ChangeAddresses, link}] = true
+			f.changed[followedChange{step.ChangeAddresses, link}] = true
 		}
 	}
 }
@@ -141,7 +141,7 @@ func (f *follower) link(m []byte, there bool) {
 		f.up[index] = up
 	}
 	if was != up || !seen && there && !up {
-		f.changed[followedChange{plan.ChangeAddresses, index}] = true
+		f.changed[followedChange{step.ChangeAddresses, index}] = true
 	}
 }
 
@@ -166,7 +166,7 @@ func (f *follower) neighbour(n seenNeighbour) {
 	if n.alive == seen && mac == n.mac || !n.alive && !seen {
 		return
 	}
-	f.changed[followedChange{plan.ChangeNeighbours, n.link}] = true
+	f.changed[followedChange{step.ChangeNeighbours, n.link}] = true
 	if !n.alive {
 		delete(f.neighbours, key)
 		return
@@ -185,7 +185,7 @@ func (f *follower) address(a onLink, flags uint8, there bool) {
 	if there && seen && old == flags&shown {
 		return
 	}
-	f.changed[followedChange{plan.ChangeAddresses, a.link}] = true
+	f.changed[followedChange{step.ChangeAddresses, a.link}] = true
 	if !there {
 		delete(f.addresses, a)
 		return
@@ -200,14 +200,14 @@ func (f *follower) address(a onLink, flags uint8, there bool) {
 func (f *follower) lost() {
 	clear(f.neighbours)
 	clear(f.addresses)
-	f.changed[followedChange{kind: plan.ChangeNeighbours}] = true
-	f.changed[followedChange{kind: plan.ChangeAddresses}] = true
-	f.changed[followedChange{kind: plan.ChangeForwarding}] = true
+	f.changed[followedChange{kind: step.ChangeNeighbours}] = true
+	f.changed[followedChange{kind: step.ChangeAddresses}] = true
+	f.changed[followedChange{kind: step.ChangeForwarding}] = true
 }
 
 // tale tells what has changed by the names of links. Neighbours matter on bridges
 // only; a link that was never seen before it went had none that anybody asked for.
-func (f *follower) tale(ctx context.Context, tell func(plan.Change)) error {
+func (f *follower) tale(ctx context.Context, tell func(step.Change)) error {
 	if len(f.changed) == 0 {
 		return nil
 	}
@@ -222,10 +222,10 @@ func (f *follower) tale(ctx context.Context, tell func(plan.Change)) error {
 		l := f.links[c.link]
 		switch {
 		case c.link == 0:
-			tell(plan.Change{Kind: c.kind})
-		case l.name == "", c.kind == plan.ChangeNeighbours && !l.bridge:
+			tell(step.Change{Kind: c.kind})
+		case l.name == "", c.kind == step.ChangeNeighbours && !l.bridge:
 		default:
-			tell(plan.Change{Kind: c.kind, Link: l.name})
+			tell(step.Change{Kind: c.kind, Link: l.name})
 		}
 	}
 	for index, l := range f.links {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // moment is how long a change that repeats itself is held back. Whoever flaps
@@ -18,24 +18,24 @@ const maxRecent = 1024
 // gate passes changes on, one after the other: the first at once, and all that
 // repeat it within a moment as one, when the moment is over.
 type gate struct {
-	in     chan plan.Change
-	tell   func(plan.Change)
-	recent map[plan.Change]*held // by what they are about
-	order  []plan.Change         // keys of recent, in the order of their ends
+	in     chan step.Change
+	tell   func(step.Change)
+	recent map[step.Change]*held // by what they are about
+	order  []step.Change         // keys of recent, in the order of their ends
 }
 
 // held is a change that was told.
 type held struct {
 	end   time.Time
-	again *plan.Change // came since; nil: nothing
+	again *step.Change // came since; nil: nothing
 }
 
-func newGate(tell func(plan.Change)) *gate {
-	return &gate{in: make(chan plan.Change), tell: tell, recent: make(map[plan.Change]*held)}
+func newGate(tell func(step.Change)) *gate {
+	return &gate{in: make(chan step.Change), tell: tell, recent: make(map[step.Change]*held)}
 }
 
 // put takes a change. It returns when run has it, or when ctx has ended.
-func (g *gate) put(ctx context.Context, c plan.Change) {
+func (g *gate) put(ctx context.Context, c step.Change) {
 	select {
 	case g.in <- c:
 	case <-ctx.Done():
@@ -64,11 +64,11 @@ func (g *gate) run(ctx context.Context) error {
 }
 
 // take tells of a change, or holds it back.
-func (g *gate) take(c plan.Change) {
-	key := plan.Change{Kind: c.Kind, Link: c.Link, Network: c.Network}
+func (g *gate) take(c step.Change) {
+	key := step.Change{Kind: c.Kind, Link: c.Link, Network: c.Network}
 	if g.recent[key] == nil && len(g.recent) >= maxRecent {
 		c.Link, c.Network = "", ""
-		key = plan.Change{Kind: c.Kind}
+		key = step.Change{Kind: c.Kind}
 	}
 	h := g.recent[key]
 	switch {
@@ -85,7 +85,7 @@ func (g *gate) take(c plan.Change) {
 }
 
 // hold begins a change's moment.
-func (g *gate) hold(key plan.Change) {
+func (g *gate) hold(key step.Change) {
 	g.recent[key] = &held{end: time.Now().Add(moment)}
 	g.order = append(g.order, key)
 }

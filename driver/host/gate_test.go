@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 func TestRepeatedChangesAreToldOnce(t *testing.T) {
@@ -16,16 +16,16 @@ func TestRepeatedChangesAreToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
 		start := time.Now()
-		g := newGate(func(c plan.Change) {
+		g := newGate(func(c step.Change) {
 			told = append(told, fmt.Sprintf("%d %d %s%s %s %v", time.Since(start).Milliseconds(), c.Kind, c.Link, c.Network, c.By, c.Ours))
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- g.run(ctx) }()
-		a, b := plan.Change{Kind: plan.ChangeLeases, Link: "a"}, plan.Change{Kind: plan.ChangeLeases, Link: "b"}
-		for _, c := range []plan.Change{
+		a, b := step.Change{Kind: step.ChangeLeases, Link: "a"}, step.Change{Kind: step.ChangeLeases, Link: "b"}
+		for _, c := range []step.Change{
 			a, b, a, a,
-			{Kind: plan.ChangeRules, By: "x", Ours: true}, {Kind: plan.ChangeRules, By: "y", Ours: true}, {Kind: plan.ChangeRules, By: "z"},
+			{Kind: step.ChangeRules, By: "x", Ours: true}, {Kind: step.ChangeRules, By: "y", Ours: true}, {Kind: step.ChangeRules, By: "z"},
 		} {
 			g.put(ctx, c)
 		}
@@ -50,7 +50,7 @@ func TestFloodOfNamesIsToldWithout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		named, all := 0, 0
-		g := newGate(func(c plan.Change) {
+		g := newGate(func(c step.Change) {
 			if c.Link == "" {
 				all++
 			} else {
@@ -61,7 +61,7 @@ func TestFloodOfNamesIsToldWithout(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- g.run(ctx) }()
 		for i := range 3 * maxRecent {
-			g.put(ctx, plan.Change{Kind: plan.ChangeLeases, Link: fmt.Sprint(i)})
+			g.put(ctx, step.Change{Kind: step.ChangeLeases, Link: fmt.Sprint(i)})
 		}
 		time.Sleep(moment)
 		synctest.Wait()

@@ -11,12 +11,12 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // routeGuest leads one address to a bridge. A route that is there is no error;
 // one that leads elsewhere is never replaced (EEXIST).
-func (h *Host) routeGuest(ctx context.Context, op plan.RouteGuest) error {
+func (h *Host) routeGuest(ctx context.Context, op step.RouteGuest) error {
 	doing := fmt.Sprintf("leading %s to", op.Address)
 	if !usable(op.Address) {
 		return opError(doing, op.Bridge, syscall.EINVAL)
@@ -35,7 +35,7 @@ func (h *Host) routeGuest(ctx context.Context, op plan.RouteGuest) error {
 
 // unrouteGuest undoes routeGuest. A route that is gone, or leads elsewhere by
 // now, is no error.
-func (h *Host) unrouteGuest(op plan.UnrouteGuest) error {
+func (h *Host) unrouteGuest(op step.UnrouteGuest) error {
 	doing := fmt.Sprintf("leading %s no longer to", op.Address)
 	if !usable(op.Address) {
 		return opError(doing, op.Bridge, syscall.EINVAL)

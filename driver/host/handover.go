@@ -9,7 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 )
 
@@ -39,7 +39,7 @@ func (h *Host) dropRules() error {
 // dropLibvirtQueue removes what libvirt's nftables backend puts onto a bridge
 // for the checksums of DHCP replies: an HTB root without classes, and on it a
 // filter. With limits of bandwidth the root is theirs, and only the filter goes.
-func (h *Host) dropLibvirtQueue(op plan.DropLibvirtQueue) error {
+func (h *Host) dropLibvirtQueue(op step.DropLibvirtQueue) error {
 	const doing = "removing libvirt's checksum filter from"
 	index, err := h.index(op.Bridge)
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // Holder names the program that has a listener's socket, "nginx (pid 812)": the
 // one that has had it longest, of several. It looks through all processes of the
 // machine, those of containers too, so it is for messages. "": nobody has it, or
 // the kernel itself.
-func (h *Host) Holder(ctx context.Context, l plan.Listener) string {
+func (h *Host) Holder(ctx context.Context, l step.Listener) string {
 	if pid := socketOwners(ctx, l.Inode)[l.Inode]; l.Inode != 0 && pid != 0 {
 		return describe(pid).String()
 	}
@@ -90,11 +90,11 @@ func socketsOf(pid int, do func(inode uint32) bool) bool {
 }
 
 // describe tells of a process. It may call itself anything.
-func describe(pid int) plan.Process {
+func describe(pid int) step.Process {
 	if pid <= 0 {
-		return plan.Process{}
+		return step.Process{}
 	}
-	p := plan.Process{PID: pid}
+	p := step.Process{PID: pid}
 	if name, err := readCapped(fmt.Sprintf("/proc/%d/comm", pid), maxPIDFile); err == nil {
 		p.Name = clean(name)
 	}
@@ -184,7 +184,7 @@ func (h *Host) holderOf(ctx context.Context, w wanted) string {
 }
 
 // blockedBy reports whether a listener keeps a socket from being bound.
-func (w wanted) blockedBy(l plan.Listener) bool {
+func (w wanted) blockedBy(l step.Listener) bool {
 	blocks := func(a netip.Addr) bool { return l.Blocks(l.Proto, w.port, a, w.dev) }
 	return slices.Contains(w.protos, l.Proto) && slices.ContainsFunc(w.at, blocks)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -13,7 +14,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 )
 
@@ -62,7 +62,9 @@ type Host struct {
 	tc    *netlink.Handle // queues and filters
 	fw    *fwnetlink.Conn // kept open: closing it after a deletion costs 20 ms
 	fd    int             // a socket to ask for indexes
-	sysfs sysfs
+
+	runners map[reflect.Type]runner
+	sysfs   sysfs
 
 	links    links // as they were when last looked at
 	table    table // so, too
@@ -92,7 +94,7 @@ func New(cfg Config) (*Host, error) {
 	if err := checkHelper(cfg.LeaseHelper); err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, log: cfg.Log, sysfs: sysfs{root: cfg.Sysfs}, fd: -1}
+	h := &Host{cfg: cfg, log: cfg.Log, sysfs: sysfs{root: cfg.Sysfs}, fd: -1, runners: index(runners)}
 	h.bus.address = cfg.SystemBus
 	if err := h.open(); err != nil {
 		h.Close()
@@ -164,132 +166,6 @@ func checkHelper(path string) error {
 		return fmt.Errorf("checking the lease helper %q: not a plain absolute path", path)
 	}
 	return nil
-}
-
-// Run applies one op. It returns nil where an op asks for what is already so.
-// A context that ends stops what waits for others, processes and D-Bus; calls
-// into the kernel are not interrupted.
-func (h *Host) Run(ctx context.Context, op plan.Op) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	switch op := op.(type) {
-	case plan.AddBridge:
-		return h.addBridge(op)
-	case plan.DelLink:
-		return h.delLink(ctx, op)
-	case plan.SetMTU:
-		return h.setMTU(op)
-	case plan.SetBridge:
-		return h.setBridge(op)
-	case plan.SetUp:
-		return h.setUp(op)
-	case plan.SetDown:
-		return h.setDown(op)
-	case plan.AddAddress:
-		return h.addAddress(op)
-	case plan.DelAddress:
-		return h.delAddress(op)
-	case plan.AddRoute:
-		return h.addRoute(ctx, op)
-	case plan.SetSysctl:
-		return setSysctl(op)
-	case plan.WriteFile:
-		return writeFile(op)
-	}
-	return h.runService(ctx, op)
-}
-
-// runService applies the ops that need more than one call into the kernel.
-func (h *Host) runService(ctx context.Context, op plan.Op) error {
-	switch op := op.(type) {
-	case plan.AddRules:
-		return h.addRules(ctx, op)
-	case plan.ReplaceRules:
-		return h.replaceRules(ctx, op)
-	case plan.RestoreRules:
-		return h.restoreRules(ctx, op)
-	case plan.DelRules:
-		return h.delRules(op)
-	case plan.FillChecksums:
-		return h.fillChecksums(ctx, op)
-	case plan.UnfillChecksums:
-		return h.unfillChecksums(ctx, op)
-	case plan.SetZone:
-		return h.setZone(ctx, op)
-	case plan.UnsetZone:
-		return h.unsetZone(ctx, op)
-	case plan.StartDnsmasq:
-		return h.startDnsmasq(ctx, op)
-	case plan.AwaitDnsmasq:
-		return h.awaitDnsmasq(op)
-	case plan.SignalDnsmasq:
-		return h.signalDnsmasq(op)
-	case plan.StopDnsmasq:
-		return h.stopDnsmasq(ctx, op)
-	case plan.RegisterDNS:
-		return h.registerDNS(ctx, op)
-	case plan.ShapeNetwork:
-		return h.shapeNetwork(ctx, op)
-	case plan.UnshapeNetwork:
-		return h.unshapeNetwork(ctx, op)
-	case plan.ShapePort:
-		return h.shapePort(ctx, op)
-	case plan.UnshapePort:
-		return h.unshapePort(ctx, op)
-	case plan.SetDefaultRate:
-		return h.setDefaultRate(op)
-	case plan.RaiseLimit:
-		return h.raiseLimit(ctx, op)
-	case plan.DropLibvirtRules:
-		return h.dropLibvirtRules(ctx)
-	case plan.DropLibvirtQueue:
-		return h.dropLibvirtQueue(op)
-	case plan.DropRules:
-		return h.dropRules()
-	}
-	return h.runReach(ctx, op)
-}
-
-// runReach applies the ops that lead from elsewhere to guests.
-func (h *Host) runReach(ctx context.Context, op plan.Op) error {
-	switch op := op.(type) {
-	case plan.AcceptElsewhere:
-		return h.acceptElsewhere(ctx, op)
-	case plan.UnacceptElsewhere:
-		return h.unacceptElsewhere(ctx, op)
-	case plan.AcceptBeside:
-		return h.acceptBeside(op)
-	case plan.UnacceptBeside:
-		return h.unacceptBeside(op)
-	case plan.ProxyNeighbour:
-		return h.proxyNeighbour(ctx, op)
-	case plan.UnproxyNeighbour:
-		return h.unproxyNeighbour(op)
-	case plan.SnoopGuests:
-		return h.snoopGuests(op)
-	case plan.UnsnoopGuests:
-		return h.unsnoopGuests(op)
-	case plan.RouteGuest:
-		return h.routeGuest(ctx, op)
-	case plan.UnrouteGuest:
-		return h.unrouteGuest(op)
-	case plan.RouteLoopback: // of an earlier version: nothing needs it
-		return nil
-	case plan.UnrouteLoopback:
-		return h.unrouteLoopback(op)
-	case plan.EndUntranslated:
-		return h.endUntranslated(ctx, op)
-	case plan.EndConnections:
-		return endConnections(ctx, op)
-	case plan.RetractPrefixes:
-		return retractPrefixes(op)
-	case plan.HearRouters:
-		return h.hearRouters(ctx, op)
-	case plan.UnhearRouters:
-		return h.unhearRouters(op)
-	}
-	return fmt.Errorf("running %T: this version does not know how", op)
 }
 
 // retries is how often an interrupted dump is started again. On a host where

@@ -16,7 +16,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/xml"
 )
@@ -35,7 +35,7 @@ func testHost(t testing.TB) *host.Host {
 }
 
 // run applies ops that must succeed.
-func run(t testing.TB, h *host.Host, ops ...plan.Op) {
+func run(t testing.TB, h *host.Host, ops ...step.Op) {
 	t.Helper()
 	for _, op := range ops {
 		if err := h.Run(t.Context(), op); err != nil {
@@ -45,7 +45,7 @@ func run(t testing.TB, h *host.Host, ops ...plan.Op) {
 }
 
 // refused applies an op that must end with an errno.
-func refused(t testing.TB, h *host.Host, op plan.Op, want syscall.Errno) {
+func refused(t testing.TB, h *host.Host, op step.Op, want syscall.Errno) {
 	t.Helper()
 	err := h.Run(t.Context(), op)
 	var errno syscall.Errno
@@ -78,11 +78,11 @@ func TestBridgeIsMade(t *testing.T) {
 		h := testHost(t)
 		mac := xml.MAC{0x52, 0x54, 0, 1, 2, 3}
 		run(t, h,
-			plan.AddBridge{Name: "virbr0", MAC: mac},
-			plan.SetMTU{Link: "virbr0", MTU: 1400},
-			plan.SetBridge{Bridge: "virbr0", Attr: "forward_delay", Value: 200},
-			plan.SetBridge{Bridge: "virbr0", Attr: "stp_state", Value: 1},
-			plan.SetUp{Link: "virbr0"},
+			step.AddBridge{Name: "virbr0", MAC: mac},
+			step.SetMTU{Link: "virbr0", MTU: 1400},
+			step.SetBridge{Bridge: "virbr0", Attr: "forward_delay", Value: 200},
+			step.SetBridge{Bridge: "virbr0", Attr: "stp_state", Value: 1},
+			step.SetUp{Link: "virbr0"},
 		)
 		attrs := linkNamed(t, "virbr0").Attrs()
 		if attrs.HardwareAddr.String() != "52:54:00:01:02:03" || attrs.MTU != 1400 || attrs.Flags&1 == 0 {
@@ -91,19 +91,19 @@ func TestBridgeIsMade(t *testing.T) {
 		want := map[string]string{"forward_delay": "200", "stp_state": "1"}
 		if _, err := os.Stat("/sys/class/net/virbr0/bridge/vlan_filtering"); err == nil {
 			want["vlan_filtering"] = "1"
-			run(t, h, plan.SetBridge{Bridge: "virbr0", Attr: "vlan_filtering", Value: 1})
+			run(t, h, step.SetBridge{Bridge: "virbr0", Attr: "vlan_filtering", Value: 1})
 		} else {
-			refused(t, h, plan.SetBridge{Bridge: "virbr0", Attr: "vlan_filtering", Value: 1}, syscall.EOPNOTSUPP)
+			refused(t, h, step.SetBridge{Bridge: "virbr0", Attr: "vlan_filtering", Value: 1}, syscall.EOPNOTSUPP)
 		}
 		for name, want := range want {
 			if have := read(t, "/sys/class/net/virbr0/bridge/"+name); have != want {
 				t.Errorf("%s is %s, want %s", name, have, want)
 			}
 		}
-		refused(t, h, plan.AddBridge{Name: "virbr0"}, syscall.EEXIST)
-		run(t, h, plan.SetDown{Link: "virbr0"}, plan.DelLink{Name: "virbr0"}, plan.DelLink{Name: "virbr0"}, plan.SetDown{Link: "virbr0"})
-		refused(t, h, plan.SetUp{Link: "virbr0"}, syscall.ENODEV)
-		refused(t, h, plan.SetMTU{Link: "virbr0", MTU: 1400}, syscall.ENODEV)
+		refused(t, h, step.AddBridge{Name: "virbr0"}, syscall.EEXIST)
+		run(t, h, step.SetDown{Link: "virbr0"}, step.DelLink{Name: "virbr0"}, step.DelLink{Name: "virbr0"}, step.SetDown{Link: "virbr0"})
+		refused(t, h, step.SetUp{Link: "virbr0"}, syscall.ENODEV)
+		refused(t, h, step.SetMTU{Link: "virbr0", MTU: 1400}, syscall.ENODEV)
 	})
 }
 
@@ -111,26 +111,26 @@ func TestHostileValuesAreRefused(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		run(t, h, plan.AddBridge{Name: "virbr0"})
+		run(t, h, step.AddBridge{Name: "virbr0"})
 		for _, name := range []string{"", ".", "..", "a/b", "a b", "a:b", "a\nb", "sixteen-letters!"} {
-			refused(t, h, plan.AddBridge{Name: name}, syscall.EINVAL)
-			refused(t, h, plan.StartDnsmasq{Conf: "/run/c", PidFile: "/run/p", Bridge: name}, syscall.EINVAL)
+			refused(t, h, step.AddBridge{Name: name}, syscall.EINVAL)
+			refused(t, h, step.StartDnsmasq{Conf: "/run/c", PidFile: "/run/p", Bridge: name}, syscall.EINVAL)
 		}
 		for _, key := range []string{"", "/etc/passwd", "../../etc/passwd", "net/../../../etc/passwd", "..", "net//ipv4"} {
-			refused(t, h, plan.SetSysctl{Key: key, Value: "1", IfExists: true}, syscall.EINVAL)
+			refused(t, h, step.SetSysctl{Key: key, Value: "1", IfExists: true}, syscall.EINVAL)
 		}
 		for _, path := range []string{"", "relative", "/run/../etc/passwd", "/run/x\x00y", "/run/", "/"} {
-			refused(t, h, plan.WriteFile{Path: path, Mode: 0o644}, syscall.EINVAL)
-			refused(t, h, plan.StartDnsmasq{Conf: path + "/", PidFile: "/run/p", Bridge: "virbr0"}, syscall.EINVAL)
-			refused(t, h, plan.StopDnsmasq{PidFile: path + "/"}, syscall.EINVAL)
+			refused(t, h, step.WriteFile{Path: path, Mode: 0o644}, syscall.EINVAL)
+			refused(t, h, step.StartDnsmasq{Conf: path + "/", PidFile: "/run/p", Bridge: "virbr0"}, syscall.EINVAL)
+			refused(t, h, step.StopDnsmasq{PidFile: path + "/"}, syscall.EINVAL)
 		}
-		refused(t, h, plan.WriteFile{Path: "/run/setuid", Mode: 0o4755}, syscall.EINVAL)
-		refused(t, h, plan.SetBridge{Bridge: "virbr0", Attr: "nf_call_iptables", Value: 1}, syscall.EINVAL)
-		refused(t, h, plan.SetBridge{Bridge: "virbr0", Attr: "vlan_filtering", Value: 256}, syscall.EINVAL)
-		refused(t, h, plan.AddAddress{Link: "virbr0"}, syscall.EINVAL)
-		refused(t, h, plan.AddRoute{Link: "virbr0"}, syscall.EINVAL)
-		refused(t, h, plan.ShapePort{Bridge: "virbr0", Class: 2}, syscall.ERANGE)
-		refused(t, h, plan.ShapePort{Bridge: "virbr0", Class: 1 << 16}, syscall.ERANGE)
+		refused(t, h, step.WriteFile{Path: "/run/setuid", Mode: 0o4755}, syscall.EINVAL)
+		refused(t, h, step.SetBridge{Bridge: "virbr0", Attr: "nf_call_iptables", Value: 1}, syscall.EINVAL)
+		refused(t, h, step.SetBridge{Bridge: "virbr0", Attr: "vlan_filtering", Value: 256}, syscall.EINVAL)
+		refused(t, h, step.AddAddress{Link: "virbr0"}, syscall.EINVAL)
+		refused(t, h, step.AddRoute{Link: "virbr0"}, syscall.EINVAL)
+		refused(t, h, step.ShapePort{Bridge: "virbr0", Class: 2}, syscall.ERANGE)
+		refused(t, h, step.ShapePort{Bridge: "virbr0", Class: 1 << 16}, syscall.ERANGE)
 	})
 }
 
@@ -150,7 +150,7 @@ func TestEndedContextDoesNothing(t *testing.T) {
 		h := testHost(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := h.Run(ctx, plan.AddBridge{Name: "virbr0"}); !errors.Is(err, context.Canceled) {
+		if err := h.Run(ctx, step.AddBridge{Name: "virbr0"}); !errors.Is(err, context.Canceled) {
 			t.Errorf("with an ended context: %v", err)
 		}
 		if _, err := netlink.LinkByName("virbr0"); err == nil {
@@ -163,13 +163,13 @@ func TestAddressesAndRoutes(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		v4 := plan.AddAddress{Link: "br.0", Address: netip.MustParsePrefix("10.7.0.1/24"), Broadcast: netip.MustParseAddr("10.7.0.255")}
-		v6 := plan.AddAddress{Link: "br.0", Address: netip.MustParsePrefix("fd00:7::1/64")}
-		route := plan.AddRoute{Link: "br.0", Dest: netip.MustParsePrefix("10.8.0.0/16"), Gateway: netip.MustParseAddr("10.7.0.2"), Metric: 5}
-		route6 := plan.AddRoute{Link: "br.0", Dest: netip.MustParsePrefix("fd00:8::/48"), Gateway: netip.MustParseAddr("fd00:7::2"), Metric: 1}
-		def := plan.AddRoute{Link: "br.0", Dest: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.7.0.3"), Metric: 1}
-		run(t, h, plan.AddBridge{Name: "br.0"}, plan.SetSysctl{Key: "net/ipv6/conf/br.0/accept_ra", Value: "0"},
-			v4, v6, v4, v6, plan.SetUp{Link: "br.0"}, route, route6, def, route, route6)
+		v4 := step.AddAddress{Link: "br.0", Address: netip.MustParsePrefix("10.7.0.1/24"), Broadcast: netip.MustParseAddr("10.7.0.255")}
+		v6 := step.AddAddress{Link: "br.0", Address: netip.MustParsePrefix("fd00:7::1/64")}
+		route := step.AddRoute{Link: "br.0", Dest: netip.MustParsePrefix("10.8.0.0/16"), Gateway: netip.MustParseAddr("10.7.0.2"), Metric: 5}
+		route6 := step.AddRoute{Link: "br.0", Dest: netip.MustParsePrefix("fd00:8::/48"), Gateway: netip.MustParseAddr("fd00:7::2"), Metric: 1}
+		def := step.AddRoute{Link: "br.0", Dest: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.7.0.3"), Metric: 1}
+		run(t, h, step.AddBridge{Name: "br.0"}, step.SetSysctl{Key: "net/ipv6/conf/br.0/accept_ra", Value: "0"},
+			v4, v6, v4, v6, step.SetUp{Link: "br.0"}, route, route6, def, route, route6)
 
 		addrs, err := netlink.AddrList(linkNamed(t, "br.0"), netlink.FAMILY_ALL)
 		if err != nil {
@@ -197,7 +197,7 @@ func TestAddressesAndRoutes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []plan.Route{
+		for _, want := range []step.Route{
 			{Dest: v4.Address.Masked(), Link: "br.0"},
 			{Dest: v6.Address.Masked(), Link: "br.0"},
 			{Dest: route.Dest, Link: "br.0", Gateway: route.Gateway},
@@ -215,8 +215,8 @@ func TestAddressesAndRoutes(t *testing.T) {
 
 		route.Gateway = netip.MustParseAddr("10.7.0.4")
 		refused(t, h, route, syscall.EEXIST)
-		refused(t, h, plan.AddAddress{Link: "nosuch", Address: v4.Address}, syscall.ENODEV)
-		refused(t, h, plan.AddRoute{Link: "br.0", Dest: route.Dest, Gateway: netip.MustParseAddr("192.0.2.1")}, syscall.ENETUNREACH)
+		refused(t, h, step.AddAddress{Link: "nosuch", Address: v4.Address}, syscall.ENODEV)
+		refused(t, h, step.AddRoute{Link: "br.0", Dest: route.Dest, Gateway: netip.MustParseAddr("192.0.2.1")}, syscall.ENETUNREACH)
 	})
 }
 
@@ -224,13 +224,13 @@ func TestSysctls(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		run(t, h, plan.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"},
-			plan.SetSysctl{Key: "net/ipv6/conf/nosuch/accept_ra", Value: "0", IfExists: true})
+		run(t, h, step.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"},
+			step.SetSysctl{Key: "net/ipv6/conf/nosuch/accept_ra", Value: "0", IfExists: true})
 		if have := read(t, "/proc/sys/net/ipv4/ip_forward"); have != "1" {
 			t.Errorf("ip_forward is %s", have)
 		}
-		refused(t, h, plan.SetSysctl{Key: "net/ipv6/conf/nosuch/accept_ra", Value: "0"}, syscall.ENOENT)
-		refused(t, h, plan.SetSysctl{Key: "net/ipv4/ip_forward", Value: "many"}, syscall.EINVAL)
+		refused(t, h, step.SetSysctl{Key: "net/ipv6/conf/nosuch/accept_ra", Value: "0"}, syscall.ENOENT)
+		refused(t, h, step.SetSysctl{Key: "net/ipv4/ip_forward", Value: "many"}, syscall.EINVAL)
 	})
 }
 
@@ -239,7 +239,7 @@ func TestFilesAreReplacedWhole(t *testing.T) {
 	h := testHost(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "sub", "net.conf")
-	run(t, h, plan.WriteFile{Path: path, Mode: 0o600, Data: "one"}, plan.WriteFile{Path: path, Mode: 0o644, Data: "two"})
+	run(t, h, step.WriteFile{Path: path, Mode: 0o600, Data: "one"}, step.WriteFile{Path: path, Mode: 0o644, Data: "two"})
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -252,16 +252,16 @@ func TestFilesAreReplacedWhole(t *testing.T) {
 	if err := errors.Join(os.WriteFile(other, []byte("keep"), 0o600), os.Remove(path), os.Symlink(other, path)); err != nil {
 		t.Fatal(err)
 	}
-	run(t, h, plan.WriteFile{Path: path, Mode: 0o600, Data: "three"})
+	run(t, h, step.WriteFile{Path: path, Mode: 0o600, Data: "three"})
 	if read(t, other) != "keep" || read(t, path) != "three" {
 		t.Error("the file behind a symbolic link was written")
 	}
 	// A failure leaves nothing behind.
-	refused(t, h, plan.WriteFile{Path: filepath.Join(path, "below"), Mode: 0o600}, syscall.ENOTDIR)
+	refused(t, h, step.WriteFile{Path: filepath.Join(path, "below"), Mode: 0o600}, syscall.ENOTDIR)
 	if err := os.Mkdir(filepath.Join(dir, "sub", "taken"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, h, plan.WriteFile{Path: filepath.Join(dir, "sub", "taken"), Mode: 0o600}, syscall.EEXIST)
+	refused(t, h, step.WriteFile{Path: filepath.Join(dir, "sub", "taken"), Mode: 0o600}, syscall.EEXIST)
 	entries, err := os.ReadDir(filepath.Join(dir, "sub"))
 	if err != nil || len(entries) != 2 {
 		t.Errorf("left behind: %v, %v", entries, err)

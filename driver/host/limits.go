@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // The sysctls of inotify. In the first user namespace both names of a limit are
@@ -25,20 +26,20 @@ const (
 
 // Limits returns the bounds of the kernel that one more network may run into.
 // Those that this host does not have, or does not let us read, are left out.
-func (h *Host) Limits(ctx context.Context) ([]plan.Limit, error) {
+func (h *Host) Limits(ctx context.Context) ([]step.Limit, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var list []plan.Limit
-	add := func(l plan.Limit, ok bool) {
+	var list []step.Limit
+	add := func(l step.Limit, ok bool) {
 		if ok {
 			l.Fixed = h.cfg.KeepLimits
 			list = append(list, l)
 		}
 	}
 	add(descriptors())
-	add(bound(plan.LimitInotify, probeInotify(), inotifyInstances, inotifyInstancesHere))
-	add(bound(plan.LimitWatches, 0, inotifyWatches, inotifyWatchesHere))
+	add(bound(step.LimitInotify, probeInotify(), inotifyInstances, inotifyInstancesHere))
+	add(bound(step.LimitWatches, 0, inotifyWatches, inotifyWatchesHere))
 	add(openFiles())
 	add(processes())
 	for _, l := range tasks("/proc/self/cgroup") {
@@ -46,14 +47,14 @@ func (h *Host) Limits(ctx context.Context) ([]plan.Limit, error) {
 	}
 	for _, key := range []string{"net/ipv4/neigh/default/gc_thresh2", "net/ipv4/neigh/default/gc_thresh3",
 		"net/ipv6/neigh/default/gc_thresh2", "net/ipv6/neigh/default/gc_thresh3"} {
-		add(bound(plan.LimitNeighbours, 0, key))
+		add(bound(step.LimitNeighbours, 0, key))
 	}
 	return list, nil
 }
 
 // raiseLimit sets a limit higher. What is set in another way meanwhile, higher
 // still, stays.
-func (h *Host) raiseLimit(ctx context.Context, op plan.RaiseLimit) error {
+func (h *Host) raiseLimit(ctx context.Context, op step.RaiseLimit) error {
 	now, err := readLimit(op.Key)
 	if err != nil {
 		return opError("reading sysctl", op.Key, err)
@@ -61,7 +62,7 @@ func (h *Host) raiseLimit(ctx context.Context, op plan.RaiseLimit) error {
 	if now >= op.Value {
 		return nil
 	}
-	if err := setSysctl(plan.SetSysctl{Key: op.Key, Value: strconv.FormatInt(op.Value, 10)}); err != nil {
+	if err := setSysctl(step.SetSysctl{Key: op.Key, Value: strconv.FormatInt(op.Value, 10)}); err != nil {
 		return err
 	}
 	h.log.InfoContext(ctx, "raised a limit of the kernel, for more networks", "sysctl", strings.ReplaceAll(op.Key, "/", "."), "from", now, "to", op.Value)
@@ -69,8 +70,8 @@ func (h *Host) raiseLimit(ctx context.Context, op plan.RaiseLimit) error {
 }
 
 // bound returns the limit of the lowest of some sysctls.
-func bound(kind plan.LimitKind, free int64, keys ...string) (plan.Limit, bool) {
-	l := plan.Limit{Kind: kind, Value: math.MaxInt64, Free: free}
+func bound(kind step.LimitKind, free int64, keys ...string) (step.Limit, bool) {
+	l := step.Limit{Kind: kind, Value: math.MaxInt64, Free: free}
 	for _, key := range keys {
 		if n, err := readLimit(key); err == nil && n < l.Value {
 			l.Key, l.Value = key, n
@@ -100,13 +101,13 @@ func probeInotify() int64 {
 
 // descriptors tells how many files the daemon may open. A new descriptor has the
 // lowest number that is free.
-func descriptors() (plan.Limit, bool) {
+func descriptors() (step.Limit, bool) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return plan.Limit{}, false
+		return step.Limit{}, false
 	}
 	most := int64(min(limit.Cur, math.MaxInt64))
-	l := plan.Limit{Kind: plan.LimitDescriptors, Key: "RLIMIT_NOFILE", Value: most}
+	l := step.Limit{Kind: step.LimitDescriptors, Key: "RLIMIT_NOFILE", Value: most}
 	fd, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err == nil {
 		l.Free = most - int64(fd)
@@ -116,18 +117,18 @@ func descriptors() (plan.Limit, bool) {
 }
 
 // openFiles reads /proc/sys/fs/file-nr: in use, unused, most.
-func openFiles() (plan.Limit, bool) {
+func openFiles() (step.Limit, bool) {
 	f, err := numbers(path.Join(sysctlRoot, "fs/file-nr"))
 	if err != nil || len(f) < 3 {
-		return plan.Limit{}, false
+		return step.Limit{}, false
 	}
-	return plan.Limit{Kind: plan.LimitFiles, Key: "fs/file-max", Value: f[2], Free: f[2] - f[0]}, true
+	return step.Limit{Kind: step.LimitFiles, Key: "fs/file-max", Value: f[2], Free: f[2] - f[0]}, true
 }
 
 // processes reads how many processes and threads there are, the fourth field of
 // /proc/loadavg behind a slash, and how many there may be.
-func processes() (plan.Limit, bool) {
-	l, ok := bound(plan.LimitProcesses, 0, "kernel/threads-max", "kernel/pid_max")
+func processes() (step.Limit, bool) {
+	l, ok := bound(step.LimitProcesses, 0, "kernel/threads-max", "kernel/pid_max")
 	data, err := readCapped("/proc/loadavg", maxCounter)
 	f := strings.Fields(string(data))
 	if !ok || err != nil || len(f) < 4 {
@@ -147,13 +148,13 @@ const maxDepth = 16
 
 // tasks returns the limits of a process's control group, which a file of /proc names,
 // and of those that it is in.
-func tasks(file string) []plan.Limit {
+func tasks(file string) []step.Limit {
 	data, err := readCapped(file, maxConf)
 	if err != nil {
 		return nil
 	}
 	root, dir := ownGroup(string(data))
-	var list []plan.Limit
+	var list []step.Limit
 	for range maxDepth {
 		if dir == "" || dir == "/" {
 			break
@@ -162,7 +163,7 @@ func tasks(file string) []plan.Limit {
 		most, err := numbers(file) // "max" is no number
 		used, err2 := numbers(path.Join(root, dir, "pids.current"))
 		if err == nil && err2 == nil && len(most) == 1 && len(used) == 1 {
-			list = append(list, plan.Limit{Kind: plan.LimitTasks, Key: file, Value: most[0], Free: most[0] - used[0]})
+			list = append(list, step.Limit{Kind: step.LimitTasks, Key: file, Value: most[0], Free: most[0] - used[0]})
 		}
 		dir = path.Dir(dir)
 	}

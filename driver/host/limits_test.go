@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 func TestOwnGroup(t *testing.T) {
@@ -37,14 +37,14 @@ func TestLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := map[plan.LimitKind]bool{}
+	found := map[step.LimitKind]bool{}
 	for _, l := range list {
 		found[l.Kind] = true
 		if l.Key == "" || l.Value <= 0 || !l.Fixed || l.Free > l.Value {
 			t.Errorf("%+v", l)
 		}
 	}
-	for _, kind := range []plan.LimitKind{plan.LimitInotify, plan.LimitWatches, plan.LimitFiles, plan.LimitProcesses, plan.LimitDescriptors} {
+	for _, kind := range []step.LimitKind{step.LimitInotify, step.LimitWatches, step.LimitFiles, step.LimitProcesses, step.LimitDescriptors} {
 		if !found[kind] {
 			t.Errorf("limit %d is not found in %+v", kind, list)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -62,7 +62,7 @@ func (h *Host) modify(name string, flags, change uint32, fill func(*nl.NetlinkRe
 
 // addBridge makes a bridge in one request, so that it is never seen without its
 // MAC address.
-func (h *Host) addBridge(op plan.AddBridge) error {
+func (h *Host) addBridge(op step.AddBridge) error {
 	err := checkLink(op.Name)
 	if err == nil {
 		req := h.linkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, nl.NewIfInfomsg(unix.AF_UNSPEC), op.Name)
@@ -77,7 +77,7 @@ func (h *Host) addBridge(op plan.AddBridge) error {
 	return opError("creating bridge", op.Name, err)
 }
 
-func (h *Host) setMTU(op plan.SetMTU) error {
+func (h *Host) setMTU(op step.SetMTU) error {
 	err := h.modify(op.Link, 0, 0, func(req *nl.NetlinkRequest) {
 		req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(op.MTU)))
 	})
@@ -92,7 +92,7 @@ var bridgeAttributes = map[string]struct{ id, bits int }{
 	"vlan_filtering": {nl.IFLA_BR_VLAN_FILTERING, 8},
 }
 
-func (h *Host) setBridge(op plan.SetBridge) error {
+func (h *Host) setBridge(op step.SetBridge) error {
 	doing := "setting " + op.Attr + " of"
 	attr, known := bridgeAttributes[op.Attr]
 	if !known || op.Value >= 1<<attr.bits {
@@ -110,11 +110,11 @@ func (h *Host) setBridge(op plan.SetBridge) error {
 	}))
 }
 
-func (h *Host) setUp(op plan.SetUp) error {
+func (h *Host) setUp(op step.SetUp) error {
 	return opError("bringing up", op.Link, h.modify(op.Link, unix.IFF_UP, unix.IFF_UP, nil))
 }
 
-func (h *Host) setDown(op plan.SetDown) error {
+func (h *Host) setDown(op step.SetDown) error {
 	err := h.modify(op.Link, 0, unix.IFF_UP, nil)
 	if errors.Is(err, syscall.ENODEV) {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // links knows the links of the namespace. The kernel needs some ten
@@ -27,7 +27,7 @@ type links struct {
 	current bool             // known was dumped, and no notification was lost since
 
 	// What is made of known. New links are added to it; all else makes it anew.
-	byName  map[string]plan.Link
+	byName  map[string]step.Link
 	names   map[int]string // by index
 	derived bool           // both are up to date
 }
@@ -45,7 +45,7 @@ func (l *links) close() {
 }
 
 // readLinks returns the links by name, and the names by index.
-func (h *Host) readLinks(ctx context.Context) (map[string]plan.Link, map[int]string, error) {
+func (h *Host) readLinks(ctx context.Context) (map[string]step.Link, map[int]string, error) {
 	l := &h.links
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +65,7 @@ func (h *Host) readLinks(ctx context.Context) (map[string]plan.Link, map[int]str
 
 // deriveLocked makes the maps of known.
 func (l *links) deriveLocked() {
-	l.names, l.byName, l.derived = make(map[int]string, len(l.known)), make(map[string]plan.Link, len(l.known)), true
+	l.names, l.byName, l.derived = make(map[int]string, len(l.known)), make(map[string]step.Link, len(l.known)), true
 	for index, link := range l.known {
 		l.names[index] = link.name
 	}
@@ -77,7 +77,7 @@ func (l *links) deriveLocked() {
 // nameLocked adds a link by its name. Its master is known: the kernel tells of that
 // first.
 func (l *links) nameLocked(link seenLink) {
-	l.byName[link.name] = plan.Link{Index: link.index, Kind: link.kind, Master: l.names[link.master]}
+	l.byName[link.name] = step.Link{Index: link.index, Kind: link.kind, Master: l.names[link.master]}
 }
 
 // apply takes a notification into account. Those of family AF_BRIDGE are about

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // The request for sockets and what it returns (linux/inet_diag.h).
@@ -35,13 +35,13 @@ const sctpProc = "/proc/net/sctp"
 
 // Listeners returns who listens on ports of this network namespace: TCP and SCTP
 // sockets that listen, UDP sockets that take what comes from anybody.
-func (h *Host) Listeners(ctx context.Context) ([]plan.Listener, error) {
+func (h *Host) Listeners(ctx context.Context) ([]step.Listener, error) {
 	c, err := openChannel(unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return nil, fmt.Errorf("listing sockets: %w", err)
 	}
 	defer c.close()
-	var list []plan.Listener
+	var list []step.Listener
 	for _, ask := range []struct {
 		name     string
 		protocol uint8
@@ -82,11 +82,11 @@ func diagRequest(family, protocol uint8, state int) []byte {
 
 // parseListener reads a struct inet_diag_msg with its attributes. A socket
 // without a port waits for nobody.
-func (h *Host) parseListener(m []byte, proto string) []plan.Listener {
+func (h *Host) parseListener(m []byte, proto string) []step.Listener {
 	if len(m) < sizeofDiagMsg {
 		return nil
 	}
-	l := plan.Listener{
+	l := step.Listener{
 		Proto: proto,
 		Port:  binary.BigEndian.Uint16(m[4:]),
 		Inode: binary.NativeEndian.Uint32(m[68:]),
@@ -116,7 +116,7 @@ func (h *Host) parseListener(m []byte, proto string) []plan.Listener {
 	if len(locals) == 0 {
 		locals = []netip.Addr{l.Address}
 	}
-	var list []plan.Listener
+	var list []step.Listener
 	for _, a := range locals {
 		l.Address = a.Unmap() // an IPv6 socket on an IPv4 address
 		l.Both = both && a.IsUnspecified() && a.Is6()

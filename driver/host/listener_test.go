@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -51,7 +51,7 @@ func TestListenersAreSeen(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		run(t, h, plan.AddBridge{Name: "virbr0"})
+		run(t, h, step.AddBridge{Name: "virbr0"})
 		bound(t, unix.AF_INET, unix.SOCK_STREAM, 1, false, "")
 		bound(t, unix.AF_INET6, unix.SOCK_STREAM, 2, false, "")
 		bound(t, unix.AF_INET6, unix.SOCK_STREAM, 3, true, "")
@@ -93,7 +93,7 @@ func TestListenersAreSeen(t *testing.T) {
 		if len(want) > 0 {
 			t.Errorf("not seen: %v", want)
 		}
-		if by := h.Holder(t.Context(), plan.Listener{Inode: 1}); by != "" {
+		if by := h.Holder(t.Context(), step.Listener{Inode: 1}); by != "" {
 			t.Errorf("a socket that nobody has is held by %q", by)
 		}
 	})
@@ -129,9 +129,9 @@ func holdPort(t *testing.T, path string, args ...string) int {
 }
 
 // wait53 waits until somebody has port 53 or 67.
-func wait53(t *testing.T, h *host.Host) []plan.Listener {
+func wait53(t *testing.T, h *host.Host) []step.Listener {
 	t.Helper()
-	var list []plan.Listener
+	var list []step.Listener
 	netnstest.Wait(t, "somebody listens", func() (err error) {
 		if list, err = h.Listeners(t.Context()); err == nil && len(list) == 0 {
 			err = errors.New("nobody")
@@ -161,7 +161,7 @@ func TestHolderOfPortIsNamed(t *testing.T) {
 				h := testHost(t)
 				op := serve(t, h, "virbr0", 0)
 				if name == "another port" {
-					run(t, h, plan.WriteFile{Path: op.Conf, Mode: 0o600, Data: read(t, op.Conf) + "\nport=5353\n"})
+					run(t, h, step.WriteFile{Path: op.Conf, Mode: 0o600, Data: read(t, op.Conf) + "\nport=5353\n"})
 				}
 				pid := holdPort(t, lookUp(t, "socat"), tt.args...)
 				wait53(t, h)

@@ -8,7 +8,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // loopbackMetric is that of a bridge's route to ::1: far behind the loopback
@@ -17,7 +17,7 @@ const loopbackMetric = 2048
 
 // unrouteLoopback removes a bridge's route to the host's own ::1, as earlier versions
 // made. A route or bridge that is gone is no error.
-func (h *Host) unrouteLoopback(op plan.UnrouteLoopback) error {
+func (h *Host) unrouteLoopback(op step.UnrouteLoopback) error {
 	const doing = "leading ::1 no longer to"
 	index, err := h.index(op.Bridge)
 	if err == nil {

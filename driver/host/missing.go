@@ -13,35 +13,35 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // Missing returns those of some ops that were done and whose result somebody took
 // away: a bridge, its address, a route by it, its being up, a sysctl. Other ops are
 // never missing. It asks about the links of the ops only, however many others there
 // are.
-func (h *Host) Missing(ctx context.Context, ops []plan.Op) ([]plan.Op, error) {
-	var list []plan.Op
+func (h *Host) Missing(ctx context.Context, ops []step.Op) ([]step.Op, error) {
+	var list []step.Op
 	addresses := map[string]map[netip.Addr]bool{}
 	for _, op := range ops {
 		there, err := true, error(nil)
 		switch op := op.(type) {
-		case plan.AddBridge:
+		case step.AddBridge:
 			_, err = h.index(op.Name)
-		case plan.SetUp:
+		case step.SetUp:
 			there, err = isUp(op.Link)
-		case plan.AddAddress:
+		case step.AddAddress:
 			if addresses[op.Link] == nil {
 				addresses[op.Link], err = h.addressesOf(ctx, op.Link)
 			}
 			there = addresses[op.Link][op.Address.Addr()]
-		case plan.AddRoute:
+		case step.AddRoute:
 			var index int
 			if index, err = h.index(op.Link); err == nil {
 				op.Dest = op.Dest.Masked()
 				there = h.hasRoute(ctx, op, index)
 			}
-		case plan.SetSysctl:
+		case step.SetSysctl:
 			there, err = sysctlIs(op)
 		}
 		if errors.Is(err, syscall.ENODEV) || errors.Is(err, fs.ErrNotExist) {
@@ -66,7 +66,7 @@ func isUp(name string) (bool, error) {
 	return link.Flags&net.FlagUp != 0, nil
 }
 
-func sysctlIs(op plan.SetSysctl) (bool, error) {
+func sysctlIs(op step.SetSysctl) (bool, error) {
 	want, err := strconv.Atoi(op.Value)
 	if err != nil {
 		return false, err

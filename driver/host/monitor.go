@@ -6,7 +6,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 )
 
@@ -70,7 +70,7 @@ func (n *rulesNews) ring() {
 //
 // In the tables of others it is told for each bridge. What others change in rules
 // that are no concern of ours is not told.
-func (h *Host) watchRules(ctx context.Context, news *rulesNews, tell func(plan.Change)) error {
+func (h *Host) watchRules(ctx context.Context, news *rulesNews, tell func(step.Change)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
@@ -86,7 +86,7 @@ func (h *Host) watchRules(ctx context.Context, news *rulesNews, tell func(plan.C
 		by, ours, others, links := news.take()
 		switch {
 		case ours:
-			tell(plan.Change{Kind: plan.ChangeRules, By: by, Ours: true})
+			tell(step.Change{Kind: step.ChangeRules, By: by, Ours: true})
 			continue
 		case !others && !links:
 			continue // it was looked at with what came before
@@ -96,7 +96,7 @@ func (h *Host) watchRules(ctx context.Context, news *rulesNews, tell func(plan.C
 			h.log.WarnContext(ctx, "looking at what somebody else changed", "by", by, "err", err)
 		}
 		for _, bridge := range bridges {
-			tell(plan.Change{Kind: plan.ChangeRules, By: by, Ours: hurt && others, Elsewhere: true, Link: bridge})
+			tell(step.Change{Kind: step.ChangeRules, By: by, Ours: hurt && others, Elsewhere: true, Link: bridge})
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/xml"
@@ -25,7 +25,7 @@ func TestRulesAreWatched(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		add := plan.AddRules{Rules: rules}
+		add := step.AddRules{Rules: rules}
 		run(t, l.host, add, guestAccepts())
 		l.watch()
 		next := func(what, by string, ours bool) {
@@ -38,7 +38,7 @@ func TestRulesAreWatched(t *testing.T) {
 		// it shows in what is told next whether it was told itself.
 		l.sh("nft add table inet filter; nft add chain inet filter forward '{ type filter hook forward priority 0; }'")
 		l.sh("nft add rule inet filter forward iifname eth7 drop; nft add set inet filter banned '{ type ipv4_addr; }'")
-		run(t, l.host, add, plan.DelRules{Bridge: "virbr9"}, add)
+		run(t, l.host, add, step.DelRules{Bridge: "virbr9"}, add)
 		for _, script := range []string{
 			"nft flush ruleset",
 			"nft delete table inet virbr",

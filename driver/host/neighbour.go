@@ -15,14 +15,14 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
 // proxyNeighbour has the kernel answer on a link for an address that lives
 // elsewhere. It does so where forwarding is on and, for IPv4, where the address
 // is routed to another link. Those who knew the address before are told.
-func (h *Host) proxyNeighbour(ctx context.Context, op plan.ProxyNeighbour) error {
+func (h *Host) proxyNeighbour(ctx context.Context, op step.ProxyNeighbour) error {
 	doing := fmt.Sprintf("answering for %s on", op.Address)
 	err := checkLink(op.Link)
 	if err == nil && !usable(op.Address) {
@@ -50,7 +50,7 @@ func (h *Host) proxyNeighbour(ctx context.Context, op plan.ProxyNeighbour) error
 
 // unproxyNeighbour undoes proxyNeighbour. The sysctls stay: they do nothing by
 // themselves.
-func (h *Host) unproxyNeighbour(op plan.UnproxyNeighbour) error {
+func (h *Host) unproxyNeighbour(op step.UnproxyNeighbour) error {
 	doing := fmt.Sprintf("answering no longer for %s on", op.Address)
 	if !usable(op.Address) {
 		return opError(doing, op.Link, syscall.EINVAL)
@@ -78,7 +78,7 @@ func (h *Host) proxyRequest(command, flags int, a netip.Addr, index int) *nl.Net
 // IPv6 asks for proxy_ndp of the link when a solicitation came by multicast,
 // and for that of "all" when it came by unicast (ip6_forward). ARP needs no
 // switch.
-func (h *Host) answerProxies(ctx context.Context, op plan.ProxyNeighbour) error {
+func (h *Host) answerProxies(ctx context.Context, op step.ProxyNeighbour) error {
 	version := "ipv4"
 	if op.Address.Is6() {
 		version = "ipv6"
@@ -99,7 +99,7 @@ func keepSysctl(key string, value int) error {
 	if have, err := readSysctl(key); err == nil && have == value {
 		return nil
 	}
-	return setSysctl(plan.SetSysctl{Key: key, Value: strconv.Itoa(value)})
+	return setSysctl(step.SetSysctl{Key: key, Value: strconv.Itoa(value)})
 }
 
 // announce tells those on a link that an address is reached by us: a gratuitous
@@ -165,7 +165,7 @@ const routerLifetime = 1800
 // prefix is to be used for new connections; a host counts down what was said of how
 // long addresses are valid, two hours at most (RFC 4862 section 5.5.3). Source
 // addresses of the kernel are link-local, as the RFC wants it.
-func retractPrefixes(op plan.RetractPrefixes) error {
+func retractPrefixes(op step.RetractPrefixes) error {
 	const doing = "retracting prefixes on"
 	link, err := net.InterfaceByName(op.Link)
 	if err != nil {
@@ -202,13 +202,13 @@ const known = unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PR
 // Neighbours returns whom the kernel knows on a link, in no order: those that it
 // talked to, until some time after they have gone. On a bridge it says behind which
 // port they are.
-func (h *Host) Neighbours(ctx context.Context, bridge string) ([]plan.Neighbour, error) {
+func (h *Host) Neighbours(ctx context.Context, bridge string) ([]step.Neighbour, error) {
 	const doing = "listing neighbours on"
 	index, err := h.index(bridge)
 	if err != nil {
 		return nil, opError(doing, bridge, err)
 	}
-	var list []plan.Neighbour
+	var list []step.Neighbour
 	err = h.whole(ctx, "neighbours", func() error {
 		list = nil
 		req := h.dumps.request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP)
@@ -216,7 +216,7 @@ func (h *Host) Neighbours(ctx context.Context, bridge string) ([]plan.Neighbour,
 		req.AddData(nl.NewRtAttr(unix.NDA_IFINDEX, nl.Uint32Attr(uint32(index))))
 		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH, func(m []byte) bool {
 			if n, ok := parseNeighbour(m); ok && n.link == index && n.alive && len(list) < maxNeighbours {
-				list = append(list, plan.Neighbour{Address: n.address, MAC: n.mac})
+				list = append(list, step.Neighbour{Address: n.address, MAC: n.mac})
 			}
 			return true
 		})
@@ -228,7 +228,7 @@ func (h *Host) Neighbours(ctx context.Context, bridge string) ([]plan.Neighbour,
 }
 
 // findPorts fills in behind which ports of a bridge neighbours are.
-func (h *Host) findPorts(ctx context.Context, bridge string, index int, list []plan.Neighbour) error {
+func (h *Host) findPorts(ctx context.Context, bridge string, index int, list []step.Neighbour) error {
 	links, _, err := h.readLinks(ctx)
 	if err != nil || links[bridge].Kind != "bridge" {
 		return err

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // probePatience is how long dnsmasq may take to print its version.
@@ -30,22 +30,22 @@ const sbin = "/usr/local/sbin:/usr/sbin:/sbin"
 type dnsmasqProbe struct {
 	mu    sync.Mutex // guards what follows
 	file  fs.FileInfo
-	known plan.DnsmasqFacts
+	known step.DnsmasqFacts
 }
 
 // facts returns the dnsmasq that is installed now; a zero value: none. With an
 // error only its path is known.
-func (p *dnsmasqProbe) facts(ctx context.Context) (plan.DnsmasqFacts, error) {
+func (p *dnsmasqProbe) facts(ctx context.Context) (step.DnsmasqFacts, error) {
 	path, file := findDnsmasq()
 	if path == "" {
-		return plan.DnsmasqFacts{}, nil
+		return step.DnsmasqFacts{}, nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known.Path == path && os.SameFile(p.file, file) && p.file.Size() == file.Size() && p.file.ModTime().Equal(file.ModTime()) {
 		return p.known, nil
 	}
-	facts := plan.DnsmasqFacts{Path: path}
+	facts := step.DnsmasqFacts{Path: path}
 	out, err := versionText(ctx, path)
 	if err == nil {
 		facts.Major, facts.Minor, err = parseVersion(out)

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -68,14 +68,14 @@ func TestDnsmasqIsSpared(t *testing.T) {
 		h := testHost(t)
 		spared, wide := serve(t, h, "virbr0", 0), serve(t, h, "virbr1", 1)
 		wide.Wide = true
-		run(t, h, spared, wide, plan.AddBridge{Name: "br0"}, plan.SetUp{Link: "br0"})
+		run(t, h, spared, wide, step.AddBridge{Name: "br0"}, step.SetUp{Link: "br0"})
 		// Both serve at another address of their own: all that was earlier they
 		// have read by then.
 		settle := func(last byte) {
 			t.Helper()
 			for i, bridge := range []string{"virbr0", "virbr1"} {
 				a := netip.AddrFrom4([4]byte{10, 77, byte(i), last})
-				run(t, h, plan.AddAddress{Link: bridge, Address: netip.PrefixFrom(a, 24)})
+				run(t, h, step.AddAddress{Link: bridge, Address: netip.PrefixFrom(a, 24)})
 				netnstest.Wait(t, bridge+" serves at its new address", func() error { return answersAt(a) })
 			}
 		}
@@ -87,7 +87,7 @@ func TestDnsmasqIsSpared(t *testing.T) {
 			}
 		}
 		for i := range 100 {
-			run(t, h, plan.AddAddress{Link: "br0", Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 78, byte(i), 1}), 24)})
+			run(t, h, step.AddAddress{Link: "br0", Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 78, byte(i), 1}), 24)})
 		}
 		if n := queued(t, other); n == 0 {
 			t.Error("not even one that is to hear of everything does")

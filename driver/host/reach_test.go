@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -28,13 +28,13 @@ func uplink(t *testing.T, h *host.Host) (router, guest *netnstest.Guest) {
 	t.Helper()
 	router = netnstest.NewOutside(t, "router", "up0", netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("192.0.2.2/24"))
 	run(t, h,
-		plan.AddAddress{Link: "up0", Address: netip.MustParsePrefix("2001:db8::1/64")},
-		plan.AddBridge{Name: "virbr0"},
-		plan.AddAddress{Link: "virbr0", Address: netip.MustParsePrefix("10.7.0.1/24")},
-		plan.AddAddress{Link: "virbr0", Address: netip.MustParsePrefix("fd00:7::1/64")},
-		plan.SetUp{Link: "virbr0"},
-		plan.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"},
-		plan.SetSysctl{Key: "net/ipv6/conf/all/forwarding", Value: "1"},
+		step.AddAddress{Link: "up0", Address: netip.MustParsePrefix("2001:db8::1/64")},
+		step.AddBridge{Name: "virbr0"},
+		step.AddAddress{Link: "virbr0", Address: netip.MustParsePrefix("10.7.0.1/24")},
+		step.AddAddress{Link: "virbr0", Address: netip.MustParsePrefix("fd00:7::1/64")},
+		step.SetUp{Link: "virbr0"},
+		step.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"},
+		step.SetSysctl{Key: "net/ipv6/conf/all/forwarding", Value: "1"},
 	)
 	router.Address(t, netip.MustParsePrefix("2001:db8::2/64"))
 	guest = netnstest.NewGuest(t, "g", "virbr0")
@@ -63,8 +63,8 @@ func TestGuestsAreAnsweredForByARP(t *testing.T) {
 		}
 		// The router remembers who had the address before.
 		router.Run(t, "ip", "neigh", "replace", public.String(), "lladdr", "52:54:00:00:00:01", "nud", "stale", "dev", "eth0")
-		proxy := plan.ProxyNeighbour{Link: "up0", Address: public}
-		route := plan.RouteGuest{Bridge: "virbr0", Address: public}
+		proxy := step.ProxyNeighbour{Link: "up0", Address: public}
+		route := step.RouteGuest{Bridge: "virbr0", Address: public}
 		run(t, h, route, proxy, route, proxy)
 		mac := linkNamed(t, "up0").Attrs().HardwareAddr.String()
 		netnstest.Wait(t, "the router has heard of the new owner", func() error {
@@ -80,7 +80,7 @@ func TestGuestsAreAnsweredForByARP(t *testing.T) {
 		if out, err := router.Output(t.Context(), "busybox", "ping", "-c", "1", "-W", "5", public.String()); err != nil {
 			t.Errorf("the guest is not reached: %v\n%s", err, out)
 		}
-		unproxy, unroute := plan.UnproxyNeighbour{Link: "up0", Address: public}, plan.UnrouteGuest{Bridge: "virbr0", Address: public}
+		unproxy, unroute := step.UnproxyNeighbour{Link: "up0", Address: public}, step.UnrouteGuest{Bridge: "virbr0", Address: public}
 		run(t, h, unproxy)
 		if asks() == nil {
 			t.Error("answered after the proxy has gone")
@@ -92,9 +92,9 @@ func TestGuestsAreAnsweredForByARP(t *testing.T) {
 		if diff := cmp.Diff(before, after); diff != "" {
 			t.Errorf("left behind (-before +after):\n%s", diff)
 		}
-		other := plan.UnrouteGuest{Bridge: "up0", Address: public}
+		other := step.UnrouteGuest{Bridge: "up0", Address: public}
 		run(t, h, route, other) // another link's route is not ours to remove
-		refused(t, h, plan.RouteGuest{Bridge: "up0", Address: public}, syscall.EEXIST)
+		refused(t, h, step.RouteGuest{Bridge: "up0", Address: public}, syscall.EEXIST)
 		if out := output(t, "ip", "route", "get", public.String()); !strings.Contains(out, "dev virbr0") {
 			t.Errorf("the guest's route has gone: %s", out)
 		}
@@ -158,8 +158,8 @@ func TestGuestsAreAnsweredForByNeighbourDiscovery(t *testing.T) {
 				t.Fatalf("somebody answers a %s solicitation before the proxy: nothing is tested here", way)
 			}
 		}
-		route := plan.RouteGuest{Bridge: "virbr0", Address: public}
-		proxy := plan.ProxyNeighbour{Link: "up0", Address: public}
+		route := step.RouteGuest{Bridge: "virbr0", Address: public}
+		proxy := step.ProxyNeighbour{Link: "up0", Address: public}
 		run(t, h, route, proxy, route, proxy)
 		for way, to := range ways {
 			flags, err := solicit(router, to, public)
@@ -172,7 +172,7 @@ func TestGuestsAreAnsweredForByNeighbourDiscovery(t *testing.T) {
 			t.Errorf("the guest is not reached: %v\n%s", err, out)
 		}
 		router.Run(t, "ip", "neigh", "replace", public.String(), "lladdr", mac, "nud", "permanent", "dev", "eth0")
-		run(t, h, plan.UnproxyNeighbour{Link: "up0", Address: public}, plan.UnrouteGuest{Bridge: "virbr0", Address: public})
+		run(t, h, step.UnproxyNeighbour{Link: "up0", Address: public}, step.UnrouteGuest{Bridge: "virbr0", Address: public})
 		for way, to := range ways {
 			if _, err := solicit(router, to, public); err == nil {
 				t.Errorf("a %s solicitation is answered after the proxy has gone", way)
@@ -196,7 +196,7 @@ func TestNewIPv6OwnerIsAnnounced(t *testing.T) {
 			return nil
 		})
 		router.Run(t, "ip", "neigh", "replace", "2001:db8::7", "lladdr", "52:54:00:00:00:01", "nud", "stale", "dev", "eth0")
-		run(t, h, plan.ProxyNeighbour{Link: "up0", Address: netip.MustParseAddr("2001:db8::7")})
+		run(t, h, step.ProxyNeighbour{Link: "up0", Address: netip.MustParseAddr("2001:db8::7")})
 		mac := linkNamed(t, "up0").Attrs().HardwareAddr.String()
 		netnstest.Wait(t, "the router has heard of the new owner", func() error {
 			if out := router.Run(t, "ip", "neigh", "show", "2001:db8::7"); !strings.Contains(out, mac) {
@@ -213,23 +213,23 @@ func TestHostileReachIsRefused(t *testing.T) {
 		h := testHost(t)
 		for _, text := range []string{"", "0.0.0.0", "::", "127.0.0.1", "::1", "224.0.0.1", "ff02::1", "::ffff:10.0.0.1", "fe80::1%lo"} {
 			a, _ := netip.ParseAddr(text)
-			for _, op := range []plan.Op{
-				plan.ProxyNeighbour{Link: "lo", Address: a}, plan.UnproxyNeighbour{Link: "lo", Address: a},
-				plan.RouteGuest{Bridge: "lo", Address: a}, plan.UnrouteGuest{Bridge: "lo", Address: a},
-				plan.EndConnections{Guest: a},
+			for _, op := range []step.Op{
+				step.ProxyNeighbour{Link: "lo", Address: a}, step.UnproxyNeighbour{Link: "lo", Address: a},
+				step.RouteGuest{Bridge: "lo", Address: a}, step.UnrouteGuest{Bridge: "lo", Address: a},
+				step.EndConnections{Guest: a},
 			} {
 				refused(t, h, op, syscall.EINVAL)
 			}
 		}
 		a := netip.MustParseAddr("192.0.2.7")
-		refused(t, h, plan.ProxyNeighbour{Link: "../all", Address: a}, syscall.EINVAL)
-		refused(t, h, plan.ProxyNeighbour{Link: "nosuch", Address: a}, syscall.ENODEV)
-		refused(t, h, plan.RouteGuest{Bridge: "nosuch", Address: a}, syscall.ENODEV)
-		refused(t, h, plan.EndConnections{Guest: a, Proto: "icmp"}, syscall.EINVAL)
-		refused(t, h, plan.EndConnections{Guest: a, Start: 2, End: 1}, syscall.EINVAL)
-		refused(t, h, plan.EndConnections{Guest: a, Listen: netip.MustParseAddr("::1")}, syscall.EINVAL)
-		run(t, h, plan.UnproxyNeighbour{Link: "nosuch", Address: a}, plan.UnrouteGuest{Bridge: "nosuch", Address: a},
-			plan.EndConnections{Guest: a}, plan.EndConnections{Guest: netip.MustParseAddr("2001:db8::1")})
+		refused(t, h, step.ProxyNeighbour{Link: "../all", Address: a}, syscall.EINVAL)
+		refused(t, h, step.ProxyNeighbour{Link: "nosuch", Address: a}, syscall.ENODEV)
+		refused(t, h, step.RouteGuest{Bridge: "nosuch", Address: a}, syscall.ENODEV)
+		refused(t, h, step.EndConnections{Guest: a, Proto: "icmp"}, syscall.EINVAL)
+		refused(t, h, step.EndConnections{Guest: a, Start: 2, End: 1}, syscall.EINVAL)
+		refused(t, h, step.EndConnections{Guest: a, Listen: netip.MustParseAddr("::1")}, syscall.EINVAL)
+		run(t, h, step.UnproxyNeighbour{Link: "nosuch", Address: a}, step.UnrouteGuest{Bridge: "nosuch", Address: a},
+			step.EndConnections{Guest: a}, step.EndConnections{Guest: netip.MustParseAddr("2001:db8::1")})
 	})
 }
 
@@ -316,14 +316,14 @@ func TestConnectionsEnd(t *testing.T) {
 			}
 		}
 		check("after the rules", addresses...)
-		v4 := plan.EndConnections{Proto: "tcp", Listen: netip.MustParseAddr("192.0.2.1"), Start: 8080, End: 8080, Guest: netip.MustParseAddr("10.7.0.2")}
-		for _, other := range []plan.EndConnections{
+		v4 := step.EndConnections{Proto: "tcp", Listen: netip.MustParseAddr("192.0.2.1"), Start: 8080, End: 8080, Guest: netip.MustParseAddr("10.7.0.2")}
+		for _, other := range []step.EndConnections{
 			{Proto: "udp", Guest: v4.Guest}, {Proto: "tcp", Guest: netip.MustParseAddr("10.7.0.3")},
 			{Listen: netip.MustParseAddr("192.0.2.2"), Guest: v4.Guest}, {Start: 8082, End: 9000, Guest: v4.Guest},
 		} {
 			run(t, h, other)
 		}
-		for _, other := range []plan.EndConnections{
+		for _, other := range []step.EndConnections{
 			{Guest: v4.Guest, From: netip.MustParseAddr("192.0.2.3"), Until: netip.MustParseAddr("192.0.2.9")},
 			{Guest: v4.Guest, From: netip.MustParseAddr("0.0.0.0"), Until: netip.MustParseAddr("192.0.2.1")},
 		} {
@@ -333,9 +333,9 @@ func TestConnectionsEnd(t *testing.T) {
 		check("after others", addresses...)
 		run(t, h, v4)
 		check("after one port", addresses[1:]...)
-		run(t, h, plan.EndConnections{Guest: v4.Guest, Listen: netip.IPv4Unspecified()})
+		run(t, h, step.EndConnections{Guest: v4.Guest, Listen: netip.IPv4Unspecified()})
 		check("after all of IPv4", addresses[2:]...)
-		run(t, h, plan.EndConnections{Guest: netip.MustParseAddr("fd00:7::2"), Proto: "tcp", Start: 8080, End: 8080})
+		run(t, h, step.EndConnections{Guest: netip.MustParseAddr("fd00:7::2"), Proto: "tcp", Start: 8080, End: 8080})
 		check("after IPv6", addresses[3])
 	})
 }
@@ -353,7 +353,7 @@ func TestUntranslatedConnectionsEnd(t *testing.T) {
 			chain f { type filter hook input priority 0; ct state established accept; }; }`)
 		router.Route(t, netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("192.0.2.1"))
 		router.Route(t, netip.MustParsePrefix("::/0"), netip.MustParseAddr("2001:db8::1"))
-		run(t, h, plan.RouteGuest{Bridge: "virbr0", Address: netip.MustParseAddr("203.0.113.8")}, plan.RouteGuest{Bridge: "virbr0", Address: netip.MustParseAddr("203.0.113.9")})
+		run(t, h, step.RouteGuest{Bridge: "virbr0", Address: netip.MustParseAddr("203.0.113.8")}, step.RouteGuest{Bridge: "virbr0", Address: netip.MustParseAddr("203.0.113.9")})
 		l, err := net.Listen("tcp", "192.0.2.1:80")
 		if err != nil {
 			t.Fatal(err)
@@ -396,16 +396,16 @@ func TestUntranslatedConnectionsEnd(t *testing.T) {
 		}
 		v4, v6 := netip.IPv4Unspecified(), netip.IPv6Unspecified()
 		for _, c := range []struct {
-			taken []plan.Taken
+			taken []step.Taken
 			gone  string
 		}{
-			{[]plan.Taken{{Proto: "tcp", Listen: v4, Start: 1, End: 65535}, {Proto: "udp", Listen: v6, Start: 5001, End: 6000}}, ""},
-			{[]plan.Taken{{Proto: "udp", Listen: v4, Start: 7, End: 8}}, ""},
-			{[]plan.Taken{{Proto: "udp", Listen: v4, Start: 4000, End: 5000}, {Proto: "udp", Listen: v6, Start: 5000, End: 5000}}, "192.0.2.1:5000 [2001:db8::1]:5000"},
-			{[]plan.Taken{{Proto: "udp", Listen: netip.MustParseAddr("192.0.2.1"), Start: 5001, End: 5001}}, "192.0.2.1:5001"},
-			{[]plan.Taken{{Listen: netip.MustParseAddr("203.0.113.9")}}, "203.0.113.9:5000"},
+			{[]step.Taken{{Proto: "tcp", Listen: v4, Start: 1, End: 65535}, {Proto: "udp", Listen: v6, Start: 5001, End: 6000}}, ""},
+			{[]step.Taken{{Proto: "udp", Listen: v4, Start: 7, End: 8}}, ""},
+			{[]step.Taken{{Proto: "udp", Listen: v4, Start: 4000, End: 5000}, {Proto: "udp", Listen: v6, Start: 5000, End: 5000}}, "192.0.2.1:5000 [2001:db8::1]:5000"},
+			{[]step.Taken{{Proto: "udp", Listen: netip.MustParseAddr("192.0.2.1"), Start: 5001, End: 5001}}, "192.0.2.1:5001"},
+			{[]step.Taken{{Listen: netip.MustParseAddr("203.0.113.9")}}, "203.0.113.9:5000"},
 		} {
-			run(t, h, plan.EndUntranslated{Taken: c.taken})
+			run(t, h, step.EndUntranslated{Taken: c.taken})
 			for _, a := range strings.Fields(c.gone) {
 				all = strings.TrimSpace(strings.Replace(" "+all, " "+a+" ", " ", 1))
 			}
@@ -413,8 +413,8 @@ func TestUntranslatedConnectionsEnd(t *testing.T) {
 				t.Errorf("after %v: %s, want %s", c.taken, got, all)
 			}
 		}
-		for _, bad := range []plan.Taken{{Proto: "icmp", Listen: v4, Start: 1, End: 1}, {Proto: "udp", Listen: v4}, {Listen: v4}, {Proto: "udp", Start: 1, End: 1}} {
-			refused(t, h, plan.EndUntranslated{Taken: []plan.Taken{bad}}, syscall.EINVAL)
+		for _, bad := range []step.Taken{{Proto: "icmp", Listen: v4, Start: 1, End: 1}, {Proto: "udp", Listen: v4}, {Listen: v4}, {Proto: "udp", Start: 1, End: 1}} {
+			refused(t, h, step.EndUntranslated{Taken: []step.Taken{bad}}, syscall.EINVAL)
 		}
 	})
 }
@@ -425,9 +425,9 @@ func TestManyConnectionsEnd(t *testing.T) {
 	netnstest.NeedProgram(t, "nft")
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		run(t, h, plan.AddAddress{Link: "lo", Address: netip.MustParsePrefix("10.7.0.1/24")},
-			plan.AddAddress{Link: "lo", Address: netip.MustParsePrefix("10.7.0.2/24")},
-			plan.AddAddress{Link: "lo", Address: netip.MustParsePrefix("10.7.0.3/24")})
+		run(t, h, step.AddAddress{Link: "lo", Address: netip.MustParsePrefix("10.7.0.1/24")},
+			step.AddAddress{Link: "lo", Address: netip.MustParsePrefix("10.7.0.2/24")},
+			step.AddAddress{Link: "lo", Address: netip.MustParsePrefix("10.7.0.3/24")})
 		output(t, "nft", `table ip t { chain o { type nat hook output priority -100;
 			udp dport 5000 dnat to 10.7.0.2:6000; udp dport 5001 dnat to 10.7.0.3:6000; }; }`)
 		const each = 3000
@@ -437,10 +437,10 @@ func TestManyConnectionsEnd(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := h.Run(ctx, plan.EndConnections{Guest: netip.MustParseAddr("10.7.0.2")}); !errors.Is(err, context.Canceled) {
+		if err := h.Run(ctx, step.EndConnections{Guest: netip.MustParseAddr("10.7.0.2")}); !errors.Is(err, context.Canceled) {
 			t.Errorf("with a context that has ended: %v", err)
 		}
-		run(t, h, plan.EndConnections{Guest: netip.MustParseAddr("10.7.0.2"), Proto: "udp", Start: 5000, End: 5000})
+		run(t, h, step.EndConnections{Guest: netip.MustParseAddr("10.7.0.2"), Proto: "udp", Start: 5000, End: 5000})
 		if n := tracked(t); n != each {
 			t.Errorf("%d connections, want %d", n, each)
 		}
@@ -488,7 +488,7 @@ func TestLoopbackRouteGoes(t *testing.T) {
 		output(t, "ip", "link", "set", "lo", "up")
 		routes := func() string { return output(t, "ip", "-6", "route", "show", "table", "local", "::1") }
 		for _, bridge := range []string{"virbr0", "virbr1"} {
-			run(t, h, plan.AddBridge{Name: bridge}, plan.SetUp{Link: bridge})
+			run(t, h, step.AddBridge{Name: bridge}, step.SetUp{Link: bridge})
 		}
 		before := routes()
 		if !strings.Contains(before, "dev lo") {
@@ -497,11 +497,11 @@ func TestLoopbackRouteGoes(t *testing.T) {
 		for _, bridge := range []string{"virbr0", "virbr1"} {
 			output(t, "ip", "-6", "route", "append", "local", "::1", "dev", bridge, "table", "local", "metric", "2048")
 		}
-		run(t, h, plan.UnrouteLoopback{Bridge: "virbr0"}, plan.UnrouteLoopback{Bridge: "virbr0"})
+		run(t, h, step.UnrouteLoopback{Bridge: "virbr0"}, step.UnrouteLoopback{Bridge: "virbr0"})
 		if text := routes(); strings.Contains(text, "dev virbr0") || !strings.Contains(text, "dev virbr1") {
 			t.Errorf("routes to ::1, one of two taken back:\n%s", text)
 		}
-		run(t, h, plan.UnrouteLoopback{Bridge: "virbr1"}, plan.UnrouteLoopback{Bridge: "nosuch"})
+		run(t, h, step.UnrouteLoopback{Bridge: "virbr1"}, step.UnrouteLoopback{Bridge: "nosuch"})
 		if text := routes(); text != before {
 			t.Errorf("routes to ::1 were\n%s\nand are\n%s", before, text)
 		}

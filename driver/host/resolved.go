@@ -8,7 +8,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 const (
@@ -31,7 +31,7 @@ type resolvedServer struct {
 
 // registerDNS tells systemd-resolved who serves a domain. Nothing takes it
 // back: it goes with the link. An error is a *[RegisterError].
-func (h *Host) registerDNS(ctx context.Context, op plan.RegisterDNS) error {
+func (h *Host) registerDNS(ctx context.Context, op step.RegisterDNS) error {
 	if !op.Server.IsValid() {
 		return &RegisterError{Err: fmt.Errorf("checking the server's address: %w", syscall.EINVAL)}
 	}

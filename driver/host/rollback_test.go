@@ -12,6 +12,7 @@ import (
 
 	"github.com/virbr/virbr/driver/host"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/xml"
 )
@@ -46,7 +47,7 @@ func compile(t *testing.T, h *host.Host, doc string) *plan.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := plan.Compile(def, facts, plan.Dirs{Run: "/run/libvirt/network", Dnsmasq: "/var/lib/libvirt/dnsmasq"})
+	p, err := plan.Compile(def, nil, facts, plan.Dirs{Run: "/run/libvirt/network", Dnsmasq: "/var/lib/libvirt/dnsmasq"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,20 +68,20 @@ var errInjected = errors.New("injected")
 
 // apply runs a plan with trouble at one step, and returns the undo ops of what
 // was done, latest first: what the driver does, without the driver.
-func apply(ctx context.Context, h *host.Host, p *plan.Plan, at int, what trouble) (undo []plan.Op, err error) {
+func apply(ctx context.Context, h *host.Host, p *plan.Plan, at int, what trouble) (undo []step.Op, err error) {
 	for i, s := range p.Steps {
 		if i == at && what == refusal {
 			return undo, errInjected
 		}
 		err := h.Run(ctx, s.Do)
-		if _, fresh := s.Do.(plan.AddBridge); err == nil && what == doubling && !fresh {
+		if _, fresh := s.Do.(step.AddBridge); err == nil && what == doubling && !fresh {
 			err = h.Run(ctx, s.Do)
 		}
 		if err != nil {
 			return undo, fmt.Errorf("step %d, %s: %w", i, s.Do, err)
 		}
 		if s.Undo != nil {
-			undo = append([]plan.Op{s.Undo}, undo...)
+			undo = append([]step.Op{s.Undo}, undo...)
 		}
 		if i == at && what == crash {
 			return undo, errInjected
@@ -93,10 +94,10 @@ func apply(ctx context.Context, h *host.Host, p *plan.Plan, at int, what trouble
 // leave on, and a foreign ruleset.
 func prepare(t *testing.T, h *host.Host) {
 	t.Helper()
-	run(t, h, plan.AddBridge{Name: "hostbr"})
+	run(t, h, step.AddBridge{Name: "hostbr"})
 	output(t, "ip", "link", "set", "hostbr", "addrgenmode", "none") // a link-local address comes when it likes
-	run(t, h, plan.SetUp{Link: "hostbr"},
-		plan.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"}, plan.SetSysctl{Key: "net/ipv6/conf/all/forwarding", Value: "1"})
+	run(t, h, step.SetUp{Link: "hostbr"},
+		step.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"}, step.SetSysctl{Key: "net/ipv6/conf/all/forwarding", Value: "1"})
 	output(t, "nft", "add table inet foreign; add chain inet foreign forward { type filter hook forward priority 5; }")
 }
 
@@ -144,7 +145,7 @@ func TestForeignBridgeSurvives(t *testing.T) {
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
 		prepare(t, h)
-		run(t, h, plan.AddBridge{Name: "virbr0"})
+		run(t, h, step.AddBridge{Name: "virbr0"})
 		before := netnstest.Snapshot(t)
 		undo, err := apply(t.Context(), h, compile(t, h, networks["nat"]), -1, none)
 		if err == nil {

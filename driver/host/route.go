@@ -13,12 +13,12 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // addRoute adds a route to the main table. One that is there already in the
 // same form is no error; one that leads elsewhere is never replaced.
-func (h *Host) addRoute(ctx context.Context, op plan.AddRoute) error {
+func (h *Host) addRoute(ctx context.Context, op step.AddRoute) error {
 	doing := fmt.Sprintf("adding route %s via %s to", op.Dest, op.Gateway)
 	if !op.Dest.IsValid() || !op.Gateway.IsValid() || op.Dest.Addr().Is4() != op.Gateway.Is4() {
 		return opError(doing, op.Link, syscall.EINVAL)
@@ -47,7 +47,7 @@ func (h *Host) addRoute(ctx context.Context, op plan.AddRoute) error {
 }
 
 // hasRoute reports whether the main table has the route.
-func (h *Host) hasRoute(ctx context.Context, op plan.AddRoute, index int) bool {
+func (h *Host) hasRoute(ctx context.Context, op step.AddRoute, index int) bool {
 	routes, err := h.dumpRoutes(ctx, family(op.Dest.Addr()))
 	return err == nil && slices.ContainsFunc(routes, func(r route) bool {
 		return r.dest == op.Dest && r.link == index && r.gateway == op.Gateway

@@ -17,6 +17,7 @@ import (
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // routers is for which networks the host became a router for IPv6 and goes on
@@ -31,7 +32,7 @@ type routers struct {
 // instead of 1 (Documentation/networking/ip-sysctl.rst). A link where somebody else
 // handles them, as NetworkManager and systemd-networkd do, has 0 and is left alone. It
 // is done before the host becomes a router, which costs it its routes otherwise.
-func (h *Host) hearRouters(ctx context.Context, op plan.HearRouters) error {
+func (h *Host) hearRouters(ctx context.Context, op step.HearRouters) error {
 	const doing = "hearing routers beside"
 	if err := checkLink(op.Bridge); err != nil {
 		return opError(doing, op.Bridge, err)
@@ -59,7 +60,7 @@ func (h *Host) hearRouters(ctx context.Context, op plan.HearRouters) error {
 
 // unhearRouters ends hearRouters for links that come later. The others stay as they
 // are, for the host stays a router.
-func (h *Host) unhearRouters(op plan.UnhearRouters) error {
+func (h *Host) unhearRouters(op step.UnhearRouters) error {
 	r := &h.routers
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -138,7 +139,7 @@ func (h *Host) hearOn(ctx context.Context, name string) error {
 		return nil // gone, or somebody else's business
 	}
 	if err == nil {
-		err = setSysctl(plan.SetSysctl{Key: key, Value: strconv.Itoa(2), IfExists: true})
+		err = setSysctl(step.SetSysctl{Key: key, Value: strconv.Itoa(2), IfExists: true})
 	}
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -49,7 +49,7 @@ func (l *beside) hears(link string) {
 func (l *beside) watchAll() {
 	ctx, cancel := context.WithCancel(l.t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- l.host.Watch(ctx, func(plan.Change) {}) }()
+	go func() { ended <- l.host.Watch(ctx, func(step.Change) {}) }()
 	l.t.Cleanup(func() { cancel(); <-ended })
 	netnstest.Wait(l.t, "the host listens", listening)
 }
@@ -68,7 +68,7 @@ func TestRoutersAreHeard(t *testing.T) {
 		l.sh("ip link set early up")
 		l.hears("early")
 		l.sh("ip link add br0 type bridge; ip link set br0 up; ip link add managed type veth peer name peer0; ip link set peer0 up; sysctl -qw net.ipv6.conf.managed.accept_ra=0")
-		run(t, l.host, plan.HearRouters{Bridge: "virbr0"}, plan.SetSysctl{Key: "net/ipv6/conf/all/forwarding", Value: "1"})
+		run(t, l.host, step.HearRouters{Bridge: "virbr0"}, step.SetSysctl{Key: "net/ipv6/conf/all/forwarding", Value: "1"})
 		l.watchAll()
 		l.hears("early")
 
@@ -93,9 +93,9 @@ func TestRoutersAreHeard(t *testing.T) {
 		t.Cleanup(h.Close)
 		l.router("after", "2001:db8:4::/64")
 		l.sh("sysctl -qw net.ipv6.conf.after.accept_ra=1; ip link set after up")
-		run(t, h, plan.HearRouters{Bridge: "virbr0"})
+		run(t, h, step.HearRouters{Bridge: "virbr0"})
 		l.hears("after")
-		run(t, h, plan.UnhearRouters{Bridge: "virbr0"})
+		run(t, h, step.UnhearRouters{Bridge: "virbr0"})
 	})
 }
 
@@ -105,7 +105,7 @@ func TestRoutersOfARouter(t *testing.T) {
 	netnstest.Run(t, func(t *testing.T) {
 		l := newBare(t, host.Config{State: t.TempDir()})
 		l.sh("sysctl -qw net.ipv6.conf.all.forwarding=1; ip link add lan type veth peer name peer0; ip link set peer0 up; ip link set lan up")
-		run(t, l.host, plan.HearRouters{Bridge: "virbr0"})
+		run(t, l.host, step.HearRouters{Bridge: "virbr0"})
 		if got := strings.TrimSpace(l.sh("sysctl -n net.ipv6.conf.lan.accept_ra")); got != "1" {
 			t.Errorf("accept_ra is %s, want 1", got)
 		}

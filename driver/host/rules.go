@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 )
@@ -16,7 +16,7 @@ import (
 // Changes of the firewall wait for each other in the connection: one batch at a
 // time.
 
-func (h *Host) addRules(ctx context.Context, op plan.AddRules) error {
+func (h *Host) addRules(ctx context.Context, op step.AddRules) error {
 	if op.Rules == nil {
 		return nil
 	}
@@ -25,13 +25,13 @@ func (h *Host) addRules(ctx context.Context, op plan.AddRules) error {
 	}, op.Rules)
 }
 
-func (h *Host) replaceRules(ctx context.Context, op plan.ReplaceRules) error {
+func (h *Host) replaceRules(ctx context.Context, op step.ReplaceRules) error {
 	return h.withLinks(ctx, func() error {
 		return fwnetlink.Change(h.fw, h.able(ctx, op.From), h.able(ctx, op.To))
 	}, op.To)
 }
 
-func (h *Host) restoreRules(ctx context.Context, op plan.RestoreRules) error {
+func (h *Host) restoreRules(ctx context.Context, op step.RestoreRules) error {
 	err := h.withLinks(ctx, func() error {
 		able := make([]*firewall.Network, len(op.Rules))
 		for i, n := range op.Rules {
@@ -42,7 +42,7 @@ func (h *Host) restoreRules(ctx context.Context, op plan.RestoreRules) error {
 	return errors.Join(err, h.restoreChecksums(op.Checksums))
 }
 
-func (h *Host) delRules(op plan.DelRules) error {
+func (h *Host) delRules(op step.DelRules) error {
 	return fwnetlink.Remove(h.fw, op.Bridge)
 }
 

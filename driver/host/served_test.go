@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -61,12 +61,12 @@ func TestPIDFileIsNotBelieved(t *testing.T) {
 		for name, text := range texts {
 			run(t, h, op)
 			pid := pidOf(t, op.PidFile)
-			run(t, h, plan.WriteFile{Path: op.PidFile, Mode: 0o644, Data: text}, plan.SignalDnsmasq{PidFile: op.PidFile}, plan.StopDnsmasq{PidFile: op.PidFile})
+			run(t, h, step.WriteFile{Path: op.PidFile, Mode: 0o644, Data: text}, step.SignalDnsmasq{PidFile: op.PidFile}, step.StopDnsmasq{PidFile: op.PidFile})
 			if err := ended(pid); err != nil {
 				t.Errorf("pid file %s: after a stop: %v", name, err)
 			}
 			run(t, h, op)
-			run(t, h, plan.WriteFile{Path: op.PidFile, Mode: 0o644, Data: text}, op)
+			run(t, h, step.WriteFile{Path: op.PidFile, Mode: 0o644, Data: text}, op)
 			if left := serving(t, op.Conf); len(left) != 2 { // the one that serves, and its child for the helper
 				t.Errorf("pid file %s: after a second start run %v", name, left)
 			}
@@ -74,7 +74,7 @@ func TestPIDFileIsNotBelieved(t *testing.T) {
 		if err := os.Remove(op.PidFile); err != nil {
 			t.Fatal(err)
 		}
-		run(t, h, plan.StopDnsmasq{PidFile: op.PidFile})
+		run(t, h, step.StopDnsmasq{PidFile: op.PidFile})
 		if left := serving(t, op.Conf); len(left) > 0 {
 			t.Errorf("without a pid file: %v are left", left)
 		}
@@ -104,11 +104,11 @@ func TestPretendersAreFoundOut(t *testing.T) {
 		if _, err := stdout.Read(make([]byte, 1)); err != nil { // until it is what it pretends to be
 			t.Fatal(err)
 		}
-		run(t, h, plan.WriteFile{Path: op.PidFile, Mode: 0o644, Data: strconv.Itoa(cmd.Process.Pid)})
+		run(t, h, step.WriteFile{Path: op.PidFile, Mode: 0o644, Data: strconv.Itoa(cmd.Process.Pid)})
 		if h.DnsmasqAlive(op.PidFile) {
 			t.Error("a pretender is taken for dnsmasq")
 		}
-		run(t, h, plan.StopDnsmasq{PidFile: op.PidFile})
+		run(t, h, step.StopDnsmasq{PidFile: op.PidFile})
 		if ended(cmd.Process.Pid) == nil {
 			t.Error("the pretender was ended")
 		}
@@ -133,7 +133,7 @@ func TestStoppedDnsmasqLeaves(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			run(t, h, plan.SignalDnsmasq{PidFile: op.PidFile}, plan.StopDnsmasq{PidFile: op.PidFile})
+			run(t, h, step.SignalDnsmasq{PidFile: op.PidFile}, step.StopDnsmasq{PidFile: op.PidFile})
 			if _, err := os.Stat(op.PidFile); err == nil {
 				t.Error("the pid file is left")
 			}
@@ -172,7 +172,7 @@ func TestDnsmasqBehindAScript(t *testing.T) {
 			if facts, err := h.Facts(t.Context()); err != nil || facts.Dnsmasq.Path == "" {
 				t.Errorf("a script %s: %+v, %v", name, facts.Dnsmasq, err)
 			}
-			run(t, h, plan.StopDnsmasq{PidFile: op.PidFile})
+			run(t, h, step.StopDnsmasq{PidFile: op.PidFile})
 			if err := ended(pid); err != nil {
 				t.Errorf("a script %s: after a stop: %v", name, err)
 			}

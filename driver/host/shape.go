@@ -9,7 +9,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -35,7 +35,7 @@ func quantum(average uint64) uint32 {
 // shapeNetwork limits what a bridge carries: by HTB on the bridge what is sent
 // to guests, by a policer what they send. What it made is taken back on an
 // error, also what is there for one direction when the other cannot be had.
-func (h *Host) shapeNetwork(ctx context.Context, op plan.ShapeNetwork) error {
+func (h *Host) shapeNetwork(ctx context.Context, op step.ShapeNetwork) error {
 	const doing = "limiting the bandwidth of"
 	index, err := h.index(op.Bridge)
 	if err != nil {
@@ -117,7 +117,7 @@ func (h *Host) shapeOutbound(index int, out *xml.Rate, bridge string, undo *undo
 }
 
 // unshapeNetwork removes both limits; what is missing is no error.
-func (h *Host) unshapeNetwork(_ context.Context, op plan.UnshapeNetwork) error {
+func (h *Host) unshapeNetwork(_ context.Context, op step.UnshapeNetwork) error {
 	const doing = "lifting the bandwidth limits of"
 	index, err := h.index(op.Bridge)
 	if err != nil {
@@ -131,7 +131,7 @@ func (h *Host) unshapeNetwork(_ context.Context, op plan.UnshapeNetwork) error {
 }
 
 // shapePort gives one guest's packets a class of their own.
-func (h *Host) shapePort(_ context.Context, op plan.ShapePort) error {
+func (h *Host) shapePort(_ context.Context, op step.ShapePort) error {
 	doing := fmt.Sprintf("reserving class %d on", op.Class)
 	index, err := h.portIndex(op.Bridge, op.Class)
 	if err != nil {
@@ -161,7 +161,7 @@ func (h *Host) portIndex(bridge string, class uint32) (int, error) {
 	return h.index(bridge)
 }
 
-func (h *Host) unshapePort(_ context.Context, op plan.UnshapePort) error {
+func (h *Host) unshapePort(_ context.Context, op step.UnshapePort) error {
 	doing := fmt.Sprintf("giving back class %d on", op.Class)
 	index, err := h.portIndex(op.Bridge, op.Class)
 	if err == nil {
@@ -182,7 +182,7 @@ func (h *Host) delPort(index int, class uint32) error {
 	)
 }
 
-func (h *Host) setDefaultRate(op plan.SetDefaultRate) error {
+func (h *Host) setDefaultRate(op step.SetDefaultRate) error {
 	const doing = "setting the rate of the default class of"
 	index, err := h.index(op.Bridge)
 	if err == nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/xml"
 )
@@ -64,13 +64,13 @@ func TestLimitsAreLibvirts(t *testing.T) {
 	netnstest.NeedProgram(t, "tc")
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		run(t, h, plan.AddBridge{Name: "virbr0"}, plan.AddBridge{Name: "virbr1"})
+		run(t, h, step.AddBridge{Name: "virbr0"}, step.AddBridge{Name: "virbr1"})
 		want := byLibvirt(t, "virbr1")
 
 		in := xml.Rate{Average: 1000, Peak: 5000, Burst: 5120}
-		shape := plan.ShapeNetwork{Bridge: "virbr0", Bandwidth: xml.Bandwidth{Inbound: &in}}
-		port := plan.ShapePort{Bridge: "virbr0", Class: 3, MAC: xml.MAC{0x52, 0x54, 0, 0xaa, 0xbb, 0xcc}, Floor: 200, Ceil: 5000, Average: 500}
-		rest := plan.SetDefaultRate{Bridge: "virbr0", Rate: 800, Inbound: in}
+		shape := step.ShapeNetwork{Bridge: "virbr0", Bandwidth: xml.Bandwidth{Inbound: &in}}
+		port := step.ShapePort{Bridge: "virbr0", Class: 3, MAC: xml.MAC{0x52, 0x54, 0, 0xaa, 0xbb, 0xcc}, Floor: 200, Ceil: 5000, Average: 500}
+		rest := step.SetDefaultRate{Bridge: "virbr0", Rate: 800, Inbound: in}
 		before := tc(t, "qdisc", "show", "dev", "virbr0")
 		run(t, h, shape, port, rest)
 		mark := "filter parent 1: protocol all pref 1 fw chain 0\nfilter parent 1: protocol all pref 1 fw chain 0 handle 0x1 classid 1:1\n"
@@ -83,17 +83,17 @@ func TestLimitsAreLibvirts(t *testing.T) {
 			t.Errorf("limits (-first time +second time):\n%s", diff)
 		}
 
-		run(t, h, plan.UnshapePort{Bridge: "virbr0", Class: 3})
+		run(t, h, step.UnshapePort{Bridge: "virbr0", Class: 3})
 		if text := shown(t, "virbr0"); strings.Contains(text, "1:3") {
 			t.Errorf("class 3 is there after its port has gone:\n%s", text)
 		}
-		run(t, h, plan.UnshapePort{Bridge: "virbr0", Class: 3}, plan.UnshapeNetwork{Bridge: "virbr0"})
+		run(t, h, step.UnshapePort{Bridge: "virbr0", Class: 3}, step.UnshapeNetwork{Bridge: "virbr0"})
 		if diff := cmp.Diff(before, tc(t, "qdisc", "show", "dev", "virbr0")); diff != "" {
 			t.Errorf("after the limits were lifted (-want +got):\n%s", diff)
 		}
 		// A network that libvirt limited is lifted too.
-		run(t, h, plan.UnshapeNetwork{Bridge: "virbr1"}, plan.UnshapeNetwork{Bridge: "virbr1"}, plan.UnshapeNetwork{Bridge: "gone"},
-			plan.UnshapePort{Bridge: "gone", Class: 3})
+		run(t, h, step.UnshapeNetwork{Bridge: "virbr1"}, step.UnshapeNetwork{Bridge: "virbr1"}, step.UnshapeNetwork{Bridge: "gone"},
+			step.UnshapePort{Bridge: "gone", Class: 3})
 		if text := tc(t, "qdisc", "show", "dev", "virbr1"); strings.Contains(text, "htb") {
 			t.Errorf("after libvirt's limits were lifted:\n%s", text)
 		}
@@ -111,8 +111,8 @@ func TestLargeAndSmallRates(t *testing.T) {
 			"virbr2": {Average: 1 << 29},
 			"virbr3": {Average: 1<<64 - 1, Burst: 1<<64 - 1},
 		} {
-			run(t, h, plan.AddBridge{Name: name}, plan.ShapeNetwork{Bridge: name, Bandwidth: xml.Bandwidth{Inbound: &in}},
-				plan.SetDefaultRate{Bridge: name, Rate: 0, Inbound: in})
+			run(t, h, step.AddBridge{Name: name}, step.ShapeNetwork{Bridge: name, Bandwidth: xml.Bandwidth{Inbound: &in}},
+				step.SetDefaultRate{Bridge: name, Rate: 0, Inbound: in})
 		}
 	})
 }
@@ -123,16 +123,16 @@ func TestForeignQueuesAreLeftAlone(t *testing.T) {
 	netnstest.NeedProgram(t, "tc")
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		run(t, h, plan.AddBridge{Name: "virbr0"})
+		run(t, h, step.AddBridge{Name: "virbr0"})
 		tc(t, "qdisc", "add", "dev", "virbr0", "root", "handle", "7:", "htb", "default", "9")
 		tc(t, "qdisc", "add", "dev", "virbr0", "clsact")
 		tc(t, "filter", "add", "dev", "virbr0", "egress", "prio", "3", "u32", "match", "u32", "0", "0", "flowid", "1:")
 		before := netnstest.Snapshot(t)
-		shape := plan.ShapeNetwork{Bridge: "virbr0", Bandwidth: xml.Bandwidth{Inbound: &xml.Rate{Average: 100}}}
+		shape := step.ShapeNetwork{Bridge: "virbr0", Bandwidth: xml.Bandwidth{Inbound: &xml.Rate{Average: 100}}}
 		if err := h.Run(t.Context(), shape); err == nil {
 			t.Error("limits were put beside a queue of somebody else")
 		}
-		run(t, h, plan.UnshapeNetwork{Bridge: "virbr0"}, plan.UnfillChecksums{Bridge: "virbr0"})
+		run(t, h, step.UnshapeNetwork{Bridge: "virbr0"}, step.UnfillChecksums{Bridge: "virbr0"})
 		if diff := cmp.Diff(before, netnstest.Snapshot(t)); diff != "" {
 			t.Errorf("after our limits were refused (-want +got):\n%s", diff)
 		}
@@ -146,9 +146,9 @@ func TestOutboundLimit(t *testing.T) {
 	netnstest.NeedProgram(t, "tc")
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		run(t, h, plan.AddBridge{Name: "virbr0"})
+		run(t, h, step.AddBridge{Name: "virbr0"})
 		before := netnstest.Snapshot(t)
-		shape := plan.ShapeNetwork{Bridge: "virbr0", Bandwidth: xml.Bandwidth{
+		shape := step.ShapeNetwork{Bridge: "virbr0", Bandwidth: xml.Bandwidth{
 			Inbound: &xml.Rate{Average: 100}, Outbound: &xml.Rate{Average: 1000, Peak: 2000, Burst: 512},
 		}}
 		err := h.Run(t.Context(), shape)
@@ -165,11 +165,11 @@ func TestOutboundLimit(t *testing.T) {
 			if !strings.Contains(text, "rate 8Mbit burst 512Kb mtu 64Kb action drop") {
 				t.Errorf("the policer is\n%s", text)
 			}
-			run(t, h, shape, plan.FillChecksums{Bridge: "virbr0"}, plan.UnfillChecksums{Bridge: "virbr0"})
+			run(t, h, shape, step.FillChecksums{Bridge: "virbr0"}, step.UnfillChecksums{Bridge: "virbr0"})
 			if again := tc(t, "filter", "show", "dev", "virbr0", "ingress"); strings.Count(again, "rate 8Mbit") != 1 {
 				t.Errorf("after a second time:\n%s", again)
 			}
-			run(t, h, plan.UnshapeNetwork{Bridge: "virbr0"})
+			run(t, h, step.UnshapeNetwork{Bridge: "virbr0"})
 		}
 		if diff := cmp.Diff(before, netnstest.Snapshot(t)); diff != "" {
 			t.Errorf("what is left behind (-want +got):\n%s", diff)
@@ -183,11 +183,11 @@ func TestLibvirtsIngressIsLifted(t *testing.T) {
 	netnstest.NeedProgram(t, "tc")
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		run(t, h, plan.AddBridge{Name: "virbr0"})
+		run(t, h, step.AddBridge{Name: "virbr0"})
 		before := netnstest.Snapshot(t)
 		tc(t, "qdisc", "add", "dev", "virbr0", "ingress")
 		tc(t, "filter", "add", "dev", "virbr0", "parent", "ffff:", "protocol", "all", "u32", "match", "u32", "0", "0", "flowid", ":1")
-		run(t, h, plan.UnshapeNetwork{Bridge: "virbr0"})
+		run(t, h, step.UnshapeNetwork{Bridge: "virbr0"})
 		if diff := cmp.Diff(before, netnstest.Snapshot(t)); diff != "" {
 			t.Errorf("what is left behind (-want +got):\n%s", diff)
 		}

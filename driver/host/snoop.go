@@ -13,7 +13,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -41,7 +41,7 @@ type snooper struct {
 }
 
 // snoopGuests begins to listen on a bridge, unless it does already.
-func (h *Host) snoopGuests(op plan.SnoopGuests) error {
+func (h *Host) snoopGuests(op step.SnoopGuests) error {
 	const doing = "listening for guests on"
 	index, err := h.index(op.Bridge)
 	if err != nil {
@@ -69,7 +69,7 @@ func (h *Host) snoopGuests(op plan.SnoopGuests) error {
 }
 
 // unsnoopGuests undoes snoopGuests; where nobody listens it is no error.
-func (h *Host) unsnoopGuests(op plan.UnsnoopGuests) error {
+func (h *Host) unsnoopGuests(op step.UnsnoopGuests) error {
 	h.snoopers.mu.Lock()
 	defer h.snoopers.mu.Unlock()
 	if s := h.snoopers.open[op.Bridge]; s != nil {

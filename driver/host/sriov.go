@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -25,8 +25,8 @@ const maxVFs = 1 << 16
 
 // virtualFunctions returns the virtual functions of each physical function. Only
 // hardware can be one, but in a test's own tree.
-func (s sysfs) virtualFunctions(links map[string]plan.Link) map[string][]plan.VF {
-	vfs := map[string][]plan.VF{}
+func (s sysfs) virtualFunctions(links map[string]step.Link) map[string][]step.VF {
+	vfs := map[string][]step.VF{}
 	for name, link := range links {
 		if link.Kind != "" && s.root == "" || name == "lo" || checkLink(name) != nil {
 			continue
@@ -47,11 +47,11 @@ func (h *Host) VirtualFunction(addr xml.PCIAddress) bool {
 
 // functionsOf returns the virtual functions of a PCI device, in the order of
 // its virtfnN links; nil where it has no such thing (no sriov_totalvfs).
-func functionsOf(device string) []plan.VF {
+func functionsOf(device string) []step.VF {
 	if _, err := os.Stat(filepath.Join(device, "sriov_totalvfs")); err != nil {
 		return nil
 	}
-	list := []plan.VF{}
+	list := []step.VF{}
 	for i := range maxVFs {
 		virtfn := filepath.Join(device, "virtfn"+strconv.Itoa(i))
 		target, err := os.Readlink(virtfn)
@@ -62,7 +62,7 @@ func functionsOf(device string) []plan.VF {
 		if !ok {
 			continue
 		}
-		vf := plan.VF{PCI: pci}
+		vf := step.VF{PCI: pci}
 		if entries, err := os.ReadDir(filepath.Join(virtfn, "net")); err == nil && len(entries) > 0 {
 			vf.Netdev = entries[0].Name()
 		}

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/doctor"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // Survey reads all that the doctor asks of a host, and changes nothing. What
@@ -229,14 +229,14 @@ func (s *survey) resolv() {
 // not the daemon's.
 func (s *survey) limits(ctx context.Context) error {
 	list, err := s.h.Limits(ctx)
-	list = slices.DeleteFunc(list, func(l plan.Limit) bool { return l.Kind == plan.LimitTasks })
+	list = slices.DeleteFunc(list, func(l step.Limit) bool { return l.Kind == step.LimitTasks })
 	if most, err := readLimit("net/netfilter/nf_conntrack_max"); err == nil {
 		used, _ := readLimit("net/netfilter/nf_conntrack_count")
-		list = append(list, plan.Limit{Kind: plan.LimitConnections, Key: "net/netfilter/nf_conntrack_max", Value: most, Free: most - used})
+		list = append(list, step.Limit{Kind: step.LimitConnections, Key: "net/netfilter/nf_conntrack_max", Value: most, Free: most - used})
 	}
 	if pid := cmp.Or(s.facts.Daemons.Virbrd.PID, s.facts.Daemons.Holder.PID); pid != 0 {
 		if groups := tasks(fmt.Sprintf("/proc/%d/cgroup", pid)); len(groups) > 0 {
-			list = append(list, slices.MinFunc(groups, func(a, b plan.Limit) int { return cmp.Compare(a.Free, b.Free) }))
+			list = append(list, slices.MinFunc(groups, func(a, b step.Limit) int { return cmp.Compare(a.Free, b.Free) }))
 		}
 	}
 	s.facts.Limits = list

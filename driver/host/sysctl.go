@@ -10,7 +10,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 const sysctlRoot = "/proc/sys"
@@ -25,7 +25,7 @@ func sysctlPath(key string) (string, error) {
 	return path.Join(sysctlRoot, key), nil
 }
 
-func setSysctl(op plan.SetSysctl) error {
+func setSysctl(op step.SetSysctl) error {
 	const doing = "writing sysctl"
 	name, err := sysctlPath(op.Key)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -35,7 +35,7 @@ func TestVirtualFunctions(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	want := []plan.VF{
+	want := []step.VF{
 		{Netdev: "enp3s16", PCI: xml.PCIAddress{Bus: 3, Slot: 16}},
 		{PCI: xml.PCIAddress{Bus: 3, Slot: 16, Function: 4}},
 		{Netdev: "eth7", PCI: xml.PCIAddress{Domain: 10, Bus: 0x83, Slot: 31, Function: 7}},
@@ -70,7 +70,7 @@ func TestParseAdvertised(t *testing.T) {
 
 func TestParseVersion(t *testing.T) {
 	t.Parallel()
-	tests := map[string]plan.DnsmasqFacts{
+	tests := map[string]step.DnsmasqFacts{
 		"Dnsmasq version 2.90  Copyright (c) 2000-2024 Simon Kelley\n": {Major: 2, Minor: 90},
 		"Dnsmasq version 2.67rc1  Copyright":                           {Major: 2, Minor: 67},
 		"dnsmasq version 3.1-19-gabc":                                  {Major: 3, Minor: 1},
@@ -83,7 +83,7 @@ func TestParseVersion(t *testing.T) {
 	}
 	for out, want := range tests {
 		major, minor, err := parseVersion(out)
-		if major != want.Major || minor != want.Minor || (err != nil) != (want == plan.DnsmasqFacts{}) {
+		if major != want.Major || minor != want.Minor || (err != nil) != (want == step.DnsmasqFacts{}) {
 			t.Errorf("%q is read as %d.%d, %v", out, major, minor, err)
 		}
 	}

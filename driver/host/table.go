@@ -9,7 +9,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // table knows the main table of IPv4. With a thousand networks it has a thousand
@@ -46,7 +46,7 @@ func (t *table) close() {
 
 // routes4 returns the main table of IPv4, with room for more routes. The names are
 // those of links, by index.
-func (h *Host) routes4(ctx context.Context, names map[int]string, more int) ([]plan.Route, error) {
+func (h *Host) routes4(ctx context.Context, names map[int]string, more int) ([]step.Route, error) {
 	t := &h.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -60,10 +60,10 @@ func (h *Host) routes4(ctx context.Context, names map[int]string, more int) ([]p
 			return nil, err
 		}
 	}
-	list := make([]plan.Route, 0, len(t.known)+more)
+	list := make([]step.Route, 0, len(t.known)+more)
 	for _, e := range t.known {
 		for _, r := range e.ways {
-			list = append(list, plan.Route{Dest: r.dest, Link: names[r.link], Gateway: r.gateway})
+			list = append(list, step.Route{Dest: r.dest, Link: names[r.link], Gateway: r.gateway})
 		}
 	}
 	return list, nil

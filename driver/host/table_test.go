@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -87,14 +87,14 @@ func TestRoutesFollowed(t *testing.T) {
 
 // routesOf returns the routes of IPv4 that plans are made of, in an order of its
 // own. Those of IPv6 come by themselves a while after a link is up.
-func routesOf(t *testing.T, h *host.Host) []plan.Route {
+func routesOf(t *testing.T, h *host.Host) []step.Route {
 	t.Helper()
 	facts, err := h.Facts(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	facts.Routes = slices.DeleteFunc(facts.Routes, func(r plan.Route) bool { return r.Dest.Addr().Is6() })
-	slices.SortFunc(facts.Routes, func(a, b plan.Route) int {
+	facts.Routes = slices.DeleteFunc(facts.Routes, func(r step.Route) bool { return r.Dest.Addr().Is6() })
+	slices.SortFunc(facts.Routes, func(a, b step.Route) int {
 		return cmp.Or(cmp.Compare(a.Dest.String(), b.Dest.String()), cmp.Compare(a.Link, b.Link), a.Gateway.Compare(b.Gateway))
 	})
 	return facts.Routes

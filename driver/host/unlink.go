@@ -11,7 +11,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -19,7 +19,7 @@ import (
 // kernel's own work goes on after that, while it waits for its readers
 // (netdev_run_todo): its answer comes tens of milliseconds later, when the name
 // has long been free. That wait is left to a goroutine; Close waits for it.
-func (h *Host) delLink(ctx context.Context, op plan.DelLink) error {
+func (h *Host) delLink(ctx context.Context, op step.DelLink) error {
 	const doing = "removing link"
 	if err := checkLink(op.Name); err != nil {
 		return opError(doing, op.Name, err)

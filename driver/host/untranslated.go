@@ -9,12 +9,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // endUntranslated forgets the connections to ports and addresses that are forwarded
 // now, though they are not. The table is searched once, whatever is taken.
-func (h *Host) endUntranslated(ctx context.Context, op plan.EndUntranslated) error {
+func (h *Host) endUntranslated(ctx context.Context, op step.EndUntranslated) error {
 	const doing = "ending connections to what is forwarded now"
 	t := takenIndex{}
 	families := map[bool]bool{} // IPv4: true
@@ -61,7 +61,7 @@ func (h *Host) ownAddresses(ctx context.Context, v4 bool) (map[netip.Addr]bool, 
 }
 
 // takenIndex finds who takes a port.
-type takenIndex map[takenAt][]plan.Taken
+type takenIndex map[takenAt][]step.Taken
 
 // takenAt is where something is taken; a protocol of 0 is all of an address.
 type takenAt struct {
@@ -69,7 +69,7 @@ type takenAt struct {
 	listen netip.Addr
 }
 
-func (t takenIndex) add(one plan.Taken) error {
+func (t takenIndex) add(one step.Taken) error {
 	proto, known := ctProtocols[one.Proto]
 	a := one.Listen
 	if one.Proto != "" && (!known || one.Start == 0 || one.End < one.Start) || !a.IsValid() || a.Zone() != "" || a.Is4In6() ||
@@ -77,7 +77,7 @@ func (t takenIndex) add(one plan.Taken) error {
 		return syscall.EINVAL
 	}
 	at := takenAt{proto, a}
-	i, _ := slices.BinarySearchFunc(t[at], one, func(a, b plan.Taken) int { return cmp.Compare(a.Start, b.Start) })
+	i, _ := slices.BinarySearchFunc(t[at], one, func(a, b step.Taken) int { return cmp.Compare(a.Start, b.Start) })
 	t[at] = slices.Insert(t[at], i, one)
 	return nil
 }
@@ -101,6 +101,6 @@ func (t takenIndex) meant(c connection, own map[netip.Addr]bool) bool {
 
 func (t takenIndex) port(at takenAt, port uint16) bool {
 	list := t[at]
-	i, _ := slices.BinarySearchFunc(list, port, func(one plan.Taken, port uint16) int { return cmp.Compare(one.End, port) })
+	i, _ := slices.BinarySearchFunc(list, port, func(one step.Taken, port uint16) int { return cmp.Compare(one.End, port) })
 	return port != 0 && i < len(list) && list[i].Start <= port
 }

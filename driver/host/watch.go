@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/dnsmasq"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // Watch calls tell, from one goroutine, for what changes on the host without us,
@@ -23,7 +23,7 @@ import (
 // Once everything is followed it tells that leases, neighbours and addresses
 // changed, without names: what happened before, nobody has told. The same is
 // told when the kernel says that it had more to tell than it could keep.
-func (h *Host) Watch(ctx context.Context, tell func(plan.Change)) error {
+func (h *Host) Watch(ctx context.Context, tell func(step.Change)) error {
 	f, err := h.openFollower()
 	if err != nil {
 		return err
@@ -32,8 +32,8 @@ func (h *Host) Watch(ctx context.Context, tell func(plan.Change)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	g := newGate(tell)
 	news := newRulesNews()
-	put := func(c plan.Change) {
-		if c.Kind == plan.ChangeAddresses {
+	put := func(c step.Change) {
+		if c.Kind == step.ChangeAddresses {
 			news.moved()
 			h.hearAgain(ctx)
 		}
@@ -49,23 +49,23 @@ func (h *Host) Watch(ctx context.Context, tell func(plan.Change)) error {
 	group.Go(func() error { return f.run(ctx, put) })
 	group.Go(func() error { return files.run(ctx) })
 	group.Go(func() error {
-		return h.deaths.run(ctx, func(pidFile string) { put(plan.Change{Kind: plan.ChangeDnsmasq, Network: networkOf(pidFile)}) })
+		return h.deaths.run(ctx, func(pidFile string) { put(step.Change{Kind: step.ChangeDnsmasq, Network: networkOf(pidFile)}) })
 	})
 	group.Go(func() error {
-		return h.followFirewalld(ctx, appeared, func() { put(plan.Change{Kind: plan.ChangeFirewalld}) })
+		return h.followFirewalld(ctx, appeared, func() { put(step.Change{Kind: step.ChangeFirewalld}) })
 	})
 	group.Go(func() error {
 		return h.watchRules(ctx, news, put)
 	})
-	for _, kind := range []plan.ChangeKind{plan.ChangeLeases, plan.ChangeNeighbours, plan.ChangeAddresses} {
-		put(plan.Change{Kind: kind})
+	for _, kind := range []step.ChangeKind{step.ChangeLeases, step.ChangeNeighbours, step.ChangeAddresses} {
+		put(step.Change{Kind: kind})
 	}
 	return group.Wait()
 }
 
 // places are the directories of lease files, and of the system bus, whose socket
 // may come later: that is said by a token.
-func (h *Host) places(put func(plan.Change), appeared chan<- struct{}) []directory {
+func (h *Host) places(put func(step.Change), appeared chan<- struct{}) []directory {
 	var list []directory
 	if h.cfg.Leases != "" {
 		tell := func(name string) { h.tellLease(name, put) }
@@ -95,13 +95,13 @@ const (
 )
 
 // tellLease tells of a changed file, or of what the helper asks for: "": of any.
-func (h *Host) tellLease(name string, put func(plan.Change)) {
+func (h *Host) tellLease(name string, put func(step.Change)) {
 	bridge, ok := strings.CutSuffix(name, ".status")
 	if !ok {
 		bridge, ok = strings.CutSuffix(name, ".reload")
 	}
 	if name == "" || ok && checkLink(bridge) == nil {
-		put(plan.Change{Kind: plan.ChangeLeases, Link: bridge})
+		put(step.Change{Kind: step.ChangeLeases, Link: bridge})
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/xml"
 )
@@ -29,17 +29,17 @@ var _ driver.Watcher = (*host.Host)(nil)
 // told is what a Watch has told.
 type told struct {
 	mu   sync.Mutex // guards list
-	list []plan.Change
+	list []step.Change
 }
 
-func (w *told) add(c plan.Change) {
+func (w *told) add(c step.Change) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.list = append(w.list, c)
 }
 
 // count says how often a change was told, whoever did it.
-func (w *told) count(c plan.Change) (n int) {
+func (w *told) count(c step.Change) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, have := range w.list {
@@ -51,7 +51,7 @@ func (w *told) count(c plan.Change) (n int) {
 }
 
 // wait waits until a change was told so often.
-func (w *told) wait(t *testing.T, c plan.Change, times int) {
+func (w *told) wait(t *testing.T, c step.Change, times int) {
 	t.Helper()
 	netnstest.Wait(t, fmt.Sprintf("%+v is told %d times", c, times), func() error {
 		if w.count(c) < times {
@@ -75,8 +75,8 @@ func watch(t *testing.T, h *host.Host) *told {
 			t.Errorf("Watch ended with %v", err)
 		}
 	})
-	for _, kind := range []plan.ChangeKind{plan.ChangeLeases, plan.ChangeNeighbours, plan.ChangeAddresses} {
-		w.wait(t, plan.Change{Kind: kind}, 1)
+	for _, kind := range []step.ChangeKind{step.ChangeLeases, step.ChangeNeighbours, step.ChangeAddresses} {
+		w.wait(t, step.Change{Kind: kind}, 1)
 	}
 	return w
 }
@@ -108,14 +108,14 @@ func TestLeasesAreTold(t *testing.T) {
 		for n, bridge := range []string{"virbr0", "virbr1"} {
 			op := serve(t, h, bridge, n)
 			op.Conf = filepath.Join(dir, bridge+".conf")
-			run(t, h, plan.WriteFile{Path: op.Conf, Mode: 0o600, Data: read(t, "/var/lib/libvirt/dnsmasq/"+bridge+".conf") + "\n"}, op)
+			run(t, h, step.WriteFile{Path: op.Conf, Mode: 0o600, Data: read(t, "/var/lib/libvirt/dnsmasq/"+bridge+".conf") + "\n"}, op)
 		}
 		w := watch(t, h)
-		lease := plan.Change{Kind: plan.ChangeLeases, Link: "virbr1"}
+		lease := step.Change{Kind: step.ChangeLeases, Link: "virbr1"}
 		before := w.count(lease)
 		netnstest.NewGuest(t, "g", "virbr1").DHCP(t)
 		w.wait(t, lease, before+1)
-		if n := w.count(plan.Change{Kind: plan.ChangeLeases, Link: "virbr0"}); n != 0 {
+		if n := w.count(step.Change{Kind: step.ChangeLeases, Link: "virbr0"}); n != 0 {
 			t.Errorf("%d changes of a bridge that has no guest", n)
 		}
 	})
@@ -139,7 +139,7 @@ func TestDirectoryOfLeasesMayGo(t *testing.T) {
 						return err
 					}
 				}
-				if w.count(plan.Change{Kind: plan.ChangeLeases, Link: bridge}) == 0 {
+				if w.count(step.Change{Kind: step.ChangeLeases, Link: bridge}) == 0 {
 					return errors.New("it is not")
 				}
 				return nil
@@ -155,7 +155,7 @@ func TestDirectoryOfLeasesMayGo(t *testing.T) {
 		told("virbr3", "")
 		told("virbr4", "virbr/")
 		for _, name := range []string{"other", "bad name", "other.conf"} {
-			if w.count(plan.Change{Kind: plan.ChangeLeases, Link: name}) > 0 {
+			if w.count(step.Change{Kind: step.ChangeLeases, Link: name}) > 0 {
 				t.Errorf("%q is told", name)
 			}
 		}
@@ -170,19 +170,19 @@ func TestNeighboursAreTold(t *testing.T) {
 		router, guest := uplink(t, h)
 		w := watch(t, h)
 		router.Run(t, "busybox", "ping", "-c", "1", "192.0.2.1") // who is no bridge's is not told
-		on := plan.Change{Kind: plan.ChangeNeighbours, Link: "virbr0"}
+		on := step.Change{Kind: step.ChangeNeighbours, Link: "virbr0"}
 		guest.Run(t, "busybox", "ping", "-c", "1", "10.7.0.1")
 		w.wait(t, on, 1)
 		guest.Run(t, "busybox", "ping", "-6", "-c", "1", "fd00:7::1")
 		port := linkNamed(t, "vnet-"+guest.Name).Attrs().Index
-		want := []plan.Neighbour{
+		want := []step.Neighbour{
 			{Address: netip.MustParseAddr("10.7.0.2"), MAC: xml.MAC(guest.MAC), Port: port},
 			{Address: netip.MustParseAddr("fd00:7::2"), MAC: xml.MAC(guest.MAC), Port: port},
 		}
 		netnstest.Wait(t, "the guest is a neighbour", func() error {
 			have, err := h.Neighbours(t.Context(), "virbr0")
-			have = slices.DeleteFunc(have, func(n plan.Neighbour) bool { return n.Address.IsLinkLocalUnicast() })
-			slices.SortFunc(have, func(a, b plan.Neighbour) int { return a.Address.Compare(b.Address) })
+			have = slices.DeleteFunc(have, func(n step.Neighbour) bool { return n.Address.IsLinkLocalUnicast() })
+			slices.SortFunc(have, func(a, b step.Neighbour) int { return a.Address.Compare(b.Address) })
 			if diff := cmp.Diff(want, have, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 				return errors.Join(err, errors.New(diff))
 			}
@@ -191,7 +191,7 @@ func TestNeighboursAreTold(t *testing.T) {
 		was := w.count(on)
 		output(t, "ip", "neigh", "flush", "dev", "virbr0")
 		w.wait(t, on, was+1)
-		if n := w.count(plan.Change{Kind: plan.ChangeNeighbours, Link: "up0"}); n != 0 {
+		if n := w.count(step.Change{Kind: step.ChangeNeighbours, Link: "up0"}); n != 0 {
 			t.Errorf("%d changes of neighbours on the uplink", n)
 		}
 		if _, err := h.Neighbours(t.Context(), "nosuch"); !errors.Is(err, syscall.ENODEV) {
@@ -205,9 +205,9 @@ func TestAddressesAreTold(t *testing.T) {
 	netnstest.NeedProgram(t, "ip")
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		run(t, h, plan.AddBridge{Name: "wan"}, plan.AddBridge{Name: "lan"})
+		run(t, h, step.AddBridge{Name: "wan"}, step.AddBridge{Name: "lan"})
 		w := watch(t, h)
-		on := plan.Change{Kind: plan.ChangeAddresses, Link: "wan"}
+		on := step.Change{Kind: step.ChangeAddresses, Link: "wan"}
 		output(t, "ip", "addr", "add", "192.0.2.9/24", "dev", "wan")
 		w.wait(t, on, 1)
 		output(t, "ip", "-6", "addr", "add", "2001:db8::9/64", "dev", "wan", "nodad", "valid_lft", "1000", "preferred_lft", "1000")
@@ -224,7 +224,7 @@ func TestAddressesAreTold(t *testing.T) {
 		// What only lives longer is no change; what comes after it is told.
 		output(t, "ip", "-6", "addr", "change", "2001:db8::9/64", "dev", "wan", "valid_lft", "2000", "preferred_lft", "2000")
 		output(t, "ip", "addr", "add", "192.0.2.9/24", "dev", "lan")
-		w.wait(t, plan.Change{Kind: plan.ChangeAddresses, Link: "lan"}, 1)
+		w.wait(t, step.Change{Kind: step.ChangeAddresses, Link: "lan"}, 1)
 		if n := w.count(on); n != was {
 			t.Errorf("a longer life was told %d times", n-was)
 		}
@@ -239,12 +239,12 @@ func TestDefaultRoutesAreTold(t *testing.T) {
 	netnstest.NeedProgram(t, "ip")
 	netnstest.Run(t, func(t *testing.T) {
 		h := testHost(t)
-		run(t, h, plan.AddBridge{Name: "wan"}, plan.AddBridge{Name: "lan"},
-			plan.AddAddress{Link: "wan", Address: netip.MustParsePrefix("192.0.2.9/24")},
-			plan.AddAddress{Link: "wan", Address: netip.MustParsePrefix("2001:db8::9/64")},
-			plan.SetUp{Link: "wan"}, plan.SetUp{Link: "lan"})
+		run(t, h, step.AddBridge{Name: "wan"}, step.AddBridge{Name: "lan"},
+			step.AddAddress{Link: "wan", Address: netip.MustParsePrefix("192.0.2.9/24")},
+			step.AddAddress{Link: "wan", Address: netip.MustParsePrefix("2001:db8::9/64")},
+			step.SetUp{Link: "wan"}, step.SetUp{Link: "lan"})
 		w := watch(t, h)
-		wan, lan := plan.Change{Kind: plan.ChangeAddresses, Link: "wan"}, plan.Change{Kind: plan.ChangeAddresses, Link: "lan"}
+		wan, lan := step.Change{Kind: step.ChangeAddresses, Link: "wan"}, step.Change{Kind: step.ChangeAddresses, Link: "lan"}
 		was := w.count(wan)
 		for _, args := range [][]string{
 			{"route", "add", "198.51.100.0/24", "via", "192.0.2.1"}, {"-6", "route", "add", "2001:db8:1::/48", "via", "2001:db8::1"},
@@ -274,30 +274,30 @@ func TestEndOfDnsmasqIsTold(t *testing.T) {
 		before := testHost(t) // a daemon that went and left its dnsmasq
 		found, killed := serve(t, before, "virbr0", 0), serve(t, before, "virbr1", 1)
 		found.PidFile = "/run/libvirt/network/a &amp; b.pid"
-		for _, op := range []*plan.StartDnsmasq{&found, &killed} {
+		for _, op := range []*step.StartDnsmasq{&found, &killed} {
 			conf := fmt.Sprintf("no-resolv\npid-file=%s\nexcept-interface=lo\nbind-dynamic\ninterface=%s\n", op.PidFile, op.Bridge)
-			run(t, before, plan.WriteFile{Path: op.Conf, Mode: 0o600, Data: conf}, *op)
+			run(t, before, step.WriteFile{Path: op.Conf, Mode: 0o600, Data: conf}, *op)
 		}
 		h := testHost(t)
-		for _, op := range []plan.StartDnsmasq{found, killed, found} {
+		for _, op := range []step.StartDnsmasq{found, killed, found} {
 			if !h.DnsmasqAlive(op.PidFile) {
 				t.Fatalf("%q is not alive", op.PidFile)
 			}
 		}
-		kill := func(op plan.StartDnsmasq) {
+		kill := func(op step.StartDnsmasq) {
 			if err := syscall.Kill(pidOf(t, op.PidFile), syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
 		}
 		kill(killed) // while nobody watches
 		w := watch(t, h)
-		first, second := plan.Change{Kind: plan.ChangeDnsmasq, Network: "virbr1"}, plan.Change{Kind: plan.ChangeDnsmasq, Network: "a & b"}
+		first, second := step.Change{Kind: step.ChangeDnsmasq, Network: "virbr1"}, step.Change{Kind: step.ChangeDnsmasq, Network: "a & b"}
 		w.wait(t, first, 1)
 		kill(found)
 		w.wait(t, second, 1)
 
 		run(t, h, killed, found) // started anew, by this one
-		run(t, h, plan.StopDnsmasq{PidFile: killed.PidFile}, killed, plan.SignalDnsmasq{PidFile: killed.PidFile}, killed)
+		run(t, h, step.StopDnsmasq{PidFile: killed.PidFile}, killed, step.SignalDnsmasq{PidFile: killed.PidFile}, killed)
 		kill(found)
 		w.wait(t, second, 2)
 		if n := w.count(first); n != 1 {
@@ -314,7 +314,7 @@ func TestFirewalldIsFollowed(t *testing.T) {
 	netnstest.Run(t, func(t *testing.T) {
 		address := startBus(t)
 		w := watch(t, busHost(t, address))
-		changed := plan.Change{Kind: plan.ChangeFirewalld}
+		changed := step.Change{Kind: step.ChangeFirewalld}
 		var withdraw func()
 		// The watch may not have come to the bus yet: it begins with what is there.
 		netnstest.Wait(t, "firewalld's start is told", func() error {
@@ -373,7 +373,7 @@ func TestBusMayComeLater(t *testing.T) {
 		netnstest.Wait(t, "firewalld's start is told", func() error {
 			withdraw := (&service{}).offer(t, address, "org.fedoraproject.FirewallD1")
 			defer withdraw()
-			if w.count(plan.Change{Kind: plan.ChangeFirewalld}) == 0 {
+			if w.count(step.Change{Kind: step.ChangeFirewalld}) == 0 {
 				return errors.New("it is not")
 			}
 			return nil
@@ -393,7 +393,7 @@ func TestRulesAreFollowed(t *testing.T) {
 		h := testHost(t)
 		output(t, "nft", "table inet virbr { chain forward { type filter hook forward priority 0; }; }")
 		w := watch(t, h)
-		ours := plan.Change{Kind: plan.ChangeRules, Ours: true}
+		ours := step.Change{Kind: step.ChangeRules, Ours: true}
 		// The watch may not have come to the rules yet.
 		netnstest.Wait(t, "a lost table is told", func() error {
 			output(t, "nft", "table inet virbr { chain forward { type filter hook forward priority 0; }; }")

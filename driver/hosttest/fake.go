@@ -14,7 +14,7 @@ import (
 	"syscall"
 
 	"github.com/virbr/virbr/driver"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -27,12 +27,12 @@ type Fake struct {
 	// before the first use.
 	Before func(ctx context.Context, line string) error
 
-	// VFs are the virtual functions of physical functions, as in plan.Facts. Set
+	// VFs are the virtual functions of physical functions, as in step.Facts. Set
 	// it before the first use.
-	VFs map[string][]plan.VF
+	VFs map[string][]step.VF
 
 	// Bounds are the limits of the kernel. Set it before the first use.
-	Bounds []plan.Limit
+	Bounds []step.Limit
 
 	// Taken are addresses that others on the host's links have. Set it before
 	// the first use.
@@ -41,7 +41,7 @@ type Fake struct {
 	mu      sync.Mutex // guards what follows
 	lines   []string
 	links   map[string]*link
-	routes  []plan.Route
+	routes  []step.Route
 	rules   map[string]bool
 	zones   map[string]string
 	shaped  map[string]bool
@@ -63,7 +63,7 @@ type link struct {
 func New() *Fake {
 	return &Fake{
 		links:   map[string]*link{"lo": {up: true}, "eth0": {up: true}},
-		routes:  []plan.Route{{Dest: netip.MustParsePrefix("0.0.0.0/0"), Link: "eth0"}, {Dest: netip.MustParsePrefix("10.0.0.0/24"), Link: "eth0"}},
+		routes:  []step.Route{{Dest: netip.MustParsePrefix("0.0.0.0/0"), Link: "eth0"}, {Dest: netip.MustParsePrefix("10.0.0.0/24"), Link: "eth0"}},
 		rules:   make(map[string]bool),
 		zones:   make(map[string]string),
 		shaped:  make(map[string]bool),
@@ -76,23 +76,23 @@ func New() *Fake {
 }
 
 // Facts returns the state as a plan sees it.
-func (f *Fake) Facts(ctx context.Context) (plan.Facts, error) {
+func (f *Fake) Facts(ctx context.Context) (step.Facts, error) {
 	if err := f.before(ctx, "facts"); err != nil {
-		return plan.Facts{}, err
+		return step.Facts{}, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	facts := plan.Facts{
-		Links:   make(map[string]plan.Link),
+	facts := step.Facts{
+		Links:   make(map[string]step.Link),
 		Routes:  slices.Clone(f.routes),
 		VFs:     f.VFs,
-		Dnsmasq: plan.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
+		Dnsmasq: step.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
 	}
 	for name, l := range f.links {
-		facts.Links[name] = plan.Link{Kind: l.kind}
+		facts.Links[name] = step.Link{Kind: l.kind}
 		for _, a := range l.addrs {
 			if l.up {
-				facts.Routes = append(facts.Routes, plan.Route{Dest: a.Masked(), Link: name})
+				facts.Routes = append(facts.Routes, step.Route{Dest: a.Masked(), Link: name})
 			}
 		}
 	}
@@ -100,10 +100,10 @@ func (f *Fake) Facts(ctx context.Context) (plan.Facts, error) {
 }
 
 // Limits returns Bounds.
-func (f *Fake) Limits(context.Context) ([]plan.Limit, error) { return f.Bounds, nil }
+func (f *Fake) Limits(context.Context) ([]step.Limit, error) { return f.Bounds, nil }
 
 // Run prints and does one op.
-func (f *Fake) Run(ctx context.Context, op plan.Op) error {
+func (f *Fake) Run(ctx context.Context, op step.Op) error {
 	line := op.String()
 	if err := f.before(ctx, line); err != nil {
 		return err
@@ -124,42 +124,42 @@ func (f *Fake) before(ctx context.Context, line string) error {
 	return f.Before(ctx, line)
 }
 
-func (f *Fake) do(op plan.Op) error {
+func (f *Fake) do(op step.Op) error {
 	switch o := op.(type) {
-	case plan.AddBridge:
+	case step.AddBridge:
 		if f.links[o.Name] != nil {
 			return syscall.EEXIST
 		}
 		f.links[o.Name] = &link{kind: "bridge", mac: o.MAC}
-	case plan.DelLink:
+	case step.DelLink:
 		if l := f.links[o.Name]; l != nil && o.MAC != (xml.MAC{}) && l.mac != o.MAC {
 			return nil
 		}
 		delete(f.links, o.Name)
 		f.reach.forget(o.Name)
-	case plan.SetUp:
+	case step.SetUp:
 		return f.onLink(o.Link, func(l *link) { l.up = true })
-	case plan.SetDown:
+	case step.SetDown:
 		if l := f.links[o.Link]; l != nil {
 			l.up = false
 		}
-	case plan.AddAddress:
+	case step.AddAddress:
 		return f.onLink(o.Link, func(l *link) {
 			if !slices.Contains(l.addrs, o.Address) {
 				l.addrs = append(l.addrs, o.Address)
 			}
 		})
-	case plan.DelAddress:
+	case step.DelAddress:
 		return f.onLink(o.Link, func(l *link) {
 			l.addrs = slices.DeleteFunc(l.addrs, func(a netip.Prefix) bool { return a == o.Address })
 		})
-	case plan.SetMTU:
+	case step.SetMTU:
 		return f.onLink(o.Link, func(*link) {})
-	case plan.SetBridge:
+	case step.SetBridge:
 		return f.onLink(o.Bridge, func(*link) {})
-	case plan.AddRoute:
+	case step.AddRoute:
 		return f.onLink(o.Link, func(*link) {})
-	case plan.SetSysctl:
+	case step.SetSysctl:
 		f.sysctls[o.Key] = o.Value
 	default:
 		return f.serve(op)
@@ -167,48 +167,48 @@ func (f *Fake) do(op plan.Op) error {
 	return nil
 }
 
-func (f *Fake) serve(op plan.Op) error {
+func (f *Fake) serve(op step.Op) error {
 	switch o := op.(type) {
-	case plan.AddRules:
+	case step.AddRules:
 		f.rules[o.Rules.Bridge] = true
-	case plan.ReplaceRules:
+	case step.ReplaceRules:
 		f.rules[o.To.Bridge] = true
-	case plan.RestoreRules:
+	case step.RestoreRules:
 		for _, n := range o.Rules {
 			f.rules[n.Bridge] = true
 		}
-	case plan.DelRules:
+	case step.DelRules:
 		delete(f.rules, o.Bridge)
-	case plan.SetZone:
+	case step.SetZone:
 		f.zones[o.Link] = o.Zone
-	case plan.UnsetZone:
+	case step.UnsetZone:
 		delete(f.zones, o.Link)
-	case plan.ShapeNetwork:
+	case step.ShapeNetwork:
 		f.shaped[o.Bridge] = true
-	case plan.UnshapeNetwork:
+	case step.UnshapeNetwork:
 		delete(f.shaped, o.Bridge)
 		maps.DeleteFunc(f.classes, func(class, _ string) bool { return strings.HasPrefix(class, o.Bridge+" ") })
-	case plan.ShapePort, plan.UnshapePort, plan.SetDefaultRate:
+	case step.ShapePort, step.UnshapePort, step.SetDefaultRate:
 		return f.shape(o)
-	case plan.FillChecksums, plan.UnfillChecksums, plan.RegisterDNS, plan.SignalDnsmasq:
-	case plan.DropLibvirtRules, plan.DropLibvirtQueue:
-	case plan.DropRules:
+	case step.FillChecksums, step.UnfillChecksums, step.RegisterDNS, step.SignalDnsmasq:
+	case step.DropLibvirtRules, step.DropLibvirtQueue:
+	case step.DropRules:
 		clear(f.rules)
-	case plan.WriteFile:
+	case step.WriteFile:
 		if err := os.MkdirAll(filepath.Dir(o.Path), 0o755); err != nil {
 			return err
 		}
 		return os.WriteFile(o.Path, []byte(o.Data), os.FileMode(o.Mode))
-	case plan.StartDnsmasq:
+	case step.StartDnsmasq:
 		if bridge, ok := f.serving[o.PidFile]; ok {
 			return fmt.Errorf("a second dnsmasq on %q, beside the one on %q", o.Bridge, bridge)
 		}
 		f.serving[o.PidFile] = o.Bridge
-	case plan.AwaitDnsmasq:
+	case step.AwaitDnsmasq:
 		if f.serving[o.PidFile] == "" {
 			return fmt.Errorf("nobody has started the dnsmasq of %q", o.PidFile)
 		}
-	case plan.StopDnsmasq:
+	case step.StopDnsmasq:
 		delete(f.serving, o.PidFile)
 	default:
 		return f.extend(op)
@@ -217,16 +217,16 @@ func (f *Fake) serve(op plan.Op) error {
 }
 
 // shape keeps the classes of shaped bridges.
-func (f *Fake) shape(op plan.Op) error {
+func (f *Fake) shape(op step.Op) error {
 	switch o := op.(type) {
-	case plan.ShapePort:
+	case step.ShapePort:
 		if !f.shaped[o.Bridge] {
 			return syscall.ENOENT
 		}
 		f.classes[fmt.Sprintf("%s %d", o.Bridge, o.Class)] = fmt.Sprintf("%s floor %d ceil %d average %d", o.MAC, o.Floor, o.Ceil, o.Average)
-	case plan.UnshapePort:
+	case step.UnshapePort:
 		delete(f.classes, fmt.Sprintf("%s %d", o.Bridge, o.Class))
-	case plan.SetDefaultRate:
+	case step.SetDefaultRate:
 		if !f.shaped[o.Bridge] {
 			return syscall.ENOENT
 		}
@@ -284,7 +284,7 @@ func (f *Fake) Answers(ctx context.Context, addrs []netip.Addr) ([]netip.Addr, e
 }
 
 // AddRoute gives the host a route that nobody asked the driver for.
-func (f *Fake) AddRoute(r plan.Route) {
+func (f *Fake) AddRoute(r step.Route) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.routes = append(f.routes, r)

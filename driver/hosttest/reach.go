@@ -5,7 +5,7 @@ import (
 	"maps"
 	"net/netip"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // at is an address on a link.
@@ -46,26 +46,26 @@ func (r *reach) lines() []string {
 }
 
 // extend does the ops of plan's reach.go.
-func (f *Fake) extend(op plan.Op) error {
+func (f *Fake) extend(op step.Op) error {
 	switch o := op.(type) {
-	case plan.ProxyNeighbour:
+	case step.ProxyNeighbour:
 		return f.onLink(o.Link, func(*link) { f.reach.proxies[at{o.Link, o.Address}] = true })
-	case plan.UnproxyNeighbour:
+	case step.UnproxyNeighbour:
 		delete(f.reach.proxies, at{o.Link, o.Address})
-	case plan.RouteGuest:
+	case step.RouteGuest:
 		return f.onLink(o.Bridge, func(*link) { f.reach.routes[o.Address] = o.Bridge })
-	case plan.UnrouteGuest:
+	case step.UnrouteGuest:
 		if f.reach.routes[o.Address] == o.Bridge {
 			delete(f.reach.routes, o.Address)
 		}
-	case plan.UnrouteLoopback, plan.EndConnections, plan.EndUntranslated, plan.RetractPrefixes, plan.HearRouters, plan.UnhearRouters, plan.SnoopGuests, plan.UnsnoopGuests:
-	case plan.AcceptElsewhere:
+	case step.UnrouteLoopback, step.EndConnections, step.EndUntranslated, step.RetractPrefixes, step.HearRouters, step.UnhearRouters, step.SnoopGuests, step.UnsnoopGuests:
+	case step.AcceptElsewhere:
 		f.reach.accepts[o.Bridge] = fmt.Sprintf("forward %v serve %v", o.Forward, o.Serve)
-	case plan.UnacceptElsewhere:
+	case step.UnacceptElsewhere:
 		delete(f.reach.accepts, o.Bridge)
-	case plan.AcceptBeside:
+	case step.AcceptBeside:
 		f.reach.accepts[o.Bridge+" beside libvirt"] = fmt.Sprint(o.Own, o.Stray)
-	case plan.UnacceptBeside:
+	case step.UnacceptBeside:
 		delete(f.reach.accepts, o.Bridge+" beside libvirt")
 	default:
 		return fmt.Errorf("hosttest knows no %T", op)

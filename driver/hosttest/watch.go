@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/virbr/virbr/driver"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 var _ driver.Watcher = (*Fake)(nil)
@@ -47,20 +47,20 @@ func (f *Fake) Watch(ctx context.Context, tell func(driver.Change)) error {
 }
 
 // Missing returns those of some ops whose results are not there.
-func (f *Fake) Missing(_ context.Context, ops []plan.Op) ([]plan.Op, error) {
+func (f *Fake) Missing(_ context.Context, ops []step.Op) ([]step.Op, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var list []plan.Op
+	var list []step.Op
 	for _, op := range ops {
 		there := true
 		switch o := op.(type) {
-		case plan.AddBridge:
+		case step.AddBridge:
 			there = f.links[o.Name] != nil
-		case plan.SetUp:
+		case step.SetUp:
 			there = f.links[o.Link] != nil && f.links[o.Link].up
-		case plan.AddAddress:
+		case step.AddAddress:
 			there = f.links[o.Link] != nil && slices.Contains(f.links[o.Link].addrs, o.Address)
-		case plan.SetSysctl:
+		case step.SetSysctl:
 			there = o.IfExists || f.sysctls[o.Key] == o.Value
 		}
 		if !there {
@@ -111,7 +111,7 @@ func (f *Fake) Listeners(ctx context.Context) ([]driver.Listener, error) {
 	defer f.mu.Unlock()
 	list := slices.Clone(f.watch.listeners)
 	for i := range list {
-		list[i].Process = plan.Process{}
+		list[i].Process = step.Process{}
 	}
 	return list, nil
 }
@@ -122,7 +122,7 @@ func (f *Fake) Holder(_ context.Context, l driver.Listener) string {
 	defer f.mu.Unlock()
 	for _, known := range f.watch.listeners {
 		who := known.Process
-		if known.Process = (plan.Process{}); known == l && who.PID != 0 {
+		if known.Process = (step.Process{}); known == l && who.PID != 0 {
 			return who.String()
 		}
 	}

@@ -4,31 +4,9 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
-
-// widest is the length of the shortest prefix that counts as a host's own. A
-// shorter one is a way of saying "everything".
-const (
-	widest4 = 8
-	widest6 = 16
-)
-
-// Reached returns the routes that lead to some place, by a gateway or not; a
-// bridge's own are left out.
-func (f *Facts) Reached(except string) []Route {
-	var list []Route
-	for _, r := range f.Routes {
-		least := widest4
-		if r.Dest.Addr().Is6() {
-			least = widest6
-		}
-		if r.Link != except && r.Dest.Bits() >= least && !r.Dest.Addr().IsLinkLocalUnicast() {
-			list = append(list, r)
-		}
-	}
-	return list
-}
 
 // advertisable refuses an advertised prefix that a link of the host has, and one
 // that nobody outside could send answers to, for the host has no IPv6 itself. A
@@ -52,14 +30,14 @@ func (c *compiler) advertisable() error {
 	for _, r := range c.facts.Reached(c.bridge) {
 		if !r.Gateway.IsValid() && r.Link != provider && r.Dest.Overlaps(prefix.Masked()) {
 			hint := ""
-			if c.facts.leaves(r.Link) && !xml.Local(prefix) {
+			if leaves(&c.facts, r.Link) && !xml.Local(prefix) {
 				hint = "; where the provider has the prefix on that link instead of routing it to this host, proxyndp='auto' has the host answer for its guests"
 			}
 			return refuse(KindUnsupported, "advprefix '%s' of network '%s' is already in use: interface %s has %s%s", a.Prefix, c.def.Name, r.Link, r.Dest, hint)
 		}
 	}
 	outward := c.def.Forward.Mode == xml.ForwardNAT || c.def.Forward.Mode == xml.ForwardRoute || c.def.Forward.Mode == xml.ForwardOpen
-	if !outward || a.Force || a.From != "" || xml.Local(prefix) || c.facts.reachesIPv6() {
+	if !outward || a.Force || a.From != "" || xml.Local(prefix) || reachesIPv6(&c.facts) {
 		return nil
 	}
 	return refuse(KindUnsupported, "advprefix '%s' of network '%s' is a global prefix, but the host has no IPv6 default route; force='yes' advertises it all the same", a.Prefix, c.def.Name)
@@ -69,8 +47,8 @@ func (c *compiler) advertisable() error {
 // advertised, where another takes its place: they would use their addresses, and the
 // host as their router, for as long as they were told (RFC 4861 section 6.2.5). False:
 // it is not.
-func Retraction(before, after *xml.Network) (RetractPrefixes, bool) {
-	op := RetractPrefixes{Link: before.Bridge.Name}
+func Retraction(before, after *xml.Network) (step.RetractPrefixes, bool) {
+	op := step.RetractPrefixes{Link: before.Bridge.Name}
 	var kept []netip.Prefix
 	for _, ip := range after.Subnets() {
 		p, ok := ip.Subnet()
@@ -86,14 +64,14 @@ func Retraction(before, after *xml.Network) (RetractPrefixes, bool) {
 }
 
 // leaves reports whether the host has an IPv6 default route by a link.
-func (f *Facts) leaves(link string) bool {
-	return slices.ContainsFunc(f.Routes, func(r Route) bool {
+func leaves(f *step.Facts, link string) bool {
+	return slices.ContainsFunc(f.Routes, func(r step.Route) bool {
 		return r.Dest == netip.PrefixFrom(netip.IPv6Unspecified(), 0) && r.Link == link
 	})
 }
 
 // reachesIPv6 reports whether the host has an IPv6 default route.
-func (f *Facts) reachesIPv6() bool {
+func reachesIPv6(f *step.Facts) bool {
 	for _, r := range f.Routes {
 		if r.Dest == netip.PrefixFrom(netip.IPv6Unspecified(), 0) {
 			return true
@@ -109,5 +87,5 @@ func (c *compiler) hear() {
 	if a := c.def.Advertise; a == nil || c.def.Forward.Mode == xml.ForwardNone && !c.reach.leads() || !c.def.Forward.Mode.Routed() {
 		return
 	}
-	c.add(Step{Do: HearRouters{Bridge: c.bridge}, Undo: UnhearRouters{Bridge: c.bridge}})
+	c.add(step.Step{Do: step.HearRouters{Bridge: c.bridge}, Undo: step.UnhearRouters{Bridge: c.bridge}})
 }

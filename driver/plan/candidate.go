@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -45,7 +46,7 @@ func (l *locator) candidates(mac xml.MAC, v4 bool) []netip.Addr {
 		case shown.IsZero() || l.same(shown, mac):
 			list = append(list, a)
 		default:
-			l.usurper = Neighbour{Address: a, MAC: shown}
+			l.usurper = step.Neighbour{Address: a, MAC: shown}
 		}
 	}
 	each(l.leases[mac], add)

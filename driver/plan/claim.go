@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/xml"
 )
@@ -121,7 +122,7 @@ func CheckServed(def *xml.Network, claims []firewall.Claim) error {
 // names his program, "" if it cannot. Ports that programs get from the kernel for
 // their questions (ephemeral ones) come and go; they count only where one is
 // forwarded by itself.
-func TakenByListeners(claims []firewall.Claim, listeners []Listener, holder func(Listener) string) (list []Withheld) {
+func TakenByListeners(claims []firewall.Claim, listeners []step.Listener, holder func(step.Listener) string) (list []Withheld) {
 	for _, l := range listeners {
 		for _, c := range claims {
 			if takes(c, l.Proto, l.Port) && hears(c, l) {
@@ -235,7 +236,7 @@ func takes(c firewall.Claim, proto string, port uint16) bool {
 const firstEphemeral = 32768
 
 // hears reports whether a listener hears at some address of a claim.
-func hears(c firewall.Claim, l Listener) bool {
+func hears(c firewall.Claim, l step.Listener) bool {
 	if l.Proto == "udp" && l.Port >= firstEphemeral && c.Start != c.End {
 		return false
 	}

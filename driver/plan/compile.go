@@ -8,18 +8,19 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/xml"
 )
 
 // Compile returns the steps that start a network on a host with the given
-// facts. The definition must be complete: names, MAC address and UUID chosen.
+// facts and its extensions resolved there (nil: it has none). The definition must be complete: names, MAC address and UUID chosen.
 // Steps and errors come in the order of libvirt's networkStartNetworkVirtual
 // and networkStartNetworkBridge, so what libvirt would report first is
 // reported first. An error is an *[Error], an *[xml.Error] or of package
 // firewall.
-func Compile(def *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
-	c := &compiler{def: def, ips: def.Subnets(), reach: facts.Reach, facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
+func Compile(def *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) (*Plan, error) {
+	c := &compiler{def: def, ips: def.Subnets(), reach: reach, facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
 	var parts []func() error
 	switch def.Forward.Mode {
 	case xml.ForwardNone, xml.ForwardNAT, xml.ForwardRoute, xml.ForwardOpen:
@@ -53,16 +54,16 @@ func Compile(def *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
 // firewall: it takes longer than all else together, and the kernel checks the rules
 // in the meantime. Nobody is on the bridge yet. Errors still come in libvirt's
 // order: the firewall's first.
-func (c *compiler) overlapped() []Step {
-	at := slices.IndexFunc(c.steps, func(s Step) bool { _, ok := s.Do.(StartDnsmasq); return ok })
+func (c *compiler) overlapped() []step.Step {
+	at := slices.IndexFunc(c.steps, func(s step.Step) bool { _, ok := s.Do.(step.StartDnsmasq); return ok })
 	if at < 0 || c.guard.from == c.guard.to {
 		return c.steps
 	}
-	start, undo := c.steps[at].Do.(StartDnsmasq), c.steps[at].Undo
+	start, undo := c.steps[at].Do.(step.StartDnsmasq), c.steps[at].Undo
 	start.Aside = true
 	return slices.Concat(
 		c.steps[:c.guard.from], c.steps[c.guard.to:at],
-		[]Step{{Do: start, Undo: undo}}, c.steps[c.guard.from:c.guard.to], []Step{{Do: AwaitDnsmasq{PidFile: start.PidFile}}},
+		[]step.Step{{Do: start, Undo: undo}}, c.steps[c.guard.from:c.guard.to], []step.Step{{Do: step.AwaitDnsmasq{PidFile: start.PidFile}}},
 		c.steps[at+1:],
 	)
 }
@@ -72,20 +73,20 @@ type compiler struct {
 	def    *xml.Network
 	ips    []xml.IP // with what is advertised
 	reach  *Reach   // nil: no extensions
-	facts  Facts
+	facts  step.Facts
 	dirs   dnsmasq.Dirs
 	bridge string
 	rules  *firewall.Network // that a step installs; nil: none
-	steps  []Step
+	steps  []step.Step
 	guard  struct{ from, to int } // which of the steps are the firewall's
 }
 
-func (c *compiler) add(steps ...Step) { c.steps = append(c.steps, steps...) }
+func (c *compiler) add(steps ...step.Step) { c.steps = append(c.steps, steps...) }
 
 // do adds a step that has no undo of its own: the bridge's removal is its undo,
 // or it is left behind on purpose. Fail is libvirt's wording.
-func (c *compiler) do(op Op, fail string, args ...any) {
-	c.add(Step{Do: op, Fail: fmt.Sprintf(fail, args...)})
+func (c *compiler) do(op step.Op, fail string, args ...any) {
+	c.add(step.Step{Do: op, Fail: fmt.Sprintf(fail, args...)})
 }
 
 // named refuses a bridge name that the kernel would not take, before it becomes
@@ -109,21 +110,21 @@ func (c *compiler) link() error {
 	if err := c.named(); err != nil {
 		return err
 	}
-	c.add(Step{
-		Do:   AddBridge{Name: c.bridge, MAC: c.def.MAC},
-		Undo: DelLink{Name: c.bridge}, // fails with EEXIST for a bridge of somebody else, so never deletes that
+	c.add(step.Step{
+		Do:   step.AddBridge{Name: c.bridge, MAC: c.def.MAC},
+		Undo: step.DelLink{Name: c.bridge}, // fails with EEXIST for a bridge of somebody else, so never deletes that
 		Fail: "error creating bridge interface " + c.bridge,
 	})
 	if c.def.MTU > 0 {
-		c.do(SetMTU{Link: c.bridge, MTU: c.def.MTU}, "Cannot set interface MTU on '%s'", c.bridge)
+		c.do(step.SetMTU{Link: c.bridge, MTU: c.def.MTU}, "Cannot set interface MTU on '%s'", c.bridge)
 	}
 	const maxDelay = 1 << 32 // centiseconds; far beyond the kernel's own limit of 30 s
 	stp := uint64(1)
 	if c.def.Bridge.NoSTP {
 		stp = 0
 	}
-	c.do(SetBridge{c.bridge, "forward_delay", min(c.def.Bridge.Delay, maxDelay/100) * 100}, "Unable to set bridge %s forward_delay", c.bridge)
-	c.do(SetBridge{c.bridge, "stp_state", stp}, "Unable to set bridge %s stp_state", c.bridge)
+	c.do(step.SetBridge{Bridge: c.bridge, Attr: "forward_delay", Value: min(c.def.Bridge.Delay, maxDelay/100) * 100}, "Unable to set bridge %s forward_delay", c.bridge)
+	c.do(step.SetBridge{Bridge: c.bridge, Attr: "stp_state", Value: stp}, "Unable to set bridge %s stp_state", c.bridge)
 	return nil
 }
 
@@ -139,7 +140,7 @@ func (c *compiler) ipv6() error {
 	}
 	for _, s := range []struct{ name, value string }{{"disable_ipv6", disable}, {"accept_ra", "0"}, {"autoconf", "0"}} {
 		key := path.Join("net/ipv6/conf", c.bridge, s.name)
-		c.do(SetSysctl{Key: key, Value: s.value, IfExists: true}, "cannot write to '/proc/sys/%s' on bridge '%s'", key, c.bridge)
+		c.do(step.SetSysctl{Key: key, Value: s.value, IfExists: true}, "cannot write to '/proc/sys/%s' on bridge '%s'", key, c.bridge)
 	}
 	return nil
 }
@@ -170,9 +171,9 @@ func (c *compiler) firewall() error {
 func (c *compiler) protect() error {
 	if zoned(c.def) || c.def.Forward.Mode == xml.ForwardOpen && c.coexists() {
 		routed := c.def.Forward.Mode == xml.ForwardRoute && c.def.Bridge.Zone == ""
-		c.add(Step{
-			Do:   SetZone{Link: c.bridge, Zone: c.def.Bridge.Zone, Routed: routed, Network: c.def.Name, Own: c.coexists()},
-			Undo: UnsetZone{Link: c.bridge},
+		c.add(step.Step{
+			Do:   step.SetZone{Link: c.bridge, Zone: c.def.Bridge.Zone, Routed: routed, Network: c.def.Name, Own: c.coexists()},
+			Undo: step.UnsetZone{Link: c.bridge},
 		})
 	}
 	rules, err := firewall.Compile(c.def, c.reach.ext(), c.reach.where())
@@ -183,7 +184,7 @@ func (c *compiler) protect() error {
 	c.accept(c.def)
 	for i := range c.def.IPs {
 		if ip := &c.def.IPs[i]; ip.Address.Is4() && ip.HasDHCP() {
-			c.add(Step{Do: FillChecksums{Bridge: c.bridge}, Undo: UnfillChecksums{Bridge: c.bridge}, Tolerate: true})
+			c.add(step.Step{Do: step.FillChecksums{Bridge: c.bridge}, Undo: step.UnfillChecksums{Bridge: c.bridge}, Tolerate: true})
 			break
 		}
 	}
@@ -200,7 +201,7 @@ func (c *compiler) addresses() error {
 		if err != nil {
 			return err
 		}
-		op := AddAddress{Link: c.bridge, Address: netip.PrefixFrom(ip.Address, subnet.Bits())}
+		op := step.AddAddress{Link: c.bridge, Address: netip.PrefixFrom(ip.Address, subnet.Bits())}
 		op.Routeless = i >= len(c.def.IPs) && c.def.Advertise != nil && c.def.Advertise.ProxyNDP != ""
 		op.Deprecated = c.def.Advertise != nil && slices.Contains(c.def.Advertise.Deprecated, op.Address)
 		fail := fmt.Sprintf("Failed to add IP address %s", op.Address)
@@ -217,7 +218,7 @@ func (c *compiler) addresses() error {
 // plugs guests in.
 func (c *compiler) vlanFiltering() error {
 	if c.def.Bridge.MACTableManager == "libvirt" {
-		c.do(SetBridge{c.bridge, "vlan_filtering", 1}, "Unable to set bridge %s vlan_filtering via ioctl", c.bridge)
+		c.do(step.SetBridge{Bridge: c.bridge, Attr: "vlan_filtering", Value: 1}, "Unable to set bridge %s vlan_filtering via ioctl", c.bridge)
 	}
 	return nil
 }
@@ -225,9 +226,9 @@ func (c *compiler) vlanFiltering() error {
 // up brings the bridge up; static routes need that. A route that the kernel
 // refuses does not stop a network.
 func (c *compiler) up() error {
-	c.add(Step{
-		Do:   SetUp{Link: c.bridge},
-		Undo: SetDown{Link: c.bridge},
+	c.add(step.Step{
+		Do:   step.SetUp{Link: c.bridge},
+		Undo: step.SetDown{Link: c.bridge},
 		Fail: fmt.Sprintf("Cannot set interface flags on '%s'", c.bridge),
 	})
 	for i := range c.def.Routes {
@@ -236,7 +237,7 @@ func (c *compiler) up() error {
 			return err
 		}
 		r := &c.def.Routes[i]
-		c.add(Step{Do: AddRoute{Link: c.bridge, Dest: dest, Gateway: r.Gateway, Metric: max(r.Metric, 1)}, Tolerate: true})
+		c.add(step.Step{Do: step.AddRoute{Link: c.bridge, Dest: dest, Gateway: r.Gateway, Metric: max(r.Metric, 1)}, Tolerate: true})
 	}
 	return nil
 }
@@ -256,10 +257,10 @@ func (c *compiler) forwarding() error {
 		c.hear()
 	}
 	if v4 {
-		c.do(SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"}, fail)
+		c.do(step.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"}, fail)
 	}
 	if v6 {
-		c.do(SetSysctl{Key: "net/ipv6/conf/all/forwarding", Value: "1"}, fail)
+		c.do(step.SetSysctl{Key: "net/ipv6/conf/all/forwarding", Value: "1"}, fail)
 	}
 	return nil
 }
@@ -271,7 +272,7 @@ func (c *compiler) register() error {
 	}
 	for i := range c.ips {
 		if server := c.ips[i].Address; server.IsValid() {
-			c.add(Step{Do: RegisterDNS{Link: c.bridge, Domain: c.def.Domain.Name, Server: server}})
+			c.add(step.Step{Do: step.RegisterDNS{Link: c.bridge, Domain: c.def.Domain.Name, Server: server}})
 			return nil
 		}
 	}
@@ -284,7 +285,7 @@ func shaped(def *xml.Network) bool {
 
 func (c *compiler) bandwidth() error {
 	if shaped(c.def) {
-		c.add(Step{Do: ShapeNetwork{Bridge: c.bridge, Bandwidth: *c.def.Bandwidth}, Undo: UnshapeNetwork{Bridge: c.bridge}})
+		c.add(step.Step{Do: step.ShapeNetwork{Bridge: c.bridge, Bandwidth: *c.def.Bandwidth}, Undo: step.UnshapeNetwork{Bridge: c.bridge}})
 	}
 	return nil
 }

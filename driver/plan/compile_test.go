@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -19,8 +20,8 @@ import (
 var places = plan.Dirs{Run: "/run/libvirt/network", Dnsmasq: "/var/lib/libvirt/dnsmasq"}
 
 // quiet is a host with dnsmasq where nothing is in the way.
-func quiet() plan.Facts {
-	return plan.Facts{Dnsmasq: plan.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90}}
+func quiet() step.Facts {
+	return step.Facts{Dnsmasq: step.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90}}
 }
 
 // parse reads a network of the given elements.
@@ -35,7 +36,7 @@ func parse(t testing.TB, elements string) *xml.Network {
 
 func compile(t *testing.T, def *xml.Network) *plan.Plan {
 	t.Helper()
-	p, err := plan.Compile(def, quiet(), places)
+	p, err := plan.Compile(def, nil, quiet(), places)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func TestStepsOfAStart(t *testing.T) {
 	var got []row
 	for _, s := range compile(t, def).Steps {
 		r := row{do: s.Do.String(), fail: s.Fail}
-		if w, ok := s.Do.(plan.WriteFile); ok {
+		if w, ok := s.Do.(step.WriteFile); ok {
 			r.do = strings.Split(w.String(), " (")[0]
 		}
 		if s.Tolerate {
@@ -136,36 +137,36 @@ func TestStartIsRefused(t *testing.T) {
 		static = "<route address='10.2.0.0' prefix='16' gateway='10.1.0.2'/>"
 		check  = "Check the host setup: interface eth0 has kernel autoconfigured IPv6 routes and enabling forwarding without accept_ra set to 2 will cause the kernel to flush them, breaking networking."
 	)
-	route := func(dest, link string) plan.Route { return plan.Route{Dest: netip.MustParsePrefix(dest), Link: link} }
-	ra := plan.Route{Dest: netip.MustParsePrefix("::/0"), Link: "eth0", FromRA: true}
+	route := func(dest, link string) step.Route { return step.Route{Dest: netip.MustParsePrefix(dest), Link: link} }
+	ra := step.Route{Dest: netip.MustParsePrefix("::/0"), Link: "eth0", FromRA: true}
 	for _, tt := range []struct {
 		name, elements string
-		facts          func(*plan.Facts)
+		facts          func(*step.Facts)
 		kind           plan.Kind
 		msg            string // "": not refused
 	}{
-		{"same subnet", nat + dhcp, func(f *plan.Facts) { f.Routes = []plan.Route{route("10.1.0.0/24", "eth0")} }, plan.KindInternal, "Network is already in use by interface eth0"},
-		{"larger subnet", nat + dhcp, func(f *plan.Facts) { f.Routes = []plan.Route{route("10.1.0.0/16", "eth0")} }, 0, ""},
-		{"smaller subnet", nat + dhcp, func(f *plan.Facts) { f.Routes = []plan.Route{route("10.1.0.0/25", "eth0")} }, 0, ""},
-		{"own bridge", nat + dhcp, func(f *plan.Facts) { f.Routes = []plan.Route{route("10.1.0.0/24", "virbr0")} }, 0, ""},
-		{"same IPv6 subnet", nat + six, func(f *plan.Facts) { f.Routes = []plan.Route{route("fd00::/64", "eth0")} }, 0, ""},
-		{"clash of a static route", nat + dhcp + static, func(f *plan.Facts) { f.Routes = []plan.Route{route("10.2.0.0/16", "eth0")} }, plan.KindInternal,
+		{"same subnet", nat + dhcp, func(f *step.Facts) { f.Routes = []step.Route{route("10.1.0.0/24", "eth0")} }, plan.KindInternal, "Network is already in use by interface eth0"},
+		{"larger subnet", nat + dhcp, func(f *step.Facts) { f.Routes = []step.Route{route("10.1.0.0/16", "eth0")} }, 0, ""},
+		{"smaller subnet", nat + dhcp, func(f *step.Facts) { f.Routes = []step.Route{route("10.1.0.0/25", "eth0")} }, 0, ""},
+		{"own bridge", nat + dhcp, func(f *step.Facts) { f.Routes = []step.Route{route("10.1.0.0/24", "virbr0")} }, 0, ""},
+		{"same IPv6 subnet", nat + six, func(f *step.Facts) { f.Routes = []step.Route{route("fd00::/64", "eth0")} }, 0, ""},
+		{"clash of a static route", nat + dhcp + static, func(f *step.Facts) { f.Routes = []step.Route{route("10.2.0.0/16", "eth0")} }, plan.KindInternal,
 			"Route address '10.2.0.0' conflicts with IP address for 'eth0'"},
-		{"RA routes and accept_ra 1", nat + six, func(f *plan.Facts) { f.Routes = []plan.Route{ra}; f.AcceptRA = map[string]int{"eth0": 1} }, plan.KindInternal, check},
-		{"RA routes and accept_ra 1 for all", nat + six, func(f *plan.Facts) { f.Routes = []plan.Route{ra}; f.AcceptRA = map[string]int{"eth0": 0, "all": 1} }, plan.KindInternal, check},
-		{"RA routes and accept_ra 2", nat + six, func(f *plan.Facts) { f.Routes = []plan.Route{ra}; f.AcceptRA = map[string]int{"eth0": 2, "all": 1} }, 0, ""},
-		{"RA routes and no IPv6 address", nat + dhcp, func(f *plan.Facts) { f.Routes = []plan.Route{ra}; f.AcceptRA = map[string]int{"eth0": 1} }, 0, ""},
-		{"RA routes and an isolated network", bridge + six, func(f *plan.Facts) { f.Routes = []plan.Route{ra}; f.AcceptRA = map[string]int{"eth0": 1} }, 0, ""},
+		{"RA routes and accept_ra 1", nat + six, func(f *step.Facts) { f.Routes = []step.Route{ra}; f.AcceptRA = map[string]int{"eth0": 1} }, plan.KindInternal, check},
+		{"RA routes and accept_ra 1 for all", nat + six, func(f *step.Facts) { f.Routes = []step.Route{ra}; f.AcceptRA = map[string]int{"eth0": 0, "all": 1} }, plan.KindInternal, check},
+		{"RA routes and accept_ra 2", nat + six, func(f *step.Facts) { f.Routes = []step.Route{ra}; f.AcceptRA = map[string]int{"eth0": 2, "all": 1} }, 0, ""},
+		{"RA routes and no IPv6 address", nat + dhcp, func(f *step.Facts) { f.Routes = []step.Route{ra}; f.AcceptRA = map[string]int{"eth0": 1} }, 0, ""},
+		{"RA routes and an isolated network", bridge + six, func(f *step.Facts) { f.Routes = []step.Route{ra}; f.AcceptRA = map[string]int{"eth0": 1} }, 0, ""},
 		{"no bridge name", "", nil, plan.KindInternal, "network 'net' has no bridge name defined"},
-		{"no dnsmasq", nat + dhcp, func(f *plan.Facts) { f.Dnsmasq = plan.DnsmasqFacts{} }, plan.KindSystem, "Unable to find 'dnsmasq' binary in $PATH: No such file or directory"},
-		{"no dnsmasq, none wanted", bridge, func(f *plan.Facts) { f.Dnsmasq = plan.DnsmasqFacts{} }, 0, ""},
-		{"old dnsmasq", nat + dhcp, func(f *plan.Facts) { f.Dnsmasq.Minor = 66 }, plan.KindUnsupported, "dnsmasq version >= 2.67 required but 2.66 found"},
-		{"oldest dnsmasq", nat + dhcp, func(f *plan.Facts) { f.Dnsmasq.Minor = 67 }, 0, ""},
-		{"dnsmasq of another age", nat + dhcp, func(f *plan.Facts) { f.Dnsmasq.Major, f.Dnsmasq.Minor = 3, 0 }, 0, ""},
+		{"no dnsmasq", nat + dhcp, func(f *step.Facts) { f.Dnsmasq = step.DnsmasqFacts{} }, plan.KindSystem, "Unable to find 'dnsmasq' binary in $PATH: No such file or directory"},
+		{"no dnsmasq, none wanted", bridge, func(f *step.Facts) { f.Dnsmasq = step.DnsmasqFacts{} }, 0, ""},
+		{"old dnsmasq", nat + dhcp, func(f *step.Facts) { f.Dnsmasq.Minor = 66 }, plan.KindUnsupported, "dnsmasq version >= 2.67 required but 2.66 found"},
+		{"oldest dnsmasq", nat + dhcp, func(f *step.Facts) { f.Dnsmasq.Minor = 67 }, 0, ""},
+		{"dnsmasq of another age", nat + dhcp, func(f *step.Facts) { f.Dnsmasq.Major, f.Dnsmasq.Minor = 3, 0 }, 0, ""},
 		{"netmask with holes", bridge + "<ip address='10.1.0.1' netmask='255.0.255.0'/>", nil, plan.KindInternal, "bridge 'virbr0' has an invalid netmask or IP address"},
 		{"no such physical function", "<forward mode='hostdev'><pf dev='eth9'/></forward>", nil, plan.KindInternal, "No usable Vf's present on SRIOV PF eth9"},
-		{"physical function without functions", "<forward mode='passthrough'><pf dev='eth9'/></forward>", func(f *plan.Facts) {
-			f.VFs = map[string][]plan.VF{"eth9": {{PCI: xml.PCIAddress{Bus: 1}}}}
+		{"physical function without functions", "<forward mode='passthrough'><pf dev='eth9'/></forward>", func(f *step.Facts) {
+			f.VFs = map[string][]step.VF{"eth9": {{PCI: xml.PCIAddress{Bus: 1}}}}
 		}, plan.KindInternal, "No usable Vf's present on SRIOV PF eth9"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -174,7 +175,7 @@ func TestStartIsRefused(t *testing.T) {
 			if tt.facts != nil {
 				tt.facts(&facts)
 			}
-			_, err := plan.Compile(parse(t, tt.elements), facts, places)
+			_, err := plan.Compile(parse(t, tt.elements), nil, facts, places)
 			if tt.msg == "" {
 				if err != nil {
 					t.Errorf("refused: %v", err)
@@ -198,7 +199,7 @@ func TestHostileBridgeNames(t *testing.T) {
 			if name == "a:b" && mode == xml.ForwardBridge {
 				continue // an alias of somebody's bridge
 			}
-			if p, err := plan.Compile(def, quiet(), places); err == nil {
+			if p, err := plan.Compile(def, nil, quiet(), places); err == nil {
 				t.Errorf("mode %d accepts %q:\n%s", mode, name, p)
 			}
 		}
@@ -209,9 +210,9 @@ func TestPreexistingBridgeIsNeverOurs(t *testing.T) {
 	t.Parallel()
 	p := compile(t, parse(t, "<forward mode='bridge'/><bridge name='br0' macTableManager='libvirt'/><bandwidth><outbound average='1'/></bandwidth>"))
 	for _, s := range p.Steps {
-		for _, op := range []plan.Op{s.Do, s.Undo} {
+		for _, op := range []step.Op{s.Do, s.Undo} {
 			switch op.(type) {
-			case plan.AddBridge, plan.DelLink, plan.SetDown, plan.DelRules:
+			case step.AddBridge, step.DelLink, step.SetDown, step.DelRules:
 				t.Errorf("step %q of a bridge that others made", op)
 			}
 		}
@@ -225,7 +226,7 @@ func TestWithoutIPv6(t *testing.T) {
 	t.Parallel()
 	facts := quiet()
 	facts.NoIPv6 = true
-	p, err := plan.Compile(parse(t, "<forward mode='nat'/><bridge name='virbr0'/>"+dhcp), facts, places)
+	p, err := plan.Compile(parse(t, "<forward mode='nat'/><bridge name='virbr0'/>"+dhcp), nil, facts, places)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +241,7 @@ func TestPartsOfAStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			whole := compile(t, def).Steps
-			parts := map[string][]plan.Step{}
+			parts := map[string][]step.Step{}
 			if def.Bridge.Name != "" && def.Forward.Mode.Routed() {
 				var err error
 				if parts["firewall"], err = plan.Firewall(def, nil); err != nil {
@@ -292,7 +293,7 @@ func TestLivePool(t *testing.T) {
 	t.Parallel()
 	facts := quiet()
 	vf1, vf2 := xml.PCIAddress{Bus: 3, Slot: 16}, xml.PCIAddress{Bus: 3, Slot: 16, Function: 2}
-	facts.VFs = map[string][]plan.VF{"eth9": {{Netdev: "eth9v0", PCI: vf1}, {PCI: vf2}}}
+	facts.VFs = map[string][]step.VF{"eth9": {{Netdev: "eth9v0", PCI: vf1}, {PCI: vf2}}}
 	for _, tt := range []struct {
 		name, forward string
 		want          []xml.ForwardInterface
@@ -322,14 +323,14 @@ func TestStopUndoesStart(t *testing.T) {
 		for _, op := range stop {
 			if next < len(undo) && undo[next] == op {
 				next++
-			} else if _, extra := op.(plan.UnfillChecksums); !extra {
+			} else if _, extra := op.(step.UnfillChecksums); !extra {
 				t.Errorf("%s: %q is not what a start needs undone", name, op)
 			}
 		}
 		if next != len(undo) {
 			t.Errorf("%s: stop lacks %q", name, undo[next])
 		}
-		if diff := cmp.Diff(stop, plan.StopOrder(stop)); diff != "" {
+		if diff := cmp.Diff(stop, step.StopOrder(stop)); diff != "" {
 			t.Errorf("%s: Stop is not in StopOrder (-stop +order)\n%s", name, diff)
 		}
 	}
@@ -337,13 +338,13 @@ func TestStopUndoesStart(t *testing.T) {
 
 func TestStopOrder(t *testing.T) {
 	t.Parallel()
-	want := []plan.Op{
-		plan.UnshapeNetwork{Bridge: "b"}, plan.StopDnsmasq{PidFile: "p"}, plan.SetDown{Link: "b"}, plan.UnfillChecksums{Bridge: "b"},
-		plan.DelRules{Bridge: "b"}, plan.UnsetZone{Link: "b"}, plan.DelLink{Name: "b"},
+	want := []step.Op{
+		step.UnshapeNetwork{Bridge: "b"}, step.StopDnsmasq{PidFile: "p"}, step.SetDown{Link: "b"}, step.UnfillChecksums{Bridge: "b"},
+		step.DelRules{Bridge: "b"}, step.UnsetZone{Link: "b"}, step.DelLink{Name: "b"},
 	}
 	mixed := slices.Concat(want[3:], want)
 	slices.Reverse(mixed)
-	if diff := cmp.Diff(want, plan.StopOrder(mixed)); diff != "" {
+	if diff := cmp.Diff(want, step.StopOrder(mixed)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

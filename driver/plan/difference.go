@@ -3,30 +3,32 @@ package plan
 import (
 	"reflect"
 
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 )
 
 // Turn is one step on the way from what runs to what shall run.
 type Turn struct {
-	Step    // to be applied; its Undo belongs to the record
-	Back Op // what takes it back; nil: nothing does
+	step.Step         // to be applied; its Undo belongs to the record
+	Back      step.Op // what takes it back; nil: nothing does
 }
 
 // Difference returns what leads from steps that were applied to others, in order:
 // what is new or differs, then what is no longer wanted, which is undone. What a
-// step replaces has the same Undo. Rules are changed where they differ only.
-func Difference(before, after []Step) []Turn {
-	had := make(map[Op]int, len(before))
+// step replaces has the same key. Rules are changed where they differ only.
+func Difference(before, after []step.Step) []Turn {
+	had := make(map[string]int, len(before))
 	for i := range before {
-		if undo := before[i].Undo; undo != nil {
-			had[undo] = i
+		if before[i].Undo != nil {
+			had[step.Key(before[i].Do)] = i
 		}
 	}
-	wanted := make(map[Op]bool, len(after))
+	wanted := make(map[string]bool, len(after))
 	var list []Turn
 	for _, s := range after {
-		wanted[s.Undo] = true
-		i, there := had[s.Undo]
+		key := step.Key(s.Do)
+		wanted[key] = true
+		i, there := had[key]
 		if there && same(before[i].Do, s.Do) {
 			continue
 		}
@@ -38,17 +40,17 @@ func Difference(before, after []Step) []Turn {
 		list = append(list, t)
 	}
 	for i := range before {
-		if s := &before[i]; s.Undo != nil && !wanted[s.Undo] {
-			list = append(list, Turn{Step: Step{Do: s.Undo}, Back: s.Do})
+		if s := &before[i]; s.Undo != nil && !wanted[step.Key(s.Do)] {
+			list = append(list, Turn{Step: step.Step{Do: s.Undo}, Back: s.Do})
 		}
 	}
 	return list
 }
 
 // same reports whether two ops do the same.
-func same(a, b Op) bool {
-	x, rules := a.(AddRules)
-	y, both := b.(AddRules)
+func same(a, b step.Op) bool {
+	x, rules := a.(step.AddRules)
+	y, both := b.(step.AddRules)
 	if rules && both {
 		return x.Rules == y.Rules || reflect.DeepEqual(x.Rules, y.Rules)
 	}
@@ -56,19 +58,19 @@ func same(a, b Op) bool {
 }
 
 // change returns the op that makes of what one op did what another does.
-func change(from, to Op) Op {
-	x, rules := from.(AddRules)
-	y, both := to.(AddRules)
+func change(from, to step.Op) step.Op {
+	x, rules := from.(step.AddRules)
+	y, both := to.(step.AddRules)
 	if rules && both {
-		return ReplaceRules{From: x.Rules, To: y.Rules}
+		return step.ReplaceRules{From: x.Rules, To: y.Rules}
 	}
 	return to
 }
 
 // Rules returns the rules that steps install; nil: none.
-func Rules(steps []Step) *firewall.Network {
+func Rules(steps []step.Step) *firewall.Network {
 	for _, s := range steps {
-		if op, ok := s.Do.(AddRules); ok {
+		if op, ok := s.Do.(step.AddRules); ok {
 			return op.Rules
 		}
 	}

@@ -1,24 +1,12 @@
 package plan
 
 import (
-	"fmt"
-
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/step"
 )
 
-// The oldest dnsmasq that works: the first with bind-dynamic and RA lifetimes
-// as the configuration needs them. Source: libvirt's DNSMASQ_MIN_*.
-const (
-	dnsmasqMajor = 2
-	dnsmasqMinor = 67
-	// hostsDirMinor is the first with dhcp-hostsdir.
-	hostsDirMinor = 73
-)
-
-// TooOld reports whether a dnsmasq is too old for networks, and which version is not.
-func (d DnsmasqFacts) TooOld() (bool, string) {
-	return d.older(dnsmasqMinor), fmt.Sprintf("%d.%d", dnsmasqMajor, dnsmasqMinor)
-}
+// hostsDirMinor is the first dnsmasq 2.x with dhcp-hostsdir.
+const hostsDirMinor = 73
 
 // dnsmasq writes the files of the network's dnsmasq and starts it. The files
 // stay when the network stops: leases belong to the network, not to its run.
@@ -37,15 +25,15 @@ func (c *compiler) dnsmasq() error {
 	if old, oldest := d.TooOld(); old {
 		return refuse(KindUnsupported, "dnsmasq version >= %s required but %d.%d found", oldest, d.Major, d.Minor)
 	}
-	if files.Numbering != "" && d.older(hostsDirMinor) {
-		return refuse(KindUnsupported, "dnsmasq version >= %d.%d required for hostid='ipv4' but %d.%d found", dnsmasqMajor, hostsDirMinor, d.Major, d.Minor)
+	if files.Numbering != "" && d.Older(hostsDirMinor) {
+		return refuse(KindUnsupported, "dnsmasq version >= %d.%d required for hostid='ipv4' but %d.%d found", 2, hostsDirMinor, d.Major, d.Minor)
 	}
 	c.addFiles(files)
-	start := StartDnsmasq{
+	start := step.StartDnsmasq{
 		Conf: c.dirs.Conf(c.def.Name), PidFile: c.dirs.PidFile(c.def.Name), Bridge: c.bridge,
 		Wide: len(c.def.DnsmasqOptions) > 0,
 	}
-	c.add(Step{Do: start, Undo: StopDnsmasq{PidFile: start.PidFile}})
+	c.add(step.Step{Do: start, Undo: step.StopDnsmasq{PidFile: start.PidFile}})
 	return nil
 }
 
@@ -54,14 +42,14 @@ func (c *compiler) dnsmasq() error {
 func (c *compiler) addFiles(files dnsmasq.Files) {
 	name := c.def.Name
 	c.add(
-		Step{Do: WriteFile{Path: c.dirs.Conf(name), Mode: 0o600, Data: files.Conf}},
-		Step{Do: WriteFile{Path: c.dirs.Hosts(name), Mode: 0o644, Data: files.Hosts}},
-		Step{Do: WriteFile{Path: c.dirs.AddnHosts(name), Mode: 0o644, Data: files.AddnHosts}},
+		step.Step{Do: step.WriteFile{Path: c.dirs.Conf(name), Mode: 0o600, Data: files.Conf}},
+		step.Step{Do: step.WriteFile{Path: c.dirs.Hosts(name), Mode: 0o644, Data: files.Hosts}},
+		step.Step{Do: step.WriteFile{Path: c.dirs.AddnHosts(name), Mode: 0o644, Data: files.AddnHosts}},
 	)
 	if files.Numbering != "" {
 		// Emptied, it tells the lease helper that there is nothing to number: the
 		// next start may be of a definition without.
 		path := c.dirs.Numbering(c.def.Bridge.Name)
-		c.add(Step{Do: WriteFile{Path: path, Mode: 0o644, Data: files.Numbering}, Undo: WriteFile{Path: path, Mode: 0o644}})
+		c.add(step.Step{Do: step.WriteFile{Path: path, Mode: 0o644, Data: files.Numbering}, Undo: step.WriteFile{Path: path, Mode: 0o644}})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 )
 
@@ -30,26 +31,26 @@ func (f flow) order(o flow) int {
 // another does not: of forwards that are gone or changed, and of guests that
 // moved; and those to what another leads to guests and the one did not. Public
 // addresses without connection tracking have none.
-func Ended(before, after *Reach) []Op {
+func Ended(before, after *Reach) []step.Op {
 	had, has := before.flows(), after.flows()
-	var list []Op
+	var list []step.Op
 	for _, f := range slices.SortedFunc(maps.Keys(had), flow.order) {
 		for _, s := range cut(had[f], has[f]) {
-			op := EndConnections{Proto: f.proto, Listen: f.listen, Start: s.first, End: s.last, Guest: f.guest, From: f.from, Until: f.until}
+			op := step.EndConnections{Proto: f.proto, Listen: f.listen, Start: s.first, End: s.last, Guest: f.guest, From: f.from, Until: f.until}
 			if op.Listen.IsUnspecified() {
 				op.Listen = netip.Addr{}
 			}
 			list = append(list, op)
 		}
 	}
-	var taken []Taken
+	var taken []step.Taken
 	for _, f := range slices.SortedFunc(maps.Keys(has), flow.order) {
 		for _, s := range cut(has[f], had[f]) {
-			taken = append(taken, Taken{Proto: f.proto, Listen: f.listen, Start: s.first, End: s.last})
+			taken = append(taken, step.Taken{Proto: f.proto, Listen: f.listen, Start: s.first, End: s.last})
 		}
 	}
 	if len(taken) > 0 {
-		list = append(list, EndUntranslated{Taken: taken})
+		list = append(list, step.EndUntranslated{Taken: taken})
 	}
 	return list
 }

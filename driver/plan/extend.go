@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/xml"
@@ -26,8 +27,8 @@ type Reach struct {
 	// guests whose IPv6 addresses nobody knows.
 	Doubts []netip.Addr
 
-	Absent  []string             // interfaces to listen on that are not there
-	Usurped map[string]Neighbour // by guest: who is at its address
+	Absent  []string                  // interfaces to listen on that are not there
+	Usurped map[string]step.Neighbour // by guest: who is at its address
 
 	def   *xml.Network
 	taken *taken // nil: found out each time
@@ -203,19 +204,19 @@ func (c *compiler) answers() error {
 		return nil
 	}
 	if c.reach.snoops() {
-		c.add(Step{Do: SnoopGuests{Bridge: c.bridge}, Undo: UnsnoopGuests{Bridge: c.bridge}, Tolerate: true})
+		c.add(step.Step{Do: step.SnoopGuests{Bridge: c.bridge}, Undo: step.UnsnoopGuests{Bridge: c.bridge}, Tolerate: true})
 	}
 	for _, a := range c.reach.Answers {
 		if !a.Own {
-			c.add(Step{
-				Do:       RouteGuest{Bridge: c.bridge, Address: a.Address},
-				Undo:     UnrouteGuest{Bridge: c.bridge, Address: a.Address},
+			c.add(step.Step{
+				Do:       step.RouteGuest{Bridge: c.bridge, Address: a.Address},
+				Undo:     step.UnrouteGuest{Bridge: c.bridge, Address: a.Address},
 				Tolerate: a.Learned,
 			})
 		}
-		c.add(Step{
-			Do:       ProxyNeighbour{Link: a.Link, Address: a.Address},
-			Undo:     UnproxyNeighbour{Link: a.Link, Address: a.Address},
+		c.add(step.Step{
+			Do:       step.ProxyNeighbour{Link: a.Link, Address: a.Address},
+			Undo:     step.UnproxyNeighbour{Link: a.Link, Address: a.Address},
 			Tolerate: a.Learned || a.Own,
 		})
 	}
@@ -225,7 +226,7 @@ func (c *compiler) answers() error {
 // install puts rules in.
 func (c *compiler) install(rules *firewall.Network) {
 	c.rules = rules
-	c.add(Step{Do: AddRules{Rules: rules}, Undo: DelRules{Bridge: c.bridge}})
+	c.add(step.Step{Do: step.AddRules{Rules: rules}, Undo: step.DelRules{Bridge: c.bridge}})
 }
 
 // accept has the guests' traffic pass the filters of others, unless the
@@ -235,12 +236,12 @@ func (c *compiler) accept(def *xml.Network) {
 	if !c.coexists() {
 		return
 	}
-	op := AcceptElsewhere{
+	op := step.AcceptElsewhere{
 		Bridge: c.bridge, Forward: true, Dev: def.Forward.Dev(), All: c.reach.ext().Firewall.Coexist == xml.CoexistAll, Serve: Serves(def),
 	}
 	op.Enter = c.inbound(def)
 	op.Leave = op.Enter != coexist.EnterNone
-	c.add(Step{Do: op, Undo: UnacceptElsewhere{Bridge: c.bridge}, Tolerate: true})
+	c.add(step.Step{Do: op, Undo: step.UnacceptElsewhere{Bridge: c.bridge}, Tolerate: true})
 }
 
 // inbound returns what our own rules let in from other links, as far as the rules of
@@ -283,13 +284,13 @@ func (c *compiler) coexists() bool {
 
 // Serves returns what a network's guests ask of the host, as [firewall.Services] does,
 // if anybody serves it.
-func Serves(def *xml.Network) []Served {
+func Serves(def *xml.Network) []step.Served {
 	if !dnsmasq.Wanted(def) {
 		return nil
 	}
-	var list []Served
+	var list []step.Served
 	for _, s := range firewall.Services(def) {
-		list = append(list, Served(s))
+		list = append(list, step.Served(s))
 	}
 	return list
 }

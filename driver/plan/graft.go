@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/xml"
 )
@@ -44,15 +45,15 @@ func Grafted(def *xml.Network) (*xml.Network, error) {
 
 // Graft returns the steps that add to a network of another daemon what its
 // extensions ask for, in an order in which they can be done while it runs. Def is
-// its definition, made the result of [Grafted] with everything chosen; the reach in
-// the facts is that of made. A bridge that the extensions make is there before that
+// its definition, made the result of [Grafted] with everything chosen; the reach is
+// that of made. A bridge that the extensions make is there before that
 // daemon needs it.
-func Graft(def, made *xml.Network, facts Facts, dirs Dirs) (*Plan, error) {
+func Graft(def, made *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) (*Plan, error) {
 	if made.Bridge.Create {
-		return Compile(made, facts, dirs)
+		return Compile(made, reach, facts, dirs)
 	}
 	ours := beside(def, made)
-	c := &compiler{def: ours, ips: ours.Subnets(), facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name, reach: facts.Reach}
+	c := &compiler{def: ours, ips: ours.Subnets(), facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name, reach: reach}
 	if err := c.named(); err != nil {
 		return nil, err
 	}
@@ -113,7 +114,7 @@ func (c *compiler) wake() error {
 	}
 	for i := range c.steps[before:] {
 		s := &c.steps[before+i]
-		op, ok := s.Do.(SetSysctl)
+		op, ok := s.Do.(step.SetSysctl)
 		if ok && path.Base(op.Key) == "disable_ipv6" {
 			if op.Value == "1" { // not ours to switch off
 				c.steps = slices.Delete(c.steps, before+i, before+i+1)
@@ -146,7 +147,7 @@ func (c *compiler) graftRules(made *xml.Network) func() error {
 func (c *compiler) pass(made *xml.Network) {
 	ext := c.reach.ext()
 	if made.Forward.Mode != xml.ForwardOpen && len(ext.Forwards)+len(ext.Publics)+len(c.ips) > 0 {
-		op := AcceptBeside{Bridge: c.bridge}
+		op := step.AcceptBeside{Bridge: c.bridge}
 		for i := range c.ips {
 			if subnet, ok := c.ips[i].Subnet(); ok && subnet.Addr().Is6() {
 				op.Own = append(op.Own, subnet)
@@ -159,7 +160,7 @@ func (c *compiler) pass(made *xml.Network) {
 		}
 		slices.SortFunc(op.Stray, netip.Addr.Compare)
 		op.Stray = slices.Compact(op.Stray)
-		c.add(Step{Do: op, Undo: UnacceptBeside{Bridge: c.bridge}})
+		c.add(step.Step{Do: op, Undo: step.UnacceptBeside{Bridge: c.bridge}})
 	}
 	c.accept(made)
 }
@@ -170,11 +171,11 @@ func (c *compiler) graftAddresses() error {
 	if err := c.addresses(); err != nil {
 		return err
 	}
-	c.steps = slices.DeleteFunc(c.steps, func(s Step) bool { _, other := s.Do.(SetBridge); return other })
+	c.steps = slices.DeleteFunc(c.steps, func(s step.Step) bool { _, other := s.Do.(step.SetBridge); return other })
 	for i := range c.steps[before:] {
 		s := &c.steps[before+i]
-		if op, ok := s.Do.(AddAddress); ok {
-			s.Undo = DelAddress{Link: op.Link, Address: op.Address}
+		if op, ok := s.Do.(step.AddAddress); ok {
+			s.Undo = step.DelAddress{Link: op.Link, Address: op.Address}
 		}
 	}
 	return nil

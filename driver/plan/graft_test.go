@@ -7,10 +7,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // grafted returns the steps that add extensions to a network of libvirt's.
-func grafted(t *testing.T, body, elements string) ([]string, []plan.Op, error) {
+func grafted(t *testing.T, body, elements string) ([]string, []step.Op, error) {
 	t.Helper()
 	def := parse(t, "<metadata><virbr:network xmlns:virbr='urn:virbr:network:1'>"+elements+"</virbr:network></metadata>"+body)
 	made, err := plan.Grafted(def)
@@ -21,9 +22,9 @@ func grafted(t *testing.T, body, elements string) ([]string, []plan.Op, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	facts := plan.Facts{Links: map[string]plan.Link{"lo": {}, "eth0": {}, "virbr0": {Kind: "bridge"}}, Dnsmasq: plan.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90}}
-	facts.Reach = plan.NewReach(made, ext, plan.Sightings{}, plan.Memory{})
-	p, err := plan.Graft(def, made, facts, plan.Dirs{Run: "/run/virbr/hook", Dnsmasq: "/var/lib/virbr/dnsmasq"})
+	facts := step.Facts{Links: map[string]step.Link{"lo": {}, "eth0": {}, "virbr0": {Kind: "bridge"}}, Dnsmasq: step.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90}}
+	reach := plan.NewReach(made, ext, plan.Sightings{}, plan.Memory{})
+	p, err := plan.Graft(def, made, reach, facts, plan.Dirs{Run: "/run/virbr/hook", Dnsmasq: "/var/lib/virbr/dnsmasq"})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -76,7 +77,7 @@ func TestGraft(t *testing.T) {
 			}
 			for _, op := range undo {
 				switch op.(type) {
-				case plan.DelLink, plan.SetDown:
+				case step.DelLink, step.SetDown:
 					t.Errorf("%s would end libvirt's network", op)
 				}
 			}
@@ -94,12 +95,12 @@ func TestGraftServes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := plan.Graft(def, made, plan.Facts{Dnsmasq: plan.DnsmasqFacts{Path: "/d", Major: 2, Minor: 90}}, plan.Dirs{Run: "/run", Dnsmasq: "/lib"})
+		p, err := plan.Graft(def, made, nil, step.Facts{Dnsmasq: step.DnsmasqFacts{Path: "/d", Major: 2, Minor: 90}}, plan.Dirs{Run: "/run", Dnsmasq: "/lib"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range p.Steps {
-			if f, ok := s.Do.(plan.WriteFile); ok && strings.HasSuffix(f.Path, ".conf") {
+			if f, ok := s.Do.(step.WriteFile); ok && strings.HasSuffix(f.Path, ".conf") {
 				return f.Data
 			}
 		}
@@ -140,12 +141,12 @@ func TestGraftOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := plan.Graft(def, made, plan.Facts{Dnsmasq: plan.DnsmasqFacts{Path: "/d", Major: 2, Minor: 90}}, plan.Dirs{Run: "/run", Dnsmasq: "/lib"})
+	p, err := plan.Graft(def, made, nil, step.Facts{Dnsmasq: step.DnsmasqFacts{Path: "/d", Major: 2, Minor: 90}}, plan.Dirs{Run: "/run", Dnsmasq: "/lib"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range p.Steps {
-		if op, ok := s.Do.(plan.AcceptBeside); ok {
+		if op, ok := s.Do.(step.AcceptBeside); ok {
 			if len(op.Own) != 1 || op.Own[0].String() != "fd00:5::/64" {
 				t.Errorf("own subnets %v", op.Own)
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/xml"
 )
@@ -14,16 +15,16 @@ import (
 // Sightings is what is known about who is on a network, beside its definition.
 type Sightings struct {
 	Leases     []dnsmasq.Entry         // of the network's DHCP server
-	Neighbours []Neighbour             // on the bridge
+	Neighbours []step.Neighbour        // on the bridge
 	Ports      []Port                  // of guests that a hypervisor driver plugged in
 	Asked      *Asked                  // nil: nobody was asked
 	Devices    map[string][]netip.Addr // addresses of the host's links, of each link
 	Now        int64                   // seconds since the epoch
 
-	Bridges []string               // of other networks
-	Uplinks map[string][]Neighbour // who else is on the links of [Uplinks]
-	Routes  []Route                // main table
-	Links   map[string]Link        // of the host
+	Bridges []string                    // of other networks
+	Uplinks map[string][]step.Neighbour // who else is on the links of [Uplinks]
+	Routes  []step.Route                // main table
+	Links   map[string]step.Link        // of the host
 }
 
 // Port is one network interface of a guest.
@@ -35,7 +36,7 @@ type Port struct {
 // Asked is what came of asking for addresses (ARP, neighbour discovery).
 type Asked struct {
 	Addresses []netip.Addr
-	Answers   []Neighbour // who has some of them
+	Answers   []step.Neighbour // who has some of them
 }
 
 // Memory is what was found out earlier and keeps its place: it survives a
@@ -92,7 +93,7 @@ type locator struct {
 	holders map[netip.Addr]xml.MAC   // whose an address is by definition or lease
 	shown   map[netip.Addr]xml.MAC   // whose an address is by the kernel's table
 	asked   map[netip.Addr]bool
-	answers map[Neighbour]bool
+	answers map[step.Neighbour]bool
 	plugged map[xml.MAC]bool     // has a port
 	ports   map[xml.MAC]int      // of the bridge, behind which somebody was heard
 	owners  map[xml.MAC]xml.UUID // of ports
@@ -100,8 +101,8 @@ type locator struct {
 
 	after   Memory
 	doubts  map[netip.Addr]bool // addresses to ask for
-	usurper Neighbour           // somebody else at an address of the guest that is looked at
-	usurped map[string]Neighbour
+	usurper step.Neighbour      // somebody else at an address of the guest that is looked at
+	usurped map[string]step.Neighbour
 }
 
 // Locate returns the addresses of the guests and links that a network's
@@ -116,7 +117,7 @@ func Locate(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memory
 func (l *locator) where(ext *xml.Extensions) firewall.Where {
 	where := firewall.Where{Guests: map[string][]netip.Addr{}, Devices: map[string][]netip.Addr{}}
 	for _, guest := range Guests(ext) {
-		l.usurper = Neighbour{}
+		l.usurper = step.Neighbour{}
 		found := l.guest(guest)
 		if len(found) > 0 {
 			where.Guests[guest] = found
@@ -195,8 +196,8 @@ func newLocator(def *xml.Network, seen Sightings, before Memory) *locator {
 		seen: seen, before: before, own: map[netip.Addr]bool{}, domain: strings.ToLower(def.Domain.Name),
 		names: map[string][]xml.DHCPHost{}, hosts: map[xml.MAC][]netip.Addr{}, dns: map[string][]netip.Addr{},
 		claims: map[string][]xml.MAC{}, leases: map[xml.MAC][]netip.Addr{}, near: map[xml.MAC][]netip.Addr{},
-		holders: map[netip.Addr]xml.MAC{}, shown: map[netip.Addr]xml.MAC{}, asked: map[netip.Addr]bool{}, answers: map[Neighbour]bool{},
-		plugged: map[xml.MAC]bool{}, owners: map[xml.MAC]xml.UUID{}, ports: map[xml.MAC]int{}, doubts: map[netip.Addr]bool{}, usurped: map[string]Neighbour{},
+		holders: map[netip.Addr]xml.MAC{}, shown: map[netip.Addr]xml.MAC{}, asked: map[netip.Addr]bool{}, answers: map[step.Neighbour]bool{},
+		plugged: map[xml.MAC]bool{}, owners: map[xml.MAC]xml.UUID{}, ports: map[xml.MAC]int{}, doubts: map[netip.Addr]bool{}, usurped: map[string]step.Neighbour{},
 		after: Memory{Names: map[string]xml.MAC{}, Held: map[xml.MAC][]netip.Addr{}, Learned: map[xml.MAC][]netip.Addr{}},
 	}
 	ips := def.Subnets()

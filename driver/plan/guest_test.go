@@ -11,6 +11,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -51,7 +52,7 @@ func sightings(t *testing.T, lines string) plan.Sightings {
 			}
 			s.Leases = append(s.Leases, e)
 		case "near":
-			s.Neighbours = append(s.Neighbours, plan.Neighbour{MAC: mac, Address: netip.MustParseAddr(f[2])})
+			s.Neighbours = append(s.Neighbours, step.Neighbour{MAC: mac, Address: netip.MustParseAddr(f[2])})
 		case "port":
 			p := plan.Port{MAC: mac}
 			if len(f) > 2 {
@@ -59,7 +60,7 @@ func sightings(t *testing.T, lines string) plan.Sightings {
 			}
 			s.Ports = append(s.Ports, p)
 		case "answer":
-			s.Asked.Answers = append(s.Asked.Answers, plan.Neighbour{MAC: mac, Address: netip.MustParseAddr(f[2])})
+			s.Asked.Answers = append(s.Asked.Answers, step.Neighbour{MAC: mac, Address: netip.MustParseAddr(f[2])})
 		}
 	}
 	return s
@@ -115,10 +116,10 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-// step is what is seen, where that leads, and what is in doubt.
-type step struct{ seen, want, doubts string }
+// moment is what is seen, where that leads, and what is in doubt.
+type moment struct{ seen, want, doubts string }
 
-func steps(t *testing.T, guest string, list []step) {
+func steps(t *testing.T, guest string, list []moment) {
 	t.Helper()
 	ext := &xml.Extensions{Forwards: []xml.PortForward{{Proto: "tcp", Family: xml.FamilyIPv4, Guest: guest}}}
 	var memory plan.Memory
@@ -146,7 +147,7 @@ func steps(t *testing.T, guest string, list []step) {
 func TestWhoHasAName(t *testing.T) {
 	t.Parallel()
 	const a, b = "52:54:00:00:00:0b 10.1.0.101 ", "52:54:00:00:00:66 10.1.0.166 "
-	for name, list := range map[string][]step{
+	for name, list := range map[string][]moment{
 		"it has a lease": {
 			{"lease " + a + "db", "10.1.0.101", ""},
 			{"lease " + b + "db\nlease " + a + "db", "10.1.0.101", ""},
@@ -183,7 +184,7 @@ func TestWhereAGuestIs(t *testing.T) {
 	t.Parallel()
 	const a, b, near = "lease 52:54:00:00:00:0b 10.1.0.101 db\n", "lease 52:54:00:00:00:0b 10.1.0.102 *\n", "near 52:54:00:00:00:0b "
 	const both, answer = "asked 10.1.0.101\nasked 10.1.0.102\n", "answer 52:54:00:00:00:0b "
-	for name, list := range map[string][]step{
+	for name, list := range map[string][]moment{
 		"somebody has a lease written for it": {
 			{a, "10.1.0.101", ""},
 			{b + a + near + "10.1.0.102", "10.1.0.101", "10.1.0.101 10.1.0.102"},
@@ -265,11 +266,11 @@ func TestOnePortIsBounded(t *testing.T) {
 	def := parse(t, village)
 	seen := plan.Sightings{Now: 1000}
 	for i := range 3000 {
-		seen.Neighbours = append(seen.Neighbours, plan.Neighbour{
+		seen.Neighbours = append(seen.Neighbours, step.Neighbour{
 			MAC: xml.MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, Address: netip.AddrFrom16([16]byte{0: 0xfd, 8: 1, 14: byte(i >> 8), 15: byte(i)}), Port: 7,
 		})
 	}
-	other := plan.Neighbour{MAC: macOf(0xb), Address: netip.MustParseAddr("fd00::b"), Port: 8}
+	other := step.Neighbour{MAC: macOf(0xb), Address: netip.MustParseAddr("fd00::b"), Port: 8}
 	_, memory := plan.Locate(def, &xml.Extensions{}, plan.Sightings{Neighbours: append(seen.Neighbours, other)}, plan.Memory{})
 	if n := len(memory.Learned); n != 257 || len(memory.Learned[other.MAC]) != 1 {
 		t.Errorf("%d guests are learned, and of the other one %v", n, memory.Learned[other.MAC])
@@ -283,14 +284,14 @@ func TestOnePortIsBounded(t *testing.T) {
 
 func TestDifference(t *testing.T) {
 	t.Parallel()
-	steps := func(def, ext string) []plan.Step {
+	steps := func(def, ext string) []step.Step {
 		t.Helper()
 		d := parse(t, "<forward mode='nat'/><bridge name='virbr0'/>"+def)
 		e, err := xml.ParseExtensions([]byte("<network>" + ext + "</network>"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, err := plan.Firewall(d, plan.NewReach(d, e, plan.Sightings{Routes: []plan.Route{{Dest: netip.MustParsePrefix("203.0.113.0/24"), Link: "eth0"}}}, plan.Memory{}))
+		list, err := plan.Firewall(d, plan.NewReach(d, e, plan.Sightings{Routes: []step.Route{{Dest: netip.MustParsePrefix("203.0.113.0/24"), Link: "eth0"}}}, plan.Memory{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -298,7 +299,7 @@ func TestDifference(t *testing.T) {
 	}
 	const ip = "<ip address='10.1.0.1' prefix='24'/>"
 	for name, c := range map[string]struct {
-		before, after []plan.Step
+		before, after []step.Step
 		want          []string
 	}{
 		"nothing":  {steps(ip, ""), steps(ip, ""), nil},
@@ -339,21 +340,21 @@ func TestEnded(t *testing.T) {
 	)
 	for name, c := range map[string]struct {
 		before, after *plan.Reach
-		want          []plan.Op
+		want          []step.Op
 	}{
 		"nothing":   {reach(four, ""), reach(four, ""), nil},
-		"the first": {nil, reach(four, ""), []plan.Op{plan.EndUntranslated{Taken: []plan.Taken{{Proto: "tcp", Listen: netip.IPv4Unspecified(), Start: 80, End: 90}}}}},
+		"the first": {nil, reach(four, ""), []step.Op{step.EndUntranslated{Taken: []step.Taken{{Proto: "tcp", Listen: netip.IPv4Unspecified(), Start: 80, End: 90}}}}},
 		"an address": {reach("", ""), reach("<address public='203.0.113.7' guest='10.1.0.9'/>", ""),
-			[]plan.Op{plan.EndUntranslated{Taken: []plan.Taken{{Listen: netip.MustParseAddr("203.0.113.7")}}}}},
+			[]step.Op{step.EndUntranslated{Taken: []step.Taken{{Listen: netip.MustParseAddr("203.0.113.7")}}}}},
 		"more ports": {reach(four, ""), reach(four+"<portForward proto='tcp' family='ipv4' guest='10.1.0.9'><range start='95'/></portForward>", ""),
-			[]plan.Op{plan.EndUntranslated{Taken: []plan.Taken{{Proto: "tcp", Listen: netip.IPv4Unspecified(), Start: 95, End: 95}}}}},
-		"removed": {reach(four, ""), reach("", ""), []plan.Op{plan.EndConnections{Proto: "tcp", Start: 80, End: 90, Guest: netip.MustParseAddr("10.1.0.9")}}},
+			[]step.Op{step.EndUntranslated{Taken: []step.Taken{{Proto: "tcp", Listen: netip.IPv4Unspecified(), Start: 95, End: 95}}}}},
+		"removed": {reach(four, ""), reach("", ""), []step.Op{step.EndConnections{Proto: "tcp", Start: 80, End: 90, Guest: netip.MustParseAddr("10.1.0.9")}}},
 		"an exception": {reach(four, ""), reach("<portForward proto='tcp' ignore='yes'><range start='85'/></portForward>"+four, ""),
-			[]plan.Op{plan.EndConnections{Proto: "tcp", Start: 85, End: 85, Guest: netip.MustParseAddr("10.1.0.9")}}},
+			[]step.Op{step.EndConnections{Proto: "tcp", Start: 85, End: 85, Guest: netip.MustParseAddr("10.1.0.9")}}},
 		"moved": {reach("<portForward proto='udp' family='ipv4' guest='db'><range start='5'/></portForward>", "lease 52:54:00:00:00:0b 10.1.0.101 db"),
 			reach("<portForward proto='udp' family='ipv4' guest='db'><range start='5'/></portForward>", "lease 52:54:00:00:00:0b 10.1.0.102 db"),
-			[]plan.Op{plan.EndConnections{Proto: "udp", Start: 5, End: 5, Guest: netip.MustParseAddr("10.1.0.101")},
-				plan.EndUntranslated{Taken: []plan.Taken{{Proto: "udp", Listen: netip.IPv4Unspecified(), Start: 5, End: 5}}}}},
+			[]step.Op{step.EndConnections{Proto: "udp", Start: 5, End: 5, Guest: netip.MustParseAddr("10.1.0.101")},
+				step.EndUntranslated{Taken: []step.Taken{{Proto: "udp", Listen: netip.IPv4Unspecified(), Start: 5, End: 5}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,13 +3,14 @@ package plan
 import (
 	"path"
 
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
 // Kept returns the ops of a start whose results a running network needs for as long as
 // it runs, in their order: the bridge, that it is up, its addresses and routes, and
 // that the host forwards.
-func Kept(live *xml.Network, reach *Reach) ([]Op, error) {
+func Kept(live *xml.Network, reach *Reach) ([]step.Op, error) {
 	c := &compiler{def: live, ips: live.Subnets(), reach: reach, bridge: live.Bridge.Name}
 	if err := c.named(); err != nil {
 		return nil, err
@@ -23,21 +24,21 @@ func Kept(live *xml.Network, reach *Reach) ([]Op, error) {
 			return nil, err
 		}
 	}
-	ops := []Op{AddBridge{Name: c.bridge, MAC: live.MAC}}
-	var routes []Op
+	ops := []step.Op{step.AddBridge{Name: c.bridge, MAC: live.MAC}}
+	var routes []step.Op
 	for _, s := range c.steps {
 		switch op := s.Do.(type) {
-		case SetSysctl:
+		case step.SetSysctl:
 			if path.Base(op.Key) == "disable_ipv6" && op.Value == "1" {
 				continue // who gives the bridge an address by hand needs it
 			}
 			ops = append(ops, op)
 			if op.Key == "net/ipv4/ip_forward" {
-				ops = append(ops, SetSysctl{Key: path.Join("net/ipv4/conf", c.bridge, "forwarding"), Value: "1", IfExists: true})
+				ops = append(ops, step.SetSysctl{Key: path.Join("net/ipv4/conf", c.bridge, "forwarding"), Value: "1", IfExists: true})
 			}
-		case AddRoute: // an address first
+		case step.AddRoute: // an address first
 			routes = append(routes, op)
-		case SetUp, AddAddress, HearRouters:
+		case step.SetUp, step.AddAddress, step.HearRouters:
 			ops = append(ops, op)
 		}
 	}

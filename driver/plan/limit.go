@@ -5,41 +5,9 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
-
-// LimitKind is what there may be only so many of on a host.
-type LimitKind uint8
-
-// The kinds of Limit.
-const (
-	LimitInotify     LimitKind = iota // inotify instances of our user: dnsmasq takes one
-	LimitWatches                      // inotify watches of our user: dnsmasq takes some
-	LimitFiles                        // open files of the host
-	LimitProcesses                    // processes and threads of the host
-	LimitTasks                        // those of our control group
-	LimitDescriptors                  // open files of the daemon: it has one for each dnsmasq
-	LimitNeighbours                   // entries of a neighbour table: each guest is one
-	LimitConnections                  // tracked connections: no start asks for some
-)
-
-// Limit is one bound of the kernel and how far away it is.
-type Limit struct {
-	Kind LimitKind
-
-	// Key is the sysctl that sets it, as its path below /proc/sys. For
-	// LimitTasks it is the file of the control group, for LimitDescriptors the
-	// name of the resource; neither is ours to set.
-	Key string
-
-	Value int64 // of Key now
-	// Free is how many more there may be; as many as were asked for at least,
-	// where that is all that is known. Nobody knows it of watches and neighbours.
-	Free int64
-
-	// Fixed: it is not to be raised; see [Room].
-	Fixed bool
-}
 
 // need says what one more network takes of a limit, and how much is to be left
 // over for it and for others, who are not ours to know.
@@ -51,13 +19,13 @@ type need struct {
 
 // needs is by LimitKind. A dnsmasq is two processes, one for its lease helper,
 // and has some twenty files open; others start at the same time.
-var needs = map[LimitKind]need{
-	LimitInotify:   {network: 1, spare: InotifySpare, what: "inotify instance"},
-	LimitFiles:     {network: 32, spare: 2048, what: "open files"},
-	LimitProcesses: {network: 3, spare: 512, what: "processes"},
-	LimitTasks:     {network: 3, spare: 3, what: "processes", advice: "set TasksMax= of virbrd.service, or pids.max, higher (%s, now %d)"},
+var needs = map[step.LimitKind]need{
+	step.LimitInotify:   {network: 1, spare: InotifySpare, what: "inotify instance"},
+	step.LimitFiles:     {network: 32, spare: 2048, what: "open files"},
+	step.LimitProcesses: {network: 3, spare: 512, what: "processes"},
+	step.LimitTasks:     {network: 3, spare: 3, what: "processes", advice: "set TasksMax= of virbrd.service, or pids.max, higher (%s, now %d)"},
 
-	LimitDescriptors: {network: 3, spare: 3, what: "open files", advice: "set LimitNOFILE= of virbrd.service, or ulimit -n, higher (%s, now %d)"},
+	step.LimitDescriptors: {network: 3, spare: 3, what: "open files", advice: "set LimitNOFILE= of virbrd.service, or ulimit -n, higher (%s, now %d)"},
 }
 
 // share is what the networks of a host take of what cannot be counted, each of
@@ -67,9 +35,9 @@ type share struct{ network, others int64 }
 // shares is by LimitKind. A dnsmasq watches the directories of resolv.conf. A
 // network is thought to have eight guests: libvirt's usual subnet has room for
 // more, few hosts have the memory.
-var shares = map[LimitKind]share{
-	LimitWatches:    {network: 4, others: 2048},
-	LimitNeighbours: {network: 8},
+var shares = map[step.LimitKind]share{
+	step.LimitWatches:    {network: 4, others: 2048},
+	step.LimitNeighbours: {network: 8},
 }
 
 // InotifySpare is how many inotify instances a host should have left before a
@@ -80,64 +48,53 @@ const InotifySpare = 16
 // processes may be (PID_MAX_LIMIT), far more than anybody needs of the others.
 const maxLimit = 1 << 22
 
-// RaiseLimit sets a limit of the kernel higher: to Value, unless it is there
-// already. It is never taken back: by then others may rely on it.
-type RaiseLimit struct {
-	Key   string // as in SetSysctl
-	Value int64
-}
-
-func (RaiseLimit) op() {}
-
-func (o RaiseLimit) String() string { return fmt.Sprintf("limit raise %s to %d", word(o.Key), o.Value) }
-
 // Room returns the steps that make room on the host for one more network, to be
 // done before all others, or an *[Error] that says what to set where one more
 // network would not run and the limit is not ours to raise. Without Fixed
 // limits the step itself says so when it fails. Most hosts need no step.
-func Room(def *xml.Network, facts Facts, limits []Limit) ([]Step, error) {
+func Room(def *xml.Network, facts step.Facts, limits []step.Limit) ([]step.Step, error) {
 	if !dnsmasq.Wanted(def) {
 		return nil, nil
 	}
-	var steps []Step
+	var steps []step.Step
 	for _, l := range limits {
 		if sh, known := shares[l.Kind]; known {
-			steps = append(steps, l.grow(sh, facts)...)
+			steps = append(steps, grow(l, sh, facts)...)
 			continue
 		}
 		n, known := needs[l.Kind]
 		if !known || l.Free >= n.spare {
 			continue
 		}
-		text := l.refusal(def.Name, n)
+		text := refusal(l, def.Name, n)
 		if n.advice != "" || l.Fixed {
 			if l.Free < n.network {
 				return nil, refuse(KindUnsupported, "%s", text)
 			}
 			continue
 		}
-		steps = append(steps, Step{Do: RaiseLimit{Key: l.Key, Value: l.higher()}, Tolerate: l.Free >= n.network, Fail: text})
+		steps = append(steps, step.Step{Do: step.RaiseLimit{Key: l.Key, Value: higher(l)}, Tolerate: l.Free >= n.network, Fail: text})
 	}
 	return steps, nil
 }
 
 // higher is what a limit is raised to: so much that it is not done for every
 // network.
-func (l Limit) higher() int64 { return min(max(2*l.Value, l.Value+256), max(maxLimit, l.Value)) }
+func higher(l step.Limit) int64 { return min(max(2*l.Value, l.Value+256), max(maxLimit, l.Value)) }
 
 // refusal says what a network lacks, and how to get it.
-func (l Limit) refusal(network string, n need) string {
+func refusal(l step.Limit, network string, n need) string {
 	text := fmt.Sprintf("network '%s' needs %d more %s, and the host allows %d: ", network, n.network, n.what, max(l.Free, 0))
 	if n.advice != "" {
 		return text + fmt.Sprintf(n.advice, l.Key, l.Value)
 	}
-	return text + fmt.Sprintf("set the sysctl %s to %d (now %d)", strings.ReplaceAll(l.Key, "/", "."), l.higher(), l.Value)
+	return text + fmt.Sprintf("set the sysctl %s to %d (now %d)", strings.ReplaceAll(l.Key, "/", "."), higher(l), l.Value)
 }
 
 // grow makes a limit large enough for the bridges that there are. Too small a one
 // stops no network from starting, but its guests from being reached, or its
 // dnsmasq from seeing that resolv.conf changes.
-func (l Limit) grow(sh share, facts Facts) []Step {
+func grow(l step.Limit, sh share, facts step.Facts) []step.Step {
 	bridges := int64(1)
 	for _, link := range facts.Links {
 		if link.Kind == "bridge" {
@@ -147,5 +104,5 @@ func (l Limit) grow(sh share, facts Facts) []Step {
 	if l.Fixed || bridges*sh.network+sh.others <= l.Value {
 		return nil
 	}
-	return []Step{{Do: RaiseLimit{Key: l.Key, Value: l.higher()}, Tolerate: true}}
+	return []step.Step{{Do: step.RaiseLimit{Key: l.Key, Value: higher(l)}, Tolerate: true}}
 }

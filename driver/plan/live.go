@@ -3,6 +3,7 @@ package plan
 import (
 	"slices"
 
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -17,7 +18,7 @@ const (
 // NAT's default port range and the device pool of an SR-IOV physical function
 // are filled in. libvirt writes both into the live definition when the network
 // starts, so they show in live XML, in the status file and in hooks.
-func Live(def *xml.Network, facts Facts) (*xml.Network, error) {
+func Live(def *xml.Network, facts step.Facts) (*xml.Network, error) {
 	live := *def
 	if nat := &live.Forward.NAT; translates(def) && nat.PortStart == 0 && nat.PortEnd == 0 {
 		nat.PortStart, nat.PortEnd = natPortStart, natPortEnd
@@ -43,7 +44,7 @@ func translates(def *xml.Network) bool {
 // device of their own, a physical function stands for its virtual functions:
 // their netdevs, or their PCI addresses in mode hostdev. Source: libvirt's
 // networkCreateInterfacePool.
-func pool(def *xml.Network, facts Facts) ([]xml.ForwardInterface, error) {
+func pool(def *xml.Network, facts step.Facts) ([]xml.ForwardInterface, error) {
 	f := &def.Forward
 	if f.PF == "" || len(f.Interfaces) > 0 || f.Mode.Routed() || f.Mode == xml.ForwardBridge && def.Bridge.Name != "" {
 		return slices.Clone(f.Interfaces), nil

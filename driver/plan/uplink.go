@@ -5,13 +5,14 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/xml"
 )
 
 // Uplinks returns the links on which the host answers for a whole prefix, guest
 // by guest: those whose neighbours [NewReach] wants to know.
-func Uplinks(def *xml.Network, routes []Route) []string {
+func Uplinks(def *xml.Network, routes []step.Route) []string {
 	if link := uplink(def, routes); link != "" {
 		return []string{link}
 	}
@@ -19,7 +20,7 @@ func Uplinks(def *xml.Network, routes []Route) []string {
 }
 
 // uplink returns the device of <ipv6 proxyndp='...'>; "": there is none.
-func uplink(def *xml.Network, routes []Route) string {
+func uplink(def *xml.Network, routes []step.Route) string {
 	a := def.Advertise
 	if a == nil || a.ProxyNDP == "" || a.ProxyNDP == def.Bridge.Name {
 		return ""
@@ -38,7 +39,7 @@ func uplink(def *xml.Network, routes []Route) string {
 // onLink returns the link that an address is on by the routes; "": behind a
 // gateway, on the bridge itself, or anywhere (the default route of a line with two
 // ends).
-func onLink(a netip.Addr, bridge string, routes []Route) string {
+func onLink(a netip.Addr, bridge string, routes []step.Route) string {
 	link, bits := "", -1
 	for _, r := range routes {
 		if r.Dest.Bits() > 0 && r.Dest.Contains(a) && r.Dest.Bits() > bits && r.Dest.Bits() < a.BitLen() {
@@ -109,7 +110,7 @@ const maxExits = 16
 // Exits returns the links by which guests leave the host: those that the host's own
 // packets leave by, and others on which it has an address, but for bridges that have
 // no hardware behind them. These are networks of this host, of containers or ours.
-func Exits(links map[string]Link, addresses map[string][]netip.Addr, ways []string) []string {
+func Exits(links map[string]step.Link, addresses map[string][]netip.Addr, ways []string) []string {
 	hard := hardware(links)
 	var list []string
 	add := func(name string) {
@@ -136,7 +137,7 @@ func Exits(links map[string]Link, addresses map[string][]netip.Addr, ways []stri
 // Cards returns the links on which the host hears routers: network cards and what is
 // made of them, and lines with two ends. Ports of others are none. In a container,
 // which has no cards, they are its pairs of virtual ones.
-func Cards(links map[string]Link) []string {
+func Cards(links map[string]step.Link) []string {
 	list := map[string]bool{}
 	for name, card := range hardware(links) {
 		list[name] = card && links[name].Master == ""
@@ -158,7 +159,7 @@ func Cards(links map[string]Link) []string {
 
 // hardware returns the links that are network cards, or made of some: bonds, VLANs,
 // and bridges that have one as a port.
-func hardware(links map[string]Link) map[string]bool {
+func hardware(links map[string]step.Link) map[string]bool {
 	list := map[string]bool{}
 	for name, l := range links {
 		switch l.Kind {

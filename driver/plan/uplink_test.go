@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // TestOutwardLinks: who comes by which link is outside for guests with a public
@@ -15,7 +16,7 @@ import (
 func TestOutwardLinks(t *testing.T) {
 	t.Parallel()
 	const stateless = "<virbr:address public='203.0.113.7' guest='10.1.0.9' mode='stateless'/>"
-	links := map[string]plan.Link{
+	links := map[string]step.Link{
 		"lo": {}, "eth0": {}, "eth1": {}, "eth2": {}, "eth3": {Master: "br0"}, "bond0": {Kind: "bond"}, "br0": {Kind: "bridge"},
 		"virbr0": {Kind: "bridge"}, "virbr1": {Kind: "bridge"}, "docker0": {Kind: "bridge"}, "veth1": {Kind: "veth", Master: "docker0"},
 		"wg0": {Kind: "wireguard"}, "up0": {Kind: "veth"}, `e"x`: {},
@@ -49,7 +50,7 @@ func TestOutwardLinks(t *testing.T) {
 			}
 			seen := plan.Sightings{Links: links}
 			for _, text := range tt.routes {
-				r := plan.Route{}
+				r := step.Route{}
 				dest, link, _ := strings.Cut(text, " ")
 				r.Dest, r.Link = netip.MustParsePrefix(dest), link
 				seen.Routes = append(seen.Routes, r)

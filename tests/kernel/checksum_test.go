@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/tests/qemutest"
 )
@@ -31,10 +31,10 @@ func TestChecksums(t *testing.T) {
 		Programs: []string{"ip", "tc", "nft"},
 	}, func(t *testing.T) {
 		h, _ := newHost(t)
-		do(t, h, plan.AddBridge{Name: bridge},
-			plan.SetSysctl{Key: "net/ipv6/conf/" + bridge + "/disable_ipv6", Value: "1"}, // its addresses come and go with the link
-			plan.AddAddress{Link: bridge, Address: netip.MustParsePrefix("10.0.1.1/24"), Broadcast: netip.MustParseAddr("10.0.1.255")},
-			plan.SetUp{Link: bridge})
+		do(t, h, step.AddBridge{Name: bridge},
+			step.SetSysctl{Key: "net/ipv6/conf/" + bridge + "/disable_ipv6", Value: "1"}, // its addresses come and go with the link
+			step.AddAddress{Link: bridge, Address: netip.MustParsePrefix("10.0.1.1/24"), Broadcast: netip.MustParseAddr("10.0.1.255")},
+			step.SetUp{Link: bridge})
 		guest := netnstest.NewGuest(t, "guest", bridge)
 		guest.Address(t, netip.MustParsePrefix("10.0.1.2/24"))
 		before := netnstest.Snapshot(t)
@@ -57,9 +57,9 @@ func TestChecksums(t *testing.T) {
 				t.Errorf("with %q: the checksum is right before we do anything", c.modules)
 			}
 			if c.down {
-				do(t, h, plan.SetDown{Link: bridge})
+				do(t, h, step.SetDown{Link: bridge})
 			}
-			do(t, h, plan.FillChecksums{Bridge: bridge}, plan.SetUp{Link: bridge})
+			do(t, h, step.FillChecksums{Bridge: bridge}, step.SetUp{Link: bridge})
 			if got, want := right(t, guest, "10.0.1.2"), c.filter || c.rule; got != want {
 				t.Errorf("with %q: the checksum is right: %v, want %v", c.modules, got, want)
 			}
@@ -73,7 +73,7 @@ func TestChecksums(t *testing.T) {
 			if got, want := strings.Contains(log.String(), "kernel has neither act_csum"), !c.filter && !c.rule; got != want {
 				t.Errorf("with %q: warned: %v, want %v:\n%s", c.modules, got, want, log)
 			}
-			do(t, h, plan.UnfillChecksums{Bridge: bridge})
+			do(t, h, step.UnfillChecksums{Bridge: bridge})
 			same(t, before, netnstest.Snapshot(t))
 			for _, m := range c.unload {
 				qemutest.Unload(t, m)
@@ -94,7 +94,7 @@ func newHost(t *testing.T) (*host.Host, *bytes.Buffer) {
 	return h, log
 }
 
-func do(t *testing.T, h *host.Host, ops ...plan.Op) {
+func do(t *testing.T, h *host.Host, ops ...step.Op) {
 	t.Helper()
 	for _, op := range ops {
 		if err := h.Run(t.Context(), op); err != nil {

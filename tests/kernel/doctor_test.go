@@ -10,7 +10,7 @@ import (
 
 	"github.com/virbr/virbr/doctor"
 	"github.com/virbr/virbr/driver/host"
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/qemutest"
 )
 
@@ -29,9 +29,9 @@ func TestDoctor(t *testing.T) {
 		Spare:    []string{"act_csum", "br_netfilter"},
 	}, func(t *testing.T) {
 		h, _ := newHost(t)
-		do(t, h, plan.AddBridge{Name: bridge},
-			plan.AddAddress{Link: bridge, Address: netip.MustParsePrefix("10.0.1.1/24"), Broadcast: netip.MustParseAddr("10.0.1.255")},
-			plan.SetUp{Link: bridge}, plan.FillChecksums{Bridge: bridge})
+		do(t, h, step.AddBridge{Name: bridge},
+			step.AddAddress{Link: bridge, Address: netip.MustParsePrefix("10.0.1.1/24"), Broadcast: netip.MustParseAddr("10.0.1.255")},
+			step.SetUp{Link: bridge}, step.FillChecksums{Bridge: bridge})
 		places := doctor.Places{Config: t.TempDir(), State: t.TempDir(), Dnsmasq: t.TempDir(), Own: t.TempDir()}
 		if err := os.WriteFile(filepath.Join(places.State, "default.xml"), []byte(status), 0o600); err != nil {
 			t.Fatal(err)
@@ -44,7 +44,7 @@ func TestDoctor(t *testing.T) {
 		}
 		qemutest.Load(t, "act_csum")
 		h, _ = newHost(t) // the other one remembers what the kernel lacked
-		do(t, h, plan.FillChecksums{Bridge: bridge})
+		do(t, h, step.FillChecksums{Bridge: bridge})
 		if f := examine(t, h, places, "checksum"); f != nil {
 			t.Errorf("with act_csum: %+v", f)
 		}

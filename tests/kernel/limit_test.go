@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/tests/qemutest"
 	"github.com/virbr/virbr/xml"
@@ -21,24 +21,24 @@ func TestLimits(t *testing.T) {
 		Programs: []string{"ip", "tc", "nft"},
 	}, func(t *testing.T) {
 		h, _ := newHost(t)
-		do(t, h, plan.AddBridge{Name: bridge})
+		do(t, h, step.AddBridge{Name: bridge})
 		before := netnstest.Snapshot(t)
-		shape := plan.ShapeNetwork{Bridge: bridge, Bandwidth: xml.Bandwidth{
+		shape := step.ShapeNetwork{Bridge: bridge, Bandwidth: xml.Bandwidth{
 			Inbound: &xml.Rate{Average: 1000, Peak: 5000}, Outbound: &xml.Rate{Average: 1000, Peak: 2000, Burst: 512},
 		}}
 		police := " rate 8Mbit burst 512Kb mtu 64Kb action drop"
 		limits := []string{police, "class htb 1:1 root rate 8Mbit ceil 40Mbit", "leaf 2:", "fw chain 0 handle 0x1 classid 1:1"}
 		for _, c := range []struct {
 			name         string
-			ops          []plan.Op
+			ops          []step.Op
 			limited, sum bool
 		}{
-			{"limits", []plan.Op{shape}, true, false},
-			{"and checksums", []plan.Op{plan.FillChecksums{Bridge: bridge}}, true, true},
-			{"both again", []plan.Op{shape, plan.FillChecksums{Bridge: bridge}}, true, true},
-			{"limits lifted", []plan.Op{plan.UnshapeNetwork{Bridge: bridge}}, false, true},
-			{"and back", []plan.Op{shape}, true, true},
-			{"no checksums", []plan.Op{plan.UnfillChecksums{Bridge: bridge}}, true, false},
+			{"limits", []step.Op{shape}, true, false},
+			{"and checksums", []step.Op{step.FillChecksums{Bridge: bridge}}, true, true},
+			{"both again", []step.Op{shape, step.FillChecksums{Bridge: bridge}}, true, true},
+			{"limits lifted", []step.Op{step.UnshapeNetwork{Bridge: bridge}}, false, true},
+			{"and back", []step.Op{shape}, true, true},
+			{"no checksums", []step.Op{step.UnfillChecksums{Bridge: bridge}}, true, false},
 		} {
 			do(t, h, c.ops...)
 			text := netnstest.Snapshot(t)["tc "+bridge]
@@ -57,7 +57,7 @@ func TestLimits(t *testing.T) {
 				t.Fatalf("tc shows\n%s", text)
 			}
 		}
-		do(t, h, plan.UnshapeNetwork{Bridge: bridge})
+		do(t, h, step.UnshapeNetwork{Bridge: bridge})
 		same(t, before, netnstest.Snapshot(t))
 	})
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/tests/qemutest"
@@ -39,8 +39,8 @@ func TestOffload(t *testing.T) {
 		Programs: []string{"ip", "nft"},
 	}, func(t *testing.T) {
 		h, log := newHost(t)
-		do(t, h, plan.AddBridge{Name: bridge}, plan.SetUp{Link: bridge}, plan.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"},
-			plan.AddAddress{Link: bridge, Address: netip.MustParsePrefix(gatewayAddr + "/24"), Broadcast: netip.MustParseAddr("10.0.1.255")})
+		do(t, h, step.AddBridge{Name: bridge}, step.SetUp{Link: bridge}, step.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"},
+			step.AddAddress{Link: bridge, Address: netip.MustParsePrefix(gatewayAddr + "/24"), Broadcast: netip.MustParseAddr("10.0.1.255")})
 		guest := netnstest.NewGuest(t, "guest", bridge)
 		guest.Address(t, netip.MustParsePrefix(guestAddr+"/24"))
 		guest.Route(t, netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr(gatewayAddr))
@@ -50,7 +50,7 @@ func TestOffload(t *testing.T) {
 		echo(t, outside)
 
 		route, nat, none := rules(t, xml.ForwardRoute), rules(t, xml.ForwardNAT), rules(t, xml.ForwardNone)
-		do(t, h, plan.AddRules{Rules: route}, plan.ReplaceRules{From: route, To: nat}, plan.ReplaceRules{From: nat, To: route})
+		do(t, h, step.AddRules{Rules: route}, step.ReplaceRules{From: route, To: nat}, step.ReplaceRules{From: nat, To: route})
 		if n := strings.Count(log.String(), "kernel has no flowtables"); n != 1 {
 			t.Errorf("without flowtables: %d warnings:\n%s", n, log)
 		}
@@ -59,12 +59,12 @@ func TestOffload(t *testing.T) {
 		if c.offloaded(t) {
 			t.Error("offloaded without flowtables")
 		}
-		do(t, h, plan.DelRules{Bridge: bridge})
+		do(t, h, step.DelRules{Bridge: bridge})
 
 		qemutest.Load(t, "nf_flow_table_inet")
 		qemutest.Load(t, "nft_flow_offload")
 		h, log = newHost(t) // it remembers what the kernel lacked
-		do(t, h, plan.AddRules{Rules: route})
+		do(t, h, step.AddRules{Rules: route})
 		c = talk(t, guest, outsideAddr)
 		c.wants(t, nil)
 		if !c.offloaded(t) {
@@ -76,9 +76,9 @@ func TestOffload(t *testing.T) {
 			t.Errorf("packets pass the rules:\n%s\nbefore:\n%s", after, before)
 		}
 
-		do(t, h, plan.ReplaceRules{From: route, To: none})
+		do(t, h, step.ReplaceRules{From: route, To: none})
 		c.wants(t, syscall.ECONNREFUSED)
-		do(t, h, plan.ReplaceRules{From: none, To: nat})
+		do(t, h, step.ReplaceRules{From: none, To: nat})
 
 		arrives := talk(t, outside, uplinkAddr)
 		arrives.wants(t, nil)
@@ -87,11 +87,11 @@ func TestOffload(t *testing.T) {
 		}
 		closed := *nat
 		closed.Entries = nil
-		do(t, h, plan.ReplaceRules{From: nat, To: &closed},
-			plan.EndConnections{Proto: "udp", Listen: netip.IPv4Unspecified(), Start: 7, End: 7, Guest: netip.MustParseAddr(guestAddr)})
+		do(t, h, step.ReplaceRules{From: nat, To: &closed},
+			step.EndConnections{Proto: "udp", Listen: netip.IPv4Unspecified(), Start: 7, End: 7, Guest: netip.MustParseAddr(guestAddr)})
 		arrives.wants(t, syscall.ECONNREFUSED)
 
-		do(t, h, plan.DelRules{Bridge: bridge})
+		do(t, h, step.DelRules{Bridge: bridge})
 		if left := output(t, "nft", "list", "ruleset"); left != "" {
 			t.Errorf("left:\n%s", left)
 		}

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/tests/qemutest"
@@ -25,18 +25,18 @@ func TestSCTP(t *testing.T) {
 		Programs: []string{"ip", "nft"},
 	}, func(t *testing.T) {
 		h, _ := newHost(t)
-		do(t, h, plan.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"}, plan.SetUp{Link: "lo"})
+		do(t, h, step.SetSysctl{Key: "net/ipv4/ip_forward", Value: "1"}, step.SetUp{Link: "lo"})
 		network := func(link, prefix string, ext *xml.Extensions) *firewall.Network {
 			gateway := netip.MustParseAddr(prefix + "1")
-			do(t, h, plan.AddBridge{Name: link}, plan.SetUp{Link: link},
-				plan.AddAddress{Link: link, Address: netip.PrefixFrom(gateway, 24), Broadcast: netip.MustParseAddr(prefix + "255")})
+			do(t, h, step.AddBridge{Name: link}, step.SetUp{Link: link},
+				step.AddAddress{Link: link, Address: netip.PrefixFrom(gateway, 24), Broadcast: netip.MustParseAddr(prefix + "255")})
 			n, err := firewall.Compile(&xml.Network{
 				Name: link, Forward: xml.Forward{Mode: xml.ForwardNAT}, Bridge: xml.Bridge{Name: link}, IPs: []xml.IP{{Address: gateway, Prefix: 24}},
 			}, ext, firewall.Where{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			do(t, h, plan.AddRules{Rules: n})
+			do(t, h, step.AddRules{Rules: n})
 			return n
 		}
 		open := network(bridge, "10.0.1.", &xml.Extensions{Forwards: []xml.PortForward{
@@ -81,8 +81,8 @@ func TestSCTP(t *testing.T) {
 		}
 		closed := *open
 		closed.Entries = nil
-		do(t, h, plan.ReplaceRules{From: open, To: &closed},
-			plan.EndConnections{Proto: "sctp", Listen: netip.IPv4Unspecified(), Start: 9000, End: 9000, Guest: netip.MustParseAddr(guestAddr)})
+		do(t, h, step.ReplaceRules{From: open, To: &closed},
+			step.EndConnections{Proto: "sctp", Listen: netip.IPv4Unspecified(), Start: 9000, End: 9000, Guest: netip.MustParseAddr(guestAddr)})
 		if err := lasting.echoes(); err == nil {
 			t.Error("what was established goes on without the forward")
 		}

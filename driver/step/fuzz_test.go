@@ -1,17 +1,17 @@
-package plan_test
+package step_test
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 )
 
 // FuzzUnmarshalOps: what is accepted of an undo record prints as one line an op,
 // and survives being written and read.
 func FuzzUnmarshalOps(f *testing.F) {
 	for _, op := range samples(f) {
-		data, err := plan.MarshalOps([]plan.Op{op})
+		data, err := step.MarshalOps([]step.Op{op})
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -19,7 +19,7 @@ func FuzzUnmarshalOps(f *testing.F) {
 	}
 	f.Add([]byte(`[{"op":"del-link","args":{"Name":"a\nb"}},{"op":"add-rules"},{"op":"restore-rules","args":{"Rules":[null]}}]`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		ops, err := plan.UnmarshalOps(data)
+		ops, err := step.UnmarshalOps(data)
 		if err != nil {
 			return
 		}
@@ -28,15 +28,15 @@ func FuzzUnmarshalOps(f *testing.F) {
 				t.Fatalf("%#v prints as %q", op, text)
 			}
 		}
-		once, err := plan.MarshalOps(ops)
+		once, err := step.MarshalOps(ops)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := plan.UnmarshalOps(once)
+		again, err := step.UnmarshalOps(once)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, once)
 		}
-		twice, err := plan.MarshalOps(again)
+		twice, err := step.MarshalOps(again)
 		if err != nil || string(twice) != string(once) {
 			t.Fatalf("%v\n%s\nis read as\n%s", err, once, twice)
 		}

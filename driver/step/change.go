@@ -1,4 +1,4 @@
-package plan
+package step
 
 import (
 	"fmt"

@@ -1,6 +1,10 @@
-package plan
+package step
 
-import "net/netip"
+import (
+	"net/netip"
+)
+
+var besideOps = []Op{AcceptBeside{}, UnacceptBeside{}}
 
 // AcceptBeside has libvirt's own rules for a bridge let pass what our table has
 // decided about: connections that were translated to guests, subnets that only we
@@ -12,11 +16,17 @@ type AcceptBeside struct {
 	Stray  []netip.Addr   `json:",omitempty"`
 }
 
+func (o AcceptBeside) kind() kind {
+	return kind{tag: "accept-beside", key: "beside " + word(o.Bridge), scope: ScopeGuests}
+}
+
+func (o AcceptBeside) String() string { return "firewall of libvirt: accept " + word(o.Bridge) }
+
 // UnacceptBeside removes the rules of AcceptBeside.
 type UnacceptBeside struct{ Bridge string }
 
-func (AcceptBeside) op()   {}
-func (UnacceptBeside) op() {}
+func (o UnacceptBeside) kind() kind {
+	return kind{tag: "unaccept-beside", key: "beside " + word(o.Bridge), scope: ScopeGuests}
+}
 
-func (o AcceptBeside) String() string   { return "firewall of libvirt: accept " + word(o.Bridge) }
 func (o UnacceptBeside) String() string { return "firewall of libvirt: forget " + word(o.Bridge) }

@@ -1,0 +1,42 @@
+package step
+
+import (
+	"github.com/virbr/virbr/firewall/coexist"
+)
+
+var elsewhereOps = []Op{AcceptElsewhere{}, UnacceptElsewhere{}}
+
+// AcceptElsewhere puts marked accepting rules for a bridge into the tables of
+// others that would drop what its guests send or are sent, at the places that
+// their owners document. It is idempotent, and repairs what is missing, also of
+// other bridges for which it was done.
+type AcceptElsewhere struct {
+	Bridge  string
+	Forward bool            // traffic through the bridge
+	Leave   bool            `json:",omitzero"` // guests leave by links of the host, see [Exits]
+	Dev     string          `json:",omitzero"` // the only one of these; "": any
+	Enter   coexist.Inbound `json:",omitzero"` // what other links have for guests
+	All     bool            `json:",omitzero"` // also in tables that have no documented place, or were shut on purpose
+	Serve   []Served        // what guests may ask of the host
+}
+
+func (o AcceptElsewhere) kind() kind {
+	return kind{tag: "accept-elsewhere", key: "accept " + word(o.Bridge), scope: ScopeGuests}
+}
+
+func (o AcceptElsewhere) String() string { return "firewall of others: accept " + word(o.Bridge) }
+
+// UnacceptElsewhere removes the rules of AcceptElsewhere.
+type UnacceptElsewhere struct{ Bridge string }
+
+func (o UnacceptElsewhere) kind() kind {
+	return kind{tag: "unaccept-elsewhere", key: "accept " + word(o.Bridge), scope: ScopeGuests, phase: PhaseRules}
+}
+
+func (o UnacceptElsewhere) String() string { return "firewall of others: forget " + word(o.Bridge) }
+
+// Served is one service of the host for its guests.
+type Served struct {
+	Proto string // "tcp" or "udp"
+	Port  uint16
+}
