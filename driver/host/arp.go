@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,6 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/driver/step"
+	"github.com/virbr/virbr/xml"
 )
 
 // Bounds of a probe: how long an answer may take, and how many links are asked.
@@ -30,20 +32,25 @@ func (h *Host) Answers(ctx context.Context, addrs []netip.Addr) ([]netip.Addr, e
 	if err != nil || len(links) == 0 {
 		return nil, err
 	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(bigEndian(unix.ETH_P_ARP)))
+	q := &question{sent: addrs, once: true}
+	defer q.close()
+	fd, err := q.listenARP(0)
 	if err != nil {
-		return nil, fmt.Errorf("opening a socket for ARP: %w", err)
+		return nil, err
 	}
-	defer func() { _ = unix.Close(fd) }()
-	for _, l := range links {
+	for i := range links {
 		for _, a := range addrs {
-			to := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: l.Index, Halen: 6, Addr: [8]byte{255, 255, 255, 255, 255, 255}}
-			if err := unix.Sendto(fd, arpProbe(l.HardwareAddr, a), 0, to); err != nil {
-				h.log.DebugContext(ctx, "probing for an address", "link", l.Name, "err", err) // down, or full
+			if err := sendARP(fd, &links[i], arpProbe(links[i].HardwareAddr, a)); err != nil {
+				h.log.DebugContext(ctx, "probing for an address", "link", links[i].Name, "err", err) // down, or full
 			}
 		}
 	}
-	return h.arpAnswers(ctx, fd, addrs)
+	var list []netip.Addr
+	found, err := q.hear(ctx)
+	for _, n := range found {
+		list = append(list, n.Address)
+	}
+	return list, err
 }
 
 // arpLinks returns the links where there may be neighbours.
@@ -71,42 +78,38 @@ func arpProbe(sender net.HardwareAddr, target netip.Addr) []byte {
 	return append(p, target.AsSlice()...)
 }
 
-// arpAnswers reads what comes in until the time is up, or all have answered.
-func (h *Host) arpAnswers(ctx context.Context, fd int, addrs []netip.Addr) ([]netip.Addr, error) {
-	var found []netip.Addr
-	buf := make([]byte, 64)
-	for end := time.Now().Add(arpPatience); len(found) < len(addrs); {
-		wait := time.Until(end)
-		if err := ctx.Err(); err != nil || wait <= 0 {
-			return found, err
-		}
-		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(wait.Milliseconds())+1)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return found, fmt.Errorf("waiting for ARP: %w", err)
-		}
-		n, from, err := unix.Recvfrom(fd, buf, 0)
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return found, fmt.Errorf("reading ARP: %w", err)
-		}
-		if ll, ok := from.(*unix.SockaddrLinklayer); ok && ll.Pkttype == unix.PACKET_OUTGOING {
-			continue
-		}
-		if a, ok := arpSender(buf[:n]); ok && slices.Contains(addrs, a) && !slices.Contains(found, a) {
-			found = append(found, a)
-		}
-	}
-	return found, nil
+// sendARP sends an ARP packet to everybody on a link.
+func sendARP(fd int, link *net.Interface, p []byte) error {
+	everybody := [8]byte{255, 255, 255, 255, 255, 255}
+	return unix.Sendto(fd, p, 0, &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: link.Index, Halen: 6, Addr: everybody})
 }
 
-// arpSender returns who says that an address is his, by a request or a reply.
-func arpSender(p []byte) (netip.Addr, bool) {
-	if len(p) < 28 || p[4] != 6 || p[5] != 4 {
-		return netip.Addr{}, false
+// listenARP opens a socket for ARP on a link; 0: on all.
+func (q *question) listenARP(index int) (int, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return 0, fmt.Errorf("opening a socket for ARP: %w", err)
 	}
-	return netip.AddrFromSlice(p[14:18])
+	q.opened(fd, func() (step.Neighbour, bool, error) { return readARP(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: index}); err != nil {
+		return 0, fmt.Errorf("opening a socket for ARP: %w", err)
+	}
+	return fd, nil
+}
+
+// readARP reads who says by ARP, in a request or a reply, that an address is his.
+func readARP(fd int) (n step.Neighbour, ok bool, err error) {
+	buf := make([]byte, 64)
+	size, from, err := unix.Recvfrom(fd, buf, 0)
+	if err != nil {
+		return n, false, err
+	}
+	if ll, is := from.(*unix.SockaddrLinklayer); is && ll.Pkttype == unix.PACKET_OUTGOING || size < 28 || buf[4] != 6 || buf[5] != 4 {
+		return n, false, nil
+	}
+	n.Address, ok = netip.AddrFromSlice(buf[14:18])
+	n.MAC = xml.MAC(buf[8:14])
+	return n, ok, nil
 }
 
 // bigEndian returns a protocol's number as the kernel wants it in addresses.

@@ -83,6 +83,7 @@ type question struct {
 	own   []netip.Prefix
 	all   []netip.Addr
 	sent  []netip.Addr // what somebody may answer for
+	once  bool         // one answer for each is enough
 	woken bool         // all nodes were asked
 	awake []netip.Addr // who answered to that
 	files []unix.PollFd
@@ -106,15 +107,10 @@ func (q *question) ask4() error {
 	if len(list) == 0 || len(q.link.HardwareAddr) != 6 {
 		return nil
 	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := q.listenARP(q.link.Index)
 	if err != nil {
-		return fmt.Errorf("opening a socket for ARP: %w", err)
+		return err
 	}
-	q.opened(fd, func() (step.Neighbour, bool, error) { return readARP(fd) })
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: q.link.Index}); err != nil {
-		return fmt.Errorf("opening a socket for ARP: %w", err)
-	}
-	to := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: q.link.Index, Halen: 6, Addr: [8]byte{255, 255, 255, 255, 255, 255}}
 	for _, a := range list {
 		i := slices.IndexFunc(q.own, func(p netip.Prefix) bool { return p.Contains(a) })
 		if i < 0 {
@@ -122,28 +118,12 @@ func (q *question) ask4() error {
 		}
 		p := arpProbe(q.link.HardwareAddr, a)
 		copy(p[14:18], q.own[i].Addr().AsSlice())
-		if err := unix.Sendto(fd, p, 0, to); err != nil {
+		if err := sendARP(fd, q.link, p); err != nil {
 			return fmt.Errorf("asking for %s: %w", a, err)
 		}
 		q.sent = append(q.sent, a)
 	}
 	return nil
-}
-
-// readARP reads who says by ARP that an address is his.
-func readARP(fd int) (n step.Neighbour, ok bool, err error) {
-	buf := make([]byte, 64)
-	size, from, err := unix.Recvfrom(fd, buf, 0)
-	if err != nil {
-		return n, false, err
-	}
-	if ll, is := from.(*unix.SockaddrLinklayer); is && ll.Pkttype == unix.PACKET_OUTGOING {
-		return n, false, nil
-	}
-	if n.Address, ok = arpSender(buf[:size]); ok {
-		n.MAC = xml.MAC(buf[8:14])
-	}
-	return n, ok, nil
 }
 
 // Types of ICMPv6 (RFC 4443, RFC 4861) and options of neighbour discovery.
@@ -289,7 +269,7 @@ func (q *question) hear(ctx context.Context) ([]step.Neighbour, error) {
 	var found []step.Neighbour
 	for end := time.Now().Add(arpPatience); q.woken || len(q.sent) > 0; {
 		wait := time.Until(end)
-		if err := ctx.Err(); err != nil || wait <= 0 || len(found) >= 4*maxAsked {
+		if err := ctx.Err(); err != nil || wait <= 0 || len(found) >= 4*maxAsked || q.once && len(found) >= len(q.sent) {
 			return found, err
 		}
 		if _, err := unix.Poll(q.files, int(wait.Milliseconds())+1); err != nil && !errors.Is(err, unix.EINTR) {
@@ -300,7 +280,8 @@ func (q *question) hear(ctx context.Context) ([]step.Neighbour, error) {
 			if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
 				return found, fmt.Errorf("reading answers: %w", err)
 			}
-			if err == nil && ok && slices.Contains(q.sent, n.Address) && !slices.Contains(found, n) {
+			known := func(o step.Neighbour) bool { return o == n || q.once && o.Address == n.Address }
+			if err == nil && ok && slices.Contains(q.sent, n.Address) && !slices.ContainsFunc(found, known) {
 				found = append(found, n)
 			}
 		}

@@ -127,8 +127,7 @@ func announceARP(link *net.Interface, a netip.Addr) error {
 	defer func() { _ = unix.Close(fd) }()
 	p := arpProbe(link.HardwareAddr, a)
 	copy(p[14:18], a.AsSlice()) // sender's address: the same
-	to := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: link.Index, Halen: 6, Addr: [8]byte{255, 255, 255, 255, 255, 255}}
-	return unix.Sendto(fd, p, 0, to)
+	return sendARP(fd, link, p)
 }
 
 // advertise sends a neighbour advertisement to all nodes on the link.
