@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/virbr/virbr/doctor"
+	"github.com/virbr/virbr/doctor/collect"
 	"github.com/virbr/virbr/driver/host"
 )
 
@@ -19,5 +20,5 @@ func survey(ctx context.Context, places doctor.Places) (*doctor.Facts, error) {
 		return nil, err
 	}
 	defer h.Close()
-	return h.Survey(ctx, places)
+	return collect.Collect(ctx, h, places)
 }

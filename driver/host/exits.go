@@ -13,7 +13,7 @@ var anywhere = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAdd
 
 // exits returns the links by which guests leave the host, see [plan.Exits].
 func (h *Host) exits(ctx context.Context) ([]string, error) {
-	links, names, err := h.readLinks(ctx)
+	links, _, err := h.readLinks(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -23,8 +23,8 @@ func (h *Host) exits(ctx context.Context) ([]string, error) {
 	}
 	var ways []string
 	for _, a := range anywhere {
-		if name := names[h.way(lookup{to: a}).link]; name != "" {
-			ways = append(ways, name)
+		if link := h.way(lookup{to: a}).Link; link != "" {
+			ways = append(ways, link)
 		}
 	}
 	return plan.Exits(links, addresses, ways), nil

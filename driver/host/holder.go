@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +19,7 @@ import (
 // the kernel itself.
 func (h *Host) Holder(ctx context.Context, l step.Listener) string {
 	if pid := socketOwners(ctx, l.Inode)[l.Inode]; l.Inode != 0 && pid != 0 {
-		return describe(pid).String()
+		return Describe(pid).String()
 	}
 	return ""
 }
@@ -89,8 +90,8 @@ func socketsOf(pid int, do func(inode uint32) bool) bool {
 	}
 }
 
-// describe tells of a process. It may call itself anything.
-func describe(pid int) step.Process {
+// Describe tells of a process; a number that is none: nothing. It may call itself anything.
+func Describe(pid int) step.Process {
 	if pid <= 0 {
 		return step.Process{}
 	}
@@ -102,6 +103,37 @@ func describe(pid int) step.Process {
 		p.Unit = unitOf(pid)
 	}
 	return p
+}
+
+// parent returns the parent of a process; 0: not known.
+func parent(pid int) int {
+	data, err := readCapped(fmt.Sprintf("/proc/%d/status", pid), maxConf)
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(data)) {
+		if text, ok := strings.CutPrefix(line, "PPid:"); ok {
+			n, _ := strconv.Atoi(strings.TrimSpace(text))
+			return n
+		}
+	}
+	return 0
+}
+
+// unitOf returns the systemd service of a process by its control group; "":
+// none.
+func unitOf(pid int) string {
+	data, err := readCapped(fmt.Sprintf("/proc/%d/cgroup", pid), maxConf)
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		_, path, _ := strings.Cut(strings.TrimSpace(line), ":/")
+		if rest, ok := strings.CutPrefix(path, "system.slice/"); ok && strings.HasSuffix(rest, ".service") {
+			return filepath.Base(rest)
+		}
+	}
+	return ""
 }
 
 // inUse is what dnsmasq says of a port that is taken.

@@ -3,58 +3,52 @@ package host
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/doctor"
 	"github.com/virbr/virbr/driver/step"
 )
 
-// Survey reads all that the doctor asks of a host, and changes nothing. What
-// cannot be read is told in the facts; the error is that the host does not even
-// tell its links and routes.
-func (h *Host) Survey(ctx context.Context, places doctor.Places) (*doctor.Facts, error) {
-	facts := &doctor.Facts{Checked: time.Now().Unix()}
-	var err error
+// Observe fills in what the kernel and its services tell of the host and of the networks
+// in the facts. What cannot be read is told there; the error is that the host does not
+// even tell its links and routes.
+func (h *Host) Observe(ctx context.Context, facts *doctor.Facts, dirs dnsmasq.Dirs) (err error) {
 	if facts.Plan, err = h.Facts(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	s := &survey{h: h, facts: facts, places: places}
+	s := &survey{h: h, facts: facts}
 	if err := s.links(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	s.sysctls()
 	s.missed("listening sockets", s.listeners(ctx))
-	s.resolv()
-	s.daemons()
 	s.missed("the package of dnsmasq", s.dnsmasqPackage(ctx))
-	s.libvirt()
 	s.missed("limits", s.limits(ctx))
-	s.modules()
-	s.hook()
-	s.networks()
+	for i := range facts.Networks {
+		if n := &facts.Networks[i]; n.Def != nil && n.Active {
+			s.network(n, dirs)
+		}
+	}
 	s.missed("firewalld", s.firewalld(ctx))
 	s.filters(ctx)
-	return facts, ctx.Err()
+	return ctx.Err()
 }
 
 // survey fills in facts.
 type survey struct {
-	h      *Host
-	facts  *doctor.Facts
-	places doctor.Places
-	names  map[int]string // of links, by their index
+	h     *Host
+	facts *doctor.Facts
+	names map[int]string // of links, by their index
 }
 
 // missed notes what could not be looked at.
@@ -64,53 +58,38 @@ func (s *survey) missed(what string, err error) {
 	}
 }
 
-// links reads the interfaces, their addresses and the routers among their
-// neighbours.
-func (s *survey) links(ctx context.Context) error {
-	s.facts.Links = map[string]doctor.Link{}
-	names := map[int]string{}
-	s.names = names
-	err := s.h.whole(ctx, "links", func() error {
-		list, err := s.h.tc.LinkList()
-		for _, l := range list {
-			a := l.Attrs()
-			names[a.Index] = a.Name
-			s.facts.Links[a.Name] = doctor.Link{
-				Up:        a.Flags&net.FlagUp != 0,
-				STP:       s.stp(a.Name, l.Type()),
-				PortState: s.portState(a.Name, a.MasterIndex),
-			}
-		}
+// links reads the interfaces, their addresses and the routers among their neighbours.
+func (s *survey) links(ctx context.Context) (err error) {
+	if _, s.names, err = s.h.readLinks(ctx); err != nil {
 		return err
-	})
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+	}
+	list, err := net.Interfaces()
+	if err != nil {
 		return fmt.Errorf("listing links: %w", err)
 	}
-	var addrs []netlink.Addr
-	err = s.h.whole(ctx, "addresses", func() (err error) {
-		addrs, err = s.h.tc.AddrList(nil, netlink.FAMILY_ALL)
-		return err
-	})
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return fmt.Errorf("listing addresses: %w", err)
-	}
-	for _, a := range addrs {
-		addr, ok := netip.AddrFromSlice(a.IP)
-		bits, _ := a.Mask.Size()
-		link, known := s.facts.Links[names[a.LinkIndex]]
-		if ok && known {
-			link.Addresses = append(link.Addresses, netip.PrefixFrom(addr.Unmap(), bits))
-			switch {
-			case a.Flags&unix.IFA_F_DADFAILED != 0:
-				link.Duplicate = append(link.Duplicate, addr)
-			case a.Flags&unix.IFA_F_TENTATIVE != 0:
-				link.Tentative = append(link.Tentative, addr)
-			}
-			s.facts.Links[names[a.LinkIndex]] = link
+	err = s.h.eachAddress(ctx, func() {
+		s.facts.Links = map[string]doctor.Link{}
+		for _, l := range list {
+			known := s.facts.Plan.Links[l.Name]
+			s.facts.Links[l.Name] = doctor.Link{Up: l.Flags&net.FlagUp != 0, STP: s.stp(l.Name, known.Kind), PortState: s.portState(l.Name, known.Master)}
 		}
-	}
-	s.missed("routers", s.routers(names))
-	return nil
+	}, func(m []byte, a onLink, flags uint8) {
+		name := s.names[a.link]
+		link, known := s.facts.Links[name]
+		if !known {
+			return
+		}
+		link.Addresses = append(link.Addresses, netip.PrefixFrom(a.address, int(m[1]))) // ifa_prefixlen
+		switch {
+		case flags&unix.IFA_F_DADFAILED != 0:
+			link.Duplicate = append(link.Duplicate, a.address)
+		case flags&unix.IFA_F_TENTATIVE != 0:
+			link.Tentative = append(link.Tentative, a.address)
+		}
+		s.facts.Links[name] = link
+	})
+	s.missed("routers", s.routers(s.names))
+	return err
 }
 
 func (s *survey) stp(link, kind string) string {
@@ -121,23 +100,12 @@ func (s *survey) stp(link, kind string) string {
 }
 
 // portState is that of a bridge's port (BR_STATE_*, linux/if_bridge.h).
-func (s *survey) portState(link string, master int) string {
-	if master == 0 {
+func (s *survey) portState(link, master string) string {
+	if master == "" {
 		return ""
 	}
-	switch s.h.sysfs.word(link, "brport/state") {
-	case "0":
-		return "disabled"
-	case "1":
-		return "listening"
-	case "2":
-		return "learning"
-	case "3":
-		return "forwarding"
-	case "4":
-		return "blocking"
-	}
-	return ""
+	states := map[string]string{"0": "disabled", "1": "listening", "2": "learning", "3": "forwarding", "4": "blocking"}
+	return states[s.h.sysfs.word(link, "brport/state")]
 }
 
 // word reads a one-word attribute of a network interface; "": there is none.
@@ -195,36 +163,6 @@ func (s *survey) sysctls() {
 	}
 }
 
-// maxResolv is how much of resolv.conf is read, in bytes.
-const maxResolv = 64 << 10
-
-// resolv reads /etc/resolv.conf.
-func (s *survey) resolv() {
-	const file = "/etc/resolv.conf"
-	r := &s.facts.Resolv
-	if target, err := os.Readlink(file); err == nil {
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(file), target)
-		}
-		r.Target = target
-	}
-	data, err := readCapped(file, maxResolv)
-	if errors.Is(err, os.ErrNotExist) {
-		r.Missing = true
-		return
-	}
-	s.missed(file, err)
-	for line := range strings.Lines(string(data)) {
-		f := strings.Fields(line)
-		if len(f) < 2 || f[0] != "nameserver" {
-			continue
-		}
-		if a, err := netip.ParseAddr(f[1]); err == nil {
-			r.Servers = append(r.Servers, a.WithZone(""))
-		}
-	}
-}
-
 // limits reads the bounds of the host that networks meet. Those of our own process are
 // not the daemon's.
 func (s *survey) limits(ctx context.Context) error {
@@ -243,24 +181,17 @@ func (s *survey) limits(ctx context.Context) error {
 	return err
 }
 
-// modules looks for kernel modules that not every kernel has.
-func (s *survey) modules() {
-	s.facts.Modules = map[string]doctor.Module{}
-	var uts unix.Utsname
-	_ = unix.Uname(&uts)
-	dir := filepath.Join("/lib/modules", unix.ByteSliceToString(uts.Release[:]))
-	const limit = 8 << 20
-	builtin, _ := readCapped(filepath.Join(dir, "modules.builtin"), limit)
-	loadable, err := readCapped(filepath.Join(dir, "modules.dep"), limit)
-	for _, name := range []string{"act_csum", "act_police", "sch_htb", "sch_ingress", "cls_u32", "sctp"} {
-		file := "/" + name + ".ko"
-		switch _, statErr := os.Stat(filepath.Join("/sys/module", name)); {
-		case statErr == nil, strings.Contains(string(builtin), file):
-			s.facts.Modules[name] = doctor.ModulePresent
-		case strings.Contains(string(loadable), file):
-			s.facts.Modules[name] = doctor.ModuleAvailable
-		case err == nil:
-			s.facts.Modules[name] = doctor.ModuleAbsent
+// listeners reads the sockets that wait on ports, and whose they are.
+func (s *survey) listeners(ctx context.Context) error {
+	list, err := s.h.Listeners(ctx)
+	owners := socketOwners(ctx, 0) // behind it: a socket that is new has an owner by now
+	known := map[uint32]doctor.Process{}
+	for i, l := range list {
+		if _, ok := known[l.Inode]; !ok {
+			known[l.Inode] = Describe(owners[l.Inode])
 		}
+		list[i].Process = known[l.Inode]
 	}
+	s.facts.Listeners = list
+	return err
 }

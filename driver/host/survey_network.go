@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -17,87 +15,10 @@ import (
 	"github.com/virbr/virbr/firewall"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 	"github.com/virbr/virbr/leases"
-	"github.com/virbr/virbr/xml"
 )
 
-// maxDefinition is how much of a network's file is read, in bytes: as the driver.
-const maxDefinition = 10 << 20
-
-// networks reads what there is of networks, running and defined.
-func (s *survey) networks() {
-	running := s.stems(s.places.State)
-	defined := s.stems(s.places.Config)
-	names := append(slices.Clone(running), defined...)
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		n := doctor.Network{Name: name, Active: slices.Contains(running, name)}
-		n.Def, n.Unread = s.definition(name, n.Active)
-		_, err := os.Lstat(filepath.Join(s.places.Config, "autostart", name+".xml"))
-		n.Autostart = err == nil
-		if n.Def != nil && n.Active {
-			s.started(&n)
-			s.extension(&n)
-			s.network(&n)
-		}
-		s.facts.Networks = append(s.facts.Networks, n)
-	}
-}
-
-// stems returns the names of the XML files of a directory.
-func (s *survey) stems(dir string) []string {
-	entries, err := os.ReadDir(dir)
-	if !errors.Is(err, fs.ErrNotExist) {
-		s.missed(dir, err)
-	}
-	var list []string
-	for _, e := range entries {
-		if stem, ok := strings.CutSuffix(e.Name(), ".xml"); ok && stem != "" && !e.IsDir() {
-			list = append(list, stem)
-		}
-	}
-	return list
-}
-
-// definition reads a network's file; a running one's is its status file.
-func (s *survey) definition(name string, active bool) (*xml.Network, string) {
-	dir := s.places.Config
-	if active {
-		dir = s.places.State
-	}
-	file := filepath.Join(dir, name+".xml")
-	data, err := readCapped(file, maxDefinition)
-	if err != nil {
-		return nil, err.Error()
-	}
-	def := &xml.Network{}
-	if active {
-		var status *xml.Status
-		if status, err = xml.ParseStatus(data); err == nil {
-			def = status.Network
-		}
-	} else {
-		def, err = xml.LoadNetwork(data)
-	}
-	switch {
-	case err != nil:
-		return nil, fmt.Sprintf("%s: %v", file, err)
-	case def.Name != name:
-		return nil, fmt.Sprintf("%s is about network %q", file, def.Name)
-	}
-	return def, ""
-}
-
-// started looks who started a running network.
-func (s *survey) started(n *doctor.Network) {
-	n.Started = doctor.KeeperLibvirt
-	if _, err := os.Lstat(filepath.Join(s.places.Own, "networks", n.Def.UUID.String()+".json")); err == nil {
-		n.Started = doctor.KeeperVirbrd
-	}
-}
-
 // network looks at what a running network has.
-func (s *survey) network(n *doctor.Network) {
-	dirs := dnsmasq.Dirs{Run: s.places.State, Dnsmasq: s.places.Dnsmasq}
+func (s *survey) network(n *doctor.Network, dirs dnsmasq.Dirs) {
 	if p, err := s.h.openDnsmasq(dirs.PidFile(n.Name)); err == nil {
 		n.Dnsmasq = doctor.Process{PID: p.pid, Name: "dnsmasq"}
 		p.close()
@@ -193,4 +114,33 @@ func (s *survey) filters(ctx context.Context) {
 		s.missed("firewalls of others", err)
 		s.facts.Filters.Tables = append(s.facts.Filters.Tables, tables...)
 	}
+}
+
+// firewalld reads its zones, and those of networks' bridges.
+func (s *survey) firewalld(ctx context.Context) error {
+	service, err := s.h.bus.service(ctx, firewalldName, firewalldPath)
+	if errors.Is(err, errNoService) {
+		return nil
+	}
+	fw := &doctor.Firewalld{Links: map[string]string{}}
+	if err == nil {
+		err = call(ctx, service, firewalldName+".zone.getZones", nil, &fw.Zones)
+	}
+	if err != nil {
+		return fmt.Errorf("asking firewalld: %w", err)
+	}
+	slices.Sort(fw.Zones)
+	for i := range s.facts.Networks {
+		n := &s.facts.Networks[i]
+		if n.Def == nil || !n.Active || n.Def.Bridge.Name == "" {
+			continue
+		}
+		var zone string
+		if err := call(ctx, service, firewalldName+".zone.getZoneOfInterface", []any{n.Def.Bridge.Name}, &zone); err != nil {
+			return fmt.Errorf("asking firewalld: %w", err)
+		}
+		fw.Links[n.Def.Bridge.Name] = zone
+	}
+	s.facts.Firewalld = fw
+	return nil
 }

@@ -1,34 +1,30 @@
 package host
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/doctor"
-	"github.com/virbr/virbr/xml"
 )
 
 // paths asks the kernel which ways packets of a running network take.
 func (s *survey) paths(n *doctor.Network) {
-	index, err := s.h.index(n.Def.Bridge.Name)
-	if err != nil || !n.Def.OwnsBridge() {
+	if _, err := s.h.index(n.Def.Bridge.Name); err != nil || !n.Def.OwnsBridge() {
 		return
 	}
 	ips := n.Def.Subnets()
 	for i := range ips {
 		subnet, ok := ips[i].Subnet()
 		if ok && ips[i].Address.IsValid() {
-			n.Paths = append(n.Paths, s.pathOf(n.Def, index, subnet, ips[i].Address))
+			n.Paths = append(n.Paths, s.pathOf(n.Def.Bridge.Name, subnet, ips[i].Address))
 		}
 	}
 	if slices.ContainsFunc(n.Paths, func(w doctor.Path) bool { return w.Out.Refused != "" }) {
@@ -36,60 +32,29 @@ func (s *survey) paths(n *doctor.Network) {
 	}
 }
 
-func (s *survey) pathOf(def *xml.Network, bridge int, subnet netip.Prefix, own netip.Addr) doctor.Path {
-	way := doctor.Path{Subnet: subnet, Guest: subnet.Addr().Next(), World: anywhere[0]}
+func (s *survey) pathOf(bridge string, subnet netip.Prefix, own netip.Addr) doctor.Path {
+	way := doctor.Path{Subnet: subnet, Guest: subnet.Addr().Next(), World: anywhere[0], Back: map[string]doctor.Answer{}}
 	if way.Guest == own {
 		way.Guest = own.Next()
 	}
 	if subnet.Addr().Is6() {
 		way.World = anywhere[1]
 	}
-	name := def.Bridge.Name
-	way.Out = s.asked(lookup{to: way.World, from: way.Guest, in: bridge}, name)
-	way.Reverse = s.asked(lookup{to: way.World}, "").Link
-	way.Here = s.asked(lookup{to: way.Guest}, "")
+	way.Out = s.h.way(lookup{to: way.World, from: way.Guest, in: bridge})
+	way.Reverse = s.h.way(lookup{to: way.World}).Link
+	way.Here = s.h.way(lookup{to: way.Guest})
 	exits := []string{way.Out.Link}
 	for _, r := range s.facts.Plan.Routes {
-		if r.Dest.Bits() == 0 && r.Dest.Addr().Is4() == subnet.Addr().Is4() && r.Link != name {
+		if r.Dest.Bits() == 0 && r.Dest.Addr().Is4() == subnet.Addr().Is4() && r.Link != bridge {
 			exits = append(exits, r.Link)
 		}
 	}
 	for _, exit := range exits {
-		if way.Back[exit].Asked != "" || exit == "" {
-			continue
-		}
-		if index, err := s.h.index(exit); err == nil {
-			if way.Back == nil {
-				way.Back = map[string]doctor.Answer{}
-			}
-			way.Back[exit] = s.asked(lookup{to: way.Guest, from: way.World, in: index}, exit)
+		if exit != "" && way.Back[exit].Asked == "" {
+			way.Back[exit] = s.h.way(lookup{to: way.Guest, from: way.World, in: exit})
 		}
 	}
 	return way
-}
-
-// asked asks, and has the answer in words. in is the name of the question's link.
-func (s *survey) asked(q lookup, in string) doctor.Answer {
-	a := s.h.way(q)
-	d := doctor.Answer{Asked: "ip route get " + q.to.String(), Link: s.names[a.link], Gateway: a.gateway, Table: a.table}
-	if q.from.IsValid() {
-		d.Asked += " from " + q.from.String()
-	}
-	if in != "" {
-		d.Asked += " iif " + in
-	}
-	if a.err != nil {
-		d.Refused = a.err.Error()
-		d.Source = errors.Is(a.err, syscall.EXDEV) || errors.Is(a.err, syscall.EINVAL) && s.strict(q, in)
-	}
-	return d
-}
-
-// strict reports whether a reverse path filter drops what comes in by a link. Kernels
-// since 6.14 tell so by an error that blackholes have, too.
-func (s *survey) strict(q lookup, in string) bool {
-	filter := max(s.facts.Sysctls["net/ipv4/conf/all/rp_filter"], s.facts.Sysctls["net/ipv4/conf/"+in+"/rp_filter"]) // the larger one counts
-	return q.to.Is4() && filter == "1" && s.h.way(lookup{to: q.from}).link != q.in
 }
 
 // policies reads the rules of routing that are not those of every host, and the routes

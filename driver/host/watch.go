@@ -113,23 +113,38 @@ func (h *Host) Addresses(ctx context.Context) (map[string][]netip.Addr, error) {
 		return nil, err
 	}
 	var list map[string][]netip.Addr
-	err = h.whole(ctx, "addresses", func() error {
+	err = h.eachAddress(ctx, func() {
 		list = make(map[string][]netip.Addr)
 		for _, name := range names {
 			list[name] = nil
 		}
+	}, func(_ []byte, a onLink, flags uint8) {
+		if name := names[a.link]; name != "" && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 {
+			list[name] = append(list[name], a.address)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// eachAddress calls do for each address of the host's links, and start before the
+// first, each time that it starts. m is the kernel's message.
+func (h *Host) eachAddress(ctx context.Context, start func(), do func(m []byte, a onLink, flags uint8)) error {
+	err := h.whole(ctx, "addresses", func() error {
+		start()
 		req := h.dumps.request(unix.RTM_GETADDR, unix.NLM_F_DUMP)
 		req.AddData(nl.NewIfAddrmsg(unix.AF_UNSPEC))
 		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWADDR, func(m []byte) bool {
-			a, flags, ok := parseAddress(m)
-			if name := names[a.link]; ok && name != "" && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 {
-				list[name] = append(list[name], a.address)
+			if a, flags, ok := parseAddress(m); ok {
+				do(m, a, flags)
 			}
 			return true
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listing addresses: %w", err)
+		return fmt.Errorf("listing addresses: %w", err)
 	}
-	return list, nil
+	return nil
 }

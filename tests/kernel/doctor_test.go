@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/virbr/virbr/doctor"
+	"github.com/virbr/virbr/doctor/collect"
 	"github.com/virbr/virbr/driver/host"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/qemutest"
@@ -72,7 +73,7 @@ func TestDoctor(t *testing.T) {
 // examine returns the first finding of an ID; nil: there is none.
 func examine(t *testing.T, h *host.Host, places doctor.Places, id string) *doctor.Finding {
 	t.Helper()
-	facts, err := h.Survey(t.Context(), places)
+	facts, err := collect.Collect(t.Context(), h, places)
 	if err != nil {
 		t.Fatal(err)
 	}

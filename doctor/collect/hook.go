@@ -1,18 +1,17 @@
-package host
+package collect
 
 import (
 	"bufio"
-	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/doctor"
+	"github.com/virbr/virbr/driver/host"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -20,23 +19,23 @@ import (
 const maxHooked = 1 << 20
 
 // hook looks whether libvirt calls virbr's hook, and whether the agent runs.
-func (s *survey) hook() {
-	hook := &s.facts.Hook
-	scripts, err := filepath.Glob(filepath.Join(s.places.Hooks, "network.d", "*"))
-	s.missed(s.places.Hooks, err)
-	for _, path := range append(scripts, filepath.Join(s.places.Hooks, "network")) {
+func (c *collector) hook() {
+	hook := &c.facts.Hook
+	scripts, err := filepath.Glob(filepath.Join(c.places.Hooks, "network.d", "*"))
+	c.missed(c.places.Hooks, err)
+	for _, path := range append(scripts, filepath.Join(c.places.Hooks, "network")) {
 		info, err := os.Stat(path)
 		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
 			continue
 		}
-		text, err := readCapped(path, maxHooked)
+		text, err := disk.Read(path, maxHooked)
 		if err == nil && strings.Contains(string(text), "virbrd") && strings.Contains(string(text), "hook") {
 			hook.Scripts = append(hook.Scripts, path)
 		}
 	}
-	pid, err := flockHolder(filepath.Join(s.places.Own, "hook", "agent.pid"))
-	s.missed("the agent's lock", err)
-	hook.Agent = describe(pid)
+	pid, err := flockHolder(filepath.Join(c.places.Own, "hook", "agent.pid"))
+	c.missed("the agent's lock", err)
+	hook.Agent = host.Describe(pid)
 }
 
 // flockHolder returns who has locked (flock) a file that holds his process id; 0:
@@ -50,9 +49,9 @@ func flockHolder(path string) (int, error) {
 		return 0, err
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	pid, err := readPID(path)
-	if !ok || err != nil {
-		return 0, nil //nolint:nilerr // not signed yet: it has only begun
+	pid := readPID(path)
+	if !ok || pid == 0 {
+		return 0, nil // not signed yet: it has only begun
 	}
 	locks, err := os.Open("/proc/locks")
 	if err != nil {
@@ -76,12 +75,12 @@ func flockHolder(path string) (int, error) {
 
 // extension looks for what virbr's hook adds to a network. Where a libvirt daemon
 // keeps no metadata its extensions are in a file.
-func (s *survey) extension(n *doctor.Network) {
+func (c *collector) extension(n *doctor.Network) {
 	if ext, err := n.Def.Extensions(); err != nil || !ext.IsZero() {
 		n.Extended = true
 	}
-	file := filepath.Join(s.places.Added, n.Name+".xml")
-	text, err := readCapped(file, maxDefinition)
+	file := filepath.Join(c.places.Added, n.Name+".xml")
+	text, err := disk.Read(file, maxDefinition)
 	if err == nil && !n.Extended && n.Started == doctor.KeeperLibvirt {
 		ext, err := xml.ParseExtensions(text)
 		if err == nil && !ext.IsZero() {
@@ -90,44 +89,15 @@ func (s *survey) extension(n *doctor.Network) {
 		}
 		if err != nil {
 			n.Extended, n.File = true, file
-			s.missed(file, err)
+			c.missed(file, err)
 		}
 	}
-	text, err = readCapped(filepath.Join(s.places.Own, "hook", "networks", n.Name+".json"), maxHooked)
+	text, err = disk.Read(filepath.Join(c.places.Own, "hook", "networks", n.Name+".json"), maxHooked)
 	if errors.Is(err, os.ErrNotExist) {
 		return
 	}
 	if err == nil {
 		n.Added, err = doctor.ParseAdded(text)
 	}
-	s.missed("what the hook reports of "+n.Name, err)
-}
-
-// firewalld reads its zones, and those of networks' bridges.
-func (s *survey) firewalld(ctx context.Context) error {
-	service, err := s.h.bus.service(ctx, firewalldName, firewalldPath)
-	if errors.Is(err, errNoService) {
-		return nil
-	}
-	fw := &doctor.Firewalld{Links: map[string]string{}}
-	if err == nil {
-		err = call(ctx, service, firewalldName+".zone.getZones", nil, &fw.Zones)
-	}
-	if err != nil {
-		return fmt.Errorf("asking firewalld: %w", err)
-	}
-	slices.Sort(fw.Zones)
-	for i := range s.facts.Networks {
-		n := &s.facts.Networks[i]
-		if n.Def == nil || !n.Active || n.Def.Bridge.Name == "" {
-			continue
-		}
-		var zone string
-		if err := call(ctx, service, firewalldName+".zone.getZoneOfInterface", []any{n.Def.Bridge.Name}, &zone); err != nil {
-			return fmt.Errorf("asking firewalld: %w", err)
-		}
-		fw.Links[n.Def.Bridge.Name] = zone
-	}
-	s.facts.Firewalld = fw
-	return nil
+	c.missed("what the hook reports of "+n.Name, err)
 }

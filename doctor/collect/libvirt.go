@@ -1,4 +1,4 @@
-package host
+package collect
 
 import (
 	"bytes"
@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/virbr/virbr/disk"
+	"github.com/virbr/virbr/driver/host"
 )
 
 // Where libvirt's packages keep programs and modules, and systemd its units.
@@ -27,9 +30,9 @@ var (
 const maxMaps = 8 << 20
 
 // libvirt finds how libvirt's daemon comes by its networks.
-func (s *survey) libvirt() {
-	l := &s.facts.Libvirt
-	run := filepath.Dir(filepath.Dir(s.places.State)) // of /run/libvirt/network
+func (c *collector) libvirt() {
+	l := &c.facts.Libvirt
+	run := filepath.Dir(filepath.Dir(c.places.State)) // of /run/libvirt/network
 	l.Monolithic, l.Modular = installed("libvirtd"), installed("virtqemud")
 	for _, dir := range moduleDirs {
 		files, _ := filepath.Glob(filepath.Join(dir, networkModule)) // the patterns are sound
@@ -40,12 +43,12 @@ func (s *survey) libvirt() {
 			}
 		}
 	}
-	l.Libvirtd = describe(lockHolder(filepath.Join(run, "libvirtd.pid")))
+	l.Libvirtd = host.Describe(lockHolder(filepath.Join(run, "libvirtd.pid")))
 	if l.Libvirtd.PID != 0 {
 		l.Loaded, l.Beside = loaded(l.Libvirtd.PID, networkModule), loaded(l.Libvirtd.PID, networkModule+movedAside)
 	}
 	l.Disabled = moduleDisabled()
-	l.Listens = listens(filepath.Join(filepath.Dir(s.places.State), "virtnetworkd-sock"))
+	l.Listens = listens(filepath.Join(filepath.Dir(c.places.State), "virtnetworkd-sock"))
 	l.Ordered = unitSays("libvirtd.service", "After=", "virbrd.socket")
 	masked, err := os.Readlink("/etc/systemd/system/virbrd.service.d/libvirtd.conf")
 	l.Excluded = (err != nil || masked != os.DevNull) && unitSays("virbrd.service", "Conflicts=", "libvirtd.service")
@@ -62,7 +65,7 @@ func installed(program string) bool {
 
 // loaded reports whether a process has mapped a file of that name.
 func loaded(pid int, name string) bool {
-	maps, err := readCapped(fmt.Sprintf("/proc/%d/maps", pid), maxMaps)
+	maps, err := disk.Read(fmt.Sprintf("/proc/%d/maps", pid), maxMaps)
 	if err != nil {
 		return false
 	}
@@ -77,7 +80,7 @@ func loaded(pid int, name string) bool {
 // moduleDisabled reads one key of virbrd.conf as virbr's module does: the first
 // assignment counts.
 func moduleDisabled() bool {
-	text, err := readCapped(virbrdConf, maxResolv)
+	text, err := disk.Read(virbrdConf, maxResolv)
 	if err != nil {
 		return false
 	}
@@ -106,7 +109,7 @@ func unitSays(unit, setting, word string) bool {
 	for _, dir := range unitDirs {
 		files, _ := filepath.Glob(filepath.Join(dir, unit+".d", "*.conf"))
 		for _, file := range append(files, filepath.Join(dir, unit)) {
-			text, err := readCapped(file, maxResolv)
+			text, err := disk.Read(file, maxResolv)
 			if err != nil {
 				continue
 			}
