@@ -85,6 +85,9 @@ type Driver struct {
 	slots   chan struct{}
 	retired chan struct{} // holds a token when a network has got a former prefix
 
+	detachedMu sync.Mutex // guards detached and its files; mu may be taken under it
+	detached   map[xml.UUID]*detached
+
 	mu       sync.RWMutex // guards what follows; held for moments only
 	byUUID   map[xml.UUID]*network
 	byName   map[string]*network
@@ -122,6 +125,8 @@ func New(cfg Config) *Driver {
 		retired: make(chan struct{}, 1),
 		byUUID:  make(map[xml.UUID]*network),
 		byName:  make(map[string]*network),
+
+		detached: make(map[xml.UUID]*detached),
 	}
 }
 

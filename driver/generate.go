@@ -62,10 +62,14 @@ func (d *Driver) complete(ctx context.Context, n *network, def *xml.Network) err
 	if err := d.nameBridge(ctx, n, def); err != nil {
 		return err
 	}
-	if def.MAC != (xml.MAC{}) {
-		return nil
+	for _, l := range d.detachedFor(n.ref, def) { // who replaces a network keeps its guests' gateway
+		if def.MAC.IsZero() {
+			def.MAC = l.MAC
+		}
 	}
-	def.MAC, err = d.newMAC()
+	if def.MAC.IsZero() {
+		def.MAC, err = d.newMAC()
+	}
 	return err
 }
 
@@ -76,13 +80,13 @@ func (d *Driver) complete(ctx context.Context, n *network, def *xml.Network) err
 // moves it to the next.
 func (d *Driver) nameBridge(ctx context.Context, n *network, def *xml.Network) error {
 	template, generate := xml.BridgeTemplate(def.Bridge.Name)
-	var links map[string]bool
+	var links map[string]bool // whose names are not to be had
 	if generate {
 		facts, err := d.sys.Facts(ctx)
 		if err != nil {
 			return fmt.Errorf("generating a bridge name for %q: %w", def.Name, err)
 		}
-		links = make(map[string]bool, len(facts.Links))
+		links = d.bequeathed(n.ref)
 		for name := range facts.Links {
 			links[name] = true
 		}

@@ -44,6 +44,7 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 	d.hooks.Daemon(ctx, hooks.DaemonStart)
 	d.dirs.clearTemps(d.log)
 	d.warn("putting directories of ports aside", Ref{}, d.dirs.clearWay())
+	d.loadDetached()
 	changes := d.revertFiles()
 	known := d.loadAll(d.dirs.State, d.loadStatus)
 	d.loadAll(d.dirs.Config, func(name string) error { return d.loadConfig(ctx, name) })
@@ -51,6 +52,7 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 	d.buryDead(ctx, facts)
 	d.sweep(ctx)
 	d.restorePorts(ctx)
+	d.reattach(ctx)
 	if whole := d.refresh(ctx, facts); running {
 		d.takeOver(ctx, whole && known)
 	}

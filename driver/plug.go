@@ -154,6 +154,7 @@ func (d *Driver) retract(ctx context.Context, n *network, base, next *view, p *x
 func (d *Driver) DeletePort(ctx context.Context, ref PortRef) error {
 	n, v, p, err := d.changePort(ctx, ref, "unplugging a port from")
 	if err != nil {
+		d.forgetPort(ref)
 		return err
 	}
 	defer n.end()

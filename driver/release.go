@@ -52,10 +52,12 @@ func PlanRelease(dirs Dirs) (*Release, error) {
 		r.Files = append(r.Files, filepath.Join(dirs.undos(), uuid+".json"))
 		errs = append(errs, r.addRecord(filepath.Join(dirs.undos(), uuid+".json")))
 	}
-	memories, err := disk.Stems(dirs.memories(), ".json")
-	errs = append(errs, err)
-	for _, uuid := range memories {
-		r.Files = append(r.Files, filepath.Join(dirs.memories(), uuid+".json"))
+	for _, dir := range []string{dirs.memories(), dirs.detached()} {
+		names, err := disk.Stems(dir, ".json")
+		errs = append(errs, err)
+		for _, uuid := range names {
+			r.Files = append(r.Files, filepath.Join(dir, uuid+".json"))
+		}
 	}
 	return r, errors.Join(errs...)
 }

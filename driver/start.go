@@ -54,6 +54,7 @@ func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next
 	d.starts.observe(took, err)
 	if err == nil {
 		n.counters.started.Store(int64(took))
+		d.attach(ctx, n, next)
 		d.endConnections(ctx, n, nil, next.reach)
 		d.recheck(n, next.reach)
 		d.log.Info("network started", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", next.live.Bridge.Name)
@@ -102,6 +103,7 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 		return err
 	}
 	d.warnWithheld(n, nil, reach)
+	facts.Members = members(d.detachedFor(n.ref, live))
 	p, err := plan.Compile(live, reach, facts, d.dirs.plan())
 	if err != nil {
 		return err

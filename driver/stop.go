@@ -33,6 +33,7 @@ func (d *Driver) Destroy(ctx context.Context, net Ref) error {
 // stop takes a running network down, whoever started it, and sets what is left
 // of it: the persistent network, or none. An error is that nothing was done.
 func (d *Driver) stop(ctx context.Context, n *network, v *view) error {
+	d.detach(context.WithoutCancel(ctx), n, v)
 	if err := remove(d.dirs.status(n.ref.Name)); err != nil { // it would run again after a restart
 		return systemError(err, "cannot remove status file '%s'", d.dirs.status(n.ref.Name))
 	}

@@ -105,7 +105,7 @@ func (d *Driver) sweepAutostart() {
 // clearTemps removes the temporary files that a daemon left when it died. Only
 // one that has the lock may do that.
 func (d Dirs) clearTemps(log *slog.Logger) {
-	dirs := []string{d.Config, d.State, d.Dnsmasq, d.undos(), d.memories(), d.Lib, d.choices()}
+	dirs := []string{d.Config, d.State, d.Dnsmasq, d.undos(), d.memories(), d.detached(), d.Lib, d.choices()}
 	networks, err := os.ReadDir(d.State)
 	if err != nil {
 		log.Warn("looking for temporary files", "err", err)

@@ -23,6 +23,9 @@ type System interface {
 	// Answers returns those of some IPv4 addresses that a neighbour on one of
 	// the host's links has.
 	Answers(ctx context.Context, addrs []netip.Addr) ([]netip.Addr, error)
+	// Members returns the links that are ports of a bridge, and which of some guests'
+	// MAC addresses are behind each.
+	Members(ctx context.Context, bridge string, guests []xml.MAC) ([]step.Member, error)
 	// VirtualFunction reports whether a PCI device is an SR-IOV virtual
 	// function.
 	VirtualFunction(addr xml.PCIAddress) bool

@@ -56,6 +56,7 @@ var runners = []row{
 	does((*Host).delLink),
 	quick((*Host).setMTU),
 	quick((*Host).setBridge),
+	does((*Host).plugMember),
 	quick((*Host).setUp),
 	quick((*Host).setDown),
 	quick((*Host).addAddress),

@@ -53,10 +53,12 @@ type Fake struct {
 }
 
 type link struct {
-	kind  string
-	mac   xml.MAC // of those that an op made
-	up    bool
-	addrs []netip.Prefix
+	kind   string
+	mac    xml.MAC // of those that an op made
+	up     bool
+	addrs  []netip.Prefix
+	master string
+	member step.Member
 }
 
 // New returns a host with a loopback device and one network card.
@@ -89,7 +91,7 @@ func (f *Fake) Facts(ctx context.Context) (step.Facts, error) {
 		Dnsmasq: step.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
 	}
 	for name, l := range f.links {
-		facts.Links[name] = step.Link{Kind: l.kind}
+		facts.Links[name] = step.Link{Kind: l.kind, Master: l.master}
 		for _, a := range l.addrs {
 			if l.up {
 				facts.Routes = append(facts.Routes, step.Route{Dest: a.Masked(), Link: name})
@@ -135,8 +137,12 @@ func (f *Fake) do(op step.Op) error {
 		if l := f.links[o.Name]; l != nil && o.MAC != (xml.MAC{}) && l.mac != o.MAC {
 			return nil
 		}
-		delete(f.links, o.Name)
+		f.removeLocked(o.Name)
 		f.reach.forget(o.Name)
+	case step.PlugMember:
+		if l := f.links[o.Member.Name]; l != nil && l.master == "" && l.member.Index == o.Member.Index {
+			l.master, l.member = o.Bridge, o.Member
+		}
 	case step.SetUp:
 		return f.onLink(o.Link, func(l *link) { l.up = true })
 	case step.SetDown:
@@ -301,7 +307,41 @@ func (f *Fake) AddLink(name, kind string) {
 func (f *Fake) DelLink(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.removeLocked(name)
+}
+
+func (f *Fake) removeLocked(name string) {
 	delete(f.links, name)
+	for _, l := range f.links {
+		if l.master == name {
+			l.master = ""
+		}
+	}
+}
+
+// Plug gives the host a link that is a port of a bridge.
+func (f *Fake) Plug(bridge string, m step.Member) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.links[m.Name] = &link{kind: "tun", up: true, mac: m.MAC, master: bridge, member: m}
+}
+
+// Members returns the links that are ports of a bridge. A tap has its guest's address
+// with another first byte.
+func (f *Fake) Members(_ context.Context, bridge string, guests []xml.MAC) ([]step.Member, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []step.Member
+	for _, l := range f.links {
+		if l.master != bridge || bridge == "" {
+			continue
+		}
+		m := l.member
+		m.Guests = slices.DeleteFunc(slices.Clone(guests), func(g xml.MAC) bool { return !slices.Equal(g[1:], m.MAC[1:]) })
+		list = append(list, m)
+	}
+	slices.SortFunc(list, func(a, b step.Member) int { return a.Index - b.Index })
+	return list, nil
 }
 
 // Kill ends a dnsmasq behind the driver's back.
@@ -327,7 +367,11 @@ func (f *Fake) State() string {
 	defer f.mu.Unlock()
 	var lines []string
 	for name, l := range f.links {
-		lines = append(lines, fmt.Sprintf("link %s kind %q up %v addresses %v", name, l.kind, l.up, l.addrs))
+		line := fmt.Sprintf("link %s kind %q up %v addresses %v", name, l.kind, l.up, l.addrs)
+		if l.master != "" {
+			line += " master " + l.master
+		}
+		lines = append(lines, line)
 	}
 	for bridge := range f.rules {
 		lines = append(lines, "rules "+bridge)

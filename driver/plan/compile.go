@@ -223,9 +223,12 @@ func (c *compiler) vlanFiltering() error {
 	return nil
 }
 
-// up brings the bridge up; static routes need that. A route that the kernel
-// refuses does not stop a network.
+// up brings the bridge up, with the guests on it that were there before; static
+// routes need that. A guest or a route that the kernel refuses does not stop a network.
 func (c *compiler) up() error {
+	for _, m := range c.facts.Members {
+		c.add(step.Step{Do: step.PlugMember{Bridge: c.bridge, Member: m}, Tolerate: true})
+	}
 	c.add(step.Step{
 		Do:   step.SetUp{Link: c.bridge},
 		Undo: step.SetDown{Link: c.bridge},

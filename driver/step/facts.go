@@ -24,6 +24,10 @@ type Facts struct {
 	VFs map[string][]VF
 
 	Dnsmasq DnsmasqFacts
+
+	// Members were on the network's bridge when it was stopped; they are to be on it
+	// again.
+	Members []Member
 }
 
 // VF is one SR-IOV virtual function.

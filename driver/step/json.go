@@ -9,7 +9,7 @@ import (
 
 // families holds one op of each type.
 var families = [][]Op{
-	addressOps, besideOps, checksumOps, connectionOps, dnsmasqOps, elsewhereOps, fileOps, guestOps, libvirtOps, limitOps, linkOps,
+	addressOps, besideOps, checksumOps, connectionOps, dnsmasqOps, elsewhereOps, fileOps, guestOps, libvirtOps, limitOps, linkOps, memberOps,
 	loopbackOps, neighbourOps, resolvedOps, routeOps, routerOps, rulesOps, shapeOps, sysctlOps, zoneOps,
 }
 

@@ -41,6 +41,8 @@ func samples(t testing.TB) []step.Op {
 		step.AddAddress{Link: "virbr0", Address: netip.MustParsePrefix("fd00:1::1/64"), Deprecated: true},
 		step.DelAddress{Link: "virbr0", Address: netip.MustParsePrefix("fd00::1/64")},
 		step.RaiseLimit{Key: "fs/inotify/max_user_instances", Value: 256},
+		step.PlugMember{Bridge: "virbr0", Member: step.Member{Name: "vnet0", Index: 7, MAC: mac, Settings: []step.PortSetting{{ID: 33, Value: []byte{1}}},
+			VLANs: []step.PortVLAN{{Flags: 6, ID: 1}}, Entries: []step.PortEntry{{MAC: mac, VLAN: 1, State: 64}}, Guests: []xml.MAC{mac}}},
 		step.SetUp{Link: "virbr0"}, step.SetDown{Link: "virbr0"},
 		step.AddRoute{Link: "virbr0", Dest: netip.MustParsePrefix("10.2.0.0/16"), Gateway: netip.MustParseAddr("10.1.0.2"), Metric: 7},
 		step.AddRules{Rules: rules}, step.DelRules{Bridge: "virbr0"},
