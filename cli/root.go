@@ -14,7 +14,12 @@ const (
 	exitOK    = 0
 	exitError = 1 // the work could not be done, or a checked file is wrong
 	exitUsage = 2 // the command line makes no sense, or the doctor could not look
+
+	exitChanges = 2 // of commands that are detailed: there are changes; their usage errors are errors
 )
+
+// detailed marks commands whose exit status says whether there are changes.
+var detailed = map[string]string{"exit": "detailed"}
 
 // IO is where commands read and write.
 type IO struct {
@@ -41,9 +46,12 @@ func Run(ctx context.Context, version string, args []string, io IO) int {
 	root.SetIn(io.In)
 	root.SetOut(io.Out)
 	root.SetErr(io.Err)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
+	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
 		return exitOK
+	case errors.Is(err, errChanges):
+		return exitChanges
 	}
 	if errors.Is(err, errReported) {
 		return exitError
@@ -55,6 +63,9 @@ func Run(ctx context.Context, version string, args []string, io IO) int {
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		fmt.Fprintln(io.Err, "Try 'virbr --help'.")
+		if cmd.Annotations["exit"] != "" {
+			return exitError
+		}
 		return exitUsage
 	}
 	return exitError
@@ -70,7 +81,8 @@ checks definitions before a daemon sees them. render and check work on files, or
 standard input where the file is "-". They need no daemon and no root.
 
 Others are about networks that a daemon has, virbrd or libvirt's own: forward leads
-ports of the host to guests, and address gives guests public addresses. events says
+ports of the host to guests, and address gives guests public addresses. history, diff
+and rollback are about the definitions that a network had. events says
 what happens to networks. doctor says what is in the way of guests' packets on this
 host.`,
 		Example: `  virbr check net.xml                      is this a valid definition?
@@ -78,6 +90,8 @@ host.`,
   virbr render nft net.xml                 which firewall rules would it get?
   virsh net-dumpxml default | virbr render conf -
   virbr forward add default 8080:80 web1   lead port 8080 of the host to a guest
+  virbr history default                    who changed the network, and when?
+  virbr rollback default                   take the last change back
   virbr events                             who flushed the firewall's rules?
   virbr doctor                             why do guests have no network?`,
 		Version:       version,
@@ -91,6 +105,7 @@ host.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRender(io), newCheck(io), newDoctor(io), newMan(io))
 	root.AddCommand(newForward(io), newAddress(io), newEvents(io))
+	root.AddCommand(newHistory(io), newDiff(io), newRollback(io))
 	return root
 }
 

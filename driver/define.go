@@ -29,6 +29,7 @@ func (d *Driver) DefineXML(ctx context.Context, doc string, validate bool) (Ref,
 	if v := n.view.Load(); v != nil {
 		next = *v
 	}
+	d.record(ctx, n, next.config, def, false)
 	d.setConfig(n, &next, def)
 	n.view.Store(&next)
 	d.log.Info("network defined", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", def.Bridge.Name)
@@ -62,6 +63,9 @@ func (d *Driver) CreateXML(ctx context.Context, doc string, validate bool) (Ref,
 		return Ref{}, err
 	}
 	n.view.Store(&next)
+	if !next.persistent() {
+		d.record(ctx, n, nil, def, true)
+	}
 	d.tell(EventStarted, n)
 	return n.ref, nil
 }
@@ -123,6 +127,7 @@ func (d *Driver) Undefine(ctx context.Context, net Ref) error {
 		n.view.Store(nil) // of two on one bridge that go at a time the last one cleans
 		d.warn("removing what is kept for the network", n.ref, d.clean(n.ref, v.config.Bridge.Name))
 		d.warn("undefining the network", n.ref, last.settle(last.ops))
+		d.warn("keeping the network's history", n.ref, d.history.Gone(historical(n.ref)))
 		d.forget(n)
 	}
 	d.log.Info("network undefined", "network", n.ref.Name, "uuid", n.ref.UUID.String())

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/virbr/virbr/driver/history"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
 )
@@ -70,14 +71,15 @@ type Schema interface {
 // A context that ends makes a start take back what it did. It does not stop a
 // stop.
 type Driver struct {
-	cfg    Config
-	sys    System
-	dirs   Dirs
-	log    *slog.Logger
-	hooks  *hooks.Runner
-	lock   *PIDLock // set by Load
-	random sync.Mutex
-	starts durations
+	cfg     Config
+	sys     System
+	dirs    Dirs
+	log     *slog.Logger
+	hooks   *hooks.Runner
+	lock    *PIDLock // set by Load
+	random  sync.Mutex
+	starts  durations
+	history *history.Store
 
 	ruleset *ruleset
 	claims  *claims
@@ -118,6 +120,7 @@ func New(cfg Config) *Driver {
 		hooks: hooks.New(hooks.Config{Dir: cfg.Dirs.Hooks, Log: cfg.Log, Timeout: cfg.HookTimeout, Stopping: cfg.Stopping}),
 		pools: cfg.Pools,
 
+		history: history.New(cfg.Dirs.history()),
 		ruleset: newRuleset(),
 		claims:  newClaims(),
 		news:    newNews(),

@@ -26,6 +26,8 @@ type network struct {
 	view atomic.Pointer[view] // nil: not yet (define, create) or no longer (gone) a network
 	gone bool                 // no longer in the registry; guarded by turn
 
+	recorded *xml.Network // persistent definition that is the last of the history; guarded by turn
+
 	counters counters
 	illness  illness // of its dnsmasq
 

@@ -41,6 +41,7 @@ func (d *Driver) stop(ctx context.Context, n *network, v *view) error {
 	if v.persistent() {
 		n.view.Store(&view{config: v.config, made: v.made, autostart: v.autostart})
 	} else {
+		d.warn("keeping the network's history", n.ref, d.history.Gone(historical(n.ref)))
 		d.forget(n)
 	}
 	d.log.Info("network stopped", "network", n.ref.Name, "uuid", n.ref.UUID.String())

@@ -116,6 +116,7 @@ func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, mad
 		return false, errors.Join(err, c.takeBack(ctx))
 	}
 	n.view.Store(&next)
+	d.recordViews(ctx, n, v, &next)
 	return live, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/quota"
 	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/rpc/wire"
@@ -163,6 +164,9 @@ func (rq *call) try(ctx context.Context) (result wire.Message, err error) {
 			result, err = nil, &failure{code: codeInternal, domain: domainRPC, shape: shapeUnset}
 		}
 	}()
+	if rq.procedure.forbid != "" { // it changes something
+		ctx = driver.WithActor(ctx, rq.actor)
+	}
 	return rq.procedure.serve(ctx, rq)
 }
 

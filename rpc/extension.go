@@ -12,6 +12,9 @@ var extensions = map[int32]procedure{
 	proto.AddressRemove: {serve: bind((*Server).removeAddress), stage: stageNetwork, forbid: "virbrAddressRemove", slow: true},
 	proto.HealingList:   {serve: bind((*Server).healed), stage: stageNetwork},
 
+	proto.HistoryList: {serve: bind((*Server).history), stage: stageNetwork, slow: true},
+	proto.HistoryGet:  {serve: bind((*Server).revision), stage: stageNetwork, slow: true, memory: revisionMemory},
+
 	proto.EventRegister:   {serve: bind((*Server).registerAll), stage: stageNetwork, inline: true},
 	proto.EventDeregister: {serve: bind((*Server).deregisterAll), stage: stageNetwork, inline: true},
 }

@@ -7,8 +7,10 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/history"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -291,6 +293,27 @@ func (f *fake) Forwards(_ context.Context, net driver.Ref) ([]driver.ForwardStat
 func (f *fake) Publics(_ context.Context, net driver.Ref) ([]driver.PublicState, error) {
 	_, err := f.find(net)
 	return f.publics, err
+}
+
+func (f *fake) History(_ context.Context, name string) (driver.Ref, []history.Revision, error) {
+	defer f.enter("History")()
+	for _, n := range f.nets {
+		if n.ref.Name == name {
+			uid := uint32(1000)
+			return n.ref, []history.Revision{{Number: 7, Network: name, UID: &uid, PID: 12, Program: "virsh", Call: "virNetworkDefineXML", Time: time.Unix(5, 0)}, {Number: 8, Running: true}}, nil
+		}
+	}
+	return driver.Ref{}, nil, &driver.Error{Kind: driver.KindNoNetwork, Msg: name}
+}
+
+func (f *fake) RevisionXML(_ context.Context, name string, number int) (driver.Ref, string, error) {
+	defer f.enter(fmt.Sprintf("RevisionXML %d", number))()
+	for _, n := range f.nets {
+		if n.ref.Name == name {
+			return n.ref, n.doc, nil
+		}
+	}
+	return driver.Ref{}, "", &driver.Error{Kind: driver.KindNoNetwork, Msg: name}
 }
 
 func (f *fake) EditExtensions(_ context.Context, net driver.Ref, affect driver.Affect, edit func(*xml.Extensions) error) error {

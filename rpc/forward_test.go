@@ -169,7 +169,7 @@ func TestEditExtensions(t *testing.T) {
 func TestExtensionStages(t *testing.T) {
 	t.Parallel()
 	net := testArgs("net", 1)
-	all := []int32{proto.ForwardList, proto.ForwardAdd, proto.ForwardRemove, proto.AddressAdd, proto.AddressRemove, proto.HealingList}
+	all := []int32{proto.ForwardList, proto.ForwardAdd, proto.ForwardRemove, proto.AddressAdd, proto.AddressRemove, proto.HealingList, proto.HistoryList, proto.HistoryGet}
 	f := newFake(testNet("net", 1, true))
 	anonymous := connect(t, serve(t, rpc.Config{Networks: f, AuthRW: rpc.AuthPolkit, Authorizer: &judge{}, Peer: stranger}))
 	for _, procedure := range all {
@@ -187,6 +187,16 @@ func TestExtensionStages(t *testing.T) {
 	}
 	reader.extended(proto.ForwardList, net, &proto.Forwards{})
 	reader.extended(proto.HealingList, nil, &proto.Healings{})
+	var list proto.Revisions
+	reader.extended(proto.HistoryList, proto.String{Value: "net"}, &list)
+	want := []proto.Revision{
+		{Number: 7, Time: 5e9, Network: "net", UID: 1000, PID: 12, Program: "virsh", Call: "virNetworkDefineXML"},
+		{Number: 8, Running: true, UID: proto.UIDUnknown},
+	}
+	if diff := cmp.Diff(want, list.List); diff != "" {
+		t.Errorf("history (-want +got):\n%s", diff)
+	}
+	reader.extended(proto.HistoryGet, proto.RevisionArgs{Network: "net", Number: 7}, &proto.String{})
 }
 
 // TestExtensionAccess: the permissions are those of libvirt's procedures that do

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/history"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -33,6 +34,9 @@ type Networks interface {
 	Forwards(ctx context.Context, net driver.Ref) ([]driver.ForwardState, error)
 	Publics(ctx context.Context, net driver.Ref) ([]driver.PublicState, error)
 	EditExtensions(ctx context.Context, net driver.Ref, affect driver.Affect, edit func(*xml.Extensions) error) error
+
+	History(ctx context.Context, name string) (driver.Ref, []history.Revision, error)
+	RevisionXML(ctx context.Context, name string, number int) (driver.Ref, string, error)
 
 	Ports(ctx context.Context, net driver.Ref) ([]driver.PortRef, error)
 	LookupPort(ctx context.Context, net driver.Ref, uuid xml.UUID) (driver.PortRef, error)

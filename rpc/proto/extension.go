@@ -23,6 +23,9 @@ const (
 	EventRegister   = 7 // EventFilter to Int: the callback's id
 	EventDeregister = 8 // Int
 	EventTold       = 9 // a message of the daemon's: Happening
+
+	HistoryList = 10 // String, a network's name or UUID, to Revisions
+	HistoryGet  = 11 // RevisionArgs to String: the definition
 )
 
 // Limits on arrays of the extension program.

@@ -26,6 +26,9 @@ type state map[string]string
 // places are where virbrd has files.
 var places = []string{"/etc/libvirt/qemu/networks", "/run/libvirt", "/run/virbr", "/run/virtnetworkd.pid", "/var/lib/libvirt/dnsmasq", "/var/lib/virbr"}
 
+// histories is where virbrd keeps former definitions of networks.
+const histories = "/var/lib/virbr/history"
+
 var (
 	// numbers of links differ from start to start.
 	linkNumber = regexp.MustCompile(`(?m)^\d+: `)
@@ -118,6 +121,9 @@ func (s state) addFiles(place string) error {
 		}
 		if err != nil {
 			return err
+		}
+		if path == histories {
+			return fs.SkipDir // has each definition that there was, and when that was
 		}
 		info, err := d.Info()
 		if errors.Is(err, fs.ErrNotExist) { // of a client that is just leaving
