@@ -157,7 +157,7 @@ func (r *rig) xml(ref driver.Ref, inactive bool) string {
 }
 
 // files returns the paths and contents of all files below the rig's
-// directory but the locked driver.pid, one entry a file.
+// directory but the locked driver.pid and the networks' history, one entry a file.
 func (r *rig) files() []string {
 	r.t.Helper()
 	var list []string
@@ -166,6 +166,9 @@ func (r *rig) files() []string {
 			return err
 		}
 		rel, _ := filepath.Rel(r.dir, path)
+		if strings.HasPrefix(rel, "lib/history/") {
+			return nil
+		}
 		if target, err := os.Readlink(path); err == nil {
 			list = append(list, rel+" -> "+target)
 			return nil
