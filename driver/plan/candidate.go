@@ -11,18 +11,25 @@ import (
 // reached returns the addresses that a guest is reached at, at most one of each
 // family: the one that it had, until it is found that the guest is not there any
 // more and answers at another. It notes what is to be asked to find that out.
+//
+// One ARP packet of anybody has the kernel believe that somebody else is at the
+// guest's address, until the guest is asked for. To another address, which may be
+// somebody's lease in the guest's name, it is followed only where it is seen.
 func (l *locator) reached(mac xml.MAC) []netip.Addr {
 	var found []netip.Addr
 	for _, v4 := range []bool{true, false} {
 		static := slices.ContainsFunc(l.hosts[mac], func(a netip.Addr) bool { return a.Is4() == v4 })
-		list := l.candidates(mac, v4)
-		if static || len(list) == 0 {
+		list, taken := l.candidates(mac, v4)
+		if static || len(list)+len(taken) == 0 {
 			continue
 		}
 		slices.SortStableFunc(list, func(a, b netip.Addr) int { return l.rank(mac, a) - l.rank(mac, b) })
-		best := list[0]
-		found = append(found, best)
-		if !l.answered(mac, best) && (len(list) > 1 || !l.backed(mac, best)) {
+		sure := false
+		if len(list) > 0 && (len(taken) == 0 || l.there(mac, list[0])) {
+			found = append(found, list[0])
+			sure = l.answered(mac, list[0]) || len(list) == 1 && l.backed(mac, list[0])
+		}
+		if list = append(list, taken...); !sure {
 			for _, a := range list[:min(len(list), maxLearned)] { // anybody can have leases for it
 				l.doubts[a] = true
 			}
@@ -36,16 +43,16 @@ func (l *locator) reached(mac xml.MAC) []netip.Addr {
 
 // candidates returns the addresses of a family that may be a guest's: leases for
 // its MAC address, what its own packets told, and what it had. An address that
-// the kernel has somebody else's MAC address for is not: packets would go there.
-func (l *locator) candidates(mac xml.MAC, v4 bool) []netip.Addr {
-	var list []netip.Addr
+// the kernel has somebody else's MAC address for is taken: packets would go there.
+func (l *locator) candidates(mac xml.MAC, v4 bool) (list, taken []netip.Addr) {
 	add := func(a netip.Addr) {
 		shown := l.shown[a]
 		switch {
-		case a.Is4() != v4 || slices.Contains(list, a):
+		case a.Is4() != v4 || slices.Contains(list, a) || slices.Contains(taken, a):
 		case shown.IsZero() || l.same(shown, mac):
 			list = append(list, a)
 		default:
+			taken = append(taken, a)
 			l.usurper = step.Neighbour{Address: a, MAC: shown}
 		}
 	}
@@ -60,7 +67,12 @@ func (l *locator) candidates(mac xml.MAC, v4 bool) []netip.Addr {
 			add(a)
 		}
 	})
-	return list
+	return list, taken
+}
+
+// there reports whether something beside a lease says that a guest is at an address.
+func (l *locator) there(mac xml.MAC, a netip.Addr) bool {
+	return slices.Contains(l.before.Held[mac], a) || l.same(l.shown[a], mac) || l.answered(mac, a)
 }
 
 // rank orders candidates: the one that the guest has keeps its place until it was
@@ -132,7 +144,9 @@ func (l *locator) stays(mac xml.MAC, claims []xml.MAC) bool {
 	if len(l.leases[mac]) > 0 {
 		return true
 	}
-	list := slices.Concat(l.candidates(mac, true), l.candidates(mac, false))
+	list, _ := l.candidates(mac, true)
+	list6, _ := l.candidates(mac, false)
+	list = append(list, list6...)
 	if len(list) == 0 || !others {
 		return len(list) > 0
 	}

@@ -179,6 +179,13 @@ func TestNobodyTakesAForward(t *testing.T) {
 		renamed := newDHCPClient(t, attacker, owner.MAC, "\x01"+string(owner.MAC), "evil")
 		poses("another name for the owner's lease", renamed)
 
+		// It says once to be at the owner's address, and the owner says nothing. The host
+		// sends nothing there but an answer to that, which moves no entry of its table.
+		attacker.Run(t, "ip", "addr", "add", addr.String()+"/24", "dev", "eth0")
+		attacker.Run(t, "busybox", "arping", "-c", "1", "-I", "eth0", "-s", addr.String(), server.String())
+		attacker.Run(t, "ip", "addr", "del", addr.String()+"/24", "dev", "eth0")
+		want("the owner's address")
+
 		d.kill()
 		d = startVirbrd(t)
 		want("after a crash")
