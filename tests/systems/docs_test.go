@@ -80,7 +80,7 @@ func TestMigrating(t *testing.T) {
 		m.lab(t, "echo 'libvirtd_module = \"disabled\"' >>/etc/virbr/virbrd.conf\nsystemctl restart libvirtd.service\n"+
 			"wait_for 60 virsh net-list\n! systemctl -q is-active virbrd.service\niptables -S FORWARD | grep LIBVIRT_FWI\npings 3\n"+
 			"sed -i /libvirtd_module/d /etc/virbr/virbrd.conf\nsystemctl restart libvirtd.service\n"+serves)
-		m.lab(t, "seen\n"+p.take(t, "apt-get remove virbr-libvirtd")+"pings 5\nno_gap\n"+libvirtServes)
+		m.lab(t, p.take(t, "apt-get remove virbr-libvirtd")+"pings 5\n"+libvirtServes)
 		m.lab(t, "apt-get remove -y virbr\npings 3\n"+libvirtServes)
 
 		// The socket.
@@ -99,10 +99,13 @@ func TestMigrating(t *testing.T) {
 	})
 }
 
-// libvirtServes says that libvirt's own driver has the default network.
+// libvirtServes says that libvirt's own driver has the default network. That one rejects
+// guests' packets while it puts its rules in (docs/migrating.md), so some may be lost.
 const libvirtServes = `wait_for 120 shows ' default .*active .*yes' virsh net-list
 wait_for 120 shows ' guest .*running' virsh list
 ! nft list table inet virbr
 iptables -S FORWARD | grep -q LIBVIRT_FWI
 pings 3
+! journalctl -b -u libvirtd | grep 'Address already in use'
+! journalctl -b -k | grep 'apparmor="DENIED"'
 `

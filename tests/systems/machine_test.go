@@ -23,7 +23,7 @@ import (
 const cache = "../.cache/systems"
 
 // patience bounds a script in a machine that hangs; it measures nothing.
-const patience = 8 * time.Minute
+const patience = 15 * time.Minute
 
 // A machine is a Debian in QEMU. What it writes is lost with it; it may be
 // rebooted, also without warning.
