@@ -1,5 +1,6 @@
 # make demo and make test install what they miss (Debian and Ubuntu); all else needs Go alone.
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# The file is in the sources of a release.
+VERSION := $(shell cat VERSION 2>/dev/null || git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
 # Goroutines live here; the other rooms are pure and run without the race detector.
 RACE     = $(shell go list ./config ./driver/... ./graft ./hooks/... ./metrics ./quota ./rpc/...)
@@ -7,12 +8,12 @@ LONG     = $(addprefix github.com/virbr/virbr/tests/,stress abuse sequence crash
 SYSTEMS  = github.com/virbr/virbr/tests/systems # boots whole machines
 PLAIN    = $(filter-out $(RACE) $(LONG) $(SYSTEMS),$(shell go list ./...))
 
-.PHONY: build test lint fuzz fuzz-long demo bench stress packages clean
+.PHONY: build test lint fuzz fuzz-long demo bench stress packages release clean
 build:
 	$(BUILD) -o bin/virbrd ./cmd/virbrd
 	$(BUILD) -o bin/virbr ./cmd/virbr
 	$(BUILD) -o bin/virbr_leaseshelper ./cmd/virbr-leaseshelper
-	libvirtmod/build $(CURDIR)/bin
+	VERSION='$(VERSION)' libvirtmod/build $(CURDIR)/bin
 
 test: build
 	tests/install-deps
@@ -49,10 +50,13 @@ bench: build
 
 stress: # a thousand networks instead of a hundred, crashes at each call, many sequences, machines' whole lives: two hours
 	tests/install-deps
-	VIRBR_STRESS=full go test -tags libvirt_dlopen -timeout 120m -count=1 -v -p 1 $(LONG) $(SYSTEMS)
+	VIRBR_STRESS=full go test -tags libvirt_dlopen -timeout 120m -count=1 -v -p 1 $(LONG) $(SYSTEMS) ./tests/release
 
 packages: build # dist/*.deb and dist/*.rpm
 	packaging/build
+
+release: # dist/VERSION: sources, packages, what is in them, checksums; `make release VERSION=1.2.3`
+	packaging/release '$(VERSION)'
 
 clean:
 	rm -rf bin dist

@@ -200,6 +200,6 @@ int networkRegister(void)
 	}
 	if (libvirt.register_connect_driver(&connect_driver, false) < 0 || libvirt.set_shared_network_driver(&network_driver) < 0)
 		return -1;
-	tell(INFO, "virbrd serves the networks of this libvirtd");
+	tell(INFO, "virbrd serves the networks of this libvirtd, by module " VERSION);
 	return 0;
 }

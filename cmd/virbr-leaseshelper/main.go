@@ -1,12 +1,21 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"slices"
 
 	"github.com/virbr/virbr/leases"
 )
 
+// version is set by the Makefile.
+var version = "dev"
+
 func main() {
+	if slices.Equal(os.Args[1:], []string{"--version"}) { // no action of dnsmasq's
+		fmt.Println(leases.Name, version)
+		return
+	}
 	dir, err := leases.Home()
 	helper := leases.Helper{Dir: dir, Getenv: os.Getenv, Out: os.Stdout}
 	if err == nil {

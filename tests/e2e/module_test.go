@@ -15,7 +15,7 @@ func startModule(t *testing.T, env ...string) (libvirtd, virbrd *daemon) {
 	t.Helper()
 	virbrd = startVirbrd(t)
 	libvirtd = startLibvirtdWith(t, bin("libvirt_driver_network.so"), env...)
-	if !strings.Contains(libvirtd.log.String(), "virbr: virbrd serves the networks of this libvirtd\n") {
+	if !strings.Contains(libvirtd.log.String(), "virbr: virbrd serves the networks of this libvirtd, by module ") {
 		t.Fatalf("the module was not loaded:\n%s", libvirtd.log)
 	}
 	return libvirtd, virbrd

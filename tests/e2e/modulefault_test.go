@@ -125,7 +125,7 @@ func TestModuleFallback(t *testing.T) {
 				t.Errorf("with %s: %v", why, err)
 			}
 		}
-		works("virbr: virbrd serves the networks of this libvirtd\n")
+		works("virbr: virbrd serves the networks of this libvirtd, by module ")
 
 		d.stop()
 		write(t, "/etc/virbr/virbrd.conf", "# ours\n  libvirtd_module='disabled' # for now\nlibvirtd_module = \"enabled\"\n")
@@ -138,7 +138,7 @@ func TestModuleFallback(t *testing.T) {
 		write(t, "/etc/virbr/virbrd.conf", "libvirtd_module = \"enabled\"\n")
 		virbrd.start(bin("virbrd"))
 		d.start("libvirtd")
-		works("virbr: virbrd serves the networks of this libvirtd\n")
+		works("virbr: virbrd serves the networks of this libvirtd, by module ")
 		if doc := d.virsh("net-dumpxml", "default"); !strings.Contains(doc, "<hostname>nine</hostname>") {
 			t.Errorf("what libvirt's own driver was told is lost:\n%s", doc)
 		}

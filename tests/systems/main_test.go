@@ -12,7 +12,8 @@ import (
 // distEnv names the directory of the packages under test.
 const distEnv = "VIRBR_TEST_PACKAGES"
 
-// Two versions of the same sources.
+// The release before this one, or the same sources again where there is none; and the
+// sources at hand.
 const (
 	oldVersion = "1.0"
 	newVersion = "1.1"
@@ -23,7 +24,15 @@ var suites = []string{"bookworm", "trixie"}
 
 // TestMain makes the packages once.
 func TestMain(m *testing.M) {
-	binaries.Main(m, distEnv, func(dir string) error { return binaries.Packages(dir, oldVersion, newVersion) })
+	binaries.Main(m, distEnv, func(dir string) error {
+		if err := binaries.Packages(dir, newVersion); err != nil {
+			return err
+		}
+		if made, err := binaries.Previous(dir, oldVersion); made || err != nil {
+			return err
+		}
+		return binaries.Packages(dir, oldVersion)
+	})
 }
 
 // full says that everything is to be tried, not only what fits into each run of the
