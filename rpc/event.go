@@ -47,6 +47,14 @@ type audience struct {
 
 func (a *audience) has(l *listener) bool { return a.lesser == (l.client.user.Class == quota.Other) }
 
+// lifecycles are the driver's events as libvirt's virNetworkEventLifecycleType numbers them.
+var lifecycles = map[driver.EventKind]int32{
+	driver.EventDefined:   0,
+	driver.EventUndefined: 1,
+	driver.EventStarted:   2,
+	driver.EventStopped:   3,
+}
+
 // everything is the event of registrations of the extension program: they hear of
 // all that happens.
 const everything = -1
@@ -142,10 +150,9 @@ func (h *hub) tell(ctx context.Context, a *audience, e happening) {
 // for what is behind the change of metadata.
 func (h *hub) interested(a *audience, e driver.Event) []*listener {
 	eventID := int32(everything)
-	switch {
-	case e.Kind < driver.EventMetadata:
+	if _, ok := lifecycles[e.Kind]; ok {
 		eventID = proto.EventIDLifecycle
-	case e.Kind == driver.EventMetadata:
+	} else if e.Kind == driver.EventMetadata {
 		eventID = proto.EventIDMetadata
 	}
 	h.mu.Lock()
@@ -180,7 +187,7 @@ func eventFrame(id int32, e driver.Event) ([]byte, error) {
 		return wire.Frame(h, m)
 	}
 	h.Procedure = proto.NetworkEventLifecycle
-	return wire.Frame(h, proto.Lifecycle{CallbackID: id, Network: networkOf(e.Network), Event: int32(e.Kind)})
+	return wire.Frame(h, proto.Lifecycle{CallbackID: id, Network: networkOf(e.Network), Event: lifecycles[e.Kind]})
 }
 
 // add registers a listener. answer sends the reply with its id: no event may

@@ -34,7 +34,7 @@ func TestEvents(t *testing.T) {
 	if all != 0 || one != 1 || meta != 2 {
 		t.Errorf("callback ids %d, %d, %d", all, one, meta)
 	}
-	for kind := driver.EventDefined; kind <= driver.EventStopped; kind++ {
+	for number, kind := range []driver.EventKind{driver.EventDefined, driver.EventUndefined, driver.EventStarted, driver.EventStopped} {
 		s.Publish(driver.Event{Kind: kind, Network: refOf(net)})
 		h, payload := c.next()
 		want := wire.Header{Program: proto.Program, Version: 1, Procedure: proto.NetworkEventLifecycle, Type: wire.TypeMessage, Serial: 1}
@@ -43,7 +43,7 @@ func TestEvents(t *testing.T) {
 		}
 		var got proto.Lifecycle
 		decode(t, payload, &got)
-		if diff := cmp.Diff(proto.Lifecycle{CallbackID: all, Network: net, Event: int32(kind)}, got); diff != "" {
+		if diff := cmp.Diff(proto.Lifecycle{CallbackID: all, Network: net, Event: int32(number)}, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}

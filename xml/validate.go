@@ -109,20 +109,9 @@ func (n *Network) validateDHCP() error {
 }
 
 func (n *Network) validateGroups() error {
-	mode := n.Forward.Mode
-	allowed := mode == ForwardHostdev || mode == ForwardPassthrough ||
-		mode == ForwardBridge && (n.VirtualPort == nil || n.VirtualPort.Type == vportOpenvswitch)
-	used, misused, standard := n.VLAN != nil, false, ""
+	var standard string // the default group
 	names := make(map[string]bool)
 	for _, g := range n.PortGroups {
-		if used || g.VLAN != nil {
-			switch {
-			case g.VirtualPort == nil:
-				misused = misused || !allowed
-			default:
-				misused = misused || mode != ForwardBridge || g.VirtualPort.Type != vportOpenvswitch
-			}
-		}
 		if g.Default && standard != "" {
 			return unfit("network '%s' has multiple default <portgroup> elements (%s and %s), but only one default is allowed", n.Name, standard, g.Name)
 		}
@@ -134,13 +123,33 @@ func (n *Network) validateGroups() error {
 		}
 		names[g.Name] = true
 		if g.Bandwidth != nil && !n.shapesBridge() {
-			return unfit("Unsupported <bandwidth> element in network '%s' in portgroup '%s' with forward mode='%s'", n.Name, g.Name, mode)
+			return unfit("Unsupported <bandwidth> element in network '%s' in portgroup '%s' with forward mode='%s'", n.Name, g.Name, n.Forward.Mode)
 		}
 	}
-	if misused || used && !allowed && standard == "" {
+	if !n.mayTag(standard != "") {
 		return unfit("<vlan> element specified for network %s, whose type doesn't support vlan configuration", n.Name)
 	}
 	return nil
+}
+
+// mayTag reports whether every <vlan> that a port can get is one that the network's mode
+// has a place for: its own counts for each group, and by itself where no group is the
+// default.
+func (n *Network) mayTag(hasDefault bool) bool {
+	mode, own := n.Forward.Mode, n.VLAN != nil
+	openvswitch := func(v *VirtualPort) bool { return mode == ForwardBridge && v.Type == vportOpenvswitch }
+	plain := mode == ForwardHostdev || mode == ForwardPassthrough || mode == ForwardBridge && n.VirtualPort == nil ||
+		n.VirtualPort != nil && openvswitch(n.VirtualPort)
+	for _, g := range n.PortGroups {
+		tags, fits := own || g.VLAN != nil, plain
+		if g.VirtualPort != nil {
+			fits = openvswitch(g.VirtualPort)
+		}
+		if tags && !fits {
+			return false
+		}
+	}
+	return plain || !own || hasDefault
 }
 
 // validateCreate refuses a virtual port where virbr makes a Linux bridge.

@@ -159,10 +159,7 @@ func (c *change) chain(chain firewall.Chain, userdata [][]byte, flush bool) {
 	}
 }
 
-// network adds one network and returns the chains that it no longer has. Elements
-// that lead to chains as they should be are asked for one by one: to add again what
-// is there costs more, as the kernel then checks all chains of the table. Ranges
-// that are not wanted go first, as the new ones may overlap them.
+// network adds one network and returns the chains that it no longer has.
 func (c *change) network(n *firewall.Network) (gone []string, err error) {
 	have, err := c.own(n)
 	if err != nil {
@@ -172,7 +169,27 @@ func (c *change) network(n *firewall.Network) (gone []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	settled := map[string]bool{}
+	settled, gone, err := c.chains(n, have)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.elements(n, settled); err != nil {
+		return nil, err
+	}
+	for _, m := range dataMaps() {
+		c.addData(m, come[m])
+	}
+	for _, name := range gone {
+		c.delChain(name)
+	}
+	return gone, nil
+}
+
+// chains makes the chains of a network that are not as they should be. It returns those
+// that are, and those that the network no longer has. Ranges that are not wanted go
+// first, as new ones may overlap them.
+func (c *change) chains(n *firewall.Network, have map[string][]kernelRule) (settled map[string]bool, gone []string, err error) {
+	settled = map[string]bool{}
 	for _, m := range firewall.Owned() {
 		name := firewall.ChainName(m.Name, n.Bridge)
 		rules, exists := have[m.Name]
@@ -184,7 +201,7 @@ func (c *change) network(n *firewall.Network) (gone []string, err error) {
 		right := i >= 0 && exists && same(userdata, rules)
 		if m.Key != "" && (c.exact || exists && (i < 0 || !right && m.Ranges)) {
 			if err := c.forget(m, name, n.Bridge, rules); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		c.changed = c.changed || exists && !right
@@ -197,24 +214,26 @@ func (c *change) network(n *firewall.Network) (gone []string, err error) {
 			gone = append(gone, name)
 		}
 	}
+	return settled, gone, nil
+}
+
+// elements adds the elements of a network. Those that lead to chains as they should be
+// are asked for one by one: to add again what is there costs more, as the kernel then
+// checks all chains of the table.
+func (c *change) elements(n *firewall.Network, settled map[string]bool) error {
 	for _, e := range n.Elements {
 		there := false
 		if settled[e.Chain] {
+			var err error
 			if there, err = c.reader.leads(e); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		if !there {
 			c.addElements(e.Map, encodeElement(e))
 		}
 	}
-	for _, m := range dataMaps() {
-		c.addData(m, come[m])
-	}
-	for _, name := range gone {
-		c.delChain(name)
-	}
-	return gone, nil
+	return nil
 }
 
 // own returns the rules of those of a bridge's chains that exist, by the map that
