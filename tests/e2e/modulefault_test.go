@@ -179,6 +179,8 @@ func TestModuleClients(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		programs(t)
+		// libvirtd starts workers when it has much to do, and keeps them.
+		write(t, "/etc/libvirt/libvirtd.conf", "auth_unix_rw = \"none\"\nunix_sock_rw_perms = \"0700\"\nmin_workers = 20\nmax_workers = 20\n")
 		d, _ := startModule(t)
 		d.up("default", natXML)
 		const clients = 32
