@@ -1,7 +1,8 @@
 # make demo and make test install what they miss (Debian and Ubuntu); all else needs Go alone.
 # The file is in the sources of a release.
 VERSION := $(shell cat VERSION 2>/dev/null || git describe --tags --always --dirty 2>/dev/null || echo dev)
-BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
+# -w: no DWARF, which is half of a package; traces and perf need symbols only.
+BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-w -X main.version=$(VERSION)'
 # Goroutines live here; the other rooms are pure and run without the race detector.
 RACE     = $(shell go list ./config ./driver/... ./graft ./hooks/... ./metrics ./quota ./rpc/...)
 LONG     = $(addprefix github.com/virbr/virbr/tests/,stress abuse sequence crash) # each needs the machine for itself
