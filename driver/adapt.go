@@ -69,7 +69,7 @@ func (d *Driver) readvertise(ctx context.Context, n *network, to *xml.Network, a
 	if err := d.claimPrefix(n, chosen, (*view).running); err != nil {
 		return nil, err
 	}
-	if _, err := plan.Compile(chosen, nil, facts, d.dirs.plan()); err != nil { // whether the host can have it
+	if _, err := plan.Compile(chosen, nil, facts, plan.Dirs(d.dirs.Served())); err != nil { // whether the host can have it
 		return nil, err
 	}
 	return d.succeed(n, was, chosen)

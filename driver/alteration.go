@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/virbr/virbr/disk"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -35,11 +36,11 @@ func (c *conversion) announce() (over func() error, err error) {
 		r = c.d.newRecord(c.n, c.from.live.Bridge.Name)
 	}
 	r.change = &alteration{}
-	if r.change.Status, err = revise(c.d.dirs.status(c.n.ref.Name), statusText(c.to)); err != nil {
+	if r.change.Status, err = revise(c.d.dirs.StatusFile(c.n.ref.Name), state.StatusText(c.to.statusFile())); err != nil {
 		return nil, err
 	}
 	if c.from.config != c.to.config {
-		if r.change.Config, err = revise(c.d.dirs.config(c.n.ref.Name), configText(c.to.config)); err != nil {
+		if r.change.Config, err = revise(c.d.dirs.DefinitionFile(c.n.ref.Name), state.DefinitionText(c.to.config)); err != nil {
 			return nil, err
 		}
 	}
@@ -50,7 +51,7 @@ func (c *conversion) announce() (over func() error, err error) {
 
 // revise returns the revision that a file is about to have.
 func revise(path, after string) (revision, error) {
-	data, err := readFile(path)
+	data, err := state.Read(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return revision{}, fmt.Errorf("reading what is to be changed: %w", err)
 	}
@@ -71,21 +72,17 @@ func (d *Driver) settleAlteration(ref Ref) error {
 // reads them. It returns the changes by network.
 func (d *Driver) revertFiles() map[xml.UUID]*alteration {
 	changes := map[xml.UUID]*alteration{}
-	names, err := disk.Stems(d.dirs.undos(), ".json")
+	list, err := d.records().List()
 	d.warn("listing undo records", Ref{}, err)
-	for _, name := range names {
-		uuid, ok := xml.ParseUUID(name)
-		if !ok {
-			continue
-		}
+	for _, uuid := range list {
 		r, ok, err := d.readRecord(uuid)
 		if err != nil || !ok || r.change == nil || checkName(r.network) != nil {
 			continue
 		}
 		ref := Ref{Name: r.network, UUID: uuid}
-		d.log.Info("taking back an unfinished change", "network", ref.Name, "uuid", name)
-		d.warn("taking back a change of the status file", ref, r.change.Status.revert(d.dirs.status(ref.Name)))
-		d.warn("taking back a change of the definition", ref, r.change.Config.revert(d.dirs.config(ref.Name)))
+		d.log.Info("taking back an unfinished change", "network", ref.Name, "uuid", uuid.String())
+		d.warn("taking back a change of the status file", ref, r.change.Status.revert(d.dirs.StatusFile(ref.Name)))
+		d.warn("taking back a change of the definition", ref, r.change.Config.revert(d.dirs.DefinitionFile(ref.Name)))
 		changes[uuid] = r.change
 	}
 	return changes
@@ -96,14 +93,14 @@ func (v revision) revert(path string) error {
 	if v.Before == "" || v.Before == v.After {
 		return nil
 	}
-	data, err := readFile(path)
+	data, err := state.Read(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && string(data) != v.After {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return writeFile(path, []byte(v.Before))
+	return disk.Write(path, []byte(v.Before), 0o600)
 }
 
 // revert takes back what unfinished changes did on the host. Rules and what leads

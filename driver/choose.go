@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"iter"
 	"net/netip"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
@@ -48,39 +48,28 @@ func (d *Driver) SetPools(p Pools) {
 const maxCandidates = 1 << 17
 
 // choose fixes what a definition leaves open: what was chosen when the network
-// started first. It changes nothing on the host but virbr's own files.
+// started first. It changes nothing on the host but virbr's own files. The turn of n
+// is held.
 func (d *Driver) choose(ctx context.Context, n *network, def *xml.Network, facts step.Facts) (*xml.Network, error) {
 	ipv4, ipv6 := def.Open()
 	if !ipv4 && !ipv6 {
 		return def, nil
 	}
-	all, err := d.openChoices()
+	was, err := d.choices.Of(n.ref.UUID)
 	if err != nil {
 		return nil, err
 	}
-	defer all.close()
-	was := all.all[n.ref.UUID]
-	c := &chooser{d: d, def: def, all: all, facts: facts, made: &choice{Network: n.ref.Name}}
-	if was != nil {
-		*c.made = *was
-		c.made.Network, c.made.Former = n.ref.Name, slices.Clone(was.Former)
-	}
-	c.taken = d.taken(n, def)
-	for uuid, other := range all.all {
-		if uuid != n.ref.UUID {
-			c.others = append(c.others, other)
+	c := &chooser{d: d, n: n, def: def, facts: facts, was: was}
+	err = c.fill(ipv4, ipv6)
+	for errors.Is(err, errUnsettled) {
+		if err = c.probe(ctx); err == nil {
+			err = c.fillLocked(ipv4, ipv6)
 		}
 	}
-	if err := c.fill(ctx, ipv4, ipv6); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	all.all[n.ref.UUID] = c.made
-	if was == nil || !reflect.DeepEqual(was, c.made) {
-		if err := all.save(n.ref.UUID); err != nil {
-			return nil, err
-		}
-	}
-	return def.Choose(xml.Choice{IPv4: c.made.IPv4, IPv6: c.prefix, Deprecated: c.made.deprecated()}), nil
+	return def.Choose(xml.Choice{IPv4: c.made.IPv4, IPv6: c.prefix, Deprecated: c.made.Deprecated()}), nil
 }
 
 // chooseInOrder makes the choices of networks that are about to start for the first
@@ -115,8 +104,8 @@ func (d *Driver) undecided(n *network, def *xml.Network) bool {
 	if ipv4, ipv6 := def.Open(); !ipv4 && !ipv6 {
 		return false
 	}
-	_, err := os.Lstat(d.dirs.choice(n.ref.UUID))
-	return errors.Is(err, fs.ErrNotExist)
+	made, err := d.choices.Of(n.ref.UUID)
+	return made == nil && err == nil
 }
 
 // taken returns the subnets that other networks, running or defined, and the
@@ -133,39 +122,79 @@ func (d *Driver) taken(n *network, def *xml.Network) []netip.Prefix {
 	return list
 }
 
+// errUnsettled says that something is to be chosen among all, which needs the lock, or
+// a neighbour to be asked first, which must not happen under it.
+var errUnsettled = errors.New("nothing was chosen yet")
+
 // chooser makes one network's choice.
 type chooser struct {
 	d      *Driver
+	n      *network
 	def    *xml.Network
-	all    *choices
 	facts  step.Facts
+	was    *state.Choice // nil: none yet
+	made   *state.Choice // the result, which is kept
+	prefix netip.Prefix  // the one to advertise
+
+	locked bool // the host's choices are, and the next two are filled in
 	taken  []netip.Prefix
-	others []*choice
-	made   *choice      // the result, which is kept
-	prefix netip.Prefix // the one to advertise
+	others []*state.Choice
+
+	candidate netip.Prefix   // nobody asked in it yet
+	silent    netip.Prefix   // nobody answered in it
+	answered  []netip.Prefix // somebody did
 }
 
-func (c *chooser) fill(ctx context.Context, ipv4, ipv6 bool) error {
+// fill makes the choice as far as it was made before, or, with the lock, all of it,
+// and writes it down.
+func (c *chooser) fill(ipv4, ipv6 bool) error {
+	c.made = &state.Choice{}
+	if c.was != nil {
+		*c.made = *c.was
+		c.made.Former = slices.Clone(c.was.Former)
+	}
+	c.made.Network = c.n.ref.Name
 	if ipv4 && !c.made.IPv4.IsValid() {
-		if err := c.subnet4(ctx); err != nil {
+		if err := c.subnet4(); err != nil {
 			return err
 		}
 	}
-	if !ipv6 {
+	if ipv6 {
+		if err := c.prefix6(time.Now()); err != nil {
+			return err
+		}
+	}
+	if c.was != nil && reflect.DeepEqual(c.was, c.made) {
 		return nil
 	}
-	now := time.Now()
-	c.made.expire(now)
-	defer func() { c.made.retire(netip.Prefix{}, c.prefix, 0, now) }()
-	if c.def.Advertise.Prefix == "ula" {
-		return c.own()
+	return c.d.choices.Save(c.n.ref.UUID, c.made)
+}
+
+// fillLocked is fill while nobody else chooses.
+func (c *chooser) fillLocked(ipv4, ipv6 bool) error {
+	others, lock, err := c.d.choices.Lock(c.n.ref.UUID)
+	if err != nil {
+		return err
 	}
-	if !c.fromPool() {
+	defer lock.Release()
+	c.locked, c.others, c.taken = true, others, c.d.taken(c.n, c.def)
+	defer func() { c.locked = false }()
+	return c.fill(ipv4, ipv6)
+}
+
+func (c *chooser) prefix6(now time.Time) error {
+	c.made.Expire(now)
+	if c.def.Advertise.Prefix == "ula" {
 		if err := c.own(); err != nil {
 			return err
 		}
+	} else {
+		if err := c.fromPool(); err != nil {
+			return err
+		}
+		c.made.Replace(c.prefix, time.Duration(min(c.def.Advertise.Valid(), maxValid))*time.Second, now)
 	}
-	c.made.replace(c.prefix, time.Duration(min(c.def.Advertise.Valid(), maxValid))*time.Second, now)
+	c.made.Retire(netip.Prefix{}, c.prefix, 0, now)
 	return nil
 }
 
@@ -175,54 +204,88 @@ const maxValid = 30 * 24 * 60 * 60
 
 // own takes the network's /64 of the host's own prefix.
 func (c *chooser) own() error {
-	local, err := c.all.local()
+	local, ok, err := c.d.choices.LocalPrefix()
 	if err != nil {
 		return err
 	}
-	for number := c.made.Subnet; ; number++ {
-		if number == 0 {
-			number = 1
+	if ok && c.made.Subnet != 0 {
+		c.prefix = subnet(local, c.made.Subnet)
+		return nil
+	}
+	if !c.locked {
+		return errUnsettled
+	}
+	if !ok {
+		if local, err = c.newLocal(); err != nil {
+			return err
 		}
+	}
+	for number := max(c.made.Subnet, 1); number != 0; number++ {
 		p := subnet(local, number)
 		if c.made.Subnet == number || c.free(p) && !c.numbered(number) {
 			c.made.Subnet, c.prefix = number, p
 			return nil
 		}
-		if number == 1<<16-1 {
-			return &Error{Kind: KindInternal, Msg: fmt.Sprintf("no free subnet below the host's own prefix %s for network '%s'", local, c.def.Name)}
-		}
 	}
+	return &Error{Kind: KindInternal, Msg: fmt.Sprintf("no free subnet below the host's own prefix %s for network '%s'", local, c.def.Name)}
+}
+
+// newLocal makes the host's own prefix: 40 random bits below fd00::/8 (RFC 4193
+// section 3.2).
+func (c *chooser) newLocal() (netip.Prefix, error) {
+	a := [16]byte{0: 0xfd}
+	if err := c.d.fill(a[1:6]); err != nil {
+		return netip.Prefix{}, err
+	}
+	p := netip.PrefixFrom(netip.AddrFrom16(a), 48)
+	return p, c.d.choices.SaveLocalPrefix(p)
+}
+
+// subnet returns a numbered /64 of a /48.
+func subnet(local netip.Prefix, number uint16) netip.Prefix {
+	a := local.Addr().As16()
+	a[6], a[7] = byte(number>>8), byte(number)
+	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }
 
 func (c *chooser) numbered(number uint16) bool {
-	return slices.ContainsFunc(c.others, func(o *choice) bool { return o.Subnet == number })
+	return slices.ContainsFunc(c.others, func(o *state.Choice) bool { return o.Subnet == number })
 }
 
-// fromPool takes a /64 of the pool; false: there is none. The one that the
-// network has stays its own while the pool holds it.
-func (c *chooser) fromPool() bool {
+// fromPool takes a /64 of the pool, or of the host's own prefix where there is none.
+// The one that the network has stays its own while the pool holds it.
+func (c *chooser) fromPool() error {
 	pools := c.d.currentPools().IPv6
 	holds := func(p netip.Prefix) bool { return c.made.Pool.IsValid() && p.Contains(c.made.Pool.Addr()) }
 	if slices.ContainsFunc(pools, holds) {
 		c.prefix = c.made.Pool
-		return true
+		return nil
 	}
-	left := maxCandidates
-	for _, pool := range pools {
-		for p := netip.PrefixFrom(pool.Masked().Addr(), 64); pool.Contains(p.Addr()) && left > 0; left-- {
-			if c.free(p) {
-				c.made.Pool, c.prefix = p, p
-				return true
-			}
-			next, ok := following(p)
-			if !ok {
-				break
-			}
-			p = next
+	if len(pools) > 0 && !c.locked {
+		return errUnsettled
+	}
+	for p := range candidates(pools, 64) {
+		if c.free(p) {
+			c.made.Pool, c.prefix = p, p
+			return nil
 		}
 	}
 	c.made.Pool = netip.Prefix{}
-	return false
+	return c.own()
+}
+
+// candidates returns the prefixes of a length in pools, as many as are looked at.
+func candidates(pools []netip.Prefix, bits int) iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		left := maxCandidates
+		for _, pool := range pools {
+			for p, ok := netip.PrefixFrom(pool.Masked().Addr(), bits), true; ok && pool.Contains(p.Addr()); p, ok = following(p) {
+				if left--; left < 0 || !yield(p) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // free reports whether nobody on this host has anything of a prefix.
@@ -231,7 +294,7 @@ func (c *chooser) free(p netip.Prefix) bool {
 		return false
 	}
 	for _, o := range c.others {
-		kept := append([]netip.Prefix{o.IPv4, o.Pool, o.Current}, o.deprecated()...)
+		kept := append([]netip.Prefix{o.IPv4, o.Pool, o.Current}, o.Deprecated()...)
 		if slices.ContainsFunc(kept, func(k netip.Prefix) bool { return k.IsValid() && p.Overlaps(k) }) {
 			return false
 		}
@@ -244,27 +307,45 @@ func (c *chooser) free(p netip.Prefix) bool {
 const maxProbes = 8
 
 // subnet4 takes the first free /24 of the pool in which nobody answers.
-func (c *chooser) subnet4(ctx context.Context) error {
-	left, probes := maxCandidates, 0
-	for _, pool := range c.d.currentPools().IPv4 {
-		for p, ok := netip.PrefixFrom(pool.Masked().Addr(), 24), true; ok && pool.Contains(p.Addr()) && left > 0 && probes < maxProbes; p, ok = following(p) {
-			left--
-			if !c.free(p) {
-				continue
-			}
-			probes++
-			found, err := c.d.sys.Answers(ctx, suspects(p))
-			if err != nil {
-				return fmt.Errorf("choosing a subnet for network %q: %w", c.def.Name, err)
-			}
-			if len(found) == 0 {
-				c.made.IPv4 = p
-				return nil
-			}
-			c.d.log.Info("a neighbour has an address of the subnet, looking further", "network", c.def.Name, "subnet", p, "address", found[0])
+func (c *chooser) subnet4() error {
+	if !c.locked {
+		return errUnsettled
+	}
+	for p := range candidates(c.d.currentPools().IPv4, 24) {
+		if slices.Contains(c.answered, p) || !c.free(p) {
+			continue
 		}
+		if p == c.silent {
+			c.made.IPv4 = p
+			return nil
+		}
+		if len(c.answered) == maxProbes {
+			break
+		}
+		c.candidate = p
+		return errUnsettled
 	}
 	return &Error{Kind: KindInternal, Msg: fmt.Sprintf("no free IPv4 subnet was found for network '%s'", c.def.Name)}
+}
+
+// probe asks whether somebody has addresses of the candidate.
+func (c *chooser) probe(ctx context.Context) error {
+	p := c.candidate
+	if !p.IsValid() {
+		return nil
+	}
+	found, err := c.d.sys.Answers(ctx, suspects(p))
+	if err != nil {
+		return fmt.Errorf("choosing a subnet for network %q: %w", c.def.Name, err)
+	}
+	c.candidate = netip.Prefix{}
+	if len(found) == 0 {
+		c.silent = p
+		return nil
+	}
+	c.answered = append(c.answered, p)
+	c.d.log.Info("a neighbour has an address of the subnet, looking further", "network", c.def.Name, "subnet", p, "address", found[0])
+	return nil
 }
 
 // suspects returns the addresses of a /24 that are asked for: the one that the

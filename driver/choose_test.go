@@ -193,7 +193,7 @@ func TestRenumber(t *testing.T) {
 	r.host.Lines()
 
 	file := filepath.Join(r.dirs.Lib, "networks", uuid(1).String()+".json")
-	r.write(file, regexp.MustCompile(`"until": \d+`).ReplaceAllString(r.read(file), `"until": 1`))
+	r.write(file, regexp.MustCompile(`"until": *\d+`).ReplaceAllString(r.read(file), `"until": 1`))
 	if next, err := r.d.Renumber(t.Context()); next != 0 || err != nil {
 		t.Errorf("when its time is up: %v, %v", next, err)
 	}

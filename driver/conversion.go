@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
@@ -39,8 +41,8 @@ func (c *conversion) run(ctx context.Context) error {
 		}
 	}
 	if c.from.config != c.to.config {
-		c.onFailure(func(context.Context) error { return c.d.saveConfig(c.from.config) })
-		if err := c.d.saveConfig(c.to.config); err != nil {
+		c.onFailure(func(context.Context) error { return c.d.dirs.SaveDefinition(c.from.config) })
+		if err := c.d.dirs.SaveDefinition(c.to.config); err != nil {
 			return err
 		}
 	}
@@ -121,7 +123,7 @@ func (c *conversion) takeBack(ctx context.Context) error {
 	var errs []error
 	for _, undo := range slices.Backward(c.back) {
 		ctx, cancel := c.d.persist(ctx)
-		if err := insist(func() error { return undo(ctx) }); err != nil {
+		if err := retryOnce(func() error { return undo(ctx) }); err != nil {
 			errs = append(errs, fmt.Errorf("taking back the update of network %q: %w", c.n.ref.Name, err))
 		}
 		cancel()
@@ -287,12 +289,12 @@ type service struct {
 }
 
 func (c *conversion) service() (*service, error) {
-	s := &service{conversion: c, pidFile: c.d.dirs.served().PidFile(c.n.ref.Name)}
+	s := &service{conversion: c, pidFile: c.d.dirs.Served().PidFile(c.n.ref.Name)}
 	var err error
-	if s.old, err = plan.Files(c.from.live, c.d.dirs.plan()); err != nil {
+	if s.old, err = plan.Files(c.from.live, plan.Dirs(c.d.dirs.Served())); err != nil {
 		c.d.warn("compiling dnsmasq's files as they were", c.n.ref, err) // of a daemon that let more through
 	}
-	s.new, err = plan.Files(c.to.live, c.d.dirs.plan())
+	s.new, err = plan.Files(c.to.live, plan.Dirs(c.d.dirs.Served()))
 	return s, err
 }
 
@@ -319,7 +321,7 @@ func (s *service) convert(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conf := s.d.dirs.served().Conf(s.n.ref.Name)
+	conf := s.d.dirs.Served().Conf(s.n.ref.Name)
 	isConf := func(w step.WriteFile) bool { return w.Path == conf }
 	if !alive || slices.ContainsFunc(changed, isConf) || s.again && !slices.Equal(filter(s.old, isConf), filter(s.new, isConf)) {
 		return s.restart(ctx, changed, alive)
@@ -343,7 +345,7 @@ func filter(files []step.WriteFile, wanted func(step.WriteFile) bool) []step.Wri
 func (s *service) stale() ([]step.WriteFile, error) {
 	var list []step.WriteFile
 	for _, w := range s.new {
-		have, err := readFile(w.Path)
+		have, err := state.Read(w.Path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -364,10 +366,10 @@ func statements(text string) []string {
 // write writes files. What they held is put back on a failure.
 func (s *service) write(ctx context.Context, files []step.WriteFile) error {
 	for _, w := range files {
-		have, err := readFile(w.Path)
+		have, err := state.Read(w.Path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			s.onFailure(func(context.Context) error { return remove(w.Path) })
+			s.onFailure(func(context.Context) error { return disk.Remove(w.Path) })
 		case err != nil:
 			return err
 		default:
@@ -388,7 +390,7 @@ func (s *service) restart(ctx context.Context, changed []step.WriteFile, alive b
 	if err != nil {
 		return err
 	}
-	steps, err := plan.Serve(s.to.live, facts, s.d.dirs.plan())
+	steps, err := plan.Serve(s.to.live, facts, plan.Dirs(s.d.dirs.Served()))
 	if err != nil {
 		return err
 	}
@@ -410,7 +412,7 @@ func (s *service) revive(alive bool) func(context.Context) error {
 		if !alive {
 			return err
 		}
-		conf := s.d.dirs.served().Conf(s.n.ref.Name)
+		conf := s.d.dirs.Served().Conf(s.n.ref.Name)
 		return errors.Join(err, s.do(ctx, step.StartDnsmasq{
 			Conf: conf, PidFile: s.pidFile, Bridge: s.from.live.Bridge.Name, Wide: len(s.from.live.DnsmasqOptions) > 0,
 		}))

@@ -22,7 +22,7 @@ func (d *Driver) DefineXML(ctx context.Context, doc string, validate bool) (Ref,
 	if err := d.complete(ctx, n, def); err != nil {
 		return Ref{}, err
 	}
-	if err := d.saveConfig(def); err != nil {
+	if err := d.dirs.SaveDefinition(def); err != nil {
 		return Ref{}, err
 	}
 	next := view{}
@@ -112,13 +112,13 @@ func (d *Driver) Undefine(ctx context.Context, net Ref) error {
 	if !v.active() { // whoever comes after a crash removes all of it, too
 		d.warn("undefining the network without a record", n.ref, last.save())
 	}
-	if err := remove(d.dirs.config(n.ref.Name)); err != nil {
+	if err := d.dirs.RemoveDefinition(n.ref.Name); err != nil {
 		if !v.active() {
 			d.warn("undefining the network", n.ref, last.settle(last.ops))
 		}
-		return systemError(err, "cannot remove config file '%s'", d.dirs.config(n.ref.Name))
+		return err
 	}
-	d.warn("removing the autostart link", n.ref, d.removeAutostart(n))
+	d.warn("removing the autostart link", n.ref, d.dirs.UnlinkAutostart(n.ref.Name))
 	if v.active() {
 		next := *v
 		next.config, next.made, next.autostart = nil, nil, false

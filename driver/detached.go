@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/virbr/virbr/disk"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
@@ -25,25 +24,6 @@ const (
 	heirTime = time.Hour
 )
 
-// detached is what was plugged into a network that was stopped: the links on its bridge
-// and the ports of the guests behind them. A network that is started again, or in its
-// place, gets them back; see [Driver.attach]. It is on disk before the network stops,
-// and gone with the next boot, as the guests are.
-type detached struct {
-	Network string        `json:"network"`
-	UUID    xml.UUID      `json:"uuid"`
-	Bridge  string        `json:"bridge"`
-	MAC     xml.MAC       `json:"mac"`   // the bridge's: guests know their gateway by it
-	Since   int64         `json:"since"` // in seconds since the epoch
-	Members []step.Member `json:"members"`
-	Ports   []string      `json:"ports,omitempty"` // their documents
-}
-
-func (d Dirs) detached() string { return filepath.Join(d.Own, "detached") }
-func (d Dirs) detachedOf(uuid xml.UUID) string {
-	return filepath.Join(d.detached(), uuid.String()+".json")
-}
-
 // detach remembers what is plugged into a network that is about to stop. A stop does
 // not fail for it.
 func (d *Driver) detach(ctx context.Context, n *network, v *view) {
@@ -55,9 +35,9 @@ func (d *Driver) detach(ctx context.Context, n *network, v *view) {
 	for i, p := range v.ports {
 		guests[i] = p.MAC
 	}
-	members, err := ask(func() ([]step.Member, error) { return d.sys.Members(ctx, bridge, guests) })
+	members, err := retried(func() ([]step.Member, error) { return d.sys.Members(ctx, bridge, guests) })
 	d.warn("guests are not put back by the network's next start", n.ref, err)
-	left := &detached{Network: n.ref.Name, UUID: n.ref.UUID, Bridge: bridge, MAC: v.live.MAC, Since: time.Now().Unix()}
+	left := &state.Detached{Network: n.ref.Name, UUID: n.ref.UUID, Bridge: bridge, MAC: v.live.MAC, Since: time.Now().Unix()}
 	for _, m := range members {
 		if v.live.OwnsBridge() || len(m.Guests) > 0 {
 			left.Members = append(left.Members, m)
@@ -67,13 +47,13 @@ func (d *Driver) detach(ctx context.Context, n *network, v *view) {
 		return
 	}
 	for _, p := range v.ports {
-		if left.has(p.MAC) {
+		if left.Has(p.MAC) {
 			left.Ports = append(left.Ports, p.Format())
 		}
 	}
 	d.detachedMu.Lock()
 	defer d.detachedMu.Unlock()
-	d.warn("guests are not put back once virbrd has ended", n.ref, d.saveDetached(left))
+	d.warn("guests are not put back once virbrd has ended", n.ref, d.dirs.Detached().Write(left.UUID, left))
 	d.detached[n.ref.UUID] = left
 	if len(d.detached) > maxDetached {
 		oldest := left
@@ -86,59 +66,35 @@ func (d *Driver) detach(ctx context.Context, n *network, v *view) {
 	}
 }
 
-// has reports whether a guest of some MAC address was behind one of the links.
-func (l *detached) has(guest xml.MAC) bool {
-	return slices.ContainsFunc(l.Members, func(m step.Member) bool { return slices.Contains(m.Guests, guest) })
-}
-
-func (d *Driver) saveDetached(l *detached) error {
-	data, err := json.Marshal(l)
-	if err == nil {
-		err = disk.MkdirAll(d.dirs.detached(), 0o700)
-	}
-	if err == nil {
-		err = writeFile(d.dirs.detachedOf(l.UUID), append(data, '\n'))
-	}
-	if err != nil {
-		return fmt.Errorf("writing down the guests of network %q: %w", l.Network, err)
-	}
-	return nil
-}
-
 // forgetDetachedLocked forgets guests.
-func (d *Driver) forgetDetachedLocked(l *detached) {
+func (d *Driver) forgetDetachedLocked(l *state.Detached) {
 	delete(d.detached, l.UUID)
-	d.warn("forgetting the guests of a stopped network", Ref{Name: l.Network, UUID: l.UUID}, remove(d.dirs.detachedOf(l.UUID)))
+	d.warn("forgetting the guests of a stopped network", Ref{Name: l.Network, UUID: l.UUID}, d.dirs.Detached().Remove(l.UUID))
 }
 
 // loadDetached reads what earlier daemons wrote down.
 func (d *Driver) loadDetached() {
-	names, err := disk.Stems(d.dirs.detached(), ".json")
+	files := d.dirs.Detached()
+	list, err := files.List()
 	d.warn("listing the guests of stopped networks", Ref{}, err)
-	for _, name := range names[:min(len(names), maxDetached)] {
-		var l detached
-		path := filepath.Join(d.dirs.detached(), name+".json")
-		data, err := readFile(path)
-		if err == nil {
-			err = json.Unmarshal(data, &l)
-		}
-		if err == nil && l.UUID.String() != name {
-			err = fmt.Errorf("reading %q: it is of %s", path, l.UUID)
+	for _, uuid := range list[:min(len(list), maxDetached)] {
+		l, err := files.Read(uuid)
+		if l != nil && l.UUID != uuid {
+			err = fmt.Errorf("reading %q: it is of %s", files.Path(uuid), l.UUID)
 		}
 		if err != nil {
-			d.warn("forgetting the guests of a stopped network", l.ref(), err)
-			d.warn("forgetting the guests of a stopped network", l.ref(), remove(path))
+			d.warn("forgetting the guests of a stopped network", Ref{UUID: uuid}, errors.Join(err, files.Remove(uuid)))
 			continue
 		}
-		d.detached[l.UUID] = &l
+		if l != nil {
+			d.detached[uuid] = l
+		}
 	}
 }
 
-func (l *detached) ref() Ref { return Ref{Name: l.Network, UUID: l.UUID} }
-
 // detachedFor returns the guests that are a network's to have: its own, those of one
 // whose name it has, and those of one that is no longer defined and whose bridge it has; the latest first.
-func (d *Driver) detachedFor(ref Ref, live *xml.Network) (list []*detached) {
+func (d *Driver) detachedFor(ref Ref, live *xml.Network) (list []*state.Detached) {
 	if live.Bridge.Name == "" {
 		return nil
 	}
@@ -149,7 +105,7 @@ func (d *Driver) detachedFor(ref Ref, live *xml.Network) (list []*detached) {
 			list = append(list, l)
 		}
 	}
-	slices.SortFunc(list, func(a, b *detached) int {
+	slices.SortFunc(list, func(a, b *state.Detached) int {
 		return cmp.Or(cmp.Compare(b.Since, a.Since), bytes.Compare(a.UUID[:], b.UUID[:]))
 	})
 	return list
@@ -157,7 +113,7 @@ func (d *Driver) detachedFor(ref Ref, live *xml.Network) (list []*detached) {
 
 // inheritable reports whether guests are those of a network that is gone, and was there
 // a short time ago.
-func (d *Driver) inheritable(l *detached) bool {
+func (d *Driver) inheritable(l *state.Detached) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.byUUID[l.UUID] == nil && d.byName[l.Network] == nil && time.Since(time.Unix(l.Since, 0)) < heirTime
@@ -178,7 +134,7 @@ func (d *Driver) bequeathed(ref Ref) map[string]bool {
 }
 
 // members returns the links of guests, each once.
-func members(list []*detached) (all []step.Member) {
+func members(list []*state.Detached) (all []step.Member) {
 	for _, l := range list {
 		for _, m := range l.Members {
 			if !onBridge(all, m) {
@@ -201,13 +157,13 @@ func (d *Driver) attach(ctx context.Context, n *network, next *view) {
 	if len(list) == 0 {
 		return
 	}
-	on, err := ask(func() ([]step.Member, error) { return d.sys.Members(ctx, next.live.Bridge.Name, nil) })
+	on, err := retried(func() ([]step.Member, error) { return d.sys.Members(ctx, next.live.Bridge.Name, nil) })
 	d.warn("putting guests back", n.ref, err)
-	plugged := &detached{Members: slices.DeleteFunc(members(list), func(m step.Member) bool { return !onBridge(on, m) })}
+	plugged := &state.Detached{Members: slices.DeleteFunc(members(list), func(m step.Member) bool { return !onBridge(on, m) })}
 	for _, l := range list {
 		for _, doc := range l.Ports {
 			p, err := xml.ParsePort([]byte(doc))
-			if err == nil && plugged.has(p.MAC) && next.ports.get(p.UUID) == nil {
+			if err == nil && plugged.Has(p.MAC) && next.ports.get(p.UUID) == nil {
 				err = d.replug(ctx, n, next, p)
 			}
 			d.warn("putting a guest's port back", n.ref, err)
@@ -276,5 +232,5 @@ func (d *Driver) forgetPort(ref PortRef) {
 		return
 	}
 	d.detached[left.UUID] = &left
-	d.warn("forgetting the port of a guest that has gone", left.ref(), d.saveDetached(&left))
+	d.warn("forgetting the port of a guest that has gone", Ref{Name: left.Network, UUID: left.UUID}, d.dirs.Detached().Write(left.UUID, &left))
 }

@@ -12,14 +12,15 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/driver/history"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
 )
 
 // Config is what a Driver needs.
 type Config struct {
-	System System // required
-	Dirs   Dirs   // required, all of them; see SystemDirs
+	System System     // required
+	Dirs   state.Dirs // required; see state.System
 
 	// Watcher tells what happens on the host without us; Run follows it. nil:
 	// nothing is followed, and only static hosts are known as guests.
@@ -73,22 +74,23 @@ type Schema interface {
 type Driver struct {
 	cfg     Config
 	sys     System
-	dirs    Dirs
+	dirs    state.Dirs
 	log     *slog.Logger
 	hooks   *hooks.Runner
-	lock    *PIDLock // set by Load
+	lock    *state.PIDLock // set by Load
 	random  sync.Mutex
 	starts  durations
 	history *history.Store
 
 	ruleset *ruleset
 	claims  *claims
+	choices *state.Choices
 	news    *news
 	slots   chan struct{}
 	retired chan struct{} // holds a token when a network has got a former prefix
 
 	detachedMu sync.Mutex // guards detached and its files; mu may be taken under it
-	detached   map[xml.UUID]*detached
+	detached   map[xml.UUID]*state.Detached
 
 	mu       sync.RWMutex // guards what follows; held for moments only
 	byUUID   map[xml.UUID]*network
@@ -120,16 +122,17 @@ func New(cfg Config) *Driver {
 		hooks: hooks.New(hooks.Config{Dir: cfg.Dirs.Hooks, Log: cfg.Log, Timeout: cfg.HookTimeout, Stopping: cfg.Stopping}),
 		pools: cfg.Pools,
 
-		history: history.New(cfg.Dirs.history()),
+		history: history.New(cfg.Dirs.History()),
 		ruleset: newRuleset(),
 		claims:  newClaims(),
+		choices: cfg.Dirs.Choices(),
 		news:    newNews(),
 		slots:   newSlots(),
 		retired: make(chan struct{}, 1),
 		byUUID:  make(map[xml.UUID]*network),
 		byName:  make(map[string]*network),
 
-		detached: make(map[xml.UUID]*detached),
+		detached: make(map[xml.UUID]*state.Detached),
 	}
 }
 
@@ -256,6 +259,14 @@ func (d *Driver) parse(doc string, validate bool) (*xml.Network, error) {
 		return nil, err
 	}
 	return def, checkName(def.Name)
+}
+
+// checkName refuses names that cannot be those of files.
+func checkName(name string) error {
+	if err := state.CheckName(name); err != nil {
+		return &Error{Kind: KindInvalidArg, Msg: err.Error()}
+	}
+	return nil
 }
 
 // systemError is an Error of KindSystem whose cause is the errno in err, if

@@ -77,7 +77,7 @@ func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensi
 	}
 	seen := plan.Sightings{Now: time.Now().Unix(), Asked: asked}
 	var err error
-	seen.Leases, err = ask(func() ([]dnsmasq.Entry, error) { return d.readLeases(live.Bridge.Name) })
+	seen.Leases, err = retried(func() ([]dnsmasq.Entry, error) { return d.readLeases(live.Bridge.Name) })
 	d.warn("looking for guests without the leases", n.ref, err)
 	for _, p := range v.ports {
 		seen.Ports = append(seen.Ports, plan.Port{MAC: p.MAC, Owner: p.OwnerUUID})
@@ -114,15 +114,15 @@ func (d *Driver) watched(ctx context.Context, n *network, live *xml.Network, see
 	if w == nil {
 		return
 	}
-	near, err := ask(func() ([]Neighbour, error) { return w.Neighbours(ctx, live.Bridge.Name) })
+	near, err := retried(func() ([]Neighbour, error) { return w.Neighbours(ctx, live.Bridge.Name) })
 	if err != nil { // no bridge yet
 		d.log.Debug("looking for guests without their bridge", "network", n.ref.Name, "err", err)
 	}
 	seen.Neighbours = near
-	seen.Devices, err = ask(func() (map[string][]netip.Addr, error) { return w.Addresses(ctx) })
+	seen.Devices, err = retried(func() (map[string][]netip.Addr, error) { return w.Addresses(ctx) })
 	d.warn("looking for guests without the host's addresses", n.ref, err)
 	for _, link := range plan.Uplinks(live, seen.Routes) {
-		list, err := ask(func() ([]Neighbour, error) { return w.Neighbours(ctx, link) })
+		list, err := retried(func() ([]Neighbour, error) { return w.Neighbours(ctx, link) })
 		d.warn("looking for guests without the uplink's neighbours", n.ref, err)
 		if seen.Uplinks == nil {
 			seen.Uplinks = make(map[string][]step.Neighbour)

@@ -66,9 +66,9 @@ func (v *view) floors(mac xml.MAC, had, want *xml.Bandwidth) (sum uint64, change
 		return 0, false, &Error{Kind: KindOperationUnsupported, Msg: fmt.Sprintf(
 			"Invalid use of 'floor' on interface with MAC address %s - network '%s' has no inbound QoS set", mac, v.live.Name)}
 	case in == nil || floor == old:
-		return v.status.floor, false, nil
+		return v.status.FloorSum, false, nil
 	}
-	sum = v.status.floor - min(old, v.status.floor)
+	sum = v.status.FloorSum - min(old, v.status.FloorSum)
 	if sum > math.MaxUint64-floor {
 		sum = math.MaxUint64 - floor
 	}
@@ -116,12 +116,12 @@ func (d *Driver) setFloor(ctx context.Context, n *network, next *view, p *xml.Po
 func (d *Driver) reserve(ctx context.Context, n *network, next *view, p *xml.Port, had *xml.Bandwidth, sum uint64) (class uint32, err error) {
 	before := *next
 	if class = classOf(had); class == 0 {
-		if class, next.status.classes = takeClass(next.status.classes); class == 0 {
+		if class, next.status.ClassIDs = takeClass(next.status.ClassIDs); class == 0 {
 			*next = before
 			return 0, &Error{Kind: KindInternal, Msg: fmt.Sprintf("network '%s' has no traffic class left", n.ref.Name)}
 		}
 	}
-	next.status.floor = sum
+	next.status.FloorSum = sum
 	if err = d.saveStatus(next); err == nil {
 		if err = d.step(ctx, n, shape(next.live, p, class)); err != nil {
 			err = fmt.Errorf("setting the floor of %s: %w", p.MAC, err)
@@ -144,10 +144,10 @@ func (d *Driver) reverse(ctx context.Context, n *network, before *view, p *xml.P
 	} else {
 		old := *p
 		old.Bandwidth = had
-		d.warn("putting a port's floor back", n.ref, insist(func() error { return d.step(ctx, n, shape(before.live, &old, class)) }))
+		d.warn("putting a port's floor back", n.ref, retryOnce(func() error { return d.step(ctx, n, shape(before.live, &old, class)) }))
 		d.share(ctx, n, before)
 	}
-	d.warn("writing the status of a refused port's network", n.ref, insist(func() error { return d.saveStatus(before) }))
+	d.warn("writing the status of a refused port's network", n.ref, retryOnce(func() error { return d.saveStatus(before) }))
 }
 
 // dropFloor takes back the floor that a port had and that its file, if there is
@@ -157,10 +157,10 @@ func (d *Driver) dropFloor(ctx context.Context, n *network, next *view, had *xml
 	if class == 0 {
 		return
 	}
-	next.status.floor -= min(floorOf(had), next.status.floor)
-	next.status.classes = freeClass(next.status.classes, class)
+	next.status.FloorSum -= min(floorOf(had), next.status.FloorSum)
+	next.status.ClassIDs = freeClass(next.status.ClassIDs, class)
 	d.unshape(ctx, n, next, class)
-	d.warn("writing the status of a network with a floor less", n.ref, insist(func() error { return d.saveStatus(next) }))
+	d.warn("writing the status of a network with a floor less", n.ref, retryOnce(func() error { return d.saveStatus(next) }))
 }
 
 // shape is the op that gives a port its class, or changes it.
@@ -173,7 +173,7 @@ func shape(live *xml.Network, p *xml.Port, class uint32) step.Op {
 
 // unshape removes a class from the bridge.
 func (d *Driver) unshape(ctx context.Context, n *network, v *view, class uint32) {
-	d.warn("removing a port's traffic class", n.ref, insist(func() error {
+	d.warn("removing a port's traffic class", n.ref, retryOnce(func() error {
 		return d.step(ctx, n, step.UnshapePort{Bridge: v.live.Bridge.Name, Class: class})
 	}))
 	d.share(ctx, n, v)
@@ -186,8 +186,8 @@ func (d *Driver) share(ctx context.Context, n *network, v *view) {
 	if in == nil {
 		return
 	}
-	rate := most(in) - min(v.status.floor, most(in))
-	d.warn("setting the rate for guests without a floor", n.ref, insist(func() error {
+	rate := most(in) - min(v.status.FloorSum, most(in))
+	d.warn("setting the rate for guests without a floor", n.ref, retryOnce(func() error {
 		return d.step(ctx, n, step.SetDefaultRate{Bridge: v.live.Bridge.Name, Rate: rate, Inbound: *in})
 	}))
 }
@@ -223,7 +223,7 @@ func (v *view) disown(p *xml.Port) {
 		return
 	}
 	taken := slices.ContainsFunc(v.ports, func(o *xml.Port) bool { return classOf(o.Bandwidth) == class })
-	known := class >= firstClass && class <= math.MaxUint16 && slices.Contains(v.status.classes, uint16(class))
+	known := class >= firstClass && class <= math.MaxUint16 && slices.Contains(v.status.ClassIDs, uint16(class))
 	if taken || !known || floorOf(p.Bandwidth) == 0 || inbound(v.live) == nil {
 		p.Bandwidth.ClassID = 0
 	}
@@ -248,7 +248,7 @@ func (d *Driver) SetPortBandwidth(ctx context.Context, ref PortRef, want *xml.Ba
 		return err
 	}
 	next.ports = v.ports.with(p)
-	if err := d.savePort(n.ref.Name, p); err != nil {
+	if err := d.dirs.SavePort(n.ref.Name, p); err != nil {
 		if class := classOf(p.Bandwidth); class != 0 && floorOf(p.Bandwidth) != floorOf(old.Bandwidth) {
 			d.reverse(ctx, n, v, p, old.Bandwidth, class)
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
@@ -18,8 +19,8 @@ func (d *Driver) readGuests(n *network, v *view) {
 	if v.guests != nil || !v.live.OwnsBridge() || len(v.live.Subnets()) == 0 {
 		return
 	}
-	path := d.dirs.served().MACs(v.live.Bridge.Name)
-	data, err := readFile(path)
+	path := d.dirs.Served().MACs(v.live.Bridge.Name)
+	data, err := state.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		v.guests = dnsmasq.Guests{}
 		return
@@ -51,6 +52,6 @@ func (d *Driver) removeGuest(ctx context.Context, next *view, p *xml.Port) error
 }
 
 func (d *Driver) saveGuests(ctx context.Context, v *view) error {
-	path := d.dirs.served().MACs(v.live.Bridge.Name)
+	path := d.dirs.Served().MACs(v.live.Bridge.Name)
 	return d.run(ctx, step.WriteFile{Path: path, Mode: 0o644, Data: string(dnsmasq.FormatGuests(v.guests))})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 )
 
@@ -55,12 +56,12 @@ func (d *Driver) takeOver(ctx context.Context, whole bool) {
 // others that have got these numbers.
 func (d *Driver) takeOverOne(ctx context.Context, n *network, v *view, clean bool) error {
 	var errs []error
-	if clean && v.status.removal != nil {
-		if v.status.removal.Backend == "nftables" {
+	if clean && v.status.Removal != nil {
+		if v.status.Removal.Backend == "nftables" {
 			errs = append(errs, d.run(ctx, step.DropLibvirtQueue{Bridge: v.live.Bridge.Name}))
 		}
 		next := *v
-		next.status.removal = nil
+		next.status.Removal = nil
 		errs = append(errs, d.saveStatus(&next))
 		n.view.Store(&next)
 	}
@@ -71,7 +72,7 @@ func (d *Driver) takeOverOne(ctx context.Context, n *network, v *view, clean boo
 // about the network as it runs now. libvirt's daemon knows of no records: under
 // it a network may have been stopped, and started again on another bridge.
 func (d *Driver) adoptRecord(n *network, v *view) error {
-	want := plan.Stop(v.live, v.reach, d.dirs.plan())
+	want := plan.Stop(v.live, v.reach, plan.Dirs(d.dirs.Served()))
 	r, ok, err := d.readRecord(n.ref.UUID)
 	if err != nil || !ok && len(want) == 0 {
 		return err
@@ -98,10 +99,10 @@ func bridgeOf(undo []step.Op) string {
 // neighbour reports whether another network daemon runs in the usual places
 // while we have places of our own.
 func (d *Driver) neighbour() bool {
-	system := SystemDirs().daemonPID()
-	if system == d.dirs.daemonPID() {
+	system := state.System().DriverLock()
+	if system == d.dirs.DriverLock() {
 		return false
 	}
-	pid, err := LockOwner(system)
-	return pid != "" || err != nil
+	holder, err := state.LockHolder(system)
+	return holder.Locked || err != nil
 }

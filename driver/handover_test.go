@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/state"
 )
 
 // removal is what libvirt's daemon writes into a status file beside the network.
@@ -164,11 +165,11 @@ func TestPlanRelease(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("<nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if owner, err := driver.LockOwner(filepath.Join(r.dirs.State, "driver.pid")); err != nil || owner == "" {
+	if owner, err := state.LockHolder(r.dirs.DriverLock()); err != nil || !owner.Locked {
 		t.Errorf("the driver runs, and the lock is held by %q (%v)", owner, err)
 	}
 	r.close()
-	if owner, err := driver.LockOwner(filepath.Join(r.dirs.State, "driver.pid")); err != nil || owner != "" {
+	if owner, err := state.LockHolder(r.dirs.DriverLock()); err != nil || owner.Locked {
 		t.Errorf("nothing runs, and the lock is held by %q (%v)", owner, err)
 	}
 	todo, err := driver.PlanRelease(r.dirs)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/virbr/virbr/driver/history"
@@ -26,8 +25,6 @@ type actorKey struct{}
 func WithActor(ctx context.Context, who func() Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, who)
 }
-
-func (d Dirs) history() string { return filepath.Join(d.Lib, "history") }
 
 // record keeps what a network's definition has become; nil: it had none, or has none. That
 // it could not be kept is no reason to refuse a change that was made.

@@ -17,11 +17,11 @@ func (d *Driver) hook(ctx context.Context, n *network, op hooks.Op, v *view) err
 // portHook runs people's scripts for a port of a running network. The first that
 // ran marks the network, also on disk.
 func (d *Driver) portHook(ctx context.Context, n *network, op hooks.Op, v *view, p *xml.Port) error {
-	tainted := v.status.tainted
+	tainted := v.status.HookScript
 	if err := d.script(ctx, n, op, v, p); err != nil {
 		return err
 	}
-	if v.status.tainted != tainted {
+	if v.status.HookScript != tainted {
 		d.warn("marking that a hook ran", n.ref, d.saveStatus(v))
 	}
 	return nil
@@ -48,6 +48,6 @@ func (d *Driver) script(ctx context.Context, n *network, op hooks.Op, v *view, p
 	if err != nil {
 		return &Error{Kind: KindHook, Msg: err.Error(), Err: err}
 	}
-	v.status.tainted = v.status.tainted || ran
+	v.status.HookScript = v.status.HookScript || ran
 	return nil
 }

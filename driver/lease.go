@@ -33,8 +33,8 @@ func (d *Driver) Leases(_ context.Context, net Ref, mac string) ([]Lease, error)
 
 // readLeases reads the file that the lease helper keeps for a bridge.
 func (d *Driver) readLeases(bridge string) ([]dnsmasq.Entry, error) {
-	path := d.dirs.served().Status(bridge)
-	data, err := leases.Read(d.dirs.served(), bridge)
+	path := d.dirs.Served().Status(bridge)
+	data, err := leases.Read(d.dirs.Served(), bridge)
 	if err != nil {
 		return nil, systemError(err, "Unable to read leases file: %s", path)
 	}
@@ -51,9 +51,9 @@ func (v *view) numbered() bool { return v.live.Advertise != nil && v.live.Advert
 // renumberOnRequest has dnsmasq read its files again where the lease helper wants
 // that.
 func (d *Driver) renumberOnRequest(n *network, v *view) error {
-	stale, err := leases.Stale(d.dirs.served(), v.live.Bridge.Name)
+	stale, err := leases.Stale(d.dirs.Served(), v.live.Bridge.Name)
 	if !stale || err != nil {
 		return err
 	}
-	return d.sys.Reload(d.dirs.served().PidFile(n.ref.Name))
+	return d.sys.Reload(d.dirs.Served().PidFile(n.ref.Name))
 }

@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 
-	"github.com/virbr/virbr/disk"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
@@ -31,10 +30,10 @@ import (
 // of a running network, libvirt's own firewall rules stay. The error is that another
 // daemon is running, or that the host does not say what it has.
 func (d *Driver) Load(ctx context.Context) (err error) {
-	if err := d.dirs.make(); err != nil {
+	if err := d.dirs.Make(); err != nil {
 		return err
 	}
-	if d.lock, err = LockPID(d.dirs.daemonPID()); err != nil {
+	if d.lock, err = state.LockPID(d.dirs.DriverLock()); err != nil {
 		return err
 	}
 	facts, err := d.sys.Facts(ctx)
@@ -42,12 +41,12 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 		return errors.Join(fmt.Errorf("loading networks: %w", err), d.lock.Release())
 	}
 	d.hooks.Daemon(ctx, hooks.DaemonStart)
-	d.dirs.clearTemps(d.log)
-	d.warn("putting directories of ports aside", Ref{}, d.dirs.clearWay())
+	d.dirs.RemoveTemporary(d.log)
+	d.warn("putting directories of ports aside", Ref{}, d.dirs.MovePorts())
 	d.loadDetached()
 	changes := d.revertFiles()
-	known := d.loadAll(d.dirs.State, d.loadStatus)
-	d.loadAll(d.dirs.Config, func(name string) error { return d.loadConfig(ctx, name) })
+	known := d.loadAll("status", d.dirs.Running, d.loadStatus)
+	d.loadAll("definition", d.dirs.Definitions, func(name string) error { return d.loadConfig(ctx, name) })
 	running := slices.ContainsFunc(d.networks(), (*network).running)
 	d.buryDead(ctx, facts)
 	d.sweep(ctx)
@@ -57,7 +56,7 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 		d.takeOver(ctx, whole && known)
 	}
 	d.revert(ctx, changes)
-	if _, err := os.Lstat(d.dirs.autostarted()); errors.Is(err, fs.ErrNotExist) {
+	if !d.dirs.Autostarted() {
 		d.holdAutostart()
 	}
 	return nil
@@ -72,16 +71,17 @@ func (d *Driver) Close(ctx context.Context) error {
 	return d.lock.Release()
 }
 
-// loadAll loads the networks of a directory, and reports whether none was left out.
-func (d *Driver) loadAll(dir string, load func(name string) error) (all bool) {
-	names, err := disk.Stems(dir, ".xml")
+// loadAll loads the networks that have a kind of file, and reports whether none was
+// left out.
+func (d *Driver) loadAll(kind string, list func() ([]string, error), load func(name string) error) (all bool) {
+	names, err := list()
 	if err != nil {
-		d.log.Error("listing networks", "step", dir, "err", err)
+		d.log.Error("listing networks", "step", kind, "err", err)
 	}
 	all = err == nil
 	for _, name := range names {
 		if err := load(name); err != nil {
-			d.log.Error("leaving out a network's file", "network", name, "step", dir, "err", err)
+			d.log.Error("leaving out a network's file", "network", name, "step", kind, "err", err)
 			all = false
 		}
 	}
@@ -90,7 +90,7 @@ func (d *Driver) loadAll(dir string, load func(name string) error) (all bool) {
 
 // loadStatus reads a network that ran when the last daemon ended.
 func (d *Driver) loadStatus(name string) error {
-	data, err := readFile(d.dirs.status(name))
+	data, err := state.Read(d.dirs.StatusFile(name))
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (d *Driver) loadStatus(name string) error {
 	if s.Network.Fault != nil {
 		d.warn("the definition of a running network would not be accepted; it cannot change until it was stopped, defined anew and started", n.ref, s.Network.Fault)
 	}
-	v := &view{live: s.Network, status: takeStatus(s)}
+	v := &view{live: s.Network, status: *s}
 	d.loadPorts(name, v)
 	n.view.Store(v)
 	return nil
@@ -131,8 +131,8 @@ func (d *Driver) loadConfig(ctx context.Context, name string) error {
 // tryConfig is one attempt of loadConfig. It has not settled the matter where
 // somebody redefined the network between our reading and our turn.
 func (d *Driver) tryConfig(ctx context.Context, name string) (settled bool, err error) {
-	path := d.dirs.config(name)
-	data, err := readFile(path)
+	path := d.dirs.DefinitionFile(name)
+	data, err := state.Read(path)
 	if err != nil {
 		return false, err
 	}
@@ -145,13 +145,13 @@ func (d *Driver) tryConfig(ctx context.Context, name string) (settled bool, err 
 		return false, err
 	}
 	defer d.settle(n)
-	if now, err := readFile(path); errors.Is(err, fs.ErrNotExist) {
+	if now, err := state.Read(path); errors.Is(err, fs.ErrNotExist) {
 		return true, nil // undefined meanwhile
 	} else if err != nil || !bytes.Equal(now, data) {
 		return false, err
 	}
 	if changed {
-		if err := d.saveConfig(def); err != nil {
+		if err := d.dirs.SaveDefinition(def); err != nil {
 			return false, err
 		}
 	}
@@ -163,7 +163,7 @@ func (d *Driver) tryConfig(ctx context.Context, name string) (settled bool, err 
 		d.warn("the definition would not be accepted: the network cannot start until it is defined anew", n.ref, def.Fault)
 	}
 	d.setConfig(n, &next, def)
-	next.autostart = d.readAutostart(name)
+	next.autostart = d.dirs.Autostart(name)
 	n.view.Store(&next)
 	return true, nil
 }
@@ -223,15 +223,4 @@ func alive(live *xml.Network, facts step.Facts) bool {
 	bridged := live.Forward.Mode.Routed() || live.Forward.Mode == xml.ForwardBridge && live.Bridge.Name != ""
 	_, found := facts.Links[live.Bridge.Name]
 	return found || !bridged
-}
-
-// markStarted writes down that the networks with autostart were started, by the
-// first network daemon, ours or libvirt's, since the host booted. It comes after
-// that was done: what a crash cuts short the next daemon does again.
-func (d *Driver) markStarted() error {
-	f, err := os.OpenFile(d.dirs.autostarted(), os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	return f.Close()
 }

@@ -2,6 +2,7 @@ package driver_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/state"
 )
 
 // A restart of the daemon keeps running networks and their dnsmasq as they
@@ -320,9 +322,9 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 	t.Parallel()
 	r := started(t)
 	second := driver.New(r.config())
-	kind, msg := kindOf(second.Load(t.Context()))
-	if kind != driver.KindOperationFailed || !strings.Contains(msg, fmt.Sprintf("process %d", os.Getpid())) {
-		t.Errorf("got kind %d %q", kind, msg)
+	err := second.Load(t.Context())
+	if locked, ok := errors.AsType[*state.LockedError](err); !ok || locked.PID != os.Getpid() {
+		t.Errorf("got %v", err)
 	}
 	if got := r.read(filepath.Join(r.dirs.State, "driver.pid")); got != fmt.Sprint(os.Getpid()) {
 		t.Errorf("driver.pid holds %q", got)

@@ -47,7 +47,7 @@ type view struct {
 	made   *xml.Network // config with what its metadata adds; nil: transient
 
 	autostart bool
-	status    status // of the running network
+	status    xml.Status // its files' but for the definition, of the running network
 
 	ports  ports          // of the running network
 	guests dnsmasq.Guests // what the running network's guest file holds; nil: not read yet, or none

@@ -128,7 +128,7 @@ func (d *Driver) register(ctx context.Context, n *network, next *view, p *xml.Po
 	if err := d.portHook(ctx, n, hooks.OpPortCreated, next, p); err != nil {
 		return err
 	}
-	if err := d.savePort(n.ref.Name, p); err != nil {
+	if err := d.dirs.SavePort(n.ref.Name, p); err != nil {
 		gone := *next
 		gone.ports = next.ports.without(p.UUID)
 		gone.live = count(next.live, gone.ports)
@@ -141,12 +141,12 @@ func (d *Driver) register(ctx context.Context, n *network, next *view, p *xml.Po
 // retract takes back what a port took whose creation failed.
 func (d *Driver) retract(ctx context.Context, n *network, base, next *view, p *xml.Port) {
 	ctx = context.WithoutCancel(ctx)
-	if len(next.status.classes) != len(base.status.classes) {
+	if len(next.status.ClassIDs) != len(base.status.ClassIDs) {
 		d.unshape(ctx, n, base, classOf(p.Bandwidth))
-		d.warn("writing the status of a refused port's network", n.ref, insist(func() error { return d.saveStatus(base) }))
+		d.warn("writing the status of a refused port's network", n.ref, retryOnce(func() error { return d.saveStatus(base) }))
 	}
 	if len(next.guests) != 0 {
-		d.warn("taking a refused port's guest back", n.ref, insist(func() error { return d.saveGuests(ctx, base) }))
+		d.warn("taking a refused port's guest back", n.ref, retryOnce(func() error { return d.saveGuests(ctx, base) }))
 	}
 }
 
@@ -165,15 +165,15 @@ func (d *Driver) DeletePort(ctx context.Context, ref PortRef) error {
 	if err := release(base.live, p); err != nil {
 		return err
 	}
-	if err := remove(d.dirs.port(n.ref.Name, p.UUID)); err != nil { // it would be back after a restart
-		return systemError(err, "cannot remove port file '%s'", d.dirs.port(n.ref.Name, p.UUID))
+	if err := d.dirs.RemovePort(n.ref.Name, p.UUID); err != nil { // it would be back after a restart
+		return err
 	}
 	ctx = context.WithoutCancel(ctx)
 	next := *base
 	next.ports = base.ports.without(p.UUID)
 	next.live = count(base.live, next.ports)
 	d.dropFloor(ctx, n, &next, p.Bandwidth)
-	d.warn("taking a port's guest out", n.ref, insist(func() error { return d.removeGuest(ctx, &next, p) }))
+	d.warn("taking a port's guest out", n.ref, retryOnce(func() error { return d.removeGuest(ctx, &next, p) }))
 	d.warn("the port-deleted hook failed", n.ref, d.portHook(ctx, n, hooks.OpPortDeleted, &next, p))
 	n.view.Store(&next)
 	d.news.call(n)

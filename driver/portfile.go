@@ -2,78 +2,25 @@ package driver
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
 
-	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/hooks"
-	"github.com/virbr/virbr/xml"
 )
-
-func (d Dirs) port(network string, uuid xml.UUID) string {
-	return filepath.Join(d.ports(network), uuid.String()+".xml")
-}
-
-// savePort writes a port's file.
-func (d *Driver) savePort(network string, p *xml.Port) error {
-	path := d.dirs.port(network, p.UUID)
-	if err := disk.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return systemError(err, "cannot create directory '%s'", filepath.Dir(path))
-	}
-	if err := writeFile(path, []byte(portHeader(p.UUID)+p.Format())); err != nil {
-		return systemError(err, "cannot write port file '%s'", path)
-	}
-	return nil
-}
-
-// portHeader is the comment at the top of a port's file.
-func portHeader(uuid xml.UUID) string {
-	return `<!--
-The network driver keeps this file and will overwrite what is changed here.
-To make a port, use:
-  virsh net-port-create ` + uuid.String() + `
-or another program that talks to the driver.
--->
-
-`
-}
 
 // loadPorts adds to a network that ran when the last daemon ended the ports that
 // it had. Files that cannot be read are logged and left out.
 func (d *Driver) loadPorts(network string, v *view) {
-	names, err := disk.Stems(d.dirs.ports(network), ".xml")
-	if err != nil {
-		d.log.Error("listing ports", "network", network, "err", err)
+	found, errs := d.dirs.Ports(network)
+	for _, err := range errs {
+		d.log.Error("leaving out a port's file", "network", network, "err", err)
 	}
-	list := make(ports, 0, len(names))
-	for _, name := range names { // in the order of UUIDs, as their text sorts like they do
-		p, err := d.loadPort(network, name)
-		if err != nil {
-			d.log.Error("leaving out a port's file", "network", network, "port", name, "err", err)
-			continue
-		}
+	list := make(ports, 0, len(found))
+	for _, p := range found {
 		v.ports = list
 		v.disown(p)
 		list = append(list, p)
 	}
 	v.ports = list
 	v.live = count(v.live, list)
-}
-
-func (d *Driver) loadPort(network, name string) (*xml.Port, error) {
-	data, err := readFile(filepath.Join(d.dirs.ports(network), name+".xml"))
-	if err != nil {
-		return nil, err
-	}
-	p, err := xml.ParsePort(data)
-	if err != nil {
-		return nil, err
-	}
-	if p.UUID.String() != name {
-		return nil, &Error{Kind: KindInternal, Msg: fmt.Sprintf(
-			"Network port filename '%s.xml' does not match port uuid '%s'", name, p.UUID)}
-	}
-	return p, nil
 }
 
 // reclaimPorts tells the hooks of every port that outlived the last daemon. What

@@ -2,11 +2,10 @@ package driver
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
@@ -19,7 +18,8 @@ import (
 // A network that does not run has none. Where there is one, a daemon died half
 // way, and the next one finishes what it was at (sweep).
 type record struct {
-	path    string
+	files   state.Table[recordFile]
+	uuid    xml.UUID
 	network string
 	bridge  string // "": it has none
 	ops     []step.Op
@@ -34,8 +34,10 @@ type recordFile struct {
 	Change  *alteration     `json:"change,omitempty"`
 }
 
+func (d *Driver) records() state.Table[recordFile] { return state.Records[recordFile](d.dirs) }
+
 func (d *Driver) newRecord(n *network, bridge string) *record {
-	return &record{path: d.dirs.undo(n.ref.UUID), network: n.ref.Name, bridge: bridge}
+	return &record{files: d.records(), uuid: n.ref.UUID, network: n.ref.Name, bridge: bridge}
 }
 
 // ahead adds what takes back a step that is about to be done, to run first, and
@@ -57,41 +59,27 @@ func (r *record) save() error {
 	if err != nil {
 		return fmt.Errorf("writing the undo record: %w", err)
 	}
-	data, err := json.Marshal(recordFile{Network: r.network, Bridge: r.bridge, Undo: ops, Change: r.change})
-	if err != nil {
-		return fmt.Errorf("writing the undo record: %w", err)
-	}
-	if err := writeFile(r.path, append(data, '\n')); err != nil {
-		return fmt.Errorf("writing the undo record: %w", err)
-	}
-	return nil
+	return r.files.Write(r.uuid, &recordFile{Network: r.network, Bridge: r.bridge, Undo: ops, Change: r.change})
 }
 
 // readRecord returns the undo record of a network; ok is false where there is
 // none, as for a network that libvirt's daemon started.
 func (d *Driver) readRecord(uuid xml.UUID) (r *record, ok bool, err error) {
-	r, err = loadRecord(d.dirs.undo(uuid))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
-	}
-	return r, err == nil, err
+	r, err = loadRecord(d.records(), uuid)
+	return r, r != nil, err
 }
 
-// loadRecord reads a record's file.
-func loadRecord(path string) (*record, error) {
-	data, err := readFile(path)
-	if err != nil {
+// loadRecord reads a record's file; nil: there is none.
+func loadRecord(files state.Table[recordFile], uuid xml.UUID) (*record, error) {
+	file, err := files.Read(uuid)
+	if file == nil || err != nil {
 		return nil, err
-	}
-	var file recordFile
-	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, fmt.Errorf("reading the undo record %q: %w", path, err)
 	}
 	ops, err := step.UnmarshalOps(file.Undo)
 	if err != nil {
-		return nil, fmt.Errorf("reading the undo record %q: %w", path, err)
+		return nil, fmt.Errorf("reading the undo record %q: %w", files.Path(uuid), err)
 	}
-	r := &record{path: path, network: file.Network, bridge: file.Bridge, ops: ops, change: file.Change}
+	r := &record{files: files, uuid: uuid, network: file.Network, bridge: file.Bridge, ops: ops, change: file.Change}
 	if r.bridge == "" { // of an older version
 		r.bridge = bridgeOf(ops)
 	}

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"slices"
 
 	"github.com/virbr/virbr/disk"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
@@ -22,16 +23,16 @@ type Release struct {
 
 // PlanRelease reads what there is to take back. No daemon of ours may run. With
 // an error it returns what can be taken back all the same; nil: nothing.
-func PlanRelease(dirs Dirs) (*Release, error) {
+func PlanRelease(dirs state.Dirs) (*Release, error) {
 	r := &Release{Ops: []step.Op{step.DropRules{}}}
 	bridges := map[string]bool{}
-	names, err := disk.Stems(dirs.State, ".xml")
+	names, err := dirs.Running()
 	if err != nil {
 		return nil, fmt.Errorf("listing running networks: %w", err)
 	}
 	var errs []error
 	for _, name := range names {
-		data, err := readFile(dirs.status(name))
+		data, err := state.Read(dirs.StatusFile(name))
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -46,34 +47,22 @@ func PlanRelease(dirs Dirs) (*Release, error) {
 			r.Ops = append(r.Ops, step.UnfillChecksums{Bridge: bridge})
 		}
 	}
-	records, err := disk.Stems(dirs.undos(), ".json")
+	records := state.Records[recordFile](dirs)
+	list, err := records.List()
 	errs = append(errs, err)
-	for _, uuid := range records {
-		r.Files = append(r.Files, filepath.Join(dirs.undos(), uuid+".json"))
-		errs = append(errs, r.addRecord(filepath.Join(dirs.undos(), uuid+".json")))
-	}
-	for _, dir := range []string{dirs.memories(), dirs.detached()} {
-		names, err := disk.Stems(dir, ".json")
+	for _, uuid := range list {
+		r.Files = append(r.Files, records.Path(uuid))
+		record, err := loadRecord(records, uuid)
 		errs = append(errs, err)
-		for _, uuid := range names {
-			r.Files = append(r.Files, filepath.Join(dir, uuid+".json"))
+		if record != nil {
+			r.Ops = append(r.Ops, slices.DeleteFunc(record.ops, func(op step.Op) bool { return step.ScopeOf(op) != step.ScopeGuests })...)
 		}
+	}
+	for _, table := range []interface{ Paths() ([]string, error) }{dirs.Learned(), dirs.Detached()} {
+		paths, err := table.Paths()
+		r.Files, errs = append(r.Files, paths...), append(errs, err)
 	}
 	return r, errors.Join(errs...)
-}
-
-// addRecord adds what a network's record says of the paths to its guests.
-func (r *Release) addRecord(path string) error {
-	record, err := loadRecord(path)
-	if err != nil {
-		return err
-	}
-	for _, op := range record.ops {
-		if step.ScopeOf(op) == step.ScopeGuests {
-			r.Ops = append(r.Ops, op)
-		}
-	}
-	return nil
 }
 
 // Run takes everything back, and goes on after errors.
@@ -84,8 +73,5 @@ func (r *Release) Run(ctx context.Context, sys System) error {
 			errs = append(errs, fmt.Errorf("%s: %w", op, err))
 		}
 	}
-	for _, file := range r.Files {
-		errs = append(errs, remove(file))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, disk.Remove(r.Files...))...)
 }

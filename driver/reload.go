@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
+
 	"github.com/virbr/virbr/quota"
 )
 
@@ -24,7 +26,7 @@ import (
 func (d *Driver) Reload(ctx context.Context) error {
 	d.hooks.Scan()
 	d.hooks.Daemon(ctx, hooks.DaemonReload)
-	d.loadAll(d.dirs.Config, func(name string) error { return d.loadConfig(ctx, name) })
+	d.loadAll("definition", d.dirs.Definitions, func(name string) error { return d.loadConfig(ctx, name) })
 	facts, err := d.sys.Facts(ctx)
 	if err != nil {
 		return err
@@ -56,7 +58,7 @@ func (d *Driver) StartAll(ctx context.Context) {
 	if ctx.Err() != nil && len(held) > 0 { // cut short: the next start goes on
 		return
 	}
-	d.warn("marking that autostart was done", Ref{}, insist(d.markStarted))
+	d.warn("marking that autostart was done", Ref{}, retryOnce(d.dirs.MarkAutostarted))
 }
 
 // holdAutostart takes the turns of the networks that StartAll is to start.
@@ -174,11 +176,11 @@ func (d *Driver) reconcile(ctx context.Context, n *network, steps []step.Step) e
 // refreshDnsmasq starts a dnsmasq that died. A living one is left alone; it
 // reads its hosts files again if they are not what they should be.
 func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts step.Facts) error {
-	steps, err := plan.Serve(v.live, facts, d.dirs.plan())
+	steps, err := plan.Serve(v.live, facts, plan.Dirs(d.dirs.Served()))
 	if err != nil || len(steps) == 0 {
 		return err
 	}
-	dirs := d.dirs.served()
+	dirs := d.dirs.Served()
 	pid := dirs.PidFile(n.ref.Name)
 	if !d.sys.DnsmasqAlive(pid) {
 		d.log.Info("starting dnsmasq anew", "network", n.ref.Name)
@@ -194,7 +196,7 @@ func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts 
 			w.Path != dirs.Numbering(v.live.Bridge.Name) {
 			continue
 		}
-		if have, err := readFile(w.Path); err == nil && bytes.Equal(have, []byte(w.Data)) {
+		if have, err := state.Read(w.Path); err == nil && bytes.Equal(have, []byte(w.Data)) {
 			continue
 		}
 		if err := d.run(ctx, w); err != nil {

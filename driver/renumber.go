@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
@@ -56,41 +57,39 @@ func (d *Driver) succeed(n *network, was *xml.Advertise, made *xml.Network) (*xm
 	now, _ := made.Advertise.Address()
 	valid := time.Duration(min(was.Valid(), maxValid)) * time.Second
 	defer ring(d.retired)
-	return d.retire(n, made, func(c *choice) { c.retire(old, now, valid, time.Now()) })
+	return d.retire(n, made, func(c *state.Choice) { c.Retire(old, now, valid, time.Now()) })
 }
 
 // retire changes what is known of a network's former prefixes, drops those whose time
 // is up, and returns the running definition with those that are left.
-func (d *Driver) retire(n *network, live *xml.Network, change func(*choice)) (*xml.Network, error) {
-	all, err := d.openChoices()
+func (d *Driver) retire(n *network, live *xml.Network, change func(*state.Choice)) (*xml.Network, error) {
+	was, err := d.choices.Of(n.ref.UUID)
 	if err != nil {
 		return nil, err
 	}
-	defer all.close()
-	made := &choice{}
-	if c := all.all[n.ref.UUID]; c != nil {
-		*made = *c
-		made.Former = slices.Clone(c.Former)
+	made := &state.Choice{}
+	if was != nil {
+		*made = *was
+		made.Former = slices.Clone(was.Former)
 	}
 	made.Network = n.ref.Name
-	made.expire(time.Now())
+	made.Expire(time.Now())
 	change(made)
-	if c := all.all[n.ref.UUID]; c == nil && len(made.Former) > 0 || c != nil && !reflect.DeepEqual(c, made) {
-		all.all[n.ref.UUID] = made
-		if err := all.save(n.ref.UUID); err != nil {
+	if was == nil && len(made.Former) > 0 || was != nil && !reflect.DeepEqual(was, made) {
+		if err := d.choices.Save(n.ref.UUID, made); err != nil {
 			return nil, err
 		}
 	}
 	next := live.Clone()
 	current, _ := next.Advertise.Address()
-	next.Advertise.Deprecated = slices.DeleteFunc(made.deprecated(), func(p netip.Prefix) bool { return p.Masked() == current.Masked() })
+	next.Advertise.Deprecated = slices.DeleteFunc(made.Deprecated(), func(p netip.Prefix) bool { return p.Masked() == current.Masked() })
 	return next, nil
 }
 
 // renumbered returns a running definition with the prefixes that it is to have now.
 func (d *Driver) renumbered(ctx context.Context, n *network, live *xml.Network) (*xml.Network, error) {
 	if !follows(live) {
-		return d.retire(n, live, func(*choice) {})
+		return d.retire(n, live, func(*state.Choice) {})
 	}
 	facts, err := d.sys.Facts(ctx)
 	if err != nil {
@@ -132,20 +131,15 @@ func (d *Driver) renumber(ctx context.Context, n *network) error {
 // runs is to go; 0: there is none.
 func (d *Driver) nextFarewell() (time.Duration, error) {
 	var next time.Duration
-	var all *choices
 	for _, n := range d.networks() {
 		v := n.view.Load()
 		if v == nil || !v.active() || !retires(v.live) {
 			continue
 		}
-		if all == nil {
-			var err error
-			if all, err = d.openChoices(); err != nil {
-				return 0, err
-			}
-			defer all.close()
+		c, err := d.choices.Of(n.ref.UUID)
+		if err != nil {
+			return 0, err
 		}
-		c := all.all[n.ref.UUID]
 		if c == nil {
 			continue
 		}

@@ -33,17 +33,17 @@ func (d *Driver) restoreShares(ctx context.Context, n *network, v *view) error {
 	want := newStatus()
 	for _, p := range v.ports {
 		if class := classOf(p.Bandwidth); class != 0 {
-			want.classes = append(want.classes, uint16(class))
-			want.floor += floorOf(p.Bandwidth)
+			want.ClassIDs = append(want.ClassIDs, uint16(class))
+			want.FloorSum += floorOf(p.Bandwidth)
 		}
 	}
-	slices.Sort(want.classes)
-	if inbound(v.live) == nil || slices.Equal(want.classes, v.status.classes) && want.floor == v.status.floor {
+	slices.Sort(want.ClassIDs)
+	if inbound(v.live) == nil || slices.Equal(want.ClassIDs, v.status.ClassIDs) && want.FloorSum == v.status.FloorSum {
 		return nil
 	}
 	d.log.Info("shares of the bandwidth are not those of the ports, restoring them", "network", n.ref.Name)
-	for _, class := range v.status.classes {
-		if class >= firstClass && !slices.Contains(want.classes, class) {
+	for _, class := range v.status.ClassIDs {
+		if class >= firstClass && !slices.Contains(want.ClassIDs, class) {
 			d.unshape(ctx, n, v, uint32(class))
 		}
 	}
@@ -54,7 +54,7 @@ func (d *Driver) restoreShares(ctx context.Context, n *network, v *view) error {
 			}
 		}
 	}
-	v.status.classes, v.status.floor = want.classes, want.floor
+	v.status.ClassIDs, v.status.FloorSum = want.ClassIDs, want.FloorSum
 	d.share(ctx, n, v)
 	return d.saveStatus(v)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/hosttest"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -23,7 +24,7 @@ import (
 type rig struct {
 	t    *testing.T
 	dir  string
-	dirs driver.Dirs
+	dirs state.Dirs
 	host *hosttest.Fake
 	d    *driver.Driver
 
@@ -34,7 +35,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	dir := t.TempDir()
-	return &rig{t: t, dir: dir, host: hosttest.New(), dirs: driver.Dirs{
+	return &rig{t: t, dir: dir, host: hosttest.New(), dirs: state.Dirs{
 		Config:  filepath.Join(dir, "etc"),
 		State:   filepath.Join(dir, "run"),
 		Dnsmasq: filepath.Join(dir, "dnsmasq"),

@@ -46,7 +46,7 @@ func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next
 	if err := d.finish(ctx, n.ref); err != nil {
 		return err
 	}
-	d.warn("removing ports of an earlier run", n.ref, d.dirs.clearPorts(n.ref.Name))
+	d.warn("removing ports of an earlier run", n.ref, d.dirs.RemovePorts(n.ref.Name))
 	undo := d.newRecord(n, def.Bridge.Name)
 	began := time.Now()
 	err := d.attempt(ctx, n, next, undo)
@@ -104,7 +104,7 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 	}
 	d.warnWithheld(n, nil, reach)
 	facts.Members = members(d.detachedFor(n.ref, live))
-	p, err := plan.Compile(live, reach, facts, d.dirs.plan())
+	p, err := plan.Compile(live, reach, facts, plan.Dirs(d.dirs.Served()))
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ func (d *Driver) apply(ctx context.Context, n *network, steps []step.Step, undo 
 func (d *Driver) do(ctx context.Context, s step.Step) error {
 	run := func() error { return d.run(ctx, s.Do) }
 	if s.Tolerate {
-		return insist(run)
+		return retryOnce(run)
 	}
 	return run()
 }

@@ -34,8 +34,8 @@ func (d *Driver) Destroy(ctx context.Context, net Ref) error {
 // of it: the persistent network, or none. An error is that nothing was done.
 func (d *Driver) stop(ctx context.Context, n *network, v *view) error {
 	d.detach(context.WithoutCancel(ctx), n, v)
-	if err := remove(d.dirs.status(n.ref.Name)); err != nil { // it would run again after a restart
-		return systemError(err, "cannot remove status file '%s'", d.dirs.status(n.ref.Name))
+	if err := d.dirs.RemoveStatus(n.ref.Name); err != nil { // it would run again after a restart
+		return err
 	}
 	d.warn("stopping the network", n.ref, d.takeDown(context.WithoutCancel(ctx), n, v, d.undoOf(n, v)))
 	if v.persistent() {
@@ -56,7 +56,7 @@ func (d *Driver) undoOf(n *network, v *view) *record {
 	d.warn("stopping without the undo record", n.ref, err)
 	if !ok {
 		r = d.newRecord(n, v.live.Bridge.Name)
-		r.ops = plan.Stop(v.live, v.reach, d.dirs.plan())
+		r.ops = plan.Stop(v.live, v.reach, plan.Dirs(d.dirs.Served()))
 	}
 	return r
 }
@@ -68,10 +68,10 @@ func (d *Driver) undoOf(n *network, v *view) *record {
 // The record goes last, and stays where it could not all be undone: the next start
 // of the network or of a daemon tries again.
 func (d *Driver) takeDown(ctx context.Context, n *network, v *view, undo *record) error {
-	errs := []error{remove(d.dirs.status(n.ref.Name))}
+	errs := []error{d.dirs.RemoveStatus(n.ref.Name)}
 	left, failed := d.unwind(ctx, n.ref, undo.ops)
 	errs = append(errs, failed...)
-	errs = append(errs, remove(d.dirs.memory(n.ref.UUID)), d.dirs.clearPorts(n.ref.Name))
+	errs = append(errs, d.dirs.Learned().Remove(n.ref.UUID), d.dirs.RemovePorts(n.ref.Name))
 	if !v.persistent() {
 		errs = append(errs, d.clean(n.ref, v.live.Bridge.Name))
 	}
@@ -89,7 +89,7 @@ func (d *Driver) clean(ref Ref, bridge string) error {
 	if d.bridgeNamed(ref, bridge) {
 		bridge = ""
 	}
-	return errors.Join(d.dirs.clearServed(ref.Name, bridge), d.forgetChoice(ref))
+	return errors.Join(d.dirs.RemoveServed(ref.Name, bridge), d.choices.Remove(ref.UUID))
 }
 
 // bridgeNamed reports whether a network other than one names a bridge.
@@ -126,7 +126,7 @@ func (d *Driver) unwind(ctx context.Context, ref Ref, undo []step.Op) (left []st
 	}
 	for _, op := range append(first, waits...) {
 		d.log.Debug("undo", "network", ref.Name, "step", op.String())
-		err := insist(func() error { return d.undo(ctx, op) })
+		err := retryOnce(func() error { return d.undo(ctx, op) })
 		if err == nil {
 			continue
 		}

@@ -44,7 +44,7 @@ func (d *Driver) updated(ctx context.Context, n *network) error {
 	next := *was
 	err := d.hook(ctx, n, hooks.OpUpdated, &next)
 	d.warn("the updated hook failed", n.ref, err)
-	if was.active() && next.status.tainted != was.status.tainted {
+	if was.active() && next.status.HookScript != was.status.HookScript {
 		n.view.Store(&next)
 		d.warn("writing down that a hook ran", n.ref, d.saveStatus(&next))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -268,7 +269,7 @@ func TestUpdateUnsavable(t *testing.T) {
 		return nil
 	}
 	err := r.d.Update(t.Context(), ref, request(xml.UpdateAddLast, xml.SectionDNSTXT, `<txt name='a' value='b'/>`, driver.AffectLive|driver.AffectConfig))
-	if kind, _ := kindOf(err); kind != driver.KindSystem {
+	if _, ok := errors.AsType[*state.Error](err); !ok {
 		t.Errorf("got %v", err)
 	}
 	if diff := cmp.Diff(host, r.host.State()); diff != "" {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/rpc/polkit"
 	"github.com/virbr/virbr/xml"
@@ -55,6 +56,8 @@ var rules = []rule{
 	{planKind(plan.KindUnsupported), codeUnsupported, domainNetwork},
 	{planKind(plan.KindSystem), codeSystem, domainNetwork},
 	{planKind(plan.KindFailed), codeFailed, domainNetwork},
+
+	{stateFile, codeSystem, domainNetwork},
 
 	{hookScript, codeHook, domainHook},
 
@@ -140,6 +143,14 @@ func polkitReason(reason polkit.Reason) func(error) (string, bool) {
 		}
 		return e.Error(), true
 	}
+}
+
+func stateFile(err error) (string, bool) {
+	e, ok := errors.AsType[*state.Error](err)
+	if !ok {
+		return "", false
+	}
+	return e.Msg, true
 }
 
 func hookScript(err error) (string, bool) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/rpc"
 	"github.com/virbr/virbr/rpc/polkit"
@@ -69,6 +70,8 @@ func errorRows() []errorRow {
 		{&plan.Error{Kind: plan.KindUnsupported, Msg: "DETAIL"}, 67, 19, "unsupported configuration: DETAIL", ""},
 		{&plan.Error{Kind: plan.KindFailed, Msg: "DETAIL"}, 9, 19, "operation failed: DETAIL", ""},
 		{&plan.Error{Kind: plan.KindSystem, Msg: "DETAIL"}, 38, 19, "DETAIL", "%s"},
+
+		{&state.Error{Msg: "cannot write file", Err: syscall.ENOSPC}, 38, 19, "cannot write file: No space left on device", ""},
 
 		{
 			&hooks.ScriptError{Command: "LC_ALL=C /hook", Status: "exit status 1", Stderr: "no"}, 70, 34,

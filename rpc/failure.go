@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/rpc/proto"
 )
 
@@ -80,6 +81,9 @@ func (f *failure) system(err error) {
 		return
 	}
 	if e, ok := errors.AsType[*driver.Error](err); ok && e.Err != nil {
+		f.detail = joinText(f.detail, e.Err.Error())
+	}
+	if e, ok := errors.AsType[*state.Error](err); ok {
 		f.detail = joinText(f.detail, e.Err.Error())
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/virbr/virbr/config"
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/host"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/rpc"
 	"github.com/virbr/virbr/rpc/polkit"
 	"github.com/virbr/virbr/schemas"
@@ -42,7 +43,7 @@ func run(ctx context.Context, o *options) (err error) {
 	for _, w := range append(cfg.daemon.Warnings, cfg.network.Warnings...) {
 		log.Warn(w)
 	}
-	pid, err := driver.LockPID(o.pidFile)
+	pid, err := state.LockPID(o.pidFile)
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func run(ctx context.Context, o *options) (err error) {
 	if err != nil {
 		return err
 	}
-	own, err := driver.LockPID(ownPID(o.dirs))
+	own, err := state.LockPID(o.dirs.DaemonLock())
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/host"
+	"github.com/virbr/virbr/driver/state"
 )
 
 // newDown stops what virbrd runs, for those who remove it.
@@ -27,12 +28,12 @@ virbrd must not run. Packages call this when they are removed.`,
 		Example: "  systemctl stop virbrd.socket virbrd-ro.socket virbrd.service\n  virbrd down",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return down(cmd.Context(), driver.SystemDirs(), cmd.OutOrStdout())
+			return down(cmd.Context(), state.System(), cmd.OutOrStdout())
 		},
 	}
 }
 
-func down(ctx context.Context, dirs driver.Dirs, out io.Writer) (err error) {
+func down(ctx context.Context, dirs state.Dirs, out io.Writer) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root: it changes the host's network")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/virbr/virbr/config"
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/state"
 )
 
 // options are the flags of the daemon.
@@ -18,7 +19,7 @@ type options struct {
 	networkConf string // network.conf
 	ownConf     string // virbrd.conf
 
-	dirs      driver.Dirs
+	dirs      state.Dirs
 	socketDir string
 	pidFile   string
 
@@ -40,7 +41,7 @@ const (
 
 // newRoot returns the command line, which ends in run.
 func newRoot(run func(context.Context, *options) error) *cobra.Command {
-	o := &options{dirs: driver.SystemDirs()}
+	o := &options{dirs: state.System()}
 	root := &cobra.Command{
 		Use:   "virbrd",
 		Short: "Serve libvirt's virtual networks in the place of virtnetworkd",

@@ -10,8 +10,8 @@ import (
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/dnsmasq"
-	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/host"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/leases"
 )
 
@@ -20,7 +20,7 @@ import (
 // it one to the directory where leases are kept. In there it makes the one that
 // the helper may write to. The helper runs as root where no other user can: in
 // directories that somebody chose.
-func installHelper(dirs driver.Dirs, log *slog.Logger) (string, error) {
+func installHelper(dirs state.Dirs, log *slog.Logger) (string, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return "", fmt.Errorf("finding our own program: %w", err)

@@ -7,13 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/virbr/virbr/config"
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/host"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/graft"
 	"github.com/virbr/virbr/hooks"
 )
@@ -63,7 +63,7 @@ For networks that virbrd runs there is nothing to do.`,
 	f.BoolVar(&o.uninstall, "uninstall", false, "have libvirt call it no more, and take back what was added")
 	f.BoolVar(&o.apply, "apply", false, "add to running networks what their extensions say now")
 	f.BoolVar(&o.check, "check", false, "only say whether that would work")
-	f.StringVar(&o.hooks, "hooks-dir", driver.SystemDirs().Hooks, "hook scripts")
+	f.StringVar(&o.hooks, "hooks-dir", state.System().Hooks, "hook scripts")
 	f.StringVar(&o.level, "log-level", "error", "debug, info, warn or error")
 	cmd.MarkFlagsMutuallyExclusive("install", "uninstall", "apply", "check")
 	return cmd
@@ -122,7 +122,7 @@ func (o *hookOptions) engine(stderr *os.File) (*graft.Engine, func(), error) {
 		return nil, nil, err
 	}
 	log := newLog(stderr, level)
-	helper, err := installHelper(driver.Dirs{Own: o.dirs.Own, Dnsmasq: o.dirs.Lib}, log)
+	helper, err := installHelper(state.Dirs{Own: o.dirs.Own, Dnsmasq: o.dirs.Lib}, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -133,7 +133,7 @@ func (o *hookOptions) engine(stderr *os.File) (*graft.Engine, func(), error) {
 	e := graft.New(graft.Config{
 		System:     h,
 		Dirs:       o.dirs,
-		Choose:     driver.New(driver.Config{System: h, Dirs: driver.SystemDirs(), Pools: poolsOf(own), Log: log}).Choose,
+		Choose:     driver.New(driver.Config{System: h, Dirs: state.System(), Pools: poolsOf(own), Log: log}).Choose,
 		StartAgent: func(ctx context.Context) error { return startAgent(ctx, h, log) },
 		Ours:       virbrdRuns,
 		Log:        log,
@@ -143,18 +143,18 @@ func (o *hookOptions) engine(stderr *os.File) (*graft.Engine, func(), error) {
 
 // virbrdRuns reports whether virbrd runs the system's networks.
 func virbrdRuns() (bool, error) {
-	owner, err := driver.LockOwner(ownPID(driver.SystemDirs()))
-	return owner != "", err
+	owner, err := state.LockHolder(state.System().DaemonLock())
+	return owner.Locked, err
 }
 
 // takeFromHook takes back what the hook added to networks that virbrd is about to
 // run: it does all this itself. Where libvirt's daemon runs, virbrd will not.
-func takeFromHook(ctx context.Context, dirs driver.Dirs, h *host.Host, log *slog.Logger) error {
+func takeFromHook(ctx context.Context, dirs state.Dirs, h *host.Host, log *slog.Logger) error {
 	hooked := graft.SystemDirs()
 	if dirs.State != hooked.State || hooked.Idle() {
 		return nil
 	}
-	if owner, err := driver.LockOwner(filepath.Join(dirs.State, "driver.pid")); err != nil || owner != "" {
+	if owner, err := state.LockHolder(dirs.DriverLock()); err != nil || owner.Locked {
 		return err
 	}
 	log.Info("taking over from the hook")

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/virbr/virbr/dnsmasq"
-	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/leases"
 )
 
@@ -22,7 +22,7 @@ func newLeases() *cobra.Command {
 		Args:   cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if restore {
-				return leases.Restore(dnsmasq.Dirs{Dnsmasq: driver.SystemDirs().Dnsmasq})
+				return leases.Restore(dnsmasq.Dirs{Dnsmasq: state.System().Dnsmasq})
 			}
 			helper := leases.Helper{Dir: dir, Getenv: os.Getenv, Out: cmd.OutOrStdout()}
 			if err := helper.DropRoot(args); err != nil {

@@ -7,21 +7,17 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/host"
+	"github.com/virbr/virbr/driver/state"
 )
-
-// ownPID returns the file that a running virbrd holds the lock of, and nobody
-// else: the other pid files are libvirt's, and its daemons lock them as well.
-func ownPID(dirs driver.Dirs) string { return filepath.Join(dirs.Own, "virbrd.pid") }
 
 // newRelease takes back what only virbrd put on the host.
 func newRelease() *cobra.Command {
-	dirs := driver.SystemDirs()
+	dirs := state.System()
 	var dry bool
 	cmd := &cobra.Command{
 		Use:   "release",
@@ -62,7 +58,7 @@ run directory, stays until the next boot, and so must the program.`,
 	return cmd
 }
 
-func release(ctx context.Context, dirs driver.Dirs, dry bool, out io.Writer) (err error) {
+func release(ctx context.Context, dirs state.Dirs, dry bool, out io.Writer) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root: it changes the host's firewall")
 	}
@@ -88,20 +84,20 @@ func release(ctx context.Context, dirs driver.Dirs, dry bool, out io.Writer) (er
 
 // virbrdStopped returns an error if virbrd runs, and keeps it from starting
 // until the returned function is called.
-func virbrdStopped(dirs driver.Dirs, dry bool) (func() error, error) {
+func virbrdStopped(dirs state.Dirs, dry bool) (func() error, error) {
 	none := func() error { return nil }
-	owner, err := driver.LockOwner(ownPID(dirs))
+	owner, err := state.LockHolder(dirs.DaemonLock())
 	if err != nil {
 		return none, err
 	}
-	if owner != "" {
+	if owner.Locked {
 		return none, fmt.Errorf("virbrd runs (%s) and would put everything back: stop it first, by\n"+
 			"  systemctl disable --now virbrd.socket virbrd-ro.socket virbrd.service", owner)
 	}
 	if _, err := os.Stat(dirs.Own); err != nil || dry {
 		return none, nil // nothing to keep anybody from, or nothing to be kept
 	}
-	lock, err := driver.LockPID(ownPID(dirs))
+	lock, err := state.LockPID(dirs.DaemonLock())
 	if err != nil {
 		return none, err
 	}
@@ -109,7 +105,7 @@ func virbrdStopped(dirs driver.Dirs, dry bool) (func() error, error) {
 }
 
 // tell says what is removed, and what that means for guests.
-func tell(out io.Writer, dirs driver.Dirs, todo *driver.Release, dry bool) error {
+func tell(out io.Writer, dirs state.Dirs, todo *driver.Release, dry bool) error {
 	what := "removing"
 	if dry {
 		what = "would remove"
@@ -121,11 +117,11 @@ func tell(out io.Writer, dirs driver.Dirs, todo *driver.Release, dry bool) error
 	for _, file := range todo.Files {
 		text += what + ": " + file + "\n"
 	}
-	daemon, err := driver.LockOwner(filepath.Join(dirs.State, "driver.pid"))
+	daemon, err := state.LockHolder(dirs.DriverLock())
 	if err != nil {
 		return err
 	}
-	if daemon == "" {
+	if !daemon.Locked {
 		text += "note: libvirt's network daemon does not run; guests have no firewall rules and no NAT until it starts\n"
 	}
 	_, err = io.WriteString(out, text)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/hosttest"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/rpc"
 )
 
@@ -37,7 +38,7 @@ func Start(ctx context.Context, dir string) (*Daemon, func() error, error) {
 	d := &Daemon{Socket: filepath.Join(dir, "virtnetworkd-sock")}
 	d.Driver = driver.New(driver.Config{
 		System: hosttest.New(),
-		Dirs: driver.Dirs{
+		Dirs: state.Dirs{
 			Config: filepath.Join(dir, "etc"), State: filepath.Join(dir, "run"), Dnsmasq: filepath.Join(dir, "dnsmasq"),
 			Hooks: filepath.Join(dir, "hooks"), Own: filepath.Join(dir, "own"), Lib: filepath.Join(dir, "lib"),
 		},

@@ -74,7 +74,7 @@ func TestRenumbering(t *testing.T) {
 		}
 		d.stop()
 		file := run(t, "sh", "-c", "echo /var/lib/virbr/networks/*.json")
-		run(t, "sed", "-i", `s/"until": [0-9]*/"until": 1/`, strings.TrimSpace(file))
+		run(t, "sed", "-i", `s/"until": *[0-9]*/"until": 1/`, strings.TrimSpace(file))
 		d = startVirbrd(t, "--virbrd-config", conf)
 		netnstest.Wait(t, "the former prefix is gone", func() error {
 			if got := run(t, "ip", "-6", "-o", "addr", "show", "dev", "virbr1", "scope", "global"); strings.Contains(got, "2001:db8:100::") {
@@ -141,7 +141,7 @@ func TestPrefixChangedByHand(t *testing.T) {
 		}
 
 		file := strings.TrimSpace(run(t, "sh", "-c", "echo /var/lib/virbr/networks/*.json"))
-		run(t, "sed", "-i", `s/"until": [0-9]*/"until": 1/`, file)
+		run(t, "sed", "-i", `s/"until": *[0-9]*/"until": 1/`, file)
 		if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}

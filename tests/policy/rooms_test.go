@@ -52,7 +52,9 @@ var rooms = []room{
 		why:    "the one door to the system: it runs steps and decides nothing"},
 	{path: "driver/history", ours: []string{"disk", "xml"},
 		why: "definitions that networks had, as files; when one is kept is the driver's to say"},
-	{path: "driver", ours: []string{"disk", "quota", "xml", "schemas", "dnsmasq", "firewall", "hooks", "driver/history", "driver/plan", "driver/step", "leases"}, theirs: []string{"golang.org/x/sys", "golang.org/x/sync"},
+	{path: "driver/state", ours: []string{"disk", "xml", "dnsmasq", "driver/plan", "driver/step", "leases"}, theirs: []string{"golang.org/x/sys/unix"},
+		why: "owns every file, lock and directory; what they are for is others' business"},
+	{path: "driver", ours: []string{"disk", "quota", "xml", "schemas", "dnsmasq", "firewall", "hooks", "driver/history", "driver/plan", "driver/state", "driver/step", "leases"}, theirs: []string{"golang.org/x/sys", "golang.org/x/sync"},
 		why: "reaches the host through the interface that it declares, never by itself"},
 	{path: "graft", ours: []string{"disk", "xml", "dnsmasq", "firewall", "hooks", "driver/plan", "driver/step", "leases"}, theirs: []string{"golang.org/x/sys"},
 		why: "adds to networks that another daemon runs; reaches the host through the interface that it declares"},
@@ -64,7 +66,7 @@ var rooms = []room{
 	{path: "rpc/client", ours: []string{"disk", "rpc/wire", "rpc/proto", "xml"},
 		why: "the other side of rpc, for virbr: of the daemon it knows what is said on the wire"},
 	{path: "rpc/polkit", theirs: []string{"github.com/godbus/dbus/v5"}, why: "asks polkit over D-Bus; what is asked is up to rpc"},
-	{path: "rpc", ours: []string{"quota", "rpc/wire", "rpc/proto", "rpc/polkit", "driver", "driver/history", "driver/plan", "driver/step", "xml", "hooks", "schemas", "dnsmasq", "firewall"},
+	{path: "rpc", ours: []string{"quota", "rpc/wire", "rpc/proto", "rpc/polkit", "driver", "driver/history", "driver/plan", "driver/state", "driver/step", "xml", "hooks", "schemas", "dnsmasq", "firewall"},
 		theirs: []string{"golang.org/x/sys", "golang.org/x/sync", "github.com/coreos/go-systemd/v22/activation"},
 		why:    "sees the driver, and other rooms' error types for the one table of codes; never the host"},
 	{path: "leases", ours: []string{"dnsmasq"}, theirs: []string{"golang.org/x/sys/unix"},
@@ -76,7 +78,7 @@ var rooms = []room{
 	{path: "cli", ours: []string{"xml", "schemas", "dnsmasq", "firewall", "driver/plan", "driver/step", "doctor", "rpc/client"}, theirs: []string{"github.com/rogpeppe/go-internal/diff", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 		why: "virbr's commands work on files, or ask a daemon: without the driver and the host"},
 	{path: "cmd/virbr", ours: []string{"cli", "doctor", "doctor/collect", "driver/host"}, why: "wiring"},
-	{path: "cmd/virbrd", ours: []string{"config", "disk", "dnsmasq", "driver", "driver/host", "driver/plan", "driver/step", "graft", "hooks", "leases", "metrics", "quota", "rpc", "rpc/polkit", "schemas"},
+	{path: "cmd/virbrd", ours: []string{"config", "disk", "dnsmasq", "driver", "driver/host", "driver/plan", "driver/state", "driver/step", "graft", "hooks", "leases", "metrics", "quota", "rpc", "rpc/polkit", "schemas"},
 		theirs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/coreos/go-systemd/v22", "golang.org/x/sync", "golang.org/x/sys"}, why: "wiring"},
 }
 

@@ -1,4 +1,4 @@
-package driver_test
+package state_test
 
 import (
 	"os"
@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/state"
 )
 
 // holder is a process that has the lock of a file, as one has that a daemon was
@@ -54,12 +54,12 @@ func TestLockOutlivesItsOwner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	end := holder(t, path, gone.Process.Pid)
 	type result struct {
-		lock *driver.PIDLock
+		lock *state.PIDLock
 		err  error
 	}
 	locked := make(chan result)
 	go func() {
-		l, err := driver.LockPID(path)
+		l, err := state.LockPID(path)
 		locked <- result{l, err}
 	}()
 	select {
@@ -76,7 +76,7 @@ func TestLockOutlivesItsOwner(t *testing.T) {
 		t.Error(err)
 	}
 	holder(t, path, os.Getpid())
-	if _, err := driver.LockPID(path); err == nil || !strings.Contains(err.Error(), "process "+strconv.Itoa(os.Getpid())) {
+	if _, err := state.LockPID(path); err == nil || !strings.Contains(err.Error(), "process "+strconv.Itoa(os.Getpid())) {
 		t.Errorf("the lock of a process that runs: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package driver
+package state
 
 import (
 	"errors"
@@ -12,7 +12,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PIDLock is the lock that keeps a second network daemon away: byte 0 of a file
+// Lock is a lock between processes for a piece of work, held until it is released
+// or its process ends.
+type Lock struct{ file *os.File }
+
+// TakeLock waits for the lock of a file, which it makes.
+func TakeLock(path string, mode fs.FileMode) (*Lock, error) {
+	f, err := openLock(path, os.O_RDWR|os.O_CREATE, mode)
+	if err != nil {
+		return nil, err
+	}
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("locking %q: %w", path, err)
+	}
+	return &Lock{f}, nil
+}
+
+func openLock(path string, flags int, mode fs.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, mode)
+	if err != nil {
+		return nil, fmt.Errorf("opening the lock file: %w", err)
+	}
+	return f, nil
+}
+
+// Release gives the lock back.
+func (l *Lock) Release() { _ = l.file.Close() }
+
+// PIDLock is the lock by which a daemon keeps a second one away: byte 0 of a file
 // with the process id, as in libvirt's virPidFileAcquirePath, so that libvirt's
 // own daemon and ours exclude each other.
 type PIDLock struct {
@@ -20,18 +51,36 @@ type PIDLock struct {
 	file *os.File
 }
 
+// LockedError is that another process has a lock.
+type LockedError struct {
+	Path  string
+	PID   int  // 0: not known
+	ended bool // that process has, and somebody has the lock still
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("another network daemon is running (%s), stop it first: %q is locked", processName(e.PID), e.Path)
+}
+
+func processName(pid int) string {
+	if pid == 0 {
+		return "unknown process"
+	}
+	return fmt.Sprintf("process %d", pid)
+}
+
 // inheritance bounds how long a lock is waited for whose owner has ended. A daemon
 // that is killed while it starts a program leaves it to that program's process,
 // until the program begins.
 const inheritance = 5 * time.Second
 
-// LockPID takes the lock of a file and writes our process id. If another daemon
-// has it the error is an *[Error] of KindOperationFailed.
+// LockPID takes the lock of a file and writes our process id. The error is a
+// [*LockedError] if another daemon has it.
 func LockPID(path string) (*PIDLock, error) {
 	enough := time.After(inheritance)
 	for {
 		l, err := tryLock(path)
-		if errors.Is(err, errInherited) {
+		if locked, ok := errors.AsType[*LockedError](err); ok && locked.ended {
 			select {
 			case <-enough:
 				return nil, err
@@ -52,14 +101,11 @@ func LockPID(path string) (*PIDLock, error) {
 	}
 }
 
-// errInherited says that the lock's owner has ended, and somebody has it still.
-var errInherited = errors.New("its owner has ended")
-
 // tryLock returns nil without an error where the file was removed meanwhile.
 func tryLock(path string) (*PIDLock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)
+	f, err := openLock(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("opening the lock file: %w", err)
+		return nil, err
 	}
 	// An open file description's lock conflicts with the process-wide kind
 	// that libvirt takes, and does not vanish when some other descriptor of
@@ -68,12 +114,8 @@ func tryLock(path string) (*PIDLock, error) {
 	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock); err != nil {
 		defer f.Close()
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
-			name, ended := owner(f)
-			if ended {
-				err = errInherited
-			}
-			return nil, &Error{Kind: KindOperationFailed, Err: err, Msg: fmt.Sprintf(
-				"another network daemon is running (%s), stop it first: %q is locked", name, path)}
+			pid := owner(f)
+			return nil, &LockedError{Path: path, PID: pid, ended: pid != 0 && over(pid)}
 		}
 		return nil, fmt.Errorf("locking %q: %w", path, err)
 	}
@@ -89,16 +131,15 @@ func tryLock(path string) (*PIDLock, error) {
 	return &PIDLock{path: path, file: f}, nil
 }
 
-// owner says who took the lock, as far as the file tells, and whether that process
-// has ended.
-func owner(f *os.File) (name string, ended bool) {
+// owner returns who took the lock, as far as the file tells; 0: not known.
+func owner(f *os.File) int {
 	var buf [16]byte
 	n, _ := f.ReadAt(buf[:], 0)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
-	if err != nil || pid <= 0 {
-		return "unknown process", false
+	if err != nil {
+		return 0
 	}
-	return fmt.Sprintf("process %d", pid), over(pid)
+	return max(pid, 0)
 }
 
 // over reports whether there is no such process any more, but one perhaps that
@@ -114,10 +155,11 @@ func over(pid int) bool {
 }
 
 func (l *PIDLock) write() error {
-	if err := l.file.Truncate(0); err != nil {
-		return fmt.Errorf("writing %q: %w", l.path, err)
+	err := l.file.Truncate(0)
+	if err == nil {
+		_, err = l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
 	}
-	if _, err := l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+	if err != nil {
 		return fmt.Errorf("writing %q: %w", l.path, err)
 	}
 	return nil
@@ -129,24 +171,35 @@ func (l *PIDLock) Release() error {
 	return errors.Join(remove(l.path), l.file.Close())
 }
 
-// LockOwner says who holds the lock of a file that [LockPID] or libvirt locks:
-// "process 123". "": nobody does.
-func LockOwner(path string) (string, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+// Holder is the process that has the lock of a pid file.
+type Holder struct {
+	Locked bool
+	PID    int // 0: not known
+}
+
+func (h Holder) String() string { return processName(h.PID) }
+
+// LockHolder says who holds the lock of a file that [LockPID] or libvirt locks. It
+// does not get in the way of who is about to.
+func LockHolder(path string) (Holder, error) {
+	f, err := openLock(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return Holder{}, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("opening the lock file: %w", err)
+		return Holder{}, err
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Len: 1}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock); err != nil {
-		return "", fmt.Errorf("asking for the lock of %q: %w", path, err)
+		return Holder{}, fmt.Errorf("asking for the lock of %q: %w", path, err)
 	}
 	if lock.Type == unix.F_UNLCK {
-		return "", nil
+		return Holder{}, nil
 	}
-	name, _ := owner(f)
-	return name, nil
+	pid := owner(f)
+	if pid == 0 {
+		pid = int(max(lock.Pid, 0))
+	}
+	return Holder{true, pid}, nil
 }
