@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/doctor"
 	"github.com/virbr/virbr/firewall"
+	"github.com/virbr/virbr/firewall/coexist"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 	"github.com/virbr/virbr/leases"
 )
@@ -32,7 +35,6 @@ func (s *survey) network(n *doctor.Network, dirs dnsmasq.Dirs) {
 		s.missed("leases of "+n.Name, err)
 	}
 	s.missed("rules of "+n.Name, s.rules(n))
-	s.queues(n, bridge)
 	s.paths(n)
 }
 
@@ -52,27 +54,116 @@ func (s *survey) rules(n *doctor.Network) error {
 	return err
 }
 
-// queues looks at what tc has on a bridge.
-func (s *survey) queues(n *doctor.Network, bridge string) {
-	index, err := s.h.index(bridge)
-	if err != nil {
-		return
+// clsact is where filters of tc are, by the kind of a qdisc, and what they see.
+var clsact = map[string]map[uint32]coexist.Hook{
+	"ingress": {netlink.MakeHandle(0xffff, 0): coexist.Ingress},
+	"clsact":  {netlink.HANDLE_MIN_INGRESS: coexist.Ingress, netlink.HANDLE_MIN_EGRESS: coexist.Egress},
+}
+
+// queues looks at what tc has: queues and checksums of networks' bridges, and filters
+// that drop, of all links.
+func (s *survey) queues(ctx context.Context) coexist.Table {
+	table := coexist.Table{Family: coexist.Netdev, Name: coexist.TC}
+	bridges := map[string]*doctor.Network{}
+	for i := range s.facts.Networks {
+		if n := &s.facts.Networks[i]; n.Def != nil && n.Active {
+			bridges[n.Def.Bridge.Name] = n
+		}
 	}
-	list, err := s.h.tc.QdiscList(linkOf(index))
-	s.missed("queues of "+bridge, err)
+	var list []netlink.Qdisc
+	s.missed("queues", s.h.whole(ctx, "queues", func() (err error) {
+		list, err = s.h.tc.QdiscList(nil)
+		return err
+	}))
 	for _, q := range list {
-		n.Shaped = append(n.Shaped, q.Type())
-	}
-	for _, parent := range []uint32{netlink.HANDLE_MIN_EGRESS, netlink.MakeHandle(1, 0)} { // ours, libvirt's
-		filters, err := s.h.tc.FilterList(linkOf(index), parent)
-		if err != nil {
-			continue
+		link := linkOf(q.Attrs().LinkIndex)
+		name := s.names[q.Attrs().LinkIndex]
+		n := bridges[name]
+		if n != nil {
+			n.Shaped = append(n.Shaped, q.Type())
 		}
-		for _, f := range filters {
-			u32, ok := f.(*netlink.U32)
-			n.Checksums = n.Checksums || ok && slices.ContainsFunc(u32.Actions, func(a netlink.Action) bool { return a.Type() == "csum" })
+		parents := clsact[q.Type()]
+		if q.Type() == "htb" && n != nil { // libvirt's checksums
+			parents = map[uint32]coexist.Hook{netlink.MakeHandle(1, 0): ""}
+		}
+		for parent, hook := range parents {
+			filters, err := s.h.tc.FilterList(link, parent)
+			s.missed("filters of tc at "+name, err)
+			chain := coexist.Chain{Name: string(hook) + " of " + name, Hook: hook, Devices: []string{name}}
+			for _, f := range filters {
+				u32, ok := f.(*netlink.U32)
+				if n != nil && ok && slices.ContainsFunc(u32.Actions, func(a netlink.Action) bool { return a.Type() == "csum" }) {
+					n.Checksums = true
+				}
+				if r := filterRule(f); r.Verdict.Kind != coexist.Continue {
+					chain.Rules = append(chain.Rules, r)
+				}
+			}
+			if len(chain.Rules) > 0 && hook != "" {
+				table.Chains = append(table.Chains, chain)
+			}
 		}
 	}
+	return table
+}
+
+// filterRule is a filter of tc as a rule. Programs and conditions are not understood, but
+// for one that all packets meet.
+func filterRule(f netlink.Filter) coexist.Rule {
+	r := coexist.Rule{Handle: uint64(f.Attrs().Priority), Match: []coexist.Match{{Text: f.Type()}}}
+	var actions []netlink.Action
+	switch f := f.(type) {
+	case *netlink.MatchAll:
+		r.Match, actions = nil, f.Actions
+	case *netlink.U32:
+		all := f.Sel != nil && !slices.ContainsFunc(f.Sel.Keys, func(k netlink.TcU32Key) bool { return k.Mask != 0 })
+		if actions = f.Actions; all {
+			r.Match = nil
+		}
+	case *netlink.Flower:
+		actions = f.Actions
+	case *netlink.BpfFilter:
+		r.Verdict = coexist.Verdict{Kind: coexist.Other, Text: "a program, " + f.Name}
+	}
+	switch f.Attrs().Protocol {
+	case unix.ETH_P_IP:
+		r.Match = append(r.Match, coexist.Match{Field: coexist.NFProto, Values: []coexist.Value{{Low: unix.NFPROTO_IPV4, High: unix.NFPROTO_IPV4}}})
+	case unix.ETH_P_IPV6:
+		r.Match = append(r.Match, coexist.Match{Field: coexist.NFProto, Values: []coexist.Value{{Low: unix.NFPROTO_IPV6, High: unix.NFPROTO_IPV6}}})
+	case unix.ETH_P_ALL:
+	default:
+		return coexist.Rule{} // no packets of IP
+	}
+	for _, a := range actions {
+		switch a := a.(type) {
+		case *netlink.GenericAction:
+			if a.Attrs().Action == netlink.TC_ACT_SHOT {
+				r.Verdict.Kind = coexist.Drop
+			}
+		case *netlink.MirredAction:
+			if a.MirredAction == netlink.TCA_EGRESS_REDIR || a.MirredAction == netlink.TCA_INGRESS_REDIR {
+				r.Verdict = coexist.Verdict{Kind: coexist.Drop, Text: "redirect to another device"}
+			}
+		}
+	}
+	return r
+}
+
+// listening reads the queues of nfqueue to which programs listen: the first number of each
+// line. Without the file the kernel has no such queues.
+func listening() (map[uint16]bool, error) {
+	text, err := os.ReadFile("/proc/net/netfilter/nfnetlink_queue")
+	queues := map[uint16]bool{}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 0 {
+			n, _ := strconv.ParseUint(f[0], 10, 16)
+			queues[uint16(n)] = true
+		}
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return queues, err
 }
 
 // filters looks at the rules of libvirt and of everybody else.
@@ -83,6 +174,7 @@ func (s *survey) filters(ctx context.Context) {
 			bridges = append(bridges, n.Def.Bridge.Name)
 		}
 	}
+	traffic := s.queues(ctx)
 	filter, checksum, err := fwnetlink.LibvirtNames(s.h.fw, bridges)
 	s.missed("libvirt's firewall rules", err)
 	legacy := false
@@ -107,12 +199,15 @@ func (s *survey) filters(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	s.facts.Filters, err = fwnetlink.ReadAll(s.h.fw, s.names)
+	queues, err := listening()
+	s.missed("queues to programs", err)
+	s.facts.Filters, err = fwnetlink.ReadAll(s.h.fw, s.names, queues)
 	s.missed("firewalls of others", err)
 	if err == nil {
 		tables, err := s.h.legacyTables(ctx, "raw", "mangle", "nat", "filter", "security")
 		s.missed("firewalls of others", err)
-		s.facts.Filters.Tables = append(s.facts.Filters.Tables, tables...)
+		s.facts.Filters.Tables = append(append(s.facts.Filters.Tables, tables...), traffic)
+		s.facts.Filters.Settle()
 	}
 }
 

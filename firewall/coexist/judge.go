@@ -121,7 +121,7 @@ func (r *Rule) links() (in, out []string, ok bool) {
 			}
 		case Dest, DestPort, FromPort, ICMPType, L4Proto:
 			return nil, nil, false
-		case NFProto, Source, DestCast, BackAny, BackIn, Unknown:
+		case NFProto, Source, DestCast, BackAny, BackIn, PacketMark, Unknown:
 		}
 	}
 	return in, out, true

@@ -137,7 +137,8 @@ func (l *listed) option(option string) {
 	case "--comment":
 		l.rule.Comment = l.next()
 	case "-j", "-g":
-		l.rule.Verdict = TargetVerdict(l.next())
+		target := l.next()
+		l.rule.Verdict, l.rule.Marks = TargetVerdict(target), SetsMark(target)
 		if option == "-g" {
 			l.rule.Verdict.Kind = Goto
 		}
@@ -246,6 +247,9 @@ var targets = map[string]VerdictKind{
 	"TCPOPTSTRIP": Continue, "TEE": Continue, "TRACE": Continue, "CT": Continue, "NOTRACK": Continue, "SET": Continue, "RATEEST": Continue,
 	"LED": Continue, "CHECKSUM": Continue, "IDLETIMER": Continue, "HMARK": Continue,
 }
+
+// SetsMark reports whether a target of x_tables sets the mark of a packet.
+func SetsMark(target string) bool { return target == "MARK" || target == "CONNMARK" || target == "HMARK" }
 
 // TargetVerdict returns what a target of x_tables does; others than its own are
 // chains.

@@ -13,7 +13,7 @@ func theirs(family string, head ...Rule) *Survey {
 	name := func(f Field, n string) Match { return Match{Field: f, Values: []Value{{Name: n}}} }
 	return &Survey{Tables: []Table{{Family: family, Name: "filter", Chains: []Chain{
 		{Name: "INPUT", Hook: Input}, {Name: "OUTPUT", Hook: Output},
-		{Name: "FORWARD", Hook: Forward, Rules: []Rule{{Handle: 1, Verdict: Verdict{Jump, "LIBVIRT_FWI"}}, {Handle: 2, Verdict: Verdict{Jump, "LIBVIRT_FWO"}}}},
+		{Name: "FORWARD", Hook: Forward, Rules: []Rule{{Handle: 1, Verdict: Verdict{Kind: Jump, Chain: "LIBVIRT_FWI"}}, {Handle: 2, Verdict: Verdict{Kind: Jump, Chain: "LIBVIRT_FWO"}}}},
 		{Name: "LIBVIRT_FWI", Rules: append(head, Rule{Handle: 7, Match: []Match{name(OutName, "virbr0")}, Verdict: Verdict{Kind: Reject}})},
 		{Name: "LIBVIRT_FWO"},
 		{Name: "guest_input"}, // of somebody else: it is not in libvirt's table

@@ -7,6 +7,9 @@ import "fmt"
 // rule that must go.
 func (t *Table) mend(o Obstacle, at place, placed bool) string {
 	switch {
+	case t.Name == TC:
+		c := &t.Chains[t.chain(o.Chain)]
+		return fmt.Sprintf("tc filter del dev %s %s pref %d", c.Devices[0], c.Hook, o.Handle)
 	case switches[o.Owner] != "":
 		return switches[o.Owner]
 	case o.Owner == Firewalld:

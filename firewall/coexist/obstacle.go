@@ -27,10 +27,35 @@ type Obstacle struct {
 	Mend string // the command that lets the packets pass
 }
 
+// Settle looks for what sets marks, once all tables are in the survey. Before, nothing is
+// known of a packet's mark.
+func (s *Survey) Settle() {
+	s.settled, s.marking, s.framed = true, nil, false
+	for i := range s.Tables {
+		t := &s.Tables[i]
+		for j := range t.Chains {
+			for k := range t.Chains[j].Rules {
+				r := &t.Chains[j].Rules[k]
+				if frames := t.Family == Bridge || t.Family == Netdev; r.Marks && frames {
+					s.framed = true
+				} else if r.Marks {
+					s.marking = append(s.marking, r)
+				}
+			}
+		}
+	}
+}
+
+// unmarked reports whether no rule sets the mark of a packet, at whatever hook.
+func (s *Survey) unmarked(p Packet) bool {
+	return s.settled && !s.framed && !slices.ContainsFunc(s.marking, func(r *Rule) bool { return p.meets(r.Match) != no })
+}
+
 // Trace returns the obstacles of a packet in the tables of others, one for each
 // base chain that drops it, and the rules of which nobody can say whether they do:
 // their conditions are not understood. The rules of a Plan count.
 func (s *Survey) Trace(p Packet) (list, unsure []Obstacle) {
+	p.Unmarked = s.unmarked(p)
 	judge := sync.OnceValue(func() judge { return s.judge(Wish{}) }) // it looks at all tables, and mostly nothing drops
 	for i := range s.Tables {
 		t := &s.Tables[i]

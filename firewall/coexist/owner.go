@@ -22,6 +22,7 @@ const (
 	VPN        Owner = "a VPN"
 	Iptables   Owner = "iptables"
 	Nftables   Owner = "nftables"
+	Traffic    Owner = "tc"
 )
 
 // owners know chains by how their names begin.
@@ -37,7 +38,7 @@ var owners = []struct {
 // tables are those of one owner alone.
 var tables = map[string]Owner{
 	"docker-bridges": Docker, "nixos-fw": NixOS, "libvirt_network": Libvirt, "netavark": Podman,
-	"mullvad": Mullvad, "nordvpn": NordVPN,
+	"mullvad": Mullvad, "nordvpn": NordVPN, TC: Traffic,
 }
 
 // only returns the owner of the whole table; "": it does not say. While it

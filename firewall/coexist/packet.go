@@ -38,6 +38,7 @@ type Packet struct {
 	Layer string // Bridge, Netdev or ARP: the frame, before or after IP; "": IP
 	Back  string // the link by which the way back to the source leads; "": not known
 
+	Unmarked  bool // nobody sets its mark
 	Untracked bool // before connections are tracked, where the state is "invalid"
 }
 
@@ -192,6 +193,10 @@ func (p Packet) has(f Field, v Value) truth {
 		return addressed(p.Dest, v, p.IPv6)
 	case DestCast:
 		return v.contains(p.cast())
+	case PacketMark:
+		if p.Unmarked {
+			return v.contains(0)
+		}
 	case Unknown:
 	}
 	return maybe

@@ -207,7 +207,7 @@ func (r *Rule) asks() Packet {
 			if !p.Reply && !p.Translated {
 				return strange
 			}
-		case NFProto, Source, Dest, DestCast, BackAny, BackIn, Unknown:
+		case NFProto, Source, Dest, DestCast, BackAny, BackIn, PacketMark, Unknown:
 			return strange
 		}
 	}

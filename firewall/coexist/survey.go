@@ -7,7 +7,17 @@ import (
 
 // Survey is what others have in the kernel's packet filter where guests' packets
 // pass: all tables but ours that have base chains on the hooks that were asked for.
-type Survey struct{ Tables []Table }
+type Survey struct {
+	Tables []Table
+
+	settled bool
+	marking []*Rule // that may set a packet's mark, but for those that see frames
+	framed  bool    // some of those do
+}
+
+// TC is the name of the table that filters of tc(8) are told as: a chain for each
+// direction of a device, with rules whose handles are the filters' preferences.
+const TC = "filters of tc"
 
 // The address families of tables, in nft's words.
 const (
@@ -29,7 +39,12 @@ type Table struct {
 }
 
 // String returns family and name, as nft has them.
-func (t *Table) String() string { return t.Family + " " + t.Name }
+func (t *Table) String() string {
+	if t.Name == TC {
+		return "tc"
+	}
+	return t.Family + " " + t.Name
+}
 
 // Iptables reports whether iptables-nft keeps the table: what is put there must
 // be what it can read, else its listings fail.
@@ -87,6 +102,7 @@ type Rule struct {
 	Comment string
 	Match   []Match
 	Verdict Verdict
+	Marks   bool // it sets the packet's mark
 
 	spec string // of a Legacy table: what iptables lists after the chain's name
 
@@ -122,6 +138,7 @@ const (
 type Verdict struct {
 	Kind  VerdictKind
 	Chain string
+	Text  string // in the place of what Kind says
 }
 
 // Field is a property of a packet, in nft's words.
@@ -129,20 +146,21 @@ type Field string
 
 // The fields that are understood. Unknown is any other condition.
 const (
-	InName   Field = "iifname"
-	OutName  Field = "oifname"
-	NFProto  Field = "meta nfproto"
-	L4Proto  Field = "meta l4proto"
-	DestPort Field = "th dport"
-	FromPort Field = "th sport"
-	ICMPType Field = "icmp type" // and icmpv6 type: the first byte of the header
-	State    Field = "ct state"
-	Source   Field = "saddr"
-	Dest     Field = "daddr"
-	DestCast Field = "fib daddr type"
-	BackAny  Field = "fib saddr oif"
-	BackIn   Field = "fib saddr . iif oif" // whether there is a way back to the source, by the interface that the packet came by
-	Unknown  Field = ""
+	InName     Field = "iifname"
+	OutName    Field = "oifname"
+	NFProto    Field = "meta nfproto"
+	L4Proto    Field = "meta l4proto"
+	DestPort   Field = "th dport"
+	FromPort   Field = "th sport"
+	ICMPType   Field = "icmp type" // and icmpv6 type: the first byte of the header
+	State      Field = "ct state"
+	Source     Field = "saddr"
+	Dest       Field = "daddr"
+	DestCast   Field = "fib daddr type"
+	BackAny    Field = "fib saddr oif"
+	PacketMark Field = "meta mark"           // only a mark of 0 is told from others
+	BackIn     Field = "fib saddr . iif oif" // whether there is a way back to the source, by the interface that the packet came by
+	Unknown    Field = ""
 )
 
 // Match is a condition: the field has one of the values, or with Not none.

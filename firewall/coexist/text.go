@@ -26,6 +26,9 @@ func (r Rule) String() string {
 }
 
 func (v Verdict) String() string {
+	if v.Text != "" {
+		return v.Text
+	}
 	switch v.Kind {
 	case Continue:
 		return "continue"
@@ -99,6 +102,8 @@ func (v Value) text(f Field) string {
 		}
 	case BackAny, BackIn:
 		return map[bool]string{true: "exists", false: "missing"}[v.Low == Exists]
+	case PacketMark:
+		return fmt.Sprintf("%#x", v.Low)
 	case NFProto, DestPort, FromPort, ICMPType, Unknown:
 	}
 	if v.Low != v.High {

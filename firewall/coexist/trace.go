@@ -144,7 +144,7 @@ func (p Packet) obscure(all []Match) bool {
 		if p.meetsOne(m) != maybe {
 			continue
 		}
-		if m.Field != Unknown && len(m.Values) > 0 {
+		if m.Field != Unknown && m.Field != PacketMark && len(m.Values) > 0 {
 			return false
 		}
 		unknown = unknown || !occasional[m.Text]

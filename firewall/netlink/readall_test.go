@@ -61,7 +61,7 @@ func TestReadAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
-		s, err := netlink.ReadAll(conn, map[int]string{1: "lo"})
+		s, err := netlink.ReadAll(conn, map[int]string{1: "lo"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

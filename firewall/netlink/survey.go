@@ -87,6 +87,7 @@ type scope struct {
 	kinds    []string                         // of chains
 	lists    bool                             // also sets of addresses
 	links    map[int]string                   // by their index, for rules that ask for that
+	queues   map[uint16]bool                  // to which programs listen; nil: not known
 }
 
 // accepts is where virbrd has others let packets pass. Chains of type route are those
@@ -122,11 +123,12 @@ func everywhere() scope {
 }
 
 // ReadAll reads the rules of others on all hooks that packets of guests pass, sets of
-// addresses included. links are the names of links by their index.
-func ReadAll(conn *Conn, links map[int]string) (s *coexist.Survey, err error) {
+// addresses included. links are the names of links by their index, queues those of
+// nfqueue to which programs listen.
+func ReadAll(conn *Conn, links map[int]string, queues map[uint16]bool) (s *coexist.Survey, err error) {
 	err = conn.use(func(socket *netlink.Conn) error {
 		all := everywhere()
-		all.links = links
+		all.links, all.queues = links, queues
 		s, err = readSurvey(socket, all)
 		return err
 	})

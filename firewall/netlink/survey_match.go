@@ -115,6 +115,11 @@ func (l loaded) value(data []byte) (coexist.Value, bool) {
 		if len(data) == 4 {
 			return number(uint64(binary.NativeEndian.Uint32(data)))
 		}
+	case coexist.PacketMark: // with a mask, too: it is held against 0 only
+		if len(data) == 4 {
+			n := uint64(binary.NativeEndian.Uint32(data))
+			return coexist.Value{Low: n, High: n}, true
+		}
 	case coexist.Source, coexist.Dest:
 		return l.prefix(data)
 	case coexist.BackAny, coexist.BackIn: // the number of an interface, or whether there is one

@@ -3,6 +3,7 @@ package netlink
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 
 	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
@@ -108,6 +109,8 @@ func (d *ruleDecoder) one(name string, ad *netlink.AttributeDecoder) {
 		d.immediate(ad)
 	case "match", "target":
 		d.extension(name, ad)
+	case "queue":
+		d.queueExpression(ad)
 	case "reject":
 		d.rule.Verdict.Kind = coexist.Reject
 	case "nat", "masq", "redir":
@@ -156,10 +159,14 @@ func (d *ruleDecoder) meta(ad *netlink.AttributeDecoder) {
 	values := numbers(ad)
 	reg, loads := values[unix.NFTA_META_DREG]
 	if !loads {
+		_, stores := values[unix.NFTA_META_SREG]
+		d.rule.Marks = d.rule.Marks || stores && values[unix.NFTA_META_KEY] == unix.NFT_META_MARK
 		return
 	}
 	var l loaded
 	switch key := values[unix.NFTA_META_KEY]; key {
+	case unix.NFT_META_MARK:
+		l = loaded{field: coexist.PacketMark, size: 4, text: "mark"}
 	case unix.NFT_META_IIFNAME:
 		l = loaded{field: coexist.InName, size: unix.IFNAMSIZ}
 	case unix.NFT_META_OIFNAME:
@@ -193,7 +200,7 @@ const etherType = "ether type"
 
 // metaNames are for people.
 var metaNames = map[uint32]string{
-	unix.NFT_META_MARK: "mark", unix.NFT_META_IIF: "iif", unix.NFT_META_OIF: "oif", unix.NFT_META_PKTTYPE: "pkttype",
+	unix.NFT_META_IIF: "iif", unix.NFT_META_OIF: "oif", unix.NFT_META_PKTTYPE: "pkttype",
 	unix.NFT_META_SKUID: "skuid", unix.NFT_META_IIFTYPE: "iiftype",
 }
 
@@ -365,4 +372,45 @@ func decodeVerdict(ad *netlink.AttributeDecoder) coexist.Verdict {
 		}
 	})
 	return v
+}
+
+// queueExpression has the queue that a rule hands packets to. One with a queue that is
+// computed says less.
+func (d *ruleDecoder) queueExpression(ad *netlink.AttributeDecoder) {
+	var first, total, flags uint16
+	each(ad, func(ad *netlink.AttributeDecoder) {
+		if b := ad.Bytes(); len(b) == 2 {
+			n := binary.BigEndian.Uint16(b)
+			switch ad.Type() {
+			case unix.NFTA_QUEUE_NUM:
+				first = n
+			case unix.NFTA_QUEUE_TOTAL:
+				total = n
+			case unix.NFTA_QUEUE_FLAGS:
+				flags = n
+			}
+		}
+	})
+	if total > 0 {
+		d.queued(first, total, flags&unix.NFT_QUEUE_FLAG_BYPASS != 0)
+	}
+}
+
+// queued is for a rule that hands packets to programs at some queues. What these do
+// nobody knows; where none listens the kernel drops the packets, or lets them bypass.
+// Source: nft_queue.c, nfqnl_enqueue_packet in nfnetlink_queue.c.
+func (d *ruleDecoder) queued(first, total uint16, bypass bool) {
+	v := &d.rule.Verdict
+	v.Kind, v.Text = coexist.Other, fmt.Sprintf("queue to %d", first)
+	queues := d.sets.scope.queues
+	for n := range total {
+		if queues == nil || queues[first+n] {
+			return
+		}
+	}
+	v.Text += ", to which no program listens"
+	v.Kind = coexist.Drop
+	if bypass {
+		v.Kind = coexist.Accept
+	}
 }

@@ -29,7 +29,7 @@ type setContents struct {
 // read returns a set's contents as values of the field that a register holds.
 func (s *setReader) read(name string, l loaded) ([]coexist.Entry, bool, error) {
 	switch l.field {
-	case coexist.InName, coexist.OutName, coexist.NFProto, coexist.L4Proto, coexist.DestPort, coexist.FromPort, coexist.ICMPType, coexist.State, coexist.DestCast:
+	case coexist.InName, coexist.OutName, coexist.NFProto, coexist.L4Proto, coexist.DestPort, coexist.FromPort, coexist.ICMPType, coexist.State, coexist.DestCast, coexist.PacketMark:
 	case coexist.Source, coexist.Dest:
 		if !s.scope.lists {
 			return nil, false, nil

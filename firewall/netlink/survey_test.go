@@ -68,7 +68,7 @@ const understood = `inet mine input hook input priority 10 drop true
   meta nfproto 10 meta l4proto icmpv6 icmp type { 133, 135 } accept
   meta l4proto { tcp, udp } th dport 7 reject
   fib daddr type { local, broadcast } accept
-  [mark] accept
+  meta mark 0x7 accept
   [limit] accept comment "not too much"
   iifname vmap { ... }
   meta l4proto tcp iifname { ... } accept
@@ -97,7 +97,7 @@ const understoodIptables = `ip filter FORWARD hook forward priority 0 drop true
   meta l4proto tcp th dport { 22, 80-88 } reject
   fib daddr type local return comment "some words"
   [pkttype]
-  meta l4proto icmp icmp type 8 [verdict]
+  meta l4proto icmp icmp type 8 queue to 1
 `
 
 func TestSurvey(t *testing.T) {

@@ -29,8 +29,12 @@ func (d *ruleDecoder) extension(kind string, ad *netlink.AttributeDecoder) {
 		}
 	})
 	if kind == "target" {
+		d.rule.Marks = d.rule.Marks || coexist.SetsMark(name)
 		if d.rule.Verdict = coexist.TargetVerdict(name); d.rule.Verdict.Kind == coexist.Jump {
 			d.rule.Verdict = coexist.Verdict{Kind: coexist.Other} // a target that is not known
+		}
+		if name == "NFQUEUE" && len(info) >= 4 && revision > 0 { // struct xt_NFQ_info_v3, whose bypass is a flag or a number
+			d.queued(binary.NativeEndian.Uint16(info), binary.NativeEndian.Uint16(info[2:]), revision > 1 && len(info) >= 6 && info[4]&1 != 0)
 		}
 		return
 	}
@@ -55,6 +59,11 @@ func (d *ruleDecoder) extension(kind string, ad *netlink.AttributeDecoder) {
 		ok = d.xtReverse(info)
 	case "iprange":
 		ok = d.xtRange(info)
+	case "mark": // struct xt_mark_mtinfo1
+		if ok = revision == 1 && len(info) >= 9; ok {
+			n := uint64(binary.NativeEndian.Uint32(info))
+			d.add(coexist.Match{Field: coexist.PacketMark, Not: info[8] != 0, Values: []coexist.Value{{Low: n, High: n}}})
+		}
 	case "conntrack":
 		ok = revision >= 2 && d.xtConntrack(info)
 	}

@@ -63,6 +63,13 @@ func probes(t *testing.T, guest *netnstest.Guest) []fault {
 		{name: "a bridge's chain", want: dropped, seen: "table bridge mine", inject: cut(table("bridge", "input priority 0", "policy drop"))},
 		{name: "ARP", want: []string{"input-dropped"}, seen: "table arp mine",
 			inject: cut(table("arp", "input priority 0", "policy drop") + "; ip neigh flush dev vb-nat; ip -n " + guest.Name + " neigh flush dev eth0")},
+		{name: "a filter of tc", want: dropped, seen: "redirect to another device (handle", inject: cut("tc qdisc add dev vnet-nat clsact; " +
+			"tc filter add dev vnet-nat ingress protocol all u32 match u32 0 0 action mirred egress redirect dev tun1")},
+		{name: "packets without a mark", want: dropped, seen: "meta mark != 0x7", inject: cut(table("inet", "forward priority 0", "meta mark != 7 drop"))},
+		{name: "packets without a mark, by iptables", want: dropped, seen: "meta mark != 0x7",
+			inject: cut("iptables -I FORWARD -i vb-nat -m mark ! --mark 0x7 -j DROP")},
+		{name: "a queue to a program that has ended", want: dropped, seen: "queue to 7, to which no program listens",
+			inject: cut("iptables -I FORWARD -i vb-nat -j NFQUEUE --queue-num 7")},
 		{name: "a filter of reverse paths", want: []string{"forward-dropped", "subnet-clash"}, seen: "fib saddr . iif oif missing",
 			inject: cut(table("inet", "prerouting priority -140", `iifname "vb-nat" fib saddr . iif oif missing drop`) +
 				"; ip route add 10.81.0.0/24 dev tun0 table 77; ip rule add lookup 77 priority 77")},
