@@ -19,7 +19,7 @@ func newCheck(io IO) *cobra.Command {
 		Short: "Check definitions of networks and network ports",
 		Long: `Check network and network-port definitions: that they are well-formed, follow the
 schema, obey libvirt's rules, and make a dnsmasq configuration and firewall
-rules that are sound; that the extensions in their metadata do, too, and lead to
+rules that are sound; that the extensions in their metadata do, too, and target
 guests of the network. Nothing is started and no daemon is asked.
 
 Each complaint is one line, "file:line: message". The exit status is 1 if there

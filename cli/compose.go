@@ -34,7 +34,7 @@ func (c *composed) rules() (*firewall.Network, error) {
 	return firewall.Compile(c.def, c.reach.Ext, c.reach.Where)
 }
 
-// waiting returns what leads to nobody yet, as comments: guests whose addresses
+// waiting returns what targets no known guest yet, as comments: guests whose addresses
 // only a lease will tell, and links of the host.
 func (c *composed) waiting() (string, error) {
 	claims, err := c.reach.Claims()

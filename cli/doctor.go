@@ -39,27 +39,27 @@ func newDoctor(io IO) *cobra.Command {
 	}}
 	cmd := &cobra.Command{
 		Use:   "doctor [NETWORK...]",
-		Short: "Say what is in the way of guests' packets, and how to mend it",
-		Long: `Walk the way that packets of each network take on this host, and say in plain
-words what is in the way:
+		Short: "Find connectivity problems of guests, and how to fix them",
+		Long: `Follow the packets of each network through this host, and report in plain words
+what blocks them:
 
   bridge      is it there, up, with its addresses? do its ports pass packets?
-  dhcp        does dnsmasq run and listen, or who has its port? addresses left?
+  dhcp        does dnsmasq run and listen, or which program has its port? addresses left?
   dns         whom does dnsmasq ask, and can it?
   forwarding  does the host pass packets on, per family and interface?
-  firewall    are the network's rules whole? does anybody else's chain drop?
-  route       does another interface have the subnet? is there a way out?
+  firewall    are the network's rules complete? does another program's chain drop?
+  route       does another interface have the subnet? is there a default route?
   start       of a network that does not run: would it start?
-  back        does what comes back find its way? are limits in force?
-  forwards    are they in force, as the daemon has them? who has their ports?
-  hook        who adds extensions to networks of libvirt's own daemon, and did it work?
+  back        do replies find their way? are limits in force?
+  forwards    are they in force, as the daemon has them? which program has their ports?
+  hook        are networks of libvirt's own daemon extended, and did it work?
 
-Each finding has a command that mends it, to be pasted into root's shell. doctor
+Each finding has a command that fixes it, to be pasted into root's shell. doctor
 itself changes nothing. It works whether virbrd runs or not, and for networks of
 libvirt's own daemon as well. It needs root.
 
 A problem keeps guests from something now. A warning will, or does for some
-guests. A hint may never matter to anybody.
+guests. A hint may never matter.
 
 The exit status is 0 if there are neither problems nor warnings, 1 if there are
 some, and 2 if the host could not be looked at, or there is no such network.`,
@@ -80,8 +80,8 @@ some, and 2 if the host could not be looked at, or there is no such network.`,
 	f.SortFlags = false
 	f.BoolVar(&o.json, "json", false, "print everything as one JSON object")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show what was seen for each step, also where all is well")
-	f.BoolVar(&o.way, "way", false, "only say in which way virbr fits this host: module, socket or hook")
-	f.StringVar(&o.explain, "explain", "", "say more about the findings of this `ID`; \"list\" lists them")
+	f.BoolVar(&o.way, "way", false, "only show how virbr can serve this host: module, socket or hook")
+	f.StringVar(&o.explain, "explain", "", "explain the findings of this `ID`; \"list\" lists them")
 	f.StringVar(&o.places.Config, "config-dir", o.places.Config, "definitions and autostart links")
 	f.StringVar(&o.places.State, "state-dir", o.places.State, "what is known of active networks")
 	f.StringVar(&o.places.Dnsmasq, "dnsmasq-dir", o.places.Dnsmasq, "dnsmasq's files and leases")

@@ -58,7 +58,7 @@ func (c *chart) heading(text, about string) {
 	c.b.WriteByte('\n')
 }
 
-// steps prints a walk: a line for each step, and below it what is in the way.
+// steps prints a walk: a line for each step, and below it the findings.
 func (c *chart) steps(r *doctor.Report, network string, steps []doctor.Step) {
 	for _, s := range steps {
 		var mark string
@@ -87,8 +87,8 @@ func (c *chart) steps(r *doctor.Report, network string, steps []doctor.Step) {
 	}
 }
 
-// finding prints one. A hint is no more than what it says, once for all networks: on most
-// hosts there are some, and nothing is to be done about them.
+// finding prints one. A hint is printed in short, once for all networks: most hosts have
+// some, and nothing needs to be done about them.
 func (c *chart) finding(f doctor.Finding) {
 	const width, indent = 78, "      "
 	short := f.Severity == doctor.Hint && !c.verbose
@@ -145,9 +145,9 @@ func (c *chart) summary(r *doctor.Report) {
 		}
 	}
 	text := strings.Join(parts, ", ")
-	nothing := "nothing is in the way"
+	nothing := "no problems found"
 	if slices.ContainsFunc(r.Findings, func(f doctor.Finding) bool { return f.ID == "rules-unexamined" }) {
-		nothing = "nothing that could be examined is in the way"
+		nothing = "no problems found in what could be examined"
 	}
 	switch {
 	case len(parts) == 0 && len(r.Networks) == 0:
@@ -159,10 +159,10 @@ func (c *chart) summary(r *doctor.Report) {
 	}
 	c.b.WriteString("\n" + text + "\n")
 	if len(parts) > 0 {
-		c.b.WriteString("virbr doctor --explain ID says more about a finding\n")
+		c.b.WriteString("virbr doctor --explain ID explains a finding\n")
 	}
 	if r.Count(doctor.Hint) > 0 && !c.verbose {
-		c.b.WriteString("virbr doctor --verbose says what hints were seen by, and how they are mended\n")
+		c.b.WriteString("virbr doctor --verbose shows the evidence of hints, and how to fix them\n")
 	}
 }
 

@@ -20,15 +20,15 @@ func newEvents(io IO) *cobra.Command {
 	var timeout int
 	cmd := &cobra.Command{
 		Use:   "events [NETWORK]",
-		Short: "Say what happens to networks, as it happens",
+		Short: "Show what happens to networks, as it happens",
 		Long: `Print a line for everything that happens to one network, or to all, until
 interrupted:
 
-  who removed firewall rules, and that they are in again
-  who changed other firewalls so that guests were cut off, and that they are not
-  an address of a bridge, or the like, that was taken away and is back
+  which program removed firewall rules, and that they are restored
+  which program changed other firewalls so that guests were cut off, and that they are not
+  an address of a bridge, or the like, that was removed and is restored
   a dnsmasq that died, when it is started again, and that it serves
-  a guest that forwards lead to and that came, moved or went
+  a guest that forwards target and that came, moved or went
   networks that are defined, started, stopped and undefined, and changed metadata
 
 virsh event shows the last of these only, for libvirt's protocol has no words for the
@@ -117,7 +117,7 @@ func eventText(e client.Event) string {
 
 func byWhom(by string) string {
 	if by == "" {
-		return "somebody"
+		return "another program"
 	}
 	return by
 }
@@ -131,17 +131,17 @@ func together(networks int) string {
 }
 
 func guestText(e client.Event) string {
-	what := "1 forward or address leads"
+	what := "1 forward or address targets"
 	if e.Count != 1 {
-		what = fmt.Sprintf("%d forwards and addresses lead", e.Count)
+		what = fmt.Sprintf("%d forwards and addresses target", e.Count)
 	}
 	switch {
 	case len(e.Now) == 0:
-		return fmt.Sprintf("guest %s has gone from %s: %s nowhere", e.Detail, addressList(e.Was), what)
+		return fmt.Sprintf("guest %s has gone from %s: %s nothing", e.Detail, addressList(e.Was), what)
 	case len(e.Was) == 0:
-		return fmt.Sprintf("guest %s has come: %s to %s", e.Detail, what, addressList(e.Now))
+		return fmt.Sprintf("guest %s has come: %s %s", e.Detail, what, addressList(e.Now))
 	}
-	return fmt.Sprintf("guest %s has moved from %s: %s to %s", e.Detail, addressList(e.Was), what, addressList(e.Now))
+	return fmt.Sprintf("guest %s has moved from %s: %s %s", e.Detail, addressList(e.Was), what, addressList(e.Now))
 }
 
 // flat makes one line of a text.

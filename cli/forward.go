@@ -16,9 +16,9 @@ func newForward(io IO) *cobra.Command {
 	f := &daemonFlags{}
 	cmd := &cobra.Command{
 		Use:   "forward COMMAND",
-		Short: "Lead ports of the host to guests",
-		Long: `Lead ports of the host to guests of a network: for the world, for the host itself
-and for other guests. Forwards are an ordered list, of which the first that matches
+		Short: "Forward ports of the host to guests",
+		Long: `Forward ports of the host to guests of a network: for external hosts, for the host
+itself and for other guests. Forwards are an ordered list, of which the first that matches
 decides. They live in the network's definition and are changed while it runs.`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -34,13 +34,13 @@ func newForwardAdd(io IO, f *daemonFlags) *cobra.Command {
 	var at int
 	cmd := &cobra.Command{
 		Use:   "add NETWORK PORTS [GUEST]",
-		Short: "Lead ports of the host to a guest",
-		Long: `Lead PORTS of the host to GUEST, which is the name that it has in DHCP, its MAC
+		Short: "Forward ports of the host to a guest",
+		Long: `Forward PORTS of the host to GUEST, which is the name that it has in DHCP, its MAC
 address or an IP address. By name or MAC address it is followed when its address
 changes, and waited for until it has one.
 
 PORTS are PORT, FIRST-LAST, a service as in /etc/services, or several with commas between; ":PORT" behind them is
-where they lead to on the guest, "/udp" or "/sctp" another protocol than TCP; "all"
+the port of the guest, "/udp" or "/sctp" another protocol than TCP; "all"
 are all ports.
 
 The running network and its definition are changed, unless --live or --config says
@@ -141,7 +141,7 @@ func newForwardRemove(io IO, f *daemonFlags) *cobra.Command {
 		Use:     "remove NETWORK FORWARD",
 		Aliases: []string{"rm", "delete"},
 		Short:   "Remove a forward and end its connections",
-		Long: `Remove a forward and end the connections that it led to the guest. FORWARD is its
+		Long: `Remove a forward and end its connections to the guest. FORWARD is its
 number in "virbr forward list", or its ports and protocol: 8080/tcp.
 
 The running network and its definition are changed, as far as they have it, unless
@@ -299,7 +299,7 @@ func equalSpans(a, b []xml.PortSpan) bool {
 	return true
 }
 
-// bare forgets where ports lead to.
+// bare forgets the ports of the guest.
 func bare(list []xml.PortSpan) []xml.PortSpan {
 	f := xml.PortForward{}
 	for _, s := range list {

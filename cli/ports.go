@@ -207,7 +207,7 @@ func (o *forwardOptions) exceptions(f *xml.PortForward) error {
 	}
 	for _, r := range except {
 		if r.To != 0 {
-			return fmt.Errorf("--except %q: ports that are not forwarded lead nowhere", o.except)
+			return fmt.Errorf("--except %q: ports that are not forwarded have no port of the guest", o.except)
 		}
 		r.Exclude = true
 		f.Ranges = append(f.Ranges, r)

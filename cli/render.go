@@ -36,8 +36,8 @@ networks share, with this one network in it. Networks of mode open, and those
 whose bridge is not virbr's own, have no rules; nothing is printed for them.
 Forwards and public addresses of guests whose addresses only their leases tell
 are printed as comments: such rules come with the lease.`, renderNFT},
-	{"plan", "Print the steps that start the network", `Print what starting the network does, one step a line, on a host where nothing
-is in the way: no other network, no clash of routes, IPv6 and dnsmasq there.`, renderPlan},
+	{"plan", "Print the steps that start the network", `Print what starting the network does, one step a line, on a host without
+conflicts: no other network, no clash of routes, IPv6 and dnsmasq there.`, renderPlan},
 }
 
 func newRender(io IO) *cobra.Command {

@@ -74,24 +74,23 @@ func Run(ctx context.Context, version string, args []string, io IO) int {
 func newRoot(version string, io IO) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "virbr COMMAND",
-		Short: "Look at libvirt networks, and lead the world to their guests",
+		Short: "Inspect libvirt networks, and forward ports to their guests",
 		Long: `virbr shows what a libvirt network definition means: the canonical XML, the
 files of its dnsmasq, its firewall rules and the steps that start it. It also
 checks definitions before a daemon sees them. render and check work on files, or on
 standard input where the file is "-". They need no daemon and no root.
 
-Others are about networks that a daemon has, virbrd or libvirt's own: forward leads
-ports of the host to guests, and address gives guests public addresses. history, diff
-and rollback are about the definitions that a network had. events says
-what happens to networks. doctor says what is in the way of guests' packets on this
-host.`,
+Others are about networks that a daemon has, virbrd or libvirt's own: forward
+forwards ports of the host to guests, and address gives guests public addresses.
+history, diff and rollback are about the definitions that a network had. events shows
+what happens to networks. doctor finds connectivity problems of guests on this host.`,
 		Example: `  virbr check net.xml                      is this a valid definition?
   virbr render plan net.xml                what would starting it do to the host?
   virbr render nft net.xml                 which firewall rules would it get?
   virsh net-dumpxml default | virbr render conf -
-  virbr forward add default 8080:80 web1   lead port 8080 of the host to a guest
+  virbr forward add default 8080:80 web1   forward port 8080 of the host to a guest
   virbr history default                    who changed the network, and when?
-  virbr rollback default                   take the last change back
+  virbr rollback default                   undo the last change
   virbr events                             who flushed the firewall's rules?
   virbr doctor                             why do guests have no network?`,
 		Version:       version,

@@ -18,7 +18,7 @@ func (w *walker) back() bool {
 	if w.n.Def.Forward.Mode == xml.ForwardNAT {
 		w.say("IPv4 is translated to the host's address and back")
 	} else if four := w.n.Def.Prefixes(netip.Addr.Is4); len(four) > 0 {
-		w.say(fmt.Sprintf("the outside must route %s to this host", words(four)))
+		w.say(fmt.Sprintf("external routers must route %s to this host", words(four)))
 	}
 	var routed []netip.Prefix
 	for _, p := range w.n.Def.Prefixes(netip.Addr.Is6) {
@@ -27,7 +27,7 @@ func (w *walker) back() bool {
 		}
 	}
 	if len(routed) > 0 {
-		w.say(fmt.Sprintf("the outside must route %s to this host", words(routed)))
+		w.say(fmt.Sprintf("external routers must route %s to this host", words(routed)))
 	}
 	w.untranslated(routed)
 	return true

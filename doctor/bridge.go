@@ -76,7 +76,7 @@ func (w *walker) duplicate(name string, p netip.Prefix) {
 		return
 	}
 	w.tell(addressDuplicate, Finding{
-		Text:     fmt.Sprintf("somebody on bridge %s has its address %s as well, so the host does not use it", name, p.Addr()),
+		Text:     fmt.Sprintf("another machine on bridge %s has its address %s as well, so the host does not use it", name, p.Addr()),
 		Evidence: []string{fmt.Sprintf("%s dev %s: dadfailed", p, name)},
 		Mend:     fmt.Sprintf("ip addr del %s dev %s && ip addr add %s dev %s nodad", p, quote(name), p, quote(name)),
 		Note:     "the guest that has it must take another one",

@@ -86,7 +86,7 @@ func (w *walker) upstream() {
 			})
 		case s.IsLoopback() && !w.answers(s):
 			w.tell(resolvSilent, Finding{
-				Text:     fmt.Sprintf("the host's name server %s is on the host itself, but nobody listens there", s),
+				Text:     fmt.Sprintf("the host's name server %s is on the host itself, but no program listens there", s),
 				Evidence: []string{"/etc/resolv.conf: nameserver " + s.String(), fmt.Sprintf("no socket at udp %s", netip.AddrPortFrom(s, portDNS))},
 				Mend:     resolved(s),
 			})
@@ -125,7 +125,7 @@ func (w *walker) answers(s netip.Addr) bool {
 func (w *walker) noUpstream() {
 	r := &w.f.Resolv
 	f := Finding{
-		Text:     "there is nobody whom dnsmasq could ask: guests find no names but their own",
+		Text:     "dnsmasq has no server to ask: guests find no names but their own",
 		Evidence: []string{"/etc/resolv.conf has no nameserver that can be asked"},
 	}
 	server := "ADDRESS"
@@ -139,10 +139,10 @@ func (w *walker) noUpstream() {
 	f.Mend = fmt.Sprintf("echo nameserver %s >> /etc/resolv.conf", server)
 	switch {
 	case r.Missing && strings.HasSuffix(r.Target, "/systemd/resolve/stub-resolv.conf") || r.Missing && strings.HasSuffix(r.Target, "/systemd/resolve/resolv.conf"):
-		f.Evidence = []string{"/etc/resolv.conf leads to " + r.Target + ", which does not exist"}
+		f.Evidence = []string{"/etc/resolv.conf links to " + r.Target + ", which does not exist"}
 		f.Mend, f.Note = "systemctl start systemd-resolved.service", ""
 	case r.Missing && r.Target != "":
-		f.Evidence = []string{"/etc/resolv.conf leads to " + r.Target + ", which does not exist"}
+		f.Evidence = []string{"/etc/resolv.conf links to " + r.Target + ", which does not exist"}
 		f.Mend = fmt.Sprintf("rm /etc/resolv.conf && echo nameserver %s > /etc/resolv.conf", server)
 	case r.Missing:
 		f.Evidence = []string{"/etc/resolv.conf does not exist"}

@@ -11,7 +11,7 @@ func (w *walker) firewall() bool {
 	w.rules()
 	w.zone()
 	if w.f.Filters == nil {
-		w.say("the packet filters of others are not known")
+		w.say("the packet filters of other programs are not known")
 		return true
 	}
 	w.blocked()
@@ -43,7 +43,7 @@ func (w *walker) rules() {
 	case !ours && !r.Libvirt && !r.Legacy && !r.Own:
 		w.lost("libvirt", []string{"no rule of libvirt names " + w.n.Def.Bridge.Name})
 	default:
-		w.say("the network's own rules are whole")
+		w.say("the network's own rules are complete")
 	}
 	if r.Own && r.Libvirt && w.n.Added == nil { // the hook adds beside libvirt's
 		w.doubled(keeper)
@@ -57,7 +57,7 @@ func (w *walker) lost(whose string, missing []string) {
 		mend = w.f.renew(w.n) // a reload makes rules, but not the chains that they belong into
 	}
 	w.tell(rulesMissing, Finding{
-		Text: fmt.Sprintf("%s's firewall rules for %s are not all there: somebody flushed or changed them, so guests may be without NAT, "+
+		Text: fmt.Sprintf("%s's firewall rules for %s are incomplete: another program flushed or changed them, so guests may be without NAT, "+
 			"or open to others", whose, w.n.Def.Bridge.Name),
 		Evidence: missing[:min(len(missing), 8)], Mend: mend, Note: "`nft flush ruleset` and a restart of nftables.service do this",
 	})

@@ -163,7 +163,7 @@ func (w *walker) bridgeFilter() {
 		return
 	}
 	w.tell(brNetfilter, Finding{
-		Text:     "what guests of this bridge send to each other goes through the host's firewall (br_netfilter), and somebody's rules there drop it",
+		Text:     "what guests of this bridge send to each other goes through the host's firewall (br_netfilter), and another program's rules there drop it",
 		Evidence: on, Mend: "sysctl -w " + strings.Join(mend, " "),
 		Note: "Docker switches it on for its own bridges; without it only containers with published ports that talk to each other by the host's address notice",
 	})

@@ -90,7 +90,7 @@ func (w *walker) outside(guest string, seen map[string]bool) {
 	}
 	seen[guest] = true
 	w.tell(guestOutside, Finding{
-		Text: fmt.Sprintf("a forward leads to %s, which is no address of the network", a), Evidence: []string{"subnets: " + words(list)},
+		Text: fmt.Sprintf("a forward targets %s, which is no address of the network", a), Evidence: []string{"subnets: " + words(list)},
 		Mend: virsh("net-edit", w.n.Name),
 	})
 }

@@ -173,7 +173,7 @@ func (w *walker) blocked() {
 	}
 	w.unexamined(slices.Sorted(maps.Keys(unknown)))
 	if w.worst == "" && len(unknown) == 0 {
-		w.say("nobody else's rules are in the way")
+		w.say("no rules of other programs block guests")
 	}
 }
 
@@ -186,9 +186,9 @@ func (w *walker) unexamined(rules []string) {
 	if len(rules) == 0 {
 		return
 	}
-	w.say(fmt.Sprintf("not examined: %d rules of others", len(rules)))
+	w.say(fmt.Sprintf("not examined: %d rules of other programs", len(rules)))
 	f := Finding{
-		Text:     "rules of others may drop what guests send, and doctor cannot examine their conditions",
+		Text:     "rules of other programs may drop what guests send, and doctor cannot examine their conditions",
 		Evidence: rules[:min(len(rules), maxRules)], Note: "`nft monitor trace` shows what they do with a packet; see nft(8) about meta nftrace",
 	}
 	if more := len(rules) - maxRules; more > 0 {
@@ -216,6 +216,9 @@ func (w *walker) dropped(hook coexist.Hook, all []coexist.Obstacle) {
 		whose = "made with"
 	}
 	f := Finding{Text: fmt.Sprintf("a firewall chain %s %s drops %s: chain %s of table %s", whose, first.Owner, cuts[hook].what, first.Chain, first.Table)}
+	if first.Owner == coexist.Traffic {
+		f.Text = fmt.Sprintf("a filter of tc drops %s: %s", cuts[hook].what, first.Chain)
+	}
 	var mend []string
 	for _, o := range all {
 		if !slices.Contains(f.Evidence, o.Why) && len(f.Evidence) < maxRules {
@@ -232,6 +235,8 @@ func (w *walker) dropped(hook coexist.Hook, all []coexist.Obstacle) {
 			"which is the default, has it make room by itself"
 	case first.Meant:
 		f.Severity, f.Note = Warning, "this looks intended: the rule is about such packets in particular"
+	case first.Owner == coexist.Traffic:
+		f.Note = "virbr leaves it alone, for it may be intended"
 	default:
 		f.Note = "virbr leaves it alone, for it may be intended, as a VPN's kill switch is: guests must not leave past the tunnel. " +
 			"<virbr:firewall coexist='all'/> has it make room here, too"

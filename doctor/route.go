@@ -78,7 +78,7 @@ func (w *walker) way(name string, family func(netip.Addr) bool, severity Severit
 		kind, command = noRoute6, "ip -6 route add default via "
 		f.Text = "the host has no IPv6 default route: guests have IPv6 among themselves and to the host only"
 		if severity == Warning {
-			f.Text = "guests have global IPv6 addresses, but the host has no IPv6 default route: they try IPv6 first, and wait in vain"
+			f.Text = "guests have global IPv6 addresses, but the host has no IPv6 default route: they try IPv6 first, and time out"
 		}
 		f.Evidence = append([]string{"ip -6 route show default: nothing"}, w.unheard()...)
 	}
@@ -149,7 +149,7 @@ func (w *walker) clash(p netip.Prefix, r step.Route) {
 	case r.Dest == p:
 		f.Text = fmt.Sprintf("subnet %s is that of %s as well: packets for guests go there, or theirs come here", p, owner)
 	case r.Dest.Bits() > p.Bits():
-		f.Text = fmt.Sprintf("part of subnet %s, %s, leads to %s: guests with these addresses get no answers", p, r.Dest, owner)
+		f.Text = fmt.Sprintf("part of subnet %s, %s, is routed to %s: guests with these addresses get no answers", p, r.Dest, owner)
 	case !r.Gateway.IsValid():
 		kind = subnetInside
 		f.Text = fmt.Sprintf("subnet %s lies within %s of %s: hosts there that have such addresses cannot be reached", p, r.Dest, owner)

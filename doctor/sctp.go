@@ -24,14 +24,14 @@ func (w *walker) sctp(f *xml.PortForward) {
 		return
 	}
 	hint := Finding{
-		Text:     "the kernel has SCTP not loaded: guests and the outside reach the forward, the host itself does not",
+		Text:     "the kernel has SCTP not loaded: guests and external hosts reach the forward, the host itself does not",
 		Evidence: []string{"module sctp is not loaded", f.String()}, Mend: "modprobe sctp",
 	}
 	switch w.f.Modules["sctp"] {
 	case ModuleAvailable:
 		w.tell(sctpMissing, hint)
 	case ModuleAbsent:
-		hint.Text = "the kernel has no SCTP: guests and the outside reach the forward, the host itself does not"
+		hint.Text = "the kernel has no SCTP: guests and external hosts reach the forward, the host itself does not"
 		hint.Evidence[0], hint.Mend, hint.Note = "no module sctp", "", "no command mends this: it takes a kernel that has the module"
 		w.tell(sctpMissing, hint)
 	case ModuleUnknown, ModulePresent:

@@ -181,7 +181,7 @@ func (w *walker) checksums() {
 		return
 	}
 	f := Finding{
-		Text: "nobody fills in the checksums of DHCP replies: guests with a very old DHCP client, " +
+		Text: "the checksums of DHCP replies are not filled in: guests with a very old DHCP client, " +
 			"such as RHEL 5, throw the replies away; all newer ones do not care",
 		Evidence: []string{"no csum filter on " + w.n.Def.Bridge.Name + ", no CHECKSUM rule"},
 	}

@@ -70,10 +70,10 @@ func (w *walker) foreign() bool {
 	name := w.n.Def.Bridge.Name
 	if _, ok := w.f.Plan.Links[name]; !ok {
 		w.tell(bridgeMissing, Finding{
-			Text:     fmt.Sprintf("bridge %s, which the network relies on and somebody else makes, does not exist", name),
+			Text:     fmt.Sprintf("bridge %s, which the network relies on and another program makes, does not exist", name),
 			Evidence: []string{"no link " + name},
 			Mend:     fmt.Sprintf("ip link add name %s type bridge && ip link set %s up", quote(name), quote(name)),
-			Note: "an empty bridge leads nowhere; where NetworkManager, networkd or ifupdown is to make it, see to that there. For a bridge of guests " +
+			Note: "an empty bridge has no uplink; where NetworkManager, networkd or ifupdown is to make it, configure it there. For a bridge of guests " +
 				"alone create='yes' in <bridge> has virbr make it, and serve addresses on it",
 		})
 		return true

@@ -85,7 +85,7 @@ them again when it starts.
 	f.StringVar(&o.dirs.State, "state-dir", o.dirs.State, "what is known of active networks")
 	f.StringVar(&o.dirs.Dnsmasq, "dnsmasq-dir", o.dirs.Dnsmasq, "dnsmasq's files and leases")
 	f.StringVar(&o.dirs.Hooks, "hooks-dir", o.dirs.Hooks, "hook scripts")
-	f.StringVar(&o.dirs.Own, "run-dir", o.dirs.Own, "virbrd's own files: how to take back what it did")
+	f.StringVar(&o.dirs.Own, "run-dir", o.dirs.Own, "virbrd's own files: how to undo what it did")
 	f.StringVar(&o.dirs.Lib, "lib-dir", o.dirs.Lib, "what virbrd chose for networks: prefixes and subnets")
 	f.StringVar(&o.logLevel, "log-level", "", "debug, info, warn or error (default info)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "say each step: the same as --log-level debug")

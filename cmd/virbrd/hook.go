@@ -60,7 +60,7 @@ For networks that virbrd runs there is nothing to do.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.BoolVar(&o.install, "install", false, "have libvirt call the hook, and add to networks that run")
-	f.BoolVar(&o.uninstall, "uninstall", false, "have libvirt call it no more, and take back what was added")
+	f.BoolVar(&o.uninstall, "uninstall", false, "have libvirt call it no more, and undo what was added")
 	f.BoolVar(&o.apply, "apply", false, "add to running networks what their extensions say now")
 	f.BoolVar(&o.check, "check", false, "only say whether that would work")
 	f.StringVar(&o.hooks, "hooks-dir", state.System().Hooks, "hook scripts")
@@ -187,7 +187,7 @@ func newAgent() *cobra.Command {
 		Use:   "agent",
 		Short: "Follow the guests of networks that the hook added to",
 		Long: `agent keeps what "virbrd hook" added to networks of libvirt's own daemon as it
-should be: it follows guests whose addresses change, puts back rules that others
+should be: it follows guests whose addresses change, restores rules that others
 removed, and takes up metadata and files in /etc/virbr/networks that were edited.
 
 The hook starts it, under systemd as ` + agentUnit + `. It ends when there is

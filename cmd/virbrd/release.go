@@ -15,7 +15,7 @@ import (
 	"github.com/virbr/virbr/driver/state"
 )
 
-// newRelease takes back what only virbrd put on the host.
+// newRelease undoes what only virbrd put on the host.
 func newRelease() *cobra.Command {
 	dirs := state.System()
 	var dry bool

@@ -249,7 +249,9 @@ var targets = map[string]VerdictKind{
 }
 
 // SetsMark reports whether a target of x_tables sets the mark of a packet.
-func SetsMark(target string) bool { return target == "MARK" || target == "CONNMARK" || target == "HMARK" }
+func SetsMark(target string) bool {
+	return target == "MARK" || target == "CONNMARK" || target == "HMARK"
+}
 
 // TargetVerdict returns what a target of x_tables does; others than its own are
 // chains.

@@ -206,7 +206,7 @@ func TestDoctorHealthy(t *testing.T) {
 		d.stop()
 		well(t, "virbrd stopped")
 		text, code := speak(t, "-v", "nat")
-		for _, want := range []string{"network nat (nat, vb-nat, kept by virbrd)\n", "  bridge      ok  vb-nat is up; has 10.81.0.1/24", "nothing is in the way"} {
+		for _, want := range []string{"network nat (nat, vb-nat, kept by virbrd)\n", "  bridge      ok  vb-nat is up; has 10.81.0.1/24", "no problems found"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q is not in\n%s", want, text)
 			}

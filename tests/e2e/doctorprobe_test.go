@@ -63,7 +63,7 @@ func probes(t *testing.T, guest *netnstest.Guest) []fault {
 		{name: "a bridge's chain", want: dropped, seen: "table bridge mine", inject: cut(table("bridge", "input priority 0", "policy drop"))},
 		{name: "ARP", want: []string{"input-dropped"}, seen: "table arp mine",
 			inject: cut(table("arp", "input priority 0", "policy drop") + "; ip neigh flush dev vb-nat; ip -n " + guest.Name + " neigh flush dev eth0")},
-		{name: "a filter of tc", want: dropped, seen: "redirect to another device (handle", inject: cut("tc qdisc add dev vnet-nat clsact; " +
+		{name: "a filter of tc", want: dropped, seen: "redirect to another device", inject: cut("tc qdisc add dev vnet-nat clsact; " +
 			"tc filter add dev vnet-nat ingress protocol all u32 match u32 0 0 action mirred egress redirect dev tun1")},
 		{name: "packets without a mark", want: dropped, seen: "meta mark != 0x7", inject: cut(table("inet", "forward priority 0", "meta mark != 7 drop"))},
 		{name: "packets without a mark, by iptables", want: dropped, seen: "meta mark != 0x7",

@@ -92,7 +92,7 @@ func TestVirbrEvents(t *testing.T) {
 		all.prints("a new dnsmasq", when+`default: dnsmasq serves again$`)
 		one.prints("a dead dnsmasq", `"event":"dnsmasq-died","deaths":1,"wait":0,`)
 		netnstest.NewGuest(t, "web1", "virbr0").DHCP(t, "-x", "hostname:web1")
-		all.prints("a guest", when+`default: guest web1 has come: 1 forward or address leads to 192\.168\.122\.\d+$`)
+		all.prints("a guest", when+`default: guest web1 has come: 1 forward or address targets 192\.168\.122\.\d+$`)
 		run(t, "iptables-nft", "-P", "FORWARD", "DROP")
 		all.prints("a closed firewall", when+`default: another firewall, changed by iptables\S* \(pid \d+\), stopped guests; their traffic passes again after \S+, with those of 2 networks$`)
 		run(t, "iptables-nft", "-F", "FORWARD")

@@ -41,7 +41,7 @@ var matrixNetworks = []struct{ name, xml string }{
 }
 
 // TestPacketTable sends a UDP datagram from every kind of network to every
-// other, to and from outside, over IPv4 and IPv6, and holds what becomes of it
+// other, to and from external hosts, over IPv4 and IPv6, and holds what becomes of it
 // against the tables of docs/packets.md.
 func TestPacketTable(t *testing.T) {
 	t.Parallel()
@@ -69,7 +69,7 @@ func TestPacketTable(t *testing.T) {
 }
 
 const matrixIntro = `One UDP datagram from a guest on a network of one kind (row) to a guest on a
-network of another (column), a new connection each. *outside* is a host beyond
+network of another (column), a new connection each. *external* is a host beyond
 the uplink. virbr's tests send these datagrams and hold this page against what
 becomes of them.
 
@@ -134,7 +134,7 @@ func matrixPlaces(t *testing.T) []place {
 	}
 	out.Route(t, netip.MustParsePrefix("10.0.0.0/8"), netip.MustParseAddr(uplink4))
 	out.Route(t, netip.MustParsePrefix("2001:db8::/32"), netip.MustParseAddr(uplink6))
-	return append(places, place{name: "outside", guest: out, addr: map[int]netip.Addr{
+	return append(places, place{name: "external", guest: out, addr: map[int]netip.Addr{
 		4: netip.MustParseAddr(outside4), 6: netip.MustParseAddr(outside6),
 	}, host: map[int]netip.Addr{
 		4: netip.MustParseAddr(uplink4), 6: netip.MustParseAddr(uplink6),
