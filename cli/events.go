@@ -92,7 +92,7 @@ func eventText(e client.Event) string {
 	case client.Metadata:
 		return "metadata changed: " + e.Detail
 	case client.Healed:
-		return fmt.Sprintf("firewall rules were removed by %s; they are in again after %s%s", byWhom(e.By), e.Took.Round(100*time.Microsecond), together(e.Count))
+		return fmt.Sprintf("firewall rules were removed by %s; restored after %s%s", byWhom(e.By), e.Took.Round(100*time.Microsecond), together(e.Count))
 	case client.Accepted:
 		return fmt.Sprintf("another firewall, changed by %s, stopped guests; their traffic passes again after %s%s", byWhom(e.By), e.Took.Round(100*time.Microsecond), together(e.Count))
 	case client.Restored:

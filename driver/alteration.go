@@ -80,7 +80,7 @@ func (d *Driver) revertFiles() map[xml.UUID]*alteration {
 			continue
 		}
 		ref := Ref{Name: r.network, UUID: uuid}
-		d.log.Info("taking back an unfinished change", "network", ref.Name, "uuid", uuid.String())
+		d.log.Info("undoing an unfinished change", "network", ref.Name, "uuid", uuid.String())
 		d.warn("taking back a change of the status file", ref, r.change.Status.revert(d.dirs.StatusFile(ref.Name)))
 		d.warn("taking back a change of the definition", ref, r.change.Config.revert(d.dirs.DefinitionFile(ref.Name)))
 		changes[uuid] = r.change
@@ -116,7 +116,7 @@ func (d *Driver) revert(ctx context.Context, changes map[xml.UUID]*alteration) {
 			if err == nil {
 				err = d.settleAlteration(n.ref)
 			}
-			d.warn("taking back an unfinished change", n.ref, err)
+			d.warn("undoing an unfinished change", n.ref, err)
 		}
 		n.end()
 	}

@@ -39,12 +39,12 @@ func somebody(by string) string {
 	return by
 }
 
-// tellHealed says that rules are in again.
+// tellHealed says that rules are restored.
 func (d *Driver) tellHealed(bridges []string, by string, took time.Duration) {
 	if len(bridges) == 0 {
 		return
 	}
-	d.log.Warn("somebody removed our firewall rules; they are in again", "by", somebody(by), "networks", len(bridges), "took", took.String())
+	d.log.Warn("firewall rules restored", "removed_by", somebody(by), "networks", len(bridges), "took", took.String())
 	healed := make(map[string]string, len(bridges))
 	for _, bridge := range bridges {
 		healed[bridge] = by

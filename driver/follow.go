@@ -164,7 +164,7 @@ func (w *news) guard(ctx context.Context, d *Driver) error {
 			length = firstPause
 			continue
 		}
-		d.log.Error("firewall rules were removed and cannot be put in again; trying once more", "by", by, "err", err, "step", length.String())
+		d.log.Error("firewall rules removed and not restored, trying again", "by", by, "err", err, "step", length.String())
 		if !pause(ctx, length) {
 			return nil
 		}

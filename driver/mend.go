@@ -21,7 +21,7 @@ func (d *Driver) mend(ctx context.Context, n *network) {
 	}
 	wait := n.losses.wait(time.Now())
 	if wait > 0 {
-		d.log.Warn("something of a network was taken away again, waiting before it is put back", "network", n.ref.Name,
+		d.log.Warn("state of a network removed again, waiting before it is restored", "network", n.ref.Name,
 			"missing", opTexts(missing), "in", wait.String())
 		if !pause(ctx, wait) {
 			return
@@ -53,7 +53,7 @@ func (d *Driver) mend(ctx context.Context, n *network) {
 			d.warn("putting back what was taken away", n.ref, err)
 			return
 		}
-		d.log.Warn("something of a network was taken away; it is back", "network", n.ref.Name, "missing", opTexts(missing), "took", time.Since(began).String())
+		d.log.Warn("state of a network removed by another program, restored", "network", n.ref.Name, "missing", opTexts(missing), "took", time.Since(began).String())
 		d.emit(Event{Kind: EventRestored, Network: n.ref, Networks: len(missing), Reason: opTexts(missing), Took: time.Since(began)})
 	})
 }

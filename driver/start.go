@@ -60,7 +60,7 @@ func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next
 		d.log.Info("network started", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", next.live.Bridge.Name)
 		return nil
 	}
-	d.log.Debug("taking back a failed start", "network", n.ref.Name, "err", err)
+	d.log.Debug("undoing a failed start", "network", n.ref.Name, "err", err)
 	return errors.Join(err, d.takeDown(context.WithoutCancel(ctx), n, &view{live: next.live, config: next.config}, undo))
 }
 

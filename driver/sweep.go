@@ -30,7 +30,7 @@ func (d *Driver) sweep(ctx context.Context) {
 func (d *Driver) finish(ctx context.Context, ref Ref) error {
 	r, ok, err := d.readRecord(ref.UUID)
 	if err != nil {
-		d.log.Error("an undo record cannot be read; what it takes back stays", "uuid", ref.UUID.String(), "err", err)
+		d.log.Error("an undo record cannot be read; what it would undo stays", "uuid", ref.UUID.String(), "err", err)
 		return nil
 	}
 	if !ok {
@@ -43,7 +43,7 @@ func (d *Driver) finish(ctx context.Context, ref Ref) error {
 	if d.dirs.IsRunning(ref.Name) {
 		return fmt.Errorf("leaving network %q as it is: its status file %q cannot be read", ref.Name, d.dirs.StatusFile(ref.Name))
 	}
-	d.log.Info("taking back an unfinished start or stop", "network", ref.Name, "uuid", ref.UUID.String())
+	d.log.Info("undoing an unfinished start or stop", "network", ref.Name, "uuid", ref.UUID.String())
 	left, errs := d.unwind(ctx, ref, r.ops)
 	errs = append(errs, d.dirs.Learned().Remove(ref.UUID), d.dirs.RemovePorts(ref.Name))
 	if d.unknown(ref) {

@@ -64,7 +64,7 @@ const (
 	EventStarted
 	EventStopped
 	EventMetadata
-	EventHealed         // somebody else removed firewall rules; they are in again
+	EventHealed         // another program removed firewall rules; they are restored
 	EventAccepted       // the rules of others stopped guests' traffic; it passes again
 	EventDnsmasqDied    // it is started again after Wait
 	EventDnsmasqStarted // after it had died

@@ -112,7 +112,7 @@ func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, mad
 	}
 	c := &conversion{d: d, n: n, from: v, to: &next}
 	if err := c.run(ctx); err != nil {
-		d.log.Debug("taking back a failed update", "network", n.ref.Name, "err", err)
+		d.log.Debug("undoing a failed update", "network", n.ref.Name, "err", err)
 		return false, errors.Join(err, c.takeBack(ctx))
 	}
 	n.view.Store(&next)

@@ -150,7 +150,7 @@ func (e *Engine) answer(ctx context.Context, todo *events) {
 		return
 	}
 	if todo.hurt {
-		e.log.Warn("somebody changed rules of ours, putting them back", "by", todo.by)
+		e.log.Warn("firewall rules changed by another program, restoring them", "by", todo.by)
 	}
 	seen := map[string]bool{}
 	for _, uuid := range list {

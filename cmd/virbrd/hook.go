@@ -159,7 +159,7 @@ func takeFromHook(ctx context.Context, dirs state.Dirs, h *host.Host, log *slog.
 	}
 	log.Info("taking over from the hook")
 	if err := graft.New(graft.Config{System: h, Dirs: hooked, Log: log}).RemoveAll(ctx); err != nil {
-		log.Warn("taking back what the hook added", "err", err)
+		log.Warn("undoing what the hook added", "err", err)
 	}
 	return nil
 }

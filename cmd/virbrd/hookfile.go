@@ -62,7 +62,7 @@ func (o *hookOptions) doInstall(ctx context.Context, out io.Writer) error {
 	}
 	path := hookPath(o.hooks, libvirtLibraries)
 	if mine, err := ours(path); err == nil && !mine {
-		return fmt.Errorf("installing the hook: %q is somebody else's script; add to it: '%s' hook -- \"$@\", with its standard input", path, exe)
+		return fmt.Errorf("installing the hook: %q is a script of another program; add to it: '%s' hook -- \"$@\", with its standard input", path, exe)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("installing the hook: %w", err)
 	}

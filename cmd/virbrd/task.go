@@ -62,7 +62,7 @@ func (i idle) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-i.server.Idle():
-		i.log.Info("nobody needs the daemon, stopping")
+		i.log.Info("no client needs the daemon, stopping")
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func (h *Host) watchRules(ctx context.Context, news *rulesNews, tell func(step.C
 		}
 		bridges, hurt, err := h.wanting(ctx)
 		if err != nil {
-			h.log.WarnContext(ctx, "looking at what somebody else changed", "by", by, "err", err)
+			h.log.WarnContext(ctx, "reading what another program changed", "by", by, "err", err)
 		}
 		for _, bridge := range bridges {
 			tell(step.Change{Kind: step.ChangeRules, By: by, Ours: hurt && others, Elsewhere: true, Link: bridge})

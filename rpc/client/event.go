@@ -22,7 +22,7 @@ const (
 	Started        EventKind = proto.EventStarted
 	Stopped        EventKind = proto.EventStopped
 	Metadata       EventKind = proto.EventMetadata       // Detail changed: "title", "description" or a namespace
-	Healed         EventKind = proto.EventHealed         // By removed firewall rules, which are in again
+	Healed         EventKind = proto.EventHealed         // By removed firewall rules, which are restored
 	Accepted       EventKind = proto.EventAccepted       // By changed others' rules, which let guests' traffic pass again
 	DnsmasqDied    EventKind = proto.EventDnsmasqDied    // for the Count-th time in a row; it is started after Wait
 	DnsmasqStarted EventKind = proto.EventDnsmasqStarted // after it had died

@@ -84,7 +84,7 @@ func TestVirbrEvents(t *testing.T) {
 		const when = `^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} `
 		run(t, "nft", "flush", "ruleset")
 		for _, network := range []string{"default", "other"} {
-			all.prints("a flush", when+network+`: firewall rules were removed by nft \(pid \d+\); they are in again after \S+, with those of 2 networks$`)
+			all.prints("a flush", when+network+`: firewall rules were removed by nft \(pid \d+\); restored after \S+, with those of 2 networks$`)
 		}
 		one.prints("a flush", `^\{"time":"[^"]+Z","network":"default","event":"healed","by":"nft \(pid \d+\)","networks":2,"seconds":[0-9.e-]+,"text":".*"\}$`)
 		run(t, "sh", "-ec", "kill $(cat /run/libvirt/network/default.pid)")

@@ -104,7 +104,7 @@ func TestHealing(t *testing.T) {
 				run(t, "nft", "-f", conf) // for what comes
 			}
 		}
-		if log := d.log.String(); !strings.Contains(log, "somebody removed our firewall rules") || !strings.Contains(log, "by=\"nft (pid ") {
+		if log := d.log.String(); !strings.Contains(log, "firewall rules restored") || !strings.Contains(log, "by=\"nft (pid ") {
 			t.Errorf("the log does not say who did it:\n%s", log)
 		}
 		d.virsh("net-destroy", "one")

@@ -258,7 +258,7 @@ func TestHookInstall(t *testing.T) {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 		write(t, path, "#!/bin/sh\n")
-		if text, err := hook("--install"); err == nil || !strings.Contains(text, "somebody else's script") {
+		if text, err := hook("--install"); err == nil || !strings.Contains(text, "script of another program") {
 			t.Errorf("over somebody else's script: %v\n%s", err, text)
 		}
 		if text, err := hook("--uninstall"); err != nil || read(t, path) != "#!/bin/sh" {

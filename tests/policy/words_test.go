@@ -21,7 +21,7 @@ var banned = []struct {
 	{regexp.MustCompile(`(?i)\bin\s+the\s+way\b`), "what blocks traffic, connectivity problems, conflicts"},
 	{regexp.MustCompile(`(?i)\bsomebody\b`), "another program, someone"},
 	{regexp.MustCompile(`(?i)\b(take|takes|taken|taking)\s+back\b`), "undo, roll back"},
-	{regexp.MustCompile(`(?i)\bwhole\s+again\b|\bin\s+again\b|\b(put|puts|putting)\s+(it\s+)?back\b`), "restored, repaired"},
+	{regexp.MustCompile(`(?i)\bwhole\s+again\b|\bare\s+in\s+again\b|\b(put|puts|putting)\s+(it\s+)?back\b`), "restored, repaired"},
 	{regexp.MustCompile(`(?i)\bcame\s+of\s+it\b`), "result, status"},
 	{regexp.MustCompile(`(?i)\b(graft(s|ed|ing)?|errands?|nurses?|farewell|sightings?|happenings?)\b`), "see the glossary"},
 }

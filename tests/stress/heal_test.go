@@ -69,7 +69,7 @@ func TestHeal(t *testing.T) {
 		var took []time.Duration
 		for line := range strings.Lines(d.log.String()) {
 			_, text, found := strings.Cut(line, "took=")
-			if length, err := time.ParseDuration(strings.TrimSpace(text)); found && err == nil && strings.Contains(line, "they are in again") {
+			if length, err := time.ParseDuration(strings.TrimSpace(text)); found && err == nil && strings.Contains(line, "firewall rules restored") {
 				took = append(took, length)
 			}
 		}
