@@ -36,7 +36,11 @@ func TestWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range append(pages, filepath.Join(root, "README.md")) {
+	manuals, err := filepath.Glob(filepath.Join(root, "packaging", "man", "*"))
+	if err != nil || len(manuals) == 0 {
+		t.Fatalf("manual pages: %v, %v", manuals, err)
+	}
+	for _, page := range append(append(pages, manuals...), filepath.Join(root, "README.md")) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
