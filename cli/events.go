@@ -66,7 +66,7 @@ func printEvents(ctx context.Context, io IO, c *client.Conn, network string, asJ
 		defer stop()
 	}
 	p := painterFor(io.Out)
-	err := c.Events(ctx, of, func(e client.Event) error {
+	err := c.Events(ctx, of, func() {}, func(e client.Event) error {
 		if asJSON {
 			return writeEvent(io, e)
 		}

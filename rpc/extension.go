@@ -10,7 +10,7 @@ var extensions = map[int32]procedure{
 	proto.ForwardRemove: {serve: bind((*Server).removeForward), stage: stageNetwork, forbid: "virbrForwardRemove", slow: true},
 	proto.AddressAdd:    {serve: bind((*Server).addAddress), stage: stageNetwork, forbid: "virbrAddressAdd", slow: true},
 	proto.AddressRemove: {serve: bind((*Server).removeAddress), stage: stageNetwork, forbid: "virbrAddressRemove", slow: true},
-	proto.HealingList:   {serve: bind((*Server).healed), stage: stageNetwork},
+	proto.EventList:     {serve: bind((*Server).listEvents), stage: stageNetwork},
 
 	proto.HistoryList: {serve: bind((*Server).history), stage: stageNetwork, slow: true},
 	proto.HistoryGet:  {serve: bind((*Server).revision), stage: stageNetwork, slow: true, memory: revisionMemory},

@@ -169,7 +169,7 @@ func TestEditExtensions(t *testing.T) {
 func TestExtensionStages(t *testing.T) {
 	t.Parallel()
 	net := testArgs("net", 1)
-	all := []int32{proto.ForwardList, proto.ForwardAdd, proto.ForwardRemove, proto.AddressAdd, proto.AddressRemove, proto.HealingList, proto.HistoryList, proto.HistoryGet}
+	all := []int32{proto.ForwardList, proto.ForwardAdd, proto.ForwardRemove, proto.AddressAdd, proto.AddressRemove, proto.EventList, proto.HistoryList, proto.HistoryGet}
 	f := newFake(testNet("net", 1, true))
 	anonymous := connect(t, serve(t, rpc.Config{Networks: f, AuthRW: rpc.AuthPolkit, Authorizer: &judge{}, Peer: stranger}))
 	for _, procedure := range all {
@@ -186,7 +186,7 @@ func TestExtensionStages(t *testing.T) {
 		reader.wantExtension(procedure, proto.EditArgs{Network: net}, 29, 19, "operation forbidden: read only access prevents "+api)
 	}
 	reader.extended(proto.ForwardList, net, &proto.Forwards{})
-	reader.extended(proto.HealingList, nil, &proto.Healings{})
+	reader.extended(proto.EventList, nil, &proto.Happenings{})
 	var list proto.Revisions
 	reader.extended(proto.HistoryList, proto.String{Value: "net"}, &list)
 	want := []proto.Revision{
@@ -242,8 +242,8 @@ func TestExtensionAccess(t *testing.T) {
 	}
 }
 
-// TestHealings: the last ones are kept, and those that one may see are told.
-func TestHealings(t *testing.T) {
+// TestHistory: the last ones are kept, and those that one may see are told.
+func TestHistory(t *testing.T) {
 	t.Parallel()
 	j := &judge{answer: func(_ string, details map[string]string) error {
 		if details["network_name"] == "secret" {
@@ -258,19 +258,19 @@ func TestHealings(t *testing.T) {
 	}
 	heal("secret", "nft (pid 1)")
 	heal("net", "nft\x1b (pid 2)")
-	var got proto.Healings
-	c.extended(proto.HealingList, nil, &got)
-	if len(got.Healings) != 1 || got.Healings[0].By != "nft? (pid 2)" || got.Healings[0].Network.Name != "net" {
+	var got proto.Happenings
+	c.extended(proto.EventList, nil, &got)
+	if len(got.Events) != 1 || got.Events[0].By != "nft? (pid 2)" || got.Events[0].Network.Name != "net" {
 		t.Fatalf("%+v", got)
 	}
-	if at := time.Unix(0, got.Healings[0].Time); time.Since(at) < 0 || time.Since(at) > patience {
-		t.Errorf("healed at %v", at)
+	if at := time.Unix(0, got.Events[0].Time); time.Since(at) < 0 || time.Since(at) > patience {
+		t.Errorf("it was at %v", at)
 	}
-	for i := range proto.MaxHealings {
+	for i := range proto.MaxRecentEvents {
 		heal("net", fmt.Sprint(i))
 	}
-	c.extended(proto.HealingList, nil, &got)
-	if n := len(got.Healings); n != proto.MaxHealings || got.Healings[0].By != "0" || got.Healings[n-1].By != fmt.Sprint(n-1) {
-		t.Errorf("%d healings, from %q to %q", n, got.Healings[0].By, got.Healings[n-1].By)
+	c.extended(proto.EventList, nil, &got)
+	if n := len(got.Events); n != proto.MaxRecentEvents || got.Events[0].By != "0" || got.Events[n-1].By != fmt.Sprint(n-1) {
+		t.Errorf("%d events, from %q to %q", n, got.Events[0].By, got.Events[n-1].By)
 	}
 }

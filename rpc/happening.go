@@ -29,8 +29,19 @@ var happenings = map[driver.EventKind]int32{
 // toldFrame encodes an event for a listener of the extension program. What others
 // may have written, as the name of a program or of a guest, is cleaned.
 func toldFrame(id int32, e happening) ([]byte, error) {
+	told := toldOf(e)
+	told.CallbackID = id
+	h := wire.Header{
+		Program: proto.ExtensionProgram, Version: proto.ExtensionVersion,
+		Procedure: proto.EventTold, Type: wire.TypeMessage, Serial: eventSerial,
+	}
+	return wire.Frame(h, told)
+}
+
+// toldOf is an event as clients are told it.
+func toldOf(e happening) proto.Happening {
 	told := proto.Happening{
-		CallbackID: id, Network: networkOf(e.Network), Time: e.at.UnixNano(), Kind: happenings[e.Kind],
+		Network: networkOf(e.Network), Time: e.at.UnixNano(), Kind: happenings[e.Kind],
 		By: printable(e.By), Took: int64(e.Took), Wait: int64(e.Wait),
 		Count: int32(min(max(e.Networks, e.Deaths, e.Leading), math.MaxInt32)), // each kind has one of them
 		Was:   words(e.Was), Now: words(e.Now),
@@ -45,11 +56,7 @@ func toldFrame(id int32, e happening) ([]byte, error) {
 	case driver.EventDefined, driver.EventUndefined, driver.EventStarted, driver.EventStopped,
 		driver.EventHealed, driver.EventAccepted, driver.EventDnsmasqDied, driver.EventDnsmasqStarted:
 	}
-	h := wire.Header{
-		Program: proto.ExtensionProgram, Version: proto.ExtensionVersion,
-		Procedure: proto.EventTold, Type: wire.TypeMessage, Serial: eventSerial,
-	}
-	return wire.Frame(h, told)
+	return told
 }
 
 func words(list []netip.Addr) []string {

@@ -52,8 +52,8 @@ type Server struct {
 	log    *slog.Logger
 	events hub
 
-	healings healings
-	idle     chan struct{}
+	recent recentEvents
+	idle   chan struct{}
 
 	// What clients share. Who has some of one may wait for some of the next,
 	// never the other way round: requests, workers, replies.
@@ -119,9 +119,7 @@ func (s *Server) Clients() int {
 
 // Publish tells the clients that listen about a change. It never blocks.
 func (s *Server) Publish(e driver.Event) {
-	if e.Kind == driver.EventHealed {
-		s.healings.note(e)
-	}
+	s.recent.note(e)
 	s.events.publish(e)
 }
 

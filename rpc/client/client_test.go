@@ -233,12 +233,16 @@ func TestNetworks(t *testing.T) {
 		t.Errorf("a network that is not there: %v", err)
 	}
 	r.Server.Publish(driver.Event{Kind: driver.EventHealed, Network: driver.Ref{Name: "lab"}, By: "nft (pid 1)"})
-	healed, err := c.Healings(t.Context())
-	if err != nil || len(healed) != 1 || healed[0].Network != "lab" || healed[0].By != "nft (pid 1)" || healed[0].Time.IsZero() {
-		t.Errorf("%+v, %v", healed, err)
+	history, err := c.RecentEvents(t.Context())
+	last := client.Event{}
+	if len(history) > 0 {
+		last = history[len(history)-1]
 	}
-	if healed, err := dial(t, daemontest.Relay(t, r.Socket, daemontest.Libvirt97)).Healings(t.Context()); err != nil || healed != nil {
-		t.Errorf("of another daemon: %v, %v", healed, err)
+	if err != nil || last.Kind != client.Healed || last.Network != "lab" || last.By != "nft (pid 1)" || last.Time.IsZero() {
+		t.Errorf("%+v, %v", history, err)
+	}
+	if history, err := dial(t, daemontest.Relay(t, r.Socket, daemontest.Libvirt97)).RecentEvents(t.Context()); err != nil || history != nil {
+		t.Errorf("of another daemon: %v, %v", history, err)
 	}
 }
 
@@ -263,7 +267,7 @@ func TestHappenings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pose := range []daemontest.Pose{daemontest.Libvirt90, daemontest.Libvirt97} {
-		err := dial(t, daemontest.Relay(t, d.Socket, pose)).Events(t.Context(), nil, nil)
+		err := dial(t, daemontest.Relay(t, d.Socket, pose)).Events(t.Context(), nil, nil, nil)
 		if !errors.Is(err, client.ErrForeign) || !strings.HasPrefix(err.Error(), "events come from virbrd only") {
 			t.Errorf("of libvirt's daemon: %v", err)
 		}
@@ -271,7 +275,7 @@ func TestHappenings(t *testing.T) {
 	heard := make(chan client.Event)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- c.Events(t.Context(), &n, func(e client.Event) error {
+		ended <- c.Events(t.Context(), &n, func() {}, func(e client.Event) error {
 			heard <- e
 			return nil
 		})
@@ -324,14 +328,14 @@ func TestHappeningsEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := dial(t, r.Socket)
 	ended := make(chan error, 1)
-	go func() { ended <- c.Events(ctx, nil, nil) }()
+	go func() { ended <- c.Events(ctx, nil, func() {}, nil) }()
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)
 	}
 	enough := errors.New("enough")
 	c = dial(t, r.Socket)
-	go func() { ended <- c.Events(t.Context(), nil, func(client.Event) error { return enough }) }()
+	go func() { ended <- c.Events(t.Context(), nil, func() {}, func(client.Event) error { return enough }) }()
 	for {
 		r.Server.Publish(driver.Event{Kind: driver.EventStarted})
 		select {

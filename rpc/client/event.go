@@ -49,11 +49,11 @@ type Event struct {
 // ErrForeign says that a daemon is not virbrd and cannot do what only virbrd does.
 var ErrForeign = errors.New("it is libvirt's own daemon")
 
-// Events calls tell for all that happens to a network, or to any where n is nil,
-// until ctx ends, tell returns an error, or the daemon goes: it returns that error.
+// Events calls began once it listens, and then tell for all that happens to a network,
+// or to any where n is nil, until ctx ends, tell returns an error, or the daemon goes: it returns that error.
 // The connection can only be closed then. The error wraps [ErrForeign] where the
 // daemon is not virbrd.
-func (c *Conn) Events(ctx context.Context, n *Network, tell func(Event) error) error {
+func (c *Conn) Events(ctx context.Context, n *Network, began func(), tell func(Event) error) error {
 	has, err := c.HasExtensions(ctx)
 	if err != nil {
 		return err
@@ -69,6 +69,7 @@ func (c *Conn) Events(ctx context.Context, n *Network, tell func(Event) error) e
 	if err := c.extension(ctx, proto.EventRegister, filter, &id); err != nil {
 		return err
 	}
+	began()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.broken != nil {
@@ -125,4 +126,22 @@ func eventOf(h *proto.Happening) Event {
 		Took: time.Duration(h.Took), Wait: time.Duration(h.Wait), Detail: h.Detail,
 		Was: addresses(h.Was), Now: addresses(h.Now),
 	}
+}
+
+// RecentEvents returns the last events of all networks since the daemon started, the
+// oldest first; none, if the daemon is not virbrd.
+func (c *Conn) RecentEvents(ctx context.Context) ([]Event, error) {
+	has, err := c.HasExtensions(ctx)
+	if err != nil || !has {
+		return nil, err
+	}
+	var list proto.Happenings
+	if err := c.extension(ctx, proto.EventList, nil, &list); err != nil {
+		return nil, fmt.Errorf("listing events: %w", err)
+	}
+	found := make([]Event, 0, len(list.Events))
+	for i := range list.Events {
+		found = append(found, eventOf(&list.Events[i]))
+	}
+	return found, nil
 }

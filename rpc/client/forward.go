@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/xml"
@@ -129,30 +128,4 @@ func (c *Conn) Extensions(ctx context.Context, n Network, live bool, src *Source
 		return &xml.Extensions{}, err
 	}
 	return src.read(n.Name)
-}
-
-// Healing says that somebody removed rules of a network, and that they were put
-// back.
-type Healing struct {
-	Network string
-	Time    time.Time
-	By      string // the program that did it; "": not known
-}
-
-// Healings returns the last ones since the daemon started, the oldest first;
-// none, if the daemon is not virbrd.
-func (c *Conn) Healings(ctx context.Context) ([]Healing, error) {
-	has, err := c.HasExtensions(ctx)
-	if err != nil || !has {
-		return nil, err
-	}
-	var list proto.Healings
-	if err := c.extension(ctx, proto.HealingList, nil, &list); err != nil {
-		return nil, err
-	}
-	found := make([]Healing, 0, len(list.Healings))
-	for _, h := range list.Healings {
-		found = append(found, Healing{Network: h.Network.Name, Time: time.Unix(0, h.Time), By: h.By})
-	}
-	return found, nil
 }

@@ -18,7 +18,7 @@ const (
 	ForwardRemove = 3
 	AddressAdd    = 4
 	AddressRemove = 5
-	HealingList   = 6
+	EventList     = 6 // the last events, the oldest first: Void to Happenings
 
 	EventRegister   = 7 // EventFilter to Int: the callback's id
 	EventDeregister = 8 // Int
@@ -32,7 +32,7 @@ const (
 const (
 	MaxForwards         = 20_000
 	MaxForwardAddresses = 16 // of one forward
-	MaxHealings         = 256
+	MaxRecentEvents     = 256
 )
 
 // The phases of a Forward.
@@ -44,8 +44,8 @@ const (
 
 // Smallest encodings, in bytes.
 const (
-	minForward = 16
-	minHealing = minNetwork + 12
+	minForward   = 16
+	minHappening = minNetwork + 52
 )
 
 // Forward is one port forward and what it comes to.
@@ -144,44 +144,4 @@ func (v *EditArgs) Decode(d *wire.Decoder) {
 	v.XML = d.String()
 	v.Index = d.Int32()
 	v.Flags = d.Uint32()
-}
-
-// Healing says that rules of a network were put back.
-type Healing struct {
-	Network Network
-	Time    int64  // nanoseconds since the epoch
-	By      string // who had removed them; "": not known
-}
-
-// Encode appends v.
-func (v Healing) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.Int64(v.Time)
-	e.String(v.By)
-}
-
-// Decode reads v.
-func (v *Healing) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.Time = d.Int64()
-	v.By = d.String()
-}
-
-// Healings is the result of HealingList, the oldest first.
-type Healings struct{ Healings []Healing }
-
-// Encode appends v.
-func (v Healings) Encode(e *wire.Encoder) {
-	e.Length(len(v.Healings), MaxHealings)
-	for i := range v.Healings {
-		v.Healings[i].Encode(e)
-	}
-}
-
-// Decode reads v.
-func (v *Healings) Decode(d *wire.Decoder) {
-	v.Healings = make([]Healing, d.Length(MaxHealings, minHealing))
-	for i := range v.Healings {
-		v.Healings[i].Decode(d)
-	}
 }

@@ -91,3 +91,22 @@ func (v *Happening) Decode(d *wire.Decoder) {
 		}
 	}
 }
+
+// Happenings is the result of EventList. They have no CallbackID.
+type Happenings struct{ Events []Happening }
+
+// Encode appends v.
+func (v Happenings) Encode(e *wire.Encoder) {
+	e.Length(len(v.Events), MaxRecentEvents)
+	for i := range v.Events {
+		v.Events[i].Encode(e)
+	}
+}
+
+// Decode reads v.
+func (v *Happenings) Decode(d *wire.Decoder) {
+	v.Events = make([]Happening, d.Length(MaxRecentEvents, minHappening))
+	for i := range v.Events {
+		v.Events[i].Decode(d)
+	}
+}
