@@ -3,19 +3,13 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/virbr/virbr/doctor"
-	"github.com/virbr/virbr/rpc/client"
 )
-
-// Survey reads the facts of this host. It changes nothing, and needs root.
-type Survey func(ctx context.Context, places doctor.Places) (*doctor.Facts, error)
 
 // errLook is a host that could not be looked at: no verdict about it.
 type errLook struct{ err error }
@@ -33,10 +27,7 @@ type doctorOptions struct {
 }
 
 func newDoctor(io IO) *cobra.Command {
-	o := doctorOptions{places: doctor.Places{
-		Config: "/etc/libvirt/qemu/networks", State: runDir, Dnsmasq: dnsmasqDir, Own: "/run/virbr",
-		Added: client.ConfigDir, Hooks: "/etc/libvirt/hooks",
-	}}
+	o := doctorOptions{places: places()}
 	cmd := &cobra.Command{
 		Use:   "doctor [NETWORK...]",
 		Short: "Find connectivity problems of guests, and how to fix them",
@@ -133,64 +124,16 @@ func way(io IO, o *doctorOptions, facts *doctor.Facts) error {
 	return write(io.Out, text)
 }
 
-// daemonPatience is how long virbrd may take to answer: doctor is asked when things hang.
-const daemonPatience = 10 * time.Second
-
-// resolve has virbrd say what forwards and public addresses come to. Where none
-// answers doctor knows less.
-func resolve(ctx context.Context, facts *doctor.Facts) {
-	ctx, cancel := context.WithTimeout(ctx, daemonPatience)
-	defer cancel()
-	f := &daemonFlags{}
-	err := f.reading(ctx, func(c *client.Conn) error {
-		if has, err := c.HasExtensions(ctx); err != nil || !has {
-			return err
-		}
-		for i := range facts.Networks {
-			n := &facts.Networks[i]
-			if !n.Active || n.Def == nil {
-				continue
-			}
-			found, err := c.Lookup(ctx, n.Name)
-			if err != nil || !found.Active {
-				continue
-			}
-			forwards, publics, err := c.Resolved(ctx, found, &f.source)
-			if err != nil {
-				continue
-			}
-			n.Resolutions = &doctor.Resolutions{}
-			for j := range forwards {
-				n.Resolutions.Forwards = append(n.Resolutions.Forwards, resolved(forwards[j].XML(), &forwards[j].State))
-			}
-			for j := range publics {
-				n.Resolutions.Publics = append(n.Resolutions.Publics, resolved(publics[j].XML(), &publics[j].State))
-			}
-		}
-		return nil
-	})
-	if ctx.Err() != nil {
-		facts.Unchecked = append(facts.Unchecked, fmt.Sprintf("forwards, as the daemon has them: %v", err))
-	}
-}
-
-func resolved(document string, s *client.State) doctor.Resolved {
-	return doctor.Resolved{XML: document, Active: s.Phase == client.Active, Addresses: s.Addresses, Reason: s.Reason}
-}
-
 // examine looks at the host and prints what was found.
 func examine(ctx context.Context, io IO, o *doctorOptions, names []string) error {
-	if io.Survey == nil {
-		return errLook{errors.New("this virbr cannot look at hosts")}
-	}
-	facts, err := io.Survey(ctx, o.places)
+	facts, err := survey(ctx, io, o.places)
 	if err != nil {
 		return errLook{fmt.Errorf("looking at this host: %w", err)}
 	}
 	if o.way {
 		return way(io, o, facts)
 	}
-	resolve(ctx, facts)
+	resolve(ctx, &daemonFlags{}, facts)
 	for _, name := range names {
 		if !slices.ContainsFunc(facts.Networks, func(n doctor.Network) bool { return n.Name == name }) {
 			return errLook{fmt.Errorf("there is no network %q in %s or %s", name, o.places.State, o.places.Config)}

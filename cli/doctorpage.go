@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/doctor"
+	"github.com/virbr/virbr/topology"
 )
 
 // chart prints what the doctor found for people.
@@ -37,11 +38,11 @@ func (c *chart) report(r *doctor.Report) string {
 		if n.Active {
 			about = append(about, "kept by "+n.Keeper)
 		}
-		c.heading("network "+printable(n.Network), strings.Join(about, ", "))
+		c.heading("network "+topology.Printable(n.Network), strings.Join(about, ", "))
 		c.steps(r, n.Network, n.Steps)
 	}
 	for _, text := range r.Unchecked {
-		fmt.Fprintf(&c.b, "\nnot looked at: %s\n", printable(text))
+		fmt.Fprintf(&c.b, "\nnot looked at: %s\n", topology.Printable(text))
 	}
 	c.summary(r)
 	return c.b.String()
@@ -53,7 +54,7 @@ func (c *chart) heading(text, about string) {
 	}
 	c.b.WriteString(c.painter.bold(text))
 	if about != "" {
-		c.b.WriteString(" (" + printable(about) + ")")
+		c.b.WriteString(" (" + topology.Printable(about) + ")")
 	}
 	c.b.WriteByte('\n')
 }
@@ -62,7 +63,7 @@ func (c *chart) heading(text, about string) {
 func (c *chart) steps(r *doctor.Report, network string, steps []doctor.Step) {
 	for _, s := range steps {
 		var mark string
-		text := printable(s.Text)
+		text := topology.Printable(s.Text)
 		switch s.State {
 		case "ok":
 			mark = c.painter.green(markFine)
@@ -103,19 +104,19 @@ func (c *chart) finding(f doctor.Finding) {
 		c.hinted[key] = true
 	}
 	c.b.WriteString("    " + c.colour(f.Severity, string(f.Severity)) + " " + c.painter.bold(f.ID) + "\n")
-	for _, line := range wrap(printable(f.Text), width-len(indent)) {
+	for _, line := range wrap(topology.Printable(f.Text), width-len(indent)) {
 		c.b.WriteString(indent + line + "\n")
 	}
 	if short {
 		return
 	}
 	for _, e := range f.Evidence {
-		c.b.WriteString(indent + "seen: " + printable(e) + "\n")
+		c.b.WriteString(indent + "seen: " + topology.Printable(e) + "\n")
 	}
 	if f.Mend != "" {
-		c.b.WriteString(indent + "mend: " + c.painter.bold(printable(f.Mend)) + "\n")
+		c.b.WriteString(indent + "mend: " + c.painter.bold(topology.Printable(f.Mend)) + "\n")
 	}
-	for i, line := range wrap(printable(f.Note), width-len(indent)-6) {
+	for i, line := range wrap(topology.Printable(f.Note), width-len(indent)-6) {
 		if i == 0 {
 			c.b.WriteString(indent + "note: " + line + "\n")
 		} else {
@@ -177,15 +178,4 @@ func wrap(text string, width int) []string {
 		}
 	}
 	return lines
-}
-
-// printable replaces what would do things to a terminal: names and rules come from
-// others.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || slices.Contains([]rune{0x2028, 0x2029}, r) || r >= 0x80 && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, text)
 }

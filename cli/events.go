@@ -211,7 +211,12 @@ func writeEvent(io IO, e client.Event) error {
 	default:
 		o.Event = fmt.Sprintf("event-%d", e.Kind)
 	}
-	text, err := json.Marshal(o)
+	return writeLine(io, o)
+}
+
+// writeLine prints a JSON object as one line.
+func writeLine(io IO, v any) error {
+	text, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("formatting JSON: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/virbr/virbr/rpc/client"
+	"github.com/virbr/virbr/topology"
 )
 
 func newHistory(io IO) *cobra.Command {
@@ -87,7 +88,7 @@ func printHistory(io IO, list []client.Revision) error {
 			who = "-"
 		}
 		if r.Program != "" {
-			program = printable(r.Program)
+			program = topology.Printable(r.Program)
 			if r.PID != 0 {
 				program += fmt.Sprintf(" (pid %d)", r.PID)
 			}
@@ -96,9 +97,9 @@ func printHistory(io IO, list []client.Revision) error {
 		case call == "":
 			call = "- (was there before, or was edited in its file)"
 		case r.Running:
-			call = printable(call) + " (the running network only)"
+			call = topology.Printable(call) + " (the running network only)"
 		default:
-			call = printable(call)
+			call = topology.Printable(call)
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", r.Number, when, who, program, call)
 	}

@@ -27,7 +27,7 @@ type IO struct {
 	Out io.Writer
 	Err io.Writer
 
-	Survey Survey // of this host, for doctor; nil: there is no doctor here
+	Host func() (Host, error) // opens this host, for commands that look at it; nil: there is none here
 }
 
 // usageError is a command line that makes no sense.
@@ -73,21 +73,28 @@ func Run(ctx context.Context, version string, args []string, io IO) int {
 
 func newRoot(version string, io IO) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "virbr COMMAND",
+		Use:   "virbr [COMMAND]",
 		Short: "Inspect libvirt networks, and forward ports to their guests",
 		Long: `virbr shows what a libvirt network definition means: the canonical XML, the
 files of its dnsmasq, its firewall rules and the steps that start it. It also
 checks definitions before a daemon sees them. render and check work on files, or on
 standard input where the file is "-". They need no daemon and no root.
 
-Others are about networks that a daemon has, virbrd or libvirt's own: forward
-forwards ports of the host to guests, and address gives guests public addresses.
-history, diff and rollback are about the definitions that a network had. events shows
-what happens to networks. doctor finds connectivity problems of guests on this host.`,
+Others are about networks that a daemon has, virbrd or libvirt's own: status shows
+them, map draws them, top shows who sends how much, and trace follows a packet through
+the host. forward forwards ports of the host to guests, and address gives guests public
+addresses. history, diff and rollback are about the definitions that a network had.
+events shows what happens to networks. doctor finds connectivity problems of guests on
+this host.
+
+Without a command virbr shows the networks, and the commands that help next.`,
 		Example: `  virbr check net.xml                      is this a valid definition?
   virbr render plan net.xml                what would starting it do to the host?
   virbr render nft net.xml                 which firewall rules would it get?
   virsh net-dumpxml default | virbr render conf -
+  virbr status                             which networks are there, and are they well?
+  virbr map --html > map.html              what may talk to what?
+  virbr trace web1 203.0.113.9:443         what becomes of a guest's packet?
   virbr forward add default 8080:80 web1   forward port 8080 of the host to a guest
   virbr history default                    who changed the network, and when?
   virbr rollback default                   undo the last change
@@ -95,7 +102,7 @@ what happens to networks. doctor finds connectivity problems of guests on this h
   virbr doctor                             why do guests have no network?`,
 		Version:       version,
 		Args:          noSuchCommand,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:          func(cmd *cobra.Command, _ []string) error { return overview(cmd.Context(), io) },
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -103,7 +110,7 @@ what happens to networks. doctor finds connectivity problems of guests on this h
 	root.SetVersionTemplate("virbr {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRender(io), newCheck(io), newDoctor(io), newMan(io))
-	root.AddCommand(newForward(io), newAddress(io), newEvents(io))
+	root.AddCommand(newStatus(io), newMap(io), newTrace(io), newTop(io), newForward(io), newAddress(io), newEvents(io))
 	root.AddCommand(newHistory(io), newDiff(io), newRollback(io))
 	return root
 }

@@ -105,3 +105,11 @@ func end(p Process) string {
 	}
 	return ""
 }
+
+// Edit is the command that changes the definition of a network.
+func Edit(network string) string { return virsh("net-edit", network) }
+
+// ForwardTo is the command that forwards a port of the host to a guest.
+func ForwardTo(network string, port uint16, proto, guest string) string {
+	return fmt.Sprintf("virbr forward add %s %d/%s %s", operand(network), port, proto, quote(guest))
+}

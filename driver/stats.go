@@ -1,9 +1,6 @@
 package driver
 
 import (
-	"encoding/binary"
-	"math"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -60,7 +57,7 @@ func (d *Driver) stats(n *network, v *view) NetworkStats {
 	def := v.def()
 	s := NetworkStats{
 		Name: n.ref.Name, UUID: n.ref.UUID, Bridge: def.Bridge.Name,
-		Active: v.active(), Persistent: v.persistent(), Autostart: v.autostart, Ports: len(v.ports), Pool: pool(def, false), Pool6: pool(def, true),
+		Active: v.active(), Persistent: v.persistent(), Autostart: v.autostart, Ports: len(v.ports), Pool: def.Leasable(false), Pool6: def.Leasable(true),
 		StartDuration:   time.Duration(n.counters.started.Load()),
 		DnsmasqRestarts: int(n.counters.restarts.Load()),
 		Healings:        int(n.counters.healings.Load()),
@@ -83,36 +80,4 @@ func (d *Driver) stats(n *network, v *view) NetworkStats {
 		}
 	}
 	return s
-}
-
-// pool returns how many addresses a network's DHCP ranges of a family have.
-func pool(def *xml.Network, six bool) uint64 {
-	var sum uint64
-	for i := range def.IPs {
-		for _, r := range def.IPs[i].Ranges {
-			n := between(r.Start, r.End)
-			if r.Start.Is6() != six {
-				continue
-			}
-			if sum+n < sum {
-				return math.MaxUint64
-			}
-			sum += n
-		}
-	}
-	return sum
-}
-
-// between counts the addresses from one to another, both included.
-func between(start, end netip.Addr) uint64 {
-	if !start.IsValid() || start.BitLen() != end.BitLen() || end.Less(start) {
-		return 0
-	}
-	a, b := start.As16(), end.As16()
-	high := binary.BigEndian.Uint64(b[:8]) - binary.BigEndian.Uint64(a[:8])
-	low, from := binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(a[8:])
-	if high > 1 || high == 1 && low >= from || low-from == math.MaxUint64 {
-		return math.MaxUint64
-	}
-	return low - from + 1
 }

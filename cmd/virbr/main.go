@@ -12,5 +12,5 @@ var version = "dev"
 
 // Nothing that virbr does must be taken back, so a signal just ends it.
 func main() {
-	os.Exit(cli.Run(context.Background(), version, os.Args[1:], cli.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Survey: survey}))
+	os.Exit(cli.Run(context.Background(), version, os.Args[1:], cli.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Host: open}))
 }

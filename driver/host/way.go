@@ -47,6 +47,12 @@ func (h *Host) way(q lookup) doctor.Answer {
 	return a
 }
 
+// Way asks the kernel which way a packet takes; in "": the host itself sends it. An
+// invalid from is any of the host's own addresses.
+func (h *Host) Way(to, from netip.Addr, in string) doctor.Answer {
+	return h.way(lookup{to: to, from: from, in: in})
+}
+
 func (h *Host) ask(q lookup, a *doctor.Answer) error {
 	msg := &nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(q.to)), Dst_len: uint8(q.to.BitLen()), Flags: unix.RTM_F_LOOKUP_TABLE}}
 	req := h.nl.request(unix.RTM_GETROUTE, 0)

@@ -241,7 +241,7 @@ func (l *listed) casts() {
 // targets are those of x_tables of which it is known what they do with a packet
 // (iptables-extensions(8)).
 var targets = map[string]VerdictKind{
-	"ACCEPT": Accept, "DNAT": Accept, "SNAT": Accept, "MASQUERADE": Accept, "REDIRECT": Accept, "NETMAP": Accept, "DROP": Drop, "RETURN": Return, "REJECT": Reject, "TARPIT": Reject, "NFQUEUE": Other, "QUEUE": Other, "SYNPROXY": Other,
+	"ACCEPT": Accept, "DROP": Drop, "RETURN": Return, "REJECT": Reject, "TARPIT": Reject, "NFQUEUE": Other, "QUEUE": Other, "SYNPROXY": Other,
 	"LOG": Continue, "NFLOG": Continue, "ULOG": Continue, "AUDIT": Continue, "MARK": Continue, "CONNMARK": Continue, "SECMARK": Continue,
 	"CONNSECMARK": Continue, "CLASSIFY": Continue, "DSCP": Continue, "TOS": Continue, "TTL": Continue, "HL": Continue, "TCPMSS": Continue,
 	"TCPOPTSTRIP": Continue, "TEE": Continue, "TRACE": Continue, "CT": Continue, "NOTRACK": Continue, "SET": Continue, "RATEEST": Continue,
@@ -258,6 +258,10 @@ func SetsMark(target string) bool {
 func TargetVerdict(name string) Verdict {
 	if kind, ok := targets[name]; ok {
 		return Verdict{Kind: kind}
+	}
+	switch name {
+	case "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP":
+		return Verdict{Kind: Accept, Rewrites: strings.ToLower(name)}
 	}
 	return Verdict{Kind: Jump, Chain: name}
 }

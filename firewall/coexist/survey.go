@@ -139,6 +139,10 @@ type Verdict struct {
 	Kind  VerdictKind
 	Chain string
 	Text  string // in the place of what Kind says
+
+	// Rewrites says how an Accept changes an address, in nft's words:
+	// "masquerade", "snat", "dnat" or "redirect"; "": it does not.
+	Rewrites string
 }
 
 // Field is a property of a packet, in nft's words.

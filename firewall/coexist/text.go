@@ -33,6 +33,9 @@ func (v Verdict) String() string {
 	case Continue:
 		return "continue"
 	case Accept:
+		if v.Rewrites != "" {
+			return v.Rewrites
+		}
 		return "accept"
 	case Drop:
 		return "drop"

@@ -17,8 +17,9 @@ type Step struct {
 
 // Verdict of a base chain about a packet, and how it came about.
 type result struct {
-	drops bool
-	path  []Step // where it dropped: from the base chain to the rule, or to the base chain's end (its policy)
+	drops   bool
+	verdict Verdict // Accept, Drop, Reject or Other
+	path    []Step  // to what decided: from the base chain to the rule, or to the base chain's end (its policy)
 
 	// unsure are the ways to rules that may end the packet's: they hold conditions of which
 	// nothing is known, or hand packets to a program.
@@ -85,11 +86,11 @@ func (w *walk) chain(n int) end {
 		case Continue:
 		case Other:
 			w.res.unsure = append(w.res.unsure, append([]Step(nil), w.at...))
-			return decided
+			return w.end(verdict)
 		case Accept:
-			return decided
+			return w.end(verdict)
 		case Drop, Reject:
-			return w.drop()
+			return w.drop(verdict)
 		case Return:
 			if len(w.at) == 1 {
 				return w.policy(c, here)
@@ -99,7 +100,7 @@ func (w *walk) chain(n int) end {
 		case Jump, Goto:
 			next := w.table.chain(verdict.Chain)
 			if next < 0 {
-				return decided // not known
+				return w.end(Verdict{Kind: Other}) // not known
 			}
 			if w.chain(next) == decided {
 				return decided
@@ -124,15 +125,20 @@ func (w *walk) chain(n int) end {
 func (w *walk) policy(c *Chain, here *Step) end {
 	here.Rule = len(c.Rules)
 	if c.Drop {
-		return w.drop()
+		return w.drop(Verdict{Kind: Drop})
 	}
-	return decided
+	return w.end(Verdict{Kind: Accept})
 }
 
-func (w *walk) drop() end {
+func (w *walk) drop(v Verdict) end {
 	w.res.drops = true
-	w.res.path = append([]Step(nil), w.at...)
 	w.res.met = append([]Match(nil), w.met...)
+	return w.end(v)
+}
+
+func (w *walk) end(v Verdict) end {
+	w.res.verdict = v
+	w.res.path = append([]Step(nil), w.at...)
 	return decided
 }
 

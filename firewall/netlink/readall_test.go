@@ -41,7 +41,7 @@ inet n out hook postrouting priority 0 drop false
   meta nfproto 10 daddr 2001:db8::1 drop
   iifname "lo" drop
 inet n translate hook postrouting priority 100 drop false
-  oifname "up0" accept
+  oifname "up0" masquerade
 bridge b c hook input priority -5 drop false
   meta nfproto 2 meta l4proto udp drop
 netdev d c hook ingress priority 0 drop true

@@ -114,7 +114,7 @@ func (d *ruleDecoder) one(name string, ad *netlink.AttributeDecoder) {
 	case "reject":
 		d.rule.Verdict.Kind = coexist.Reject
 	case "nat", "masq", "redir":
-		d.rule.Verdict.Kind = coexist.Accept
+		d.rule.Verdict = coexist.Verdict{Kind: coexist.Accept, Rewrites: rewrites(name, ad)}
 	default:
 		switch bare[name] {
 		case effect, ending:
@@ -124,6 +124,19 @@ func (d *ruleDecoder) one(name string, ad *netlink.AttributeDecoder) {
 			d.foreign(name, ad)
 		}
 	}
+}
+
+// rewrites says how an expression changes an address (enum nft_nat_types).
+func rewrites(name string, ad *netlink.AttributeDecoder) string {
+	switch {
+	case name == "masq":
+		return "masquerade"
+	case name == "redir":
+		return "redirect"
+	case numbers(ad)[unix.NFTA_NAT_TYPE] == unix.NFT_NAT_SNAT:
+		return "snat"
+	}
+	return "dnat"
 }
 
 func (d *ruleDecoder) add(m coexist.Match) { d.rule.Match = append(d.rule.Match, m) }

@@ -19,6 +19,7 @@ func (e *Error) Error() string { return e.Message }
 // The codes of libvirt that this package looks at.
 const (
 	codeNoNetwork  = 43
+	codeNoPort     = 107
 	codeNoMetadata = 111
 )
 

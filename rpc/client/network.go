@@ -30,6 +30,7 @@ type Network struct {
 	Name       string
 	Active     bool
 	Persistent bool
+	Autostart  bool
 
 	ref proto.Network
 }
@@ -68,7 +69,7 @@ func (c *Conn) state(ctx context.Context, ref proto.Network) (Network, error) {
 	for _, q := range []struct {
 		procedure int32
 		into      *bool
-	}{{proto.NetworkIsActive, &n.Active}, {proto.NetworkIsPersistent, &n.Persistent}} {
+	}{{proto.NetworkIsActive, &n.Active}, {proto.NetworkIsPersistent, &n.Persistent}, {proto.NetworkGetAutostart, &n.Autostart}} {
 		var yes proto.Int
 		if err := c.call(ctx, q.procedure, ref, &yes); err != nil {
 			return n, err
@@ -96,7 +97,10 @@ func (c *Conn) Definition(ctx context.Context, n Network, live bool) (*xml.Netwo
 }
 
 // Lease is one DHCP lease of a network.
-type Lease struct{ Name, MAC, Address string }
+type Lease struct {
+	Name, MAC, Address string
+	Expiry             int64 // seconds since the epoch; 0: never
+}
 
 // Leases returns the leases of a network that runs.
 func (c *Conn) Leases(ctx context.Context, n Network) ([]Lease, error) {
@@ -106,7 +110,7 @@ func (c *Conn) Leases(ctx context.Context, n Network) ([]Lease, error) {
 	}
 	found := make([]Lease, 0, len(list.Leases))
 	for _, l := range list.Leases {
-		found = append(found, Lease{Name: deref(l.Hostname), MAC: deref(l.MAC), Address: l.Address})
+		found = append(found, Lease{Name: deref(l.Hostname), MAC: deref(l.MAC), Address: l.Address, Expiry: l.Expiry})
 	}
 	return found, nil
 }
@@ -212,4 +216,30 @@ func (c *Conn) HasExtensions(ctx context.Context) (bool, error) {
 	c.extra = &has
 	c.mu.Unlock()
 	return has, nil
+}
+
+// Ports returns the ports of a network that runs: the cards of guests that its daemon
+// knows of.
+func (c *Conn) Ports(ctx context.Context, n Network) ([]*xml.Port, error) {
+	var list proto.Ports
+	if err := c.call(ctx, proto.NetworkListAllPorts, proto.PortsArgs{Network: n.ref, Need: 1}, &list); err != nil {
+		return nil, fmt.Errorf("listing the ports of network %q: %w", n.Name, err)
+	}
+	var found []*xml.Port
+	for _, ref := range list.Ports {
+		var doc proto.String
+		err := c.call(ctx, proto.NetworkPortGetXMLDesc, proto.PortFlags{Port: ref}, &doc)
+		if hasCode(err, codeNoPort) {
+			continue // gone meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading a port of network %q: %w", n.Name, err)
+		}
+		p, err := xml.ParsePort([]byte(doc.Value))
+		if err != nil {
+			return nil, fmt.Errorf("reading a port of network %q: %w", n.Name, err)
+		}
+		found = append(found, p)
+	}
+	return found, nil
 }

@@ -174,9 +174,15 @@ func matrixTable(t *testing.T, places []place, version int) string {
 
 // verdict sends one datagram and says in a word what became of it.
 func verdict(t *testing.T, from, to place, version int) string {
-	seen, err := datagram(t.Context(), to.guest, from.guest, to.addr[version])
+	return verdictAt(t, from, to, version, 0)
+}
+
+// verdictAt sends it to a port; 0: any.
+func verdictAt(t *testing.T, from, to place, version int, port uint16) string {
+	at := netip.AddrPortFrom(to.addr[version], port)
+	seen, err := datagramAt(t.Context(), to.guest, from.guest, at)
 	if errors.Is(err, errSilent) { // the kernel tells a limited number of refusals in a moment
-		seen, err = datagram(t.Context(), to.guest, from.guest, to.addr[version])
+		seen, err = datagramAt(t.Context(), to.guest, from.guest, at)
 	}
 	switch {
 	case errors.Is(err, errRejected):

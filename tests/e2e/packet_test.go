@@ -27,10 +27,15 @@ const answerTime = 10 * time.Second
 // datagram sends one UDP datagram from one guest to an address that another
 // listens on, and returns the source address that the listener sees.
 func datagram(ctx context.Context, listener, sender *netnstest.Guest, to netip.Addr) (netip.Addr, error) {
+	return datagramAt(ctx, listener, sender, netip.AddrPortFrom(to, 0))
+}
+
+// datagramAt sends it to a port; 0: any.
+func datagramAt(ctx context.Context, listener, sender *netnstest.Guest, to netip.AddrPort) (netip.Addr, error) {
 	var server net.PacketConn
 	err := listener.Do(func() error {
 		var err error
-		server, err = net.ListenPacket("udp", netip.AddrPortFrom(to, 0).String())
+		server, err = net.ListenPacket("udp", to.String())
 		return err
 	})
 	if err != nil {
@@ -44,7 +49,7 @@ func datagram(ctx context.Context, listener, sender *netnstest.Guest, to netip.A
 		return err
 	})
 	if errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return netip.Addr{}, fmt.Errorf("%s has no route to %s", sender.Name, to)
+		return netip.Addr{}, fmt.Errorf("%s has no route to %s", sender.Name, to.Addr())
 	} else if err != nil {
 		return netip.Addr{}, err
 	}
