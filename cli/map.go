@@ -21,7 +21,7 @@ func newMap(io IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "map [NETWORK...]",
 		Short: "Draw networks, their guests, and what may pass between them",
-		Long: `Draw all networks or some: the links of the host to the outside, the networks, their
+		Long: `Draw all networks or some: the uplinks of the host, the networks, their
 guests, forwards and public addresses, and between which of them new connections may
 pass: as the rules of the networks decide, which is what docs/packets.md has as a table.
 
@@ -94,7 +94,7 @@ func (t *tree) branches(before string, lines []string) {
 }
 
 func (t *tree) graph(g *topology.Graph) {
-	t.WriteString(t.p.bold("outside") + "\n")
+	t.WriteString(t.p.bold("external") + "\n")
 	var lines []string
 	for _, u := range g.Uplinks {
 		line := u.Link

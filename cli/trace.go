@@ -27,7 +27,7 @@ sends it, and how addresses are translated. The last line is "passes", or "stops
 the rule that stops it and the command that mends it.
 
 FROM and TO are each the name of a guest, as virbr status shows it, NETWORK/GUEST where
-several have it, or an address: of a guest, of the host, or outside. The protocol is tcp,
+several have it, or an address: of a guest, of the host, or of an external host. The protocol is tcp,
 or icmp where there is no PORT. IPv6 addresses with a port are written [2001:db8::1]:443.
 
 No packet is sent. The rules are those that the kernel has of others, and those that

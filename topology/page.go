@@ -90,7 +90,7 @@ func (g *Graph) table(p *pen) {
 func (g *Graph) passing(p *pen) {
 	p.put("<h2>What may pass</h2>")
 	if len(g.Edges) == 0 {
-		p.put("<p>No new connection passes between networks, or to and from the outside.</p>")
+		p.put("<p>No new connection passes between networks, or to and from external hosts.</p>")
 		return
 	}
 	p.put("<p>New connections, by the rules of the networks. All else is rejected, but for what is forwarded to guests.</p><table>")

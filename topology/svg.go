@@ -51,7 +51,7 @@ func cut(text string, letters int) string {
 	return string(runes[:max(letters-1, 0)]) + "…"
 }
 
-// SVG draws the graph: the outside on the left, networks in the middle, guests on the
+// SVG draws the graph: external hosts on the left, networks in the middle, guests on the
 // right. It is one document that loads nothing.
 func (g *Graph) SVG() string {
 	l, p := newLayout(g), &pen{}
@@ -63,7 +63,7 @@ func (g *Graph) SVG() string {
 	}
 	p.put(`</defs>`)
 	p.text(margin, 34, 600, "t", "Virtual networks")
-	p.text(margin, 54, uplinkW, "m", "outside")
+	p.text(margin, 54, uplinkW, "m", "external")
 	p.text(cardX, 54, cardW, "m", "networks")
 	p.text(l.guestX, 54, guestW, "m", "guests")
 	l.lines(p)

@@ -237,10 +237,10 @@ func (w *tracer) source() bool {
 	default:
 		a := w.ask(w.p.From, netip.Addr{}, "")
 		if a.Link == "" {
-			return w.stop("outside", "", "the host knows no way to %s, so nothing comes from there: %s", w.p.From, a.Refused)
+			return w.stop("external", "", "the host knows no way to %s, so nothing comes from there: %s", w.p.From, a.Refused)
 		}
 		w.in = a.Link
-		w.say("outside", "%s is beyond %s", w.p.From, w.in)
+		w.say("external", "%s is beyond %s", w.p.From, w.in)
 	}
 	return true
 }
