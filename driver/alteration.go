@@ -131,17 +131,12 @@ func (d *Driver) revertHost(ctx context.Context, n *network, v *view, e *alterat
 	}
 	half, next := *v, *v
 	half.live = count(after.Network, v.ports)
-	c := &conversion{d: d, n: n, from: &half, to: &next, again: true}
-	s, err := c.service()
+	c := &conversion{d: d, n: n, from: &half, to: &next}
+	change, err := c.change(ctx)
 	if err != nil {
 		return err
 	}
-	had, has := s.undo(&half), s.undo(&next)
-	if err := c.record(without(has, had), nil); err != nil {
-		return err
-	}
-	if err := c.carryOut(ctx, s); err != nil {
-		return err
-	}
-	return c.record(nil, without(had, has))
+	change.Refresh = true
+	_, err = d.converge(ctx, n, change)
+	return err
 }

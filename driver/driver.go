@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/history"
 	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/hooks"
@@ -81,6 +82,7 @@ type Driver struct {
 	random  sync.Mutex
 	starts  durations
 	history *history.Store
+	engine  *engine.Engine
 
 	ruleset *ruleset
 	claims  *claims
@@ -114,7 +116,7 @@ func New(cfg Config) *Driver {
 	if cfg.Deadline == 0 {
 		cfg.Deadline = time.Minute
 	}
-	return &Driver{
+	d := &Driver{
 		cfg:   cfg,
 		sys:   cfg.System,
 		dirs:  cfg.Dirs,
@@ -134,6 +136,10 @@ func New(cfg Config) *Driver {
 
 		detached: make(map[xml.UUID]*state.Detached),
 	}
+	d.engine = engine.New(engine.Config{System: system{d}, Log: d.log, Deadline: cfg.Deadline, Failed: func(fail string, err error) error {
+		return systemError(err, "%s", fail)
+	}})
+	return d
 }
 
 // find returns a network and what it looks like now.

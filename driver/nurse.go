@@ -67,8 +67,8 @@ func (d *Driver) nurse(ctx context.Context, n *network) {
 
 // ill reports whether a running network lacks its dnsmasq.
 func (d *Driver) ill(n *network, v *view) bool {
-	files, err := plan.Files(v.live, plan.Dirs(d.dirs.Served()))
-	return err == nil && len(files) > 0 && !d.sys.DnsmasqAlive(d.dirs.Served().PidFile(n.ref.Name))
+	steps, err := plan.Serve(v.live, nil, plan.Dirs(d.dirs.Served()))
+	return err == nil && len(steps) > 0 && !d.sys.DnsmasqAlive(d.dirs.Served().PidFile(n.ref.Name))
 }
 
 // revive starts the dnsmasq of a running network.
@@ -77,9 +77,5 @@ func (d *Driver) revive(ctx context.Context, n *network, v *view) error {
 	if err != nil {
 		return fmt.Errorf("starting dnsmasq of network %q: %w", n.ref.Name, err)
 	}
-	steps, err := plan.Serve(v.live, facts, plan.Dirs(d.dirs.Served()))
-	if err != nil {
-		return err
-	}
-	return d.apply(ctx, n, steps, nil)
+	return d.refreshDnsmasq(ctx, n, v, facts)
 }

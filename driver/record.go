@@ -1,10 +1,13 @@
 package driver
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 
+	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
@@ -24,6 +27,7 @@ type record struct {
 	bridge  string // "": it has none
 	ops     []step.Op
 	change  *alteration // a change that is under way; nil: none
+	text    []byte      // as it is on disk; nil: it is not
 }
 
 // recordFile is a record as JSON.
@@ -40,26 +44,69 @@ func (d *Driver) newRecord(n *network, bridge string) *record {
 	return &record{files: d.records(), uuid: n.ref.UUID, network: n.ref.Name, bridge: bridge}
 }
 
-// ahead adds what takes back a step that is about to be done, to run first, and
-// saves the record. It is kept in memory even where saving fails.
-func (r *record) ahead(s step.Step) error {
-	r.ops = slices.Insert(r.ops, 0, s.Ahead())
+// keep makes the record one of some steps, and saves it. It is kept in memory even
+// where saving fails.
+func (r *record) keep(steps []step.Step) error {
+	r.ops = step.StopOrder(undos(steps))
+	if len(r.ops) == 0 && r.text == nil {
+		return nil
+	}
 	return r.save()
 }
 
-// done notes that the step was done, for the next time that the record is saved.
-func (r *record) done(s step.Step) { r.ops[0] = s.Undo }
+// undos returns what takes steps back. Addresses go with the bridge.
+func undos(steps []step.Step) []step.Op {
+	return slices.DeleteFunc(engine.Undos(steps), func(op step.Op) bool { return step.ScopeOf(op) == step.ScopeAddress })
+}
 
-// refused notes that nothing came of the step.
-func (r *record) refused() { r.ops = r.ops[1:] }
+// without returns the ops of a list that are about other things than those of another.
+func without(list, other []step.Op) []step.Op {
+	gone := make(map[string]bool, len(other))
+	for _, op := range other {
+		gone[step.Key(op)] = true
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(op step.Op) bool { return gone[step.Key(op)] })
+}
 
-// save writes the record.
+// recorder returns what writes down which steps of a running network may be in force,
+// on the way from some to others. A network that libvirt's daemon started has no
+// record and needs none.
+func (d *Driver) recorder(n *network, from, to []step.Step) (save func([]step.Step) error, err error) {
+	r, ok, err := d.readRecord(n.ref.UUID)
+	if err != nil || !ok {
+		return func([]step.Step) error { return nil }, err
+	}
+	rest := without(r.ops, append(undos(from), undos(to)...))
+	return func(steps []step.Step) error {
+		r.ops = step.StopOrder(slices.Concat(rest, undos(steps)))
+		return r.save()
+	}, nil
+}
+
+// converge leads a running network from some steps to others.
+func (d *Driver) converge(ctx context.Context, n *network, c engine.Change) (done *engine.Done, err error) {
+	c.Network = n.ref.Name
+	if c.Save, err = d.recorder(n, c.From, c.To); err != nil {
+		return nil, err
+	}
+	return d.engine.Converge(ctx, c)
+}
+
+// save writes the record, if it is another than that on disk.
 func (r *record) save() error {
 	ops, err := step.MarshalOps(r.ops)
 	if err != nil {
 		return fmt.Errorf("writing the undo record: %w", err)
 	}
-	return r.files.Write(r.uuid, &recordFile{Network: r.network, Bridge: r.bridge, Undo: ops, Change: r.change})
+	file := recordFile{Network: r.network, Bridge: r.bridge, Undo: ops, Change: r.change}
+	text, err := json.Marshal(file)
+	if err == nil && !bytes.Equal(text, r.text) {
+		err = r.files.Write(r.uuid, &file)
+	}
+	if err == nil {
+		r.text = text
+	}
+	return err
 }
 
 // readRecord returns the undo record of a network; ok is false where there is
@@ -80,6 +127,9 @@ func loadRecord(files state.Table[recordFile], uuid xml.UUID) (*record, error) {
 		return nil, fmt.Errorf("reading the undo record %q: %w", files.Path(uuid), err)
 	}
 	r := &record{files: files, uuid: uuid, network: file.Network, bridge: file.Bridge, ops: ops, change: file.Change}
+	if r.text, err = json.Marshal(file); err != nil {
+		return nil, err
+	}
 	if r.bridge == "" { // of an older version
 		r.bridge = bridgeOf(ops)
 	}

@@ -1,7 +1,6 @@
 package driver
 
 import (
-	"bytes"
 	"context"
 	"net/netip"
 	"runtime"
@@ -10,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/plan"
-	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 
@@ -146,68 +145,42 @@ func (d *Driver) refreshFirewall(ctx context.Context, n *network, v *view, facts
 	d.holdClaims(n, next.reach)
 	d.saveMemory(n, v.reach, next.reach)
 	n.view.Store(&next)
-	if err := d.reconcile(ctx, n, next.steps); err != nil {
-		return &next, err
-	}
-	return &next, d.apply(ctx, n, next.steps, nil)
+	return &next, d.renew(ctx, n, next.steps)
 }
 
-// reconcile makes the undo record of a running network one for some steps that
-// are about to be applied, and undoes what others like them did earlier. Without
-// a record, as libvirt's daemon leaves a network, there is nothing of ours.
-func (d *Driver) reconcile(ctx context.Context, n *network, steps []step.Step) error {
+// renew does steps of a running network again, and undoes those of an earlier run of
+// this program that are not among them. Without a record, as libvirt's daemon
+// leaves a network, there are none.
+func (d *Driver) renew(ctx context.Context, n *network, steps []step.Step) error {
 	r, ok, err := d.readRecord(n.ref.UUID)
-	if err != nil || !ok {
+	if err != nil {
 		return err
 	}
-	want := undos(steps)
-	stale := slices.DeleteFunc(without(r.ops, want), func(op step.Op) bool { return step.ScopeOf(op) != step.ScopeGuests })
-	for _, op := range stale {
-		d.warn("taking back what is no longer wanted", n.ref, d.run(ctx, op))
+	change := engine.Change{From: steps, To: steps, Refresh: true}
+	if ok {
+		fresh := without(undos(steps), r.ops)
+		change.From = slices.DeleteFunc(slices.Clone(steps), func(s step.Step) bool {
+			return s.Undo != nil && slices.ContainsFunc(fresh, func(op step.Op) bool { return step.Key(op) == step.Key(s.Undo) })
+		})
+		for _, op := range slices.Backward(without(r.ops, undos(steps))) {
+			if step.ScopeOf(op) == step.ScopeGuests {
+				change.From = append(change.From, step.Step{Undo: op})
+			}
+		}
 	}
-	added := without(want, r.ops)
-	if len(stale)+len(added) == 0 {
-		return nil
-	}
-	r.ops = step.StopOrder(append(without(r.ops, stale), added...))
-	return r.save()
+	_, err = d.converge(ctx, n, change)
+	return err
 }
 
 // refreshDnsmasq starts a dnsmasq that died. A living one is left alone; it
 // reads its hosts files again if they are not what they should be.
 func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts step.Facts) error {
-	steps, err := plan.Serve(v.live, facts, plan.Dirs(d.dirs.Served()))
+	steps, err := plan.Serve(v.live, &facts, plan.Dirs(d.dirs.Served()))
 	if err != nil || len(steps) == 0 {
 		return err
 	}
-	dirs := d.dirs.Served()
-	pid := dirs.PidFile(n.ref.Name)
-	if !d.sys.DnsmasqAlive(pid) {
-		d.log.Info("starting dnsmasq anew", "network", n.ref.Name)
-		if err := d.run(ctx, step.StopDnsmasq{PidFile: pid}); err != nil {
-			return err
-		}
-		return d.apply(ctx, n, steps, nil)
-	}
-	changed := false
-	for _, s := range steps {
-		w, ok := s.Do.(step.WriteFile)
-		if !ok || w.Path != dirs.Hosts(n.ref.Name) && w.Path != dirs.AddnHosts(n.ref.Name) &&
-			w.Path != dirs.Numbering(v.live.Bridge.Name) {
-			continue
-		}
-		if have, err := state.Read(w.Path); err == nil && bytes.Equal(have, []byte(w.Data)) {
-			continue
-		}
-		if err := d.run(ctx, w); err != nil {
-			return err
-		}
-		changed = true
-	}
-	if !changed {
-		return nil
-	}
-	return d.sys.Reload(pid)
+	_, err = d.converge(ctx, n, engine.Change{From: steps, To: steps, Refresh: true})
+	return err
 }
 
 // each calls do for every network, as many at a time as there are processors, not

@@ -9,9 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/state"
-	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -151,55 +149,4 @@ func (d *Driver) nextFarewell() (time.Duration, error) {
 		}
 	}
 	return next, nil
-}
-
-// addressOps returns the ops of steps that add addresses, by address.
-func addressOps(steps []step.Step) map[netip.Prefix]step.AddAddress {
-	ops := map[netip.Prefix]step.AddAddress{}
-	for _, s := range steps {
-		if op, ok := s.Do.(step.AddAddress); ok {
-			ops[op.Address] = op
-		}
-	}
-	return ops
-}
-
-// addresses gives the bridge those that are new, and returns what takes away
-// those that are no longer wanted.
-func (c *conversion) addresses(ctx context.Context) (farewell func(context.Context) error, err error) {
-	before, err := plan.Addresses(c.from.live)
-	if err != nil {
-		return nil, err
-	}
-	after, err := plan.Addresses(c.to.live)
-	if err != nil {
-		return nil, err
-	}
-	had, has := addressOps(before), addressOps(after)
-	for prefix, op := range has {
-		earlier, there := had[prefix]
-		if there && earlier == op {
-			continue
-		}
-		back := step.Op(step.DelAddress{Link: op.Link, Address: prefix})
-		if there {
-			back = earlier
-		}
-		c.onFailure(func(ctx context.Context) error { return c.do(ctx, back) })
-		if err := c.do(ctx, op); err != nil {
-			return nil, err
-		}
-	}
-	return func(ctx context.Context) error {
-		for prefix, op := range had {
-			if _, still := has[prefix]; still {
-				continue
-			}
-			c.onFailure(func(ctx context.Context) error { return c.do(ctx, op) })
-			if err := c.do(ctx, step.DelAddress{Link: op.Link, Address: prefix}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, nil
 }

@@ -26,6 +26,20 @@ func newRuleset() *ruleset {
 	return &ruleset{rules: map[string]*firewall.Network{}, sums: map[string]bool{}, accepts: map[string]step.AcceptElsewhere{}}
 }
 
+// system is the host as the engine sees it: with account of rules.
+type system struct{ *Driver }
+
+func (s system) Run(ctx context.Context, op step.Op) error { return s.run(ctx, op) }
+func (s system) DnsmasqAlive(pidFile string) bool          { return s.sys.DnsmasqAlive(pidFile) }
+func (s system) Reload(pidFile string) error               { return s.sys.Reload(pidFile) }
+
+func (s system) Missing(ctx context.Context, ops []step.Op) ([]step.Op, error) {
+	if s.cfg.Watcher == nil {
+		return nil, nil
+	}
+	return s.cfg.Watcher.Missing(ctx, ops)
+}
+
 // run has the host do one op.
 func (d *Driver) run(ctx context.Context, op step.Op) error {
 	r := d.ruleset

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"time"
 
+	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
@@ -121,7 +121,7 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 	}
 	next.live, next.reach, next.steps = live, reach, p.Firewall()
 	d.saveMemory(n, nil, next.reach)
-	if err := d.apply(ctx, n, slices.Concat(room, p.Steps), undo); err != nil {
+	if _, err := d.engine.Converge(ctx, engine.Change{Network: n.ref.Name, To: slices.Concat(room, p.Steps), Save: undo.keep}); err != nil {
 		return err
 	}
 	if err := d.hook(ctx, n, hooks.OpStarted, next); err != nil {
@@ -178,46 +178,4 @@ func routes(defs []*xml.Network) []step.Route {
 		}
 	}
 	return list
-}
-
-// apply runs the steps in order. What each needs to be undone is on disk before
-// it begins; a network that runs already has its record, and undo is nil.
-func (d *Driver) apply(ctx context.Context, n *network, steps []step.Step, undo *record) error {
-	for _, s := range steps {
-		d.log.Debug("step", "network", n.ref.Name, "step", s.Do.String())
-		ahead := s.Undo != nil && undo != nil
-		if ahead {
-			if err := undo.ahead(s); err != nil {
-				return fmt.Errorf("starting network %q: %w", n.ref.Name, err)
-			}
-		}
-		err := d.do(ctx, s)
-		if err != nil && s.Tolerate {
-			d.log.Warn("step failed, going on", "network", n.ref.Name, "step", s.Do.String(), "err", err)
-			err = nil // it may have been done in part, which is taken back, too
-		}
-		if _, bridge := s.Do.(step.AddBridge); ahead && bridge && errors.Is(err, fs.ErrExist) {
-			undo.refused() // it is somebody else's
-		}
-		if err != nil && s.Fail != "" {
-			return systemError(err, "%s", s.Fail)
-		}
-		if err != nil {
-			return err // says what failed; some are in libvirt's words, as dnsmasq's end
-		}
-		if ahead {
-			undo.done(s)
-		}
-	}
-	return nil
-}
-
-// do runs a step. One that a network can do without is insisted on: the client
-// hears nothing of it, so it must not be missing for a moment's want.
-func (d *Driver) do(ctx context.Context, s step.Step) error {
-	run := func() error { return d.run(ctx, s.Do) }
-	if s.Tolerate {
-		return retryOnce(run)
-	}
-	return run()
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/virbr/virbr/driver/plan"
-	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
 )
@@ -69,9 +68,8 @@ func (d *Driver) undoOf(n *network, v *view) *record {
 // of the network or of a daemon tries again.
 func (d *Driver) takeDown(ctx context.Context, n *network, v *view, undo *record) error {
 	errs := []error{d.dirs.RemoveStatus(n.ref.Name)}
-	left, failed := d.unwind(ctx, n.ref, undo.ops)
-	errs = append(errs, failed...)
-	errs = append(errs, d.dirs.Learned().Remove(n.ref.UUID), d.dirs.RemovePorts(n.ref.Name))
+	left, err := d.engine.Undo(ctx, n.ref.Name, undo.ops)
+	errs = append(errs, err, d.dirs.Learned().Remove(n.ref.UUID), d.dirs.RemovePorts(n.ref.Name))
 	if !v.persistent() {
 		errs = append(errs, d.clean(n.ref, v.live.Bridge.Name))
 	}
@@ -106,46 +104,4 @@ func (d *Driver) bridgeNamed(but Ref, bridge string) bool {
 		}
 	}
 	return false
-}
-
-// unwind runs undo ops, all of them, even where ctx has ended. Each has its own
-// deadline, so that one that hangs does not keep the others from their work. One
-// that fails is tried again, and returned if it fails again.
-//
-// They run in the order of a stop, whatever the order of the start was: the bridge
-// goes down before its rules go. A dnsmasq is asked to leave in its turn and waited
-// for at the end: it takes as long as all the rest together.
-func (d *Driver) unwind(ctx context.Context, ref Ref, undo []step.Op) (left []step.Op, errs []error) {
-	var waits []step.Op
-	undo = step.StopOrder(undo)
-	first := slices.Clone(undo)
-	for i, op := range first {
-		if stop, ok := op.(step.StopDnsmasq); ok {
-			first[i], waits = step.SignalDnsmasq(stop), append(waits, stop)
-		}
-	}
-	for _, op := range append(first, waits...) {
-		d.log.Debug("undo", "network", ref.Name, "step", op.String())
-		err := retryOnce(func() error { return d.undo(ctx, op) })
-		if err == nil {
-			continue
-		}
-		errs = append(errs, fmt.Errorf("taking back network %q: %s: %w", ref.Name, op, err))
-		if slices.ContainsFunc(undo, func(o step.Op) bool { return step.Key(o) == step.Key(op) }) {
-			left = append(left, op)
-		}
-	}
-	return left, errs
-}
-
-func (d *Driver) undo(ctx context.Context, op step.Op) error {
-	ctx, cancel := d.persist(ctx)
-	defer cancel()
-	return d.run(ctx, op)
-}
-
-// persist returns a context for work that must be done even though the caller
-// is gone, for a while.
-func (d *Driver) persist(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), d.cfg.Deadline)
 }

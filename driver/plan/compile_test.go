@@ -240,14 +240,14 @@ func TestPartsOfAStart(t *testing.T) {
 	for name, def := range corpus(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			whole := compile(t, def).Steps
+			whole, facts := compile(t, def).Steps, quiet()
 			parts := map[string][]step.Step{}
 			if def.Bridge.Name != "" && def.Forward.Mode.Routed() {
 				var err error
 				if parts["firewall"], err = plan.Firewall(def, nil); err != nil {
 					t.Fatal(err)
 				}
-				if parts["dnsmasq"], err = plan.Serve(def, quiet(), places); err != nil {
+				if parts["dnsmasq"], err = plan.Serve(def, &facts, places); err != nil {
 					t.Fatal(err)
 				}
 			}

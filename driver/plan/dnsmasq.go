@@ -10,23 +10,19 @@ const hostsDirMinor = 73
 
 // dnsmasq writes the files of the network's dnsmasq and starts it. The files
 // stay when the network stops: leases belong to the network, not to its run.
-func (c *compiler) dnsmasq() error {
+func (c *compiler) dnsmasq() error { return c.serve(&c.facts) }
+
+// serve is dnsmasq for a host that is not asked which one it has, where facts is nil.
+func (c *compiler) serve(facts *step.Facts) error {
 	if !dnsmasq.Wanted(c.def) {
 		return nil
 	}
 	files, err := dnsmasq.Compile(c.def, c.dirs)
+	if err == nil && facts != nil {
+		err = serves(facts.Dnsmasq, files)
+	}
 	if err != nil {
 		return err
-	}
-	d := c.facts.Dnsmasq
-	if d.Path == "" {
-		return refuse(KindSystem, "Unable to find 'dnsmasq' binary in $PATH: No such file or directory")
-	}
-	if old, oldest := d.TooOld(); old {
-		return refuse(KindUnsupported, "dnsmasq version >= %s required but %d.%d found", oldest, d.Major, d.Minor)
-	}
-	if files.Numbering != "" && d.Older(hostsDirMinor) {
-		return refuse(KindUnsupported, "dnsmasq version >= %d.%d required for hostid='ipv4' but %d.%d found", 2, hostsDirMinor, d.Major, d.Minor)
 	}
 	c.addFiles(files)
 	start := step.StartDnsmasq{
@@ -34,6 +30,20 @@ func (c *compiler) dnsmasq() error {
 		Wide: len(c.def.DnsmasqOptions) > 0,
 	}
 	c.add(step.Step{Do: start, Undo: step.StopDnsmasq{PidFile: start.PidFile}})
+	return nil
+}
+
+// serves refuses a dnsmasq that cannot serve what the files ask for.
+func serves(d step.DnsmasqFacts, files dnsmasq.Files) error {
+	if d.Path == "" {
+		return refuse(KindSystem, "Unable to find 'dnsmasq' binary in $PATH: No such file or directory")
+	}
+	if old, oldest := d.TooOld(); old {
+		return refuse(KindUnsupported, "dnsmasq version >= %s required but %d.%d found", oldest, d.Major, d.Minor)
+	}
+	if files.Numbering != "" && d.Older(hostsDirMinor) {
+		return refuse(KindUnsupported, "dnsmasq version >= 2.%d required for hostid='ipv4' but %d.%d found", hostsDirMinor, d.Major, d.Minor)
+	}
 	return nil
 }
 

@@ -61,7 +61,7 @@ func Graft(def, made *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) (*
 	if len(c.ips) > 0 {
 		parts = append(parts, c.subnets, c.advertisable, c.wake)
 	}
-	parts = append(parts, c.graftRules(made), c.graftAddresses)
+	parts = append(parts, c.graftRules(made), c.removableAddresses)
 	if len(c.ips) > 0 {
 		parts = append(parts, c.forwarding)
 	}
@@ -165,8 +165,8 @@ func (c *compiler) pass(made *xml.Network) {
 	c.accept(made)
 }
 
-// graftAddresses gives the bridge addresses that outlive none of the extensions.
-func (c *compiler) graftAddresses() error {
+// removableAddresses gives the bridge addresses that may go before it does.
+func (c *compiler) removableAddresses() error {
 	before := len(c.steps)
 	if err := c.addresses(); err != nil {
 		return err

@@ -287,48 +287,6 @@ func TestOnePortIsBounded(t *testing.T) {
 	}
 }
 
-func TestDifference(t *testing.T) {
-	t.Parallel()
-	steps := func(def, ext string) []step.Step {
-		t.Helper()
-		d := parse(t, "<forward mode='nat'/><bridge name='virbr0'/>"+def)
-		e, err := xml.ParseExtensions([]byte("<network>" + ext + "</network>"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		list, err := plan.Firewall(d, plan.NewReach(d, e, plan.Sightings{Routes: []step.Route{{Dest: netip.MustParsePrefix("203.0.113.0/24"), Link: "eth0"}}}, plan.Memory{}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return list
-	}
-	const ip = "<ip address='10.1.0.1' prefix='24'/>"
-	for name, c := range map[string]struct {
-		before, after []step.Step
-		want          []string
-	}{
-		"nothing":  {steps(ip, ""), steps(ip, ""), nil},
-		"a public": {steps(ip, ""), steps(ip, "<address public='203.0.113.7' guest='10.1.0.9'/>"), []string{"firewall replace virbr0", "firewall of others: accept virbr0", "route add 203.0.113.7 dev virbr0", "neighbour proxy 203.0.113.7 dev eth0"}},
-		"no public": {steps(ip, "<address public='203.0.113.7' guest='10.1.0.9'/>"), steps(ip, ""),
-			[]string{"firewall replace virbr0", "firewall of others: accept virbr0", "route delete 203.0.113.7 dev virbr0", "neighbour unproxy 203.0.113.7 dev eth0"}},
-		"coexist='no'": {steps(ip, ""), steps(ip, "<firewall coexist='no'/>"), []string{"zone set virbr0 libvirt (if firewalld runs)", "firewall of others: forget virbr0"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var got []string
-			for _, turn := range plan.Difference(c.before, c.after) {
-				got = append(got, turn.Do.String())
-				if turn.Back == nil {
-					t.Errorf("nothing takes %q back", turn.Do)
-				}
-			}
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Errorf("(-want +got)\n%s", diff)
-			}
-		})
-	}
-}
-
 // TestEnded: the connections that end are those of ports that lead elsewhere now.
 func TestEnded(t *testing.T) {
 	t.Parallel()

@@ -36,53 +36,34 @@ func (p *Plan) Firewall() []step.Step {
 
 // Serve returns the steps of a start that write dnsmasq's files and start it;
 // none where the network needs none. For a network whose dnsmasq died, or to
-// see what the files of a living one should hold.
-func Serve(def *xml.Network, facts step.Facts, dirs Dirs) ([]step.Step, error) {
-	c := &compiler{def: def, ips: def.Subnets(), facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
-	if err := c.named(); err != nil {
-		return nil, err
+// see what the files of a living one should hold; whether the host has a dnsmasq that
+// will do is left open where there are no facts.
+func Serve(def *xml.Network, facts *step.Facts, dirs Dirs) ([]step.Step, error) {
+	c := &compiler{def: def, ips: def.Subnets(), dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
+	err := c.named()
+	if err == nil {
+		err = c.serve(facts)
 	}
-	err := c.dnsmasq()
 	return c.steps, err
 }
 
-// Files returns what a start writes for dnsmasq; nothing where
-// the network needs no dnsmasq.
-func Files(def *xml.Network, dirs Dirs) ([]step.WriteFile, error) {
-	if !dnsmasq.Wanted(def) {
-		return nil, nil
+// Running returns the steps of a start whose results can change while a network runs,
+// in an order in which they can be done then. Led are those of [Firewall]. What was
+// compiled before is compiled without facts: what the host could refuse it has
+// accepted.
+func Running(def *xml.Network, reach *Reach, led []step.Step, facts *step.Facts, dirs Dirs) ([]step.Step, error) {
+	c := &compiler{def: def, ips: def.Subnets(), reach: reach, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
+	if facts != nil {
+		c.facts = *facts
 	}
-	c := &compiler{def: def, ips: def.Subnets(), dirs: dnsmasq.Dirs(dirs)}
-	files, err := dnsmasq.Compile(def, c.dirs)
-	if err != nil {
-		return nil, err
+	parts := []func() error{c.named, c.ipv6, c.removableAddresses, func() error { c.add(led...); return nil }, func() error { return c.serve(facts) }}
+	if def.Forward.Mode.Routed() {
+		parts = slices.Insert(parts, 2, c.forwarding)
 	}
-	c.addFiles(files)
-	ops := make([]step.WriteFile, 0, len(c.steps))
-	for _, s := range c.steps {
-		ops = append(ops, s.Do.(step.WriteFile))
-	}
-	return ops, nil
-}
-
-// Router returns the steps of a start that switch IPv6 on or off for the bridge,
-// and make the host a router. None has an undo.
-func Router(def *xml.Network, reach *Reach, facts step.Facts) ([]step.Step, error) {
-	c := &compiler{def: def, ips: def.Subnets(), reach: reach, facts: facts, bridge: def.Bridge.Name}
-	for _, part := range []func() error{c.named, c.ipv6, c.forwarding} {
+	for _, part := range parts {
 		if err := part(); err != nil {
 			return nil, err
 		}
 	}
 	return c.steps, nil
-}
-
-// Addresses returns the steps of a start that give the bridge its addresses.
-func Addresses(def *xml.Network) ([]step.Step, error) {
-	c := &compiler{def: def, ips: def.Subnets(), bridge: def.Bridge.Name}
-	if err := c.named(); err != nil {
-		return nil, err
-	}
-	err := c.addresses()
-	return c.steps, err
 }

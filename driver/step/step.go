@@ -2,6 +2,7 @@ package step
 
 import (
 	"cmp"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +61,16 @@ func Key(op Op) string { return op.kind().key }
 
 // ScopeOf returns what part of a network an op is about.
 func ScopeOf(op Op) Scope { return op.kind().scope }
+
+// PhaseOf returns when an op takes something back.
+func PhaseOf(op Op) Phase { return op.kind().phase }
+
+// SwitchesOff reports whether an op, where it changes something, takes away what other
+// ops rely on until they are undone.
+func SwitchesOff(op Op) bool {
+	o, ok := op.(SetSysctl)
+	return ok && path.Base(o.Key) == "disable_ipv6" && o.Value == "1"
+}
 
 // Repeatable reports whether an op may be done where it is in force already.
 func Repeatable(op Op) bool { return !op.kind().once }

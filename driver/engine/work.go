@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"github.com/virbr/virbr/driver/step"
+)
+
+// work is a change under way.
+type work struct {
+	Change
+	engine  *Engine
+	turns   []Turn
+	missing map[string]bool // keys of what is in force, and is not there
+
+	rewritten map[string]bool // files
+	started   map[string]bool // dnsmasq, by pid file
+
+	// What takes back what was done: of things that were there already, the last
+	// first; of new ones, in the order of a stop; and when dnsmasq's files are what
+	// they were.
+	back  []func(context.Context) error
+	added []step.Op
+	after []func(context.Context) error
+}
+
+func (w *work) run(ctx context.Context) error {
+	w.turns = Difference(w.From, w.To)
+	if err := w.look(ctx); err != nil {
+		return err
+	}
+	made := slices.IndexFunc(w.turns, func(t Turn) bool { return w.makesBridge(t) })
+	if err := w.announce(w.turns[:made+1], made >= 0); err != nil {
+		return err
+	}
+	said := len(w.Farewell) == 0
+	for i, t := range w.turns {
+		if !said && t.Gone && step.ScopeOf(t.Do) != step.ScopeService {
+			w.farewell(ctx)
+			said = true
+		}
+		if err := w.turn(ctx, t); err != nil {
+			return err
+		}
+		if i == made {
+			if err := w.announce(w.turns, true); err != nil {
+				return err
+			}
+		}
+	}
+	if !said {
+		w.farewell(ctx)
+	}
+	return w.Save(w.To)
+}
+
+func (w *work) farewell(ctx context.Context) {
+	for _, op := range w.Farewell {
+		if err := w.engine.cfg.System.Run(ctx, op); err != nil {
+			w.engine.cfg.Log.Warn("step failed, going on", "network", w.Network, "step", op.String(), "err", err)
+		}
+	}
+}
+
+// makesBridge reports whether a turn makes a bridge: until it is there, a bridge
+// of that name may be somebody else's, and nothing must be taken from it.
+func (w *work) makesBridge(t Turn) bool {
+	_, bridge := t.Do.(step.AddBridge)
+	return bridge && !t.Same
+}
+
+// look finds out what is in force and is not there any more, if that matters.
+func (w *work) look(ctx context.Context) error {
+	if !w.Refresh {
+		return nil
+	}
+	var ops []step.Op
+	for _, t := range w.turns {
+		if t.Same && step.Repeatable(t.Do) {
+			ops = append(ops, t.Do)
+		}
+	}
+	missing, err := w.engine.cfg.System.Missing(ctx, ops)
+	w.missing = map[string]bool{}
+	for _, op := range missing {
+		w.missing[step.Key(op)] = true
+	}
+	return err
+}
+
+// announce writes down what may be in force while some turns are made. Some is
+// false where these are all.
+func (w *work) announce(turns []Turn, some bool) error {
+	if !some {
+		turns = w.turns
+	}
+	unknown := map[string]bool{} // whether it has changed yet
+	var fresh []step.Step
+	for _, t := range turns {
+		switch {
+		case t.Same, t.Gone:
+		case t.Was != nil:
+			unknown[step.Key(t.Do)] = true
+		case t.Undo != nil && !uncertain(t.Step):
+			fresh = append(fresh, step.Step{Undo: t.Ahead()})
+		}
+	}
+	if len(unknown)+len(fresh) == 0 {
+		return nil
+	}
+	var pending []step.Step
+	for _, s := range w.From {
+		if s.Do != nil && unknown[keyOf(s)] {
+			s.Do = nil
+		}
+		if s.Do != nil || s.Undo != nil {
+			pending = append(pending, s)
+		}
+	}
+	return w.Save(append(pending, fresh...))
+}
+
+// uncertain reports whether a step makes something that could not be told from
+// somebody else's.
+func uncertain(s step.Step) bool {
+	op, bridge := s.Do.(step.AddBridge)
+	return bridge && op.MAC.IsZero()
+}
+
+// turn makes one turn.
+func (w *work) turn(ctx context.Context, t Turn) error {
+	switch op := t.Do.(type) {
+	case step.AddBridge:
+		return w.bridge(ctx, t)
+	case step.WriteFile:
+		return w.file(ctx, t, op)
+	case step.StartDnsmasq:
+		return w.serve(ctx, t, op)
+	case step.AwaitDnsmasq:
+		if !w.started[op.PidFile] {
+			return nil
+		}
+	}
+	if t.Same && !w.repeats(t) {
+		return nil
+	}
+	w.remember(t)
+	t.Do = t.Op()
+	return w.do(ctx, t.Step)
+}
+
+// repeats reports whether what is in force is done again.
+func (w *work) repeats(t Turn) bool {
+	if w.missing[step.Key(t.Do)] {
+		return true
+	}
+	scope := step.ScopeOf(t.Do)
+	return w.Refresh && step.Repeatable(t.Do) && (scope == step.ScopeFirewall || scope == step.ScopeGuests)
+}
+
+// remember notes what takes a turn back. It is called before that is made, for
+// what fails may have been done in part.
+func (w *work) remember(t Turn) {
+	switch back := t.Back(); {
+	case back == nil:
+	case t.Was == nil:
+		w.added = append(w.added, back)
+	default:
+		w.onFailure(back)
+	}
+}
+
+func (w *work) onFailure(op step.Op) {
+	if start, ok := op.(step.StartDnsmasq); ok {
+		w.after = append(w.after, w.revive(start, w.engine.cfg.System.DnsmasqAlive(start.PidFile)))
+		return
+	}
+	w.back = append(w.back, func(ctx context.Context) error { return w.engine.cfg.System.Run(ctx, op) })
+}
+
+// do does a step. One that a network can do without is tried once more: nobody hears
+// of its failure, so it must not be missing for a moment's want.
+func (w *work) do(ctx context.Context, s step.Step) error {
+	cfg := &w.engine.cfg
+	cfg.Log.Debug("step", "network", w.Network, "step", s.Do.String())
+	err := cfg.System.Run(ctx, s.Do)
+	if err != nil && s.Tolerate {
+		if err = cfg.System.Run(ctx, s.Do); err != nil {
+			cfg.Log.Warn("step failed, going on", "network", w.Network, "step", s.Do.String(), "err", err)
+		}
+		return nil // it may have been done in part, which is taken back, too
+	}
+	if err != nil && s.Fail != "" {
+		return cfg.Failed(s.Fail, err)
+	}
+	return err // it says what failed; some are in libvirt's words, as dnsmasq's end
+}
+
+// bridge makes a bridge. One that is there is somebody else's.
+func (w *work) bridge(ctx context.Context, t Turn) error {
+	if t.Same {
+		return nil
+	}
+	if !uncertain(t.Step) {
+		w.added = append(w.added, t.Ahead())
+	}
+	err := w.do(ctx, t.Step)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		w.added = slices.DeleteFunc(w.added, func(op step.Op) bool { return step.Key(op) == step.Key(t.Do) })
+	}
+	if err == nil && t.Undo != nil {
+		w.added = append(w.added, t.Undo)
+	}
+	return err
+}
+
+// takeBack undoes what was done, and says in the record what is left.
+func (w *work) takeBack(ctx context.Context) error {
+	w.engine.cfg.Log.Debug("taking back", "network", w.Network)
+	var errs []error
+	run := func(list []func(context.Context) error) {
+		for _, undo := range slices.Backward(list) {
+			errs = append(errs, w.engine.lasting(ctx, undo))
+		}
+	}
+	run(w.back)
+	left, err := w.engine.Undo(ctx, w.Network, w.added)
+	errs = append(errs, err)
+	run(w.after)
+	steps := slices.Clone(w.From)
+	for _, op := range left {
+		steps = append(steps, step.Step{Undo: op})
+	}
+	return errors.Join(append(errs, w.Save(steps))...)
+}
