@@ -43,7 +43,7 @@ func (d *Driver) finish(ctx context.Context, ref Ref) error {
 	if d.dirs.IsRunning(ref.Name) {
 		return fmt.Errorf("leaving network %q as it is: its status file %q cannot be read", ref.Name, d.dirs.StatusFile(ref.Name))
 	}
-	d.log.Info("taking back an unfinished start or stop", "network", ref.Name, "uuid", ref.UUID.String())
+	d.log.Info("undoing an unfinished start or stop", "network", ref.Name, "uuid", ref.UUID.String())
 	left, err := d.engine.Undo(ctx, ref.Name, r.ops)
 	errs := append([]error{err}, d.dirs.Learned().Remove(ref.UUID), d.dirs.RemovePorts(ref.Name))
 	if d.unknown(ref) {

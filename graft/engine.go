@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/disk"
+	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
@@ -18,14 +19,9 @@ import (
 
 // System is the host as this room sees it. Package driver/host satisfies it.
 type System interface {
+	engine.System
 	// Facts reads what plans need to know.
 	Facts(ctx context.Context) (step.Facts, error)
-	// Run applies one op.
-	Run(ctx context.Context, op step.Op) error
-	// DnsmasqAlive reports whether the pid file names a running dnsmasq.
-	DnsmasqAlive(pidFile string) bool
-	// Reload has a running dnsmasq read its hosts files again.
-	Reload(pidFile string) error
 	// Listeners returns who listens on ports of the host.
 	Listeners(ctx context.Context) ([]step.Listener, error)
 	// Holder names the program of a listener; "": not known.
@@ -74,6 +70,8 @@ type Engine struct {
 	dirs Dirs
 	log  *slog.Logger
 
+	engine *engine.Engine
+
 	// The agent's, by network, while it holds the host's lock.
 	asked map[xml.UUID]*plan.Asked // what came of asking for guests
 	open  map[xml.UUID]*plan.Reach // what is to be looked at again, in doubt or withheld
@@ -87,7 +85,10 @@ func New(cfg Config) *Engine {
 	if cfg.Deadline == 0 {
 		cfg.Deadline = time.Minute
 	}
-	return &Engine{cfg: cfg, sys: cfg.System, dirs: cfg.Dirs, log: cfg.Log, open: map[xml.UUID]*plan.Reach{}}
+	carry := engine.New(engine.Config{System: cfg.System, Log: cfg.Log, Deadline: cfg.Deadline, Failed: func(fail string, err error) error {
+		return fmt.Errorf("%s: %w", fail, err)
+	}})
+	return &Engine{cfg: cfg, sys: cfg.System, engine: carry, dirs: cfg.Dirs, log: cfg.Log, open: map[xml.UUID]*plan.Reach{}}
 }
 
 // locked does something while no other process adds or takes back.
@@ -234,12 +235,12 @@ func (e *Engine) remove(ctx context.Context, uuid xml.UUID) error {
 		return err
 	}
 	if def, err := xml.ParseNetwork([]byte(r.Def)); err == nil {
-		e.retract(ctx, r, def)
+		e.tolerate(ctx, r.Network, retraction(r, def))
 	}
 	delete(e.open, uuid)
-	errs := e.undo(context.WithoutCancel(ctx), r.Steps)
+	_, err = e.engine.Undo(ctx, r.Network, engine.Undos(r.Steps))
 	e.endConnections(ctx, r.Network, r.Reach, nil)
-	return errors.Join(append(errs, disk.Remove(r.path), disk.Remove(e.dirs.report(r.Network)), disk.Remove(e.dirs.bell(r.Network)))...)
+	return errors.Join(err, disk.Remove(r.path), disk.Remove(e.dirs.report(r.Network)), disk.Remove(e.dirs.bell(r.Network)))
 }
 
 // RemoveAll takes back everything that was added to any network.
@@ -257,47 +258,29 @@ func (e *Engine) RemoveAll(ctx context.Context) error {
 	})
 }
 
-// retract tells the guests of a network of the prefixes that it had and that a
-// definition, which takes the place of what was made of it, does not have.
-func (e *Engine) retract(ctx context.Context, was *record, next *xml.Network) {
+// retraction returns what tells the guests of a network of the prefixes that it had and
+// that a definition, which takes the place of what was made of it, does not have.
+func retraction(was *record, next *xml.Network) []step.Op {
 	made, err := xml.ParseNetwork([]byte(was.Made))
 	if err != nil {
-		return // of another version
+		return nil // of another version
 	}
 	if op, gone := plan.Retraction(made, next); gone {
-		if err := e.persist(ctx, op); err != nil {
-			e.log.Warn("guests are not told that their prefix is gone", "network", was.Network, "err", err)
-		}
+		return []step.Op{op}
 	}
+	return nil
 }
 
 // endConnections ends the connections that went to where nothing leads any more.
 func (e *Engine) endConnections(ctx context.Context, network string, before, after *plan.Reach) {
-	for _, op := range plan.Ended(before, after) {
-		if err := e.persist(ctx, op); err != nil {
-			e.log.Warn("connections to a guest go on", "network", network, "step", op.String(), "err", err)
-		}
-	}
+	e.tolerate(ctx, network, plan.Ended(before, after))
 }
 
-// undo takes steps back, the last first, and goes on after errors.
-func (e *Engine) undo(ctx context.Context, steps []step.Step) []error {
-	var errs []error
-	for i := len(steps) - 1; i >= 0; i-- {
-		if steps[i].Undo == nil {
-			continue
-		}
-		if err := e.persist(ctx, steps[i].Undo); err != nil {
-			errs = append(errs, fmt.Errorf("taking back: %s: %w", steps[i].Undo, err))
+// tolerate runs ops that a network can do without, though the caller may be gone.
+func (e *Engine) tolerate(ctx context.Context, network string, ops []step.Op) {
+	for _, op := range ops {
+		if err := e.engine.Persist(ctx, network, op); err != nil {
+			e.log.Warn("step failed, going on", "network", network, "step", op.String(), "err", err)
 		}
 	}
-	return errs
-}
-
-// persist runs an op though the caller may be gone, for a while.
-func (e *Engine) persist(ctx context.Context, op step.Op) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Deadline)
-	defer cancel()
-	e.log.Debug("undo", "step", op.String())
-	return e.sys.Run(ctx, op)
 }

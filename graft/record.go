@@ -43,8 +43,27 @@ type recordFile struct {
 }
 
 type stepFile struct {
-	Do   json.RawMessage `json:"do"`   // one op, by step.MarshalOps
+	Do   json.RawMessage `json:"do"`   // one op, by step.MarshalOps, or none: what is in force is not known
 	Undo json.RawMessage `json:"undo"` // one op or none
+}
+
+// keep makes the record one of some steps, and saves it.
+func (r *record) keep(steps []step.Step) error {
+	r.Steps = steps
+	return r.save()
+}
+
+// giveBack makes a record that another one could not replace that of the network again,
+// with what could not be taken back; was is nil where there was none.
+func (r *record) giveBack(was *record) error {
+	if was == nil && len(r.Steps) == 0 {
+		return disk.Remove(r.path)
+	}
+	if was == nil {
+		return nil
+	}
+	was.text = nil // whatever is on disk
+	return was.keep(r.Steps)
 }
 
 // save writes the record.
@@ -54,14 +73,10 @@ func (r *record) save() error {
 	for _, s := range r.Steps {
 		var f stepFile
 		var err error
-		if f.Do, err = step.MarshalOps([]step.Op{s.Do}); err != nil {
-			return fmt.Errorf(doing, r.Network, err)
+		if f.Do, err = writeOp(s.Do); err == nil {
+			f.Undo, err = writeOp(s.Undo)
 		}
-		undo := []step.Op{}
-		if s.Undo != nil {
-			undo = append(undo, s.Undo)
-		}
-		if f.Undo, err = step.MarshalOps(undo); err != nil {
+		if err != nil {
 			return fmt.Errorf(doing, r.Network, err)
 		}
 		file.Steps = append(file.Steps, f)
@@ -115,27 +130,42 @@ func parseRecord(data []byte) (*record, error) {
 		}
 	}
 	for i, f := range file.Steps {
-		do, err := step.UnmarshalOps(f.Do)
-		if err == nil && len(do) != 1 {
-			err = fmt.Errorf("%d ops, want one", len(do))
+		var s step.Step
+		var err error
+		if s.Do, err = readOp(f.Do); err == nil {
+			s.Undo, err = readOp(f.Undo)
+		}
+		if err == nil && s.Do == nil && s.Undo == nil {
+			err = errors.New("neither an op nor an undo")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("step %d: %w", i, err)
 		}
-		undo, err := step.UnmarshalOps(f.Undo)
-		if err == nil && len(undo) > 1 {
-			err = fmt.Errorf("%d ops, want one at most", len(undo))
-		}
-		if err != nil {
-			return nil, fmt.Errorf("undo of step %d: %w", i, err)
-		}
-		s := step.Step{Do: do[0]}
-		if len(undo) == 1 {
-			s.Undo = undo[0]
-		}
 		r.Steps = append(r.Steps, s)
 	}
 	return r, nil
+}
+
+// writeOp writes an op, or none.
+func writeOp(op step.Op) ([]byte, error) {
+	if op == nil {
+		return step.MarshalOps(nil)
+	}
+	return step.MarshalOps([]step.Op{op})
+}
+
+// readOp reads what writeOp wrote.
+func readOp(data []byte) (step.Op, error) {
+	ops, err := step.UnmarshalOps(data)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(ops) > 1:
+		return nil, fmt.Errorf("%d ops, want one at most", len(ops))
+	case len(ops) == 0:
+		return nil, nil
+	}
+	return ops[0], nil
 }
 
 // list returns the networks that have a record.

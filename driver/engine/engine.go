@@ -98,7 +98,7 @@ func (e *Engine) Undo(ctx context.Context, network string, undo []step.Op) (left
 	}
 	var errs []error
 	for _, op := range append(first, waits...) {
-		err := e.persist(ctx, network, op)
+		err := e.Persist(ctx, network, op)
 		if err == nil {
 			continue
 		}
@@ -110,9 +110,9 @@ func (e *Engine) Undo(ctx context.Context, network string, undo []step.Op) (left
 	return left, errors.Join(errs...)
 }
 
-// persist runs an op though the caller may be gone, for a while, and once more where
+// Persist runs an op though the caller may be gone, for a while, and once more where
 // it fails.
-func (e *Engine) persist(ctx context.Context, network string, op step.Op) error {
+func (e *Engine) Persist(ctx context.Context, network string, op step.Op) error {
 	e.cfg.Log.Debug("undo", "network", network, "step", op.String())
 	return e.lasting(ctx, func(ctx context.Context) error { return e.cfg.System.Run(ctx, op) })
 }
