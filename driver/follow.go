@@ -43,18 +43,6 @@ const (
 	longestPause = time.Minute
 )
 
-// pause waits, and reports whether ctx still lasts.
-func pause(ctx context.Context, length time.Duration) bool {
-	timer := time.NewTimer(length)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // watch lets the Watcher tell, again when it gave up.
 func (d *Driver) watch(ctx context.Context) error {
 	for length := firstPause; ; length = min(2*length, longestPause) {
@@ -67,8 +55,10 @@ func (d *Driver) watch(ctx context.Context) error {
 			length = firstPause
 		}
 		d.log.Error("nothing is heard from the host, trying again", "err", err, "step", length.String())
-		if !pause(ctx, length) {
+		select {
+		case <-ctx.Done():
 			return nil
+		case <-time.After(length):
 		}
 	}
 }
@@ -165,8 +155,10 @@ func (w *news) guard(ctx context.Context, d *Driver) error {
 			continue
 		}
 		d.log.Error("firewall rules removed and not restored, trying again", "by", by, "err", err, "step", length.String())
-		if !pause(ctx, length) {
+		select {
+		case <-ctx.Done():
 			return nil
+		case <-time.After(length):
 		}
 		length = min(2*length, longestPause)
 		ring(w.rules)
@@ -232,7 +224,14 @@ func (d *Driver) withRunning(ctx context.Context, n *network, what string, do fu
 // serve deals with the networks that changes are about, several at a time, and
 // each by one at a time.
 func (w *news) serve(ctx context.Context, d *Driver) error {
-	follow := newErrands(func(n *network) { d.follow(ctx, n) }, func(length time.Duration) bool { return pause(ctx, length) })
+	follow := newErrands(func(n *network) { d.follow(ctx, n) }, func(length time.Duration) bool {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(length):
+			return true
+		}
+	})
 	nurse := newErrands(func(n *network) { d.nurse(ctx, n) }, nil)
 	mend := newErrands(func(n *network) { d.mend(ctx, n) }, nil)
 	defer follow.wait()

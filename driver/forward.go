@@ -19,74 +19,75 @@ const (
 	PhaseActive
 )
 
-// ForwardState is one forward of a network, as it is defined, and what it comes
-// to at the moment.
-type ForwardState struct {
-	Forward   xml.PortForward
+// Outcome is what a forward or a public address comes to at the moment.
+type Outcome struct {
 	Phase     Phase
 	Addresses []netip.Addr // where it leads to: at most one of each family
 	Reason    string       // why it is not active, or not all of it; "": nothing is amiss
 }
 
-// PublicState is the same of a public address.
+// ForwardState is one forward of a network, as it is defined.
+type ForwardState struct {
+	Forward xml.PortForward
+	Outcome
+}
+
+// PublicState is one public address of a network, as it is defined.
 type PublicState struct {
-	Public    xml.PublicAddress
-	Phase     Phase
-	Addresses []netip.Addr
-	Reason    string
+	Public xml.PublicAddress
+	Outcome
 }
 
 // Forwards returns the forwards of a network in their order: those of the
 // running definition, or else of the persistent one. Extensions that cannot be
 // read are an error.
 func (d *Driver) Forwards(_ context.Context, net Ref) ([]ForwardState, error) {
-	_, v, err := d.find(net)
-	if err != nil {
-		return nil, err
-	}
-	ext, err := v.extensions()
+	v, ext, err := d.extensionsOf(net)
 	if err != nil {
 		return nil, err
 	}
 	list := make([]ForwardState, len(ext.Forwards))
-	for i := range ext.Forwards {
-		f := &list[i]
-		f.Forward = ext.Forwards[i]
-		f.Forward.Ranges = slices.Clone(f.Forward.Ranges)
-		if v.resolved() {
-			s := v.reach.ForwardState(i)
-			f.Phase, f.Addresses, f.Reason = phaseOf(s), s.Addresses, s.Reason
-		}
+	for i := range list {
+		f := ext.Forwards[i]
+		f.Ranges = slices.Clone(f.Ranges)
+		list[i] = ForwardState{f, v.outcome((*plan.Reach).ForwardState, i)}
 	}
 	return list, nil
 }
 
 // Publics returns the public addresses of a network in the same way.
 func (d *Driver) Publics(_ context.Context, net Ref) ([]PublicState, error) {
-	_, v, err := d.find(net)
-	if err != nil {
-		return nil, err
-	}
-	ext, err := v.extensions()
+	v, ext, err := d.extensionsOf(net)
 	if err != nil {
 		return nil, err
 	}
 	list := make([]PublicState, len(ext.Publics))
-	for i := range ext.Publics {
-		list[i].Public = ext.Publics[i]
-		if v.resolved() {
-			s := v.reach.PublicState(i)
-			list[i].Phase, list[i].Addresses, list[i].Reason = phaseOf(s), s.Addresses, s.Reason
-		}
+	for i := range list {
+		list[i] = PublicState{ext.Publics[i], v.outcome((*plan.Reach).PublicState, i)}
 	}
 	return list, nil
 }
 
-func phaseOf(s plan.State) Phase {
-	if s.Active {
-		return PhaseActive
+// extensionsOf returns a network and its extensions.
+func (d *Driver) extensionsOf(net Ref) (*view, *xml.Extensions, error) {
+	_, v, err := d.find(net)
+	if err != nil {
+		return nil, nil, err
 	}
-	return PhaseWaiting
+	ext, err := v.extensions()
+	return v, ext, err
+}
+
+// outcome returns what an extension comes to, by its place among its like.
+func (v *view) outcome(state func(*plan.Reach, int) plan.State, at int) Outcome {
+	if !v.resolved() {
+		return Outcome{}
+	}
+	s := state(v.reach, at)
+	if s.Active {
+		return Outcome{PhaseActive, s.Addresses, s.Reason}
+	}
+	return Outcome{PhaseWaiting, s.Addresses, s.Reason}
 }
 
 // resolved reports whether it is known what the extensions of a running network

@@ -23,8 +23,10 @@ func (d *Driver) mend(ctx context.Context, n *network) {
 	if wait > 0 {
 		d.log.Warn("state of a network removed again, waiting before it is restored", "network", n.ref.Name,
 			"missing", opTexts(missing), "in", wait.String())
-		if !pause(ctx, wait) {
+		select {
+		case <-ctx.Done():
 			return
+		case <-time.After(wait):
 		}
 	}
 	d.withRunning(ctx, n, "putting back what was taken away from", func(v *view) {

@@ -42,8 +42,10 @@ func (d *Driver) nurse(ctx context.Context, n *network) {
 		wait := n.illness.wait(time.Now())
 		d.log.Warn("dnsmasq died, starting it anew", "network", n.ref.Name, "deaths", n.illness.deaths, "in", wait.String())
 		d.emit(Event{Kind: EventDnsmasqDied, Network: n.ref, Deaths: n.illness.deaths, Wait: wait})
-		if wait > 0 && !pause(ctx, wait) {
+		select {
+		case <-ctx.Done():
 			return
+		case <-time.After(wait):
 		}
 		well = true // also where the network has been stopped meanwhile
 		d.withRunning(ctx, n, "starting dnsmasq of", func(v *view) {

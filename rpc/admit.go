@@ -46,8 +46,10 @@ func (s *Server) accept(ctx, calls context.Context, l Listener) error {
 			if _, ok := s.complaints.due(nobody, time.Now()); ok {
 				s.log.Warn("accepting a client", "err", err)
 			}
-			if !pause(ctx, wait) {
+			select {
+			case <-ctx.Done():
 				return nil
+			case <-time.After(wait):
 			}
 			continue
 		case errors.Is(err, syscall.ECONNABORTED):
@@ -68,18 +70,6 @@ func outOfResources(err error) bool {
 		}
 	}
 	return false
-}
-
-// pause waits; it is false if ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // socketGroup returns the group whose members may write to a listener's socket;

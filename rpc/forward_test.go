@@ -67,12 +67,13 @@ func TestForwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.forwards = []driver.ForwardState{
-		{Forward: *web, Phase: driver.PhaseActive, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("fd00::10")}},
-		{Forward: *web, Phase: driver.PhaseWaiting, Reason: "taken by nginx (pid 812)"},
-		{Forward: *web, Phase: driver.PhaseInactive},
+		{Forward: *web, Outcome: driver.Outcome{Phase: driver.PhaseActive, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("fd00::10")}}},
+		{Forward: *web, Outcome: driver.Outcome{Phase: driver.PhaseWaiting, Reason: "taken by nginx (pid 812)"}},
+		{Forward: *web},
 	}
 	f.publics = []driver.PublicState{{
-		Public: xml.PublicAddress{Public: netip.MustParseAddr("203.0.113.7"), Guest: "web1"}, Phase: driver.PhaseActive, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10")},
+		Public:  xml.PublicAddress{Public: netip.MustParseAddr("203.0.113.7"), Guest: "web1"},
+		Outcome: driver.Outcome{Phase: driver.PhaseActive, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10")}},
 	}}
 	c := login(t, serve(t, rpc.Config{Networks: f}))
 	var got proto.Forwards
@@ -113,7 +114,7 @@ func TestEditExtensions(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.mu.Lock()
-	f.forwards = []driver.ForwardState{{Forward: *web}, {Forward: *ignored, Phase: driver.PhaseActive}}
+	f.forwards = []driver.ForwardState{{Forward: *web}, {Forward: *ignored, Outcome: driver.Outcome{Phase: driver.PhaseActive}}}
 	f.mu.Unlock()
 	c.extended(proto.ForwardAdd, proto.EditArgs{Network: net, XML: ssh, Flags: 1}, &added)
 	if diff := cmp.Diff(proto.Added{Index: 1, Forward: proto.Forward{XML: ignored.XML(), Phase: proto.PhaseActive, Addresses: []string{}}}, added); diff != "" {
