@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/dnsmasq"
@@ -104,8 +105,10 @@ func (e *Engine) attend(ctx context.Context, n *news, own *lock) (over bool, err
 			}
 		}
 		again.set(e.open)
-		if !pause(ctx, rest) {
+		select {
+		case <-ctx.Done():
 			return false, ctx.Err()
+		case <-time.After(rest):
 		}
 		if rest = min(2*rest, longestRest); len(n.bell) == 0 {
 			rest = firstRest
@@ -115,12 +118,12 @@ func (e *Engine) attend(ctx context.Context, n *news, own *lock) (over bool, err
 
 // round answers some news, unless there is nothing left to look after.
 func (e *Engine) round(ctx context.Context, todo *events, own *lock) (over bool, err error) {
-	err = e.locked(func() (err error) {
+	e.answer(ctx, todo)
+	err = e.locked(ctx, func() (err error) {
 		if over, err = e.ours(); err != nil {
 			return err
 		}
 		if !over {
-			e.answer(ctx, todo)
 			left, err := e.dirs.list()
 			if err != nil {
 				return err
@@ -142,7 +145,8 @@ func (e *Engine) ours() (bool, error) {
 	return e.cfg.Ours()
 }
 
-// answer looks after the networks that news is about.
+// answer looks after the networks that news is about. Each has the host's lock for
+// itself: hooks do not wait for all of them.
 func (e *Engine) answer(ctx context.Context, todo *events) {
 	list, err := e.dirs.list()
 	if err != nil {
@@ -161,13 +165,26 @@ func (e *Engine) answer(ctx context.Context, todo *events) {
 		}
 		seen[r.Network] = true
 		if todo.about(r) || todo.ids[uuid] {
-			e.mend(ctx, r, todo.gone[r.Network])
+			e.attempt(ctx, r.Network, func() error { return e.mend(ctx, uuid, todo.gone[r.Network]) })
 		}
 	}
 	for _, name := range e.candidates(todo) {
 		if !seen[name] {
-			e.adopt(ctx, name)
+			e.attempt(ctx, name, func() error { return e.adopt(ctx, name) })
 		}
+	}
+}
+
+// attempt does something for a network, unless the networks are virbrd's own by now.
+func (e *Engine) attempt(ctx context.Context, network string, do func() error) {
+	err := e.locked(ctx, func() error {
+		if over, err := e.ours(); over || err != nil {
+			return err
+		}
+		return do()
+	})
+	if err != nil && ctx.Err() == nil {
+		e.log.Error("a network is not as its extensions say", "network", network, "err", err)
 	}
 }
 
@@ -188,20 +205,23 @@ func (e *Engine) candidates(todo *events) []string {
 }
 
 // mend looks after a network to which something was added.
-func (e *Engine) mend(ctx context.Context, r *record, gone bool) {
+func (e *Engine) mend(ctx context.Context, uuid xml.UUID, gone bool) error {
+	r, err := e.dirs.readRecord(uuid)
+	if err != nil || r == nil { // it has stopped meanwhile
+		return err
+	}
 	o, over, err := e.standing(ctx, r, gone)
 	if over {
 		e.log.Info("the network is gone", "network", r.Network)
-		e.complain("taking back what was added", r.Network, e.remove(ctx, r.UUID))
-		return
+		return e.remove(ctx, uuid)
 	}
-	if err == nil && o.UUID != r.UUID { // another network has its name
-		err = e.remove(ctx, r.UUID)
+	if err == nil && o.UUID != uuid { // another network has its name
+		err = e.remove(ctx, uuid)
 	}
-	if err == nil {
-		err = e.follow(ctx, o)
+	if err != nil {
+		return err
 	}
-	e.complain("a network is not as its extensions say", r.Network, err)
+	return e.follow(ctx, o)
 }
 
 // standing returns what a network is by now: what its daemon wrote down last or,
@@ -221,12 +241,6 @@ func (e *Engine) standing(ctx context.Context, r *record, gone bool) (o *xml.Out
 	return o, false, err
 }
 
-func (e *Engine) complain(doing, network string, err error) {
-	if err != nil {
-		e.log.Error(doing, "network", network, "err", err)
-	}
-}
-
 // over reports whether a network that its daemon knows nothing of has ended and
 // not just begun.
 func (e *Engine) over(ctx context.Context, r *record, gone bool) (bool, error) {
@@ -239,16 +253,15 @@ func (e *Engine) over(ctx context.Context, r *record, gone bool) (bool, error) {
 }
 
 // adopt begins to look after a running network that has extensions by now.
-func (e *Engine) adopt(ctx context.Context, name string) {
+func (e *Engine) adopt(ctx context.Context, name string) error {
 	o, err := e.dirs.outline(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return
+		return nil
 	}
 	if err != nil {
-		e.complain("reading the network", name, err)
-		return
+		return err
 	}
-	e.complain("a network is not as its extensions say", name, e.follow(ctx, o))
+	return e.follow(ctx, o)
 }
 
 // outline reads what libvirt wrote down about a running network.

@@ -23,7 +23,7 @@ func (e *Engine) Apply(ctx context.Context, names []string, dry bool) ([]Report,
 		}
 	}
 	var reports []Report
-	err := e.locked(func() error {
+	err := e.locked(ctx, func() error {
 		for _, name := range names {
 			o, err := e.dirs.outline(name)
 			if errors.Is(err, fs.ErrNotExist) {

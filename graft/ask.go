@@ -15,18 +15,6 @@ const (
 	longestRest = time.Second
 )
 
-// pause waits, and reports whether ctx still lasts.
-func pause(ctx context.Context, length time.Duration) bool {
-	timer := time.NewTimer(length)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // doubts returns the networks where it is in doubt who is where.
 func (e *Engine) doubts() *events {
 	ev := newEvents()

@@ -92,11 +92,11 @@ func New(cfg Config) *Engine {
 }
 
 // locked does something while no other process adds or takes back.
-func (e *Engine) locked(do func() error) error {
+func (e *Engine) locked(ctx context.Context, do func() error) error {
 	if err := e.dirs.make(); err != nil {
 		return err
 	}
-	l, err := takeLock(e.dirs.lock())
+	l, err := takeLock(ctx, e.dirs.lock())
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (e *Engine) Hook(ctx context.Context, call *hooks.Call) error {
 	if port && e.poke(call.Network) {
 		return nil
 	}
-	return e.locked(func() error {
+	return e.locked(ctx, func() error {
 		switch call.Op {
 		case hooks.OpStart:
 			return e.prepare(ctx, o)
@@ -248,7 +248,7 @@ func (e *Engine) RemoveAll(ctx context.Context) error {
 	if left, err := e.dirs.list(); err != nil || len(left) == 0 {
 		return err
 	}
-	return e.locked(func() error {
+	return e.locked(ctx, func() error {
 		list, err := e.dirs.list()
 		errs := []error{err}
 		for _, uuid := range list {
