@@ -136,7 +136,7 @@ func (c *conversion) convert(ctx context.Context) error {
 		return err
 	}
 	if op, gone := plan.Retraction(c.from.live, c.to.live); gone { // after dnsmasq's last word
-		change.Farewell = []step.Op{op}
+		change.Notify = []step.Op{op}
 	}
 	c.remember()
 	return c.converge(ctx, change)
@@ -175,7 +175,7 @@ func (c *conversion) asksHost() bool {
 func (c *conversion) converge(ctx context.Context, change engine.Change) error {
 	done, err := c.d.converge(ctx, c.n, change)
 	if err == nil {
-		c.onFailure(done.TakeBack)
+		c.onFailure(done.Rollback)
 	}
 	return err
 }

@@ -29,7 +29,7 @@ func (e *Engine) converge(ctx context.Context, was *record, t *target) error {
 	var before *plan.Reach
 	if was != nil {
 		change.From, now.text, before = was.Steps, was.text, was.Reach
-		change.Farewell = retraction(was, t.made)
+		change.Notify = retraction(was, t.made)
 	}
 	if _, err := e.engine.Converge(ctx, change); err != nil {
 		return errors.Join(err, now.giveBack(was))

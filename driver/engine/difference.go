@@ -10,7 +10,7 @@ import (
 
 // Turn is one step on the way from what is in force to what is to be.
 type Turn struct {
-	step.Step         // of something that goes Do is what takes it back
+	step.Step         // of something that goes Do is what undoes it
 	Was       step.Op // what is in force of the same key; nil: nothing, or it is not known
 	Same      bool    // it is in force already
 	Gone      bool    // it is no longer wanted
@@ -24,7 +24,7 @@ func (t Turn) Op() step.Op {
 	return change(t.Was, t.Do)
 }
 
-// Back returns what takes the turn back; nil: nothing does, or nothing was done.
+// Back returns what undoes the turn; nil: nothing does, or nothing was done.
 func (t Turn) Back() step.Op {
 	switch {
 	case t.Same:

@@ -28,7 +28,7 @@ type Config struct {
 	System System
 	Log    *slog.Logger
 
-	// Deadline bounds each op of taking back, which goes on when the caller is gone.
+	// Deadline bounds each op of undoing, which goes on when the caller is gone.
 	Deadline time.Duration
 
 	// Failed makes the error of a step that says how its failure is worded.
@@ -59,9 +59,9 @@ type Change struct {
 	// them.
 	Refresh bool
 
-	// Farewell is done when what is new is in force and what goes still is. Its
+	// Notify is done when what is new is in force and what goes still is. Its
 	// failure is logged.
-	Farewell []step.Op
+	Notify []step.Op
 }
 
 // Done is a change that was made.
@@ -72,14 +72,14 @@ type Done struct{ w *work }
 func (e *Engine) Converge(ctx context.Context, c Change) (*Done, error) {
 	w := &work{Change: c, engine: e, rewritten: map[string]bool{}, started: map[string]bool{}}
 	if err := w.run(ctx); err != nil {
-		return nil, errors.Join(err, w.takeBack(ctx))
+		return nil, errors.Join(err, w.rollback(ctx))
 	}
 	return &Done{w}, nil
 }
 
-// TakeBack makes the host what it was before the change, even where ctx has ended,
+// Rollback makes the host what it was before the change, even where ctx has ended,
 // and goes on after errors.
-func (d *Done) TakeBack(ctx context.Context) error { return d.w.takeBack(ctx) }
+func (d *Done) Rollback(ctx context.Context) error { return d.w.rollback(ctx) }
 
 // Undo runs undo ops, all of them, even where ctx has ended. Each has its own
 // deadline, so that one that hangs does not keep the others from their work. One
@@ -102,7 +102,7 @@ func (e *Engine) Undo(ctx context.Context, network string, undo []step.Op) (left
 		if err == nil {
 			continue
 		}
-		errs = append(errs, fmt.Errorf("taking back network %q: %s: %w", network, op, err))
+		errs = append(errs, fmt.Errorf("undoing steps of network %q: %s: %w", network, op, err))
 		if slices.ContainsFunc(undo, func(o step.Op) bool { return step.Key(o) == step.Key(op) }) {
 			left = append(left, op)
 		}
@@ -133,7 +133,7 @@ func (e *Engine) lasting(ctx context.Context, do func(context.Context) error) (e
 	return err
 }
 
-// Undos returns what takes steps back, the last first.
+// Undos returns what undoes steps, the last first.
 func Undos(steps []step.Step) []step.Op {
 	var ops []step.Op
 	for _, s := range slices.Backward(steps) {

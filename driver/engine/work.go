@@ -19,7 +19,7 @@ type work struct {
 	rewritten map[string]bool // files
 	started   map[string]bool // dnsmasq, by pid file
 
-	// What takes back what was done: of things that were there already, the last
+	// What undoes what was done: of things that were there already, the last
 	// first; of new ones, in the order of a stop; and when dnsmasq's files are what
 	// they were.
 	back  []func(context.Context) error
@@ -36,10 +36,10 @@ func (w *work) run(ctx context.Context) error {
 	if err := w.announce(w.turns[:made+1], made >= 0); err != nil {
 		return err
 	}
-	said := len(w.Farewell) == 0
+	said := len(w.Notify) == 0
 	for i, t := range w.turns {
 		if !said && t.Gone && step.ScopeOf(t.Do) != step.ScopeService {
-			w.farewell(ctx)
+			w.notify(ctx)
 			said = true
 		}
 		if err := w.turn(ctx, t); err != nil {
@@ -52,13 +52,13 @@ func (w *work) run(ctx context.Context) error {
 		}
 	}
 	if !said {
-		w.farewell(ctx)
+		w.notify(ctx)
 	}
 	return w.Save(w.To)
 }
 
-func (w *work) farewell(ctx context.Context) {
-	for _, op := range w.Farewell {
+func (w *work) notify(ctx context.Context) {
+	for _, op := range w.Notify {
 		if err := w.engine.cfg.System.Run(ctx, op); err != nil {
 			w.engine.cfg.Log.Warn("step failed, going on", "network", w.Network, "step", op.String(), "err", err)
 		}
@@ -161,7 +161,7 @@ func (w *work) repeats(t Turn) bool {
 	return w.Refresh && step.Repeatable(t.Do) && (scope == step.ScopeFirewall || scope == step.ScopeGuests)
 }
 
-// remember notes what takes a turn back. It is called before that is made, for
+// remember notes what undoes a turn. It is called before that is made, for
 // what fails may have been done in part.
 func (w *work) remember(t Turn) {
 	switch back := t.Back(); {
@@ -191,7 +191,7 @@ func (w *work) do(ctx context.Context, s step.Step) error {
 		if err = cfg.System.Run(ctx, s.Do); err != nil {
 			cfg.Log.Warn("step failed, going on", "network", w.Network, "step", s.Do.String(), "err", err)
 		}
-		return nil // it may have been done in part, which is taken back, too
+		return nil // it may have been done in part, which is undone, too
 	}
 	if err != nil && s.Fail != "" {
 		return cfg.Failed(s.Fail, err)
@@ -217,9 +217,9 @@ func (w *work) bridge(ctx context.Context, t Turn) error {
 	return err
 }
 
-// takeBack undoes what was done, and says in the record what is left.
-func (w *work) takeBack(ctx context.Context) error {
-	w.engine.cfg.Log.Debug("taking back", "network", w.Network)
+// rollback undoes what was done, and says in the record what is left.
+func (w *work) rollback(ctx context.Context) error {
+	w.engine.cfg.Log.Debug("rolling back", "network", w.Network)
 	var errs []error
 	run := func(list []func(context.Context) error) {
 		for _, undo := range slices.Backward(list) {
