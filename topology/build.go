@@ -41,8 +41,9 @@ func nodes(f *Facts, names []string) *builder {
 }
 
 type builder struct {
-	f *Facts
-	g *Graph
+	f     *Facts
+	g     *Graph
+	walks *Walks
 }
 
 // modeOf is the word for a network's mode, of which one has none in XML.

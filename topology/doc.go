@@ -2,7 +2,7 @@
 // networks, their guests, and which packets may pass between them; and it draws the
 // graph, as text, SVG and HTML.
 //
-// Whether packets may pass is asked of one function, [May], which walks the rules
+// Whether packets may pass is asked of one function, [Walks.May], which walks the rules
 // that package firewall compiles as package firewall/coexist walks the rules of
 // others.
 //

@@ -13,6 +13,13 @@ var families = [2]string{"ipv4", "ipv6"}
 // edges draws an edge between all places between which packets may pass. The outside
 // does not talk to itself through the host.
 func (b *builder) edges() {
+	var places []Place
+	for i := range b.g.Networks {
+		if p := b.g.Networks[i].place; p != nil {
+			places = append(places, *p)
+		}
+	}
+	b.walks = Between(places...)
 	for i := range b.g.Networks {
 		from := &b.g.Networks[i]
 		if from.place == nil {
@@ -41,7 +48,7 @@ func (b *builder) edge(from, to End, source, dest Place, wanted [2]bool) {
 		if !wanted[i] {
 			continue
 		}
-		v := May(source, dest, six)
+		v := b.walks.May(source, dest, six)
 		*[]*Verdict{&e.IPv4, &e.IPv6}[i] = v
 		if v.Arrives() {
 			b.blocks(&e, packet(&source, &dest, six))

@@ -64,21 +64,32 @@ func packet(from, to *Place, six bool) coexist.Packet {
 	}
 }
 
-// May says what becomes of the first packet of a connection from one place to another,
-// as far as the rules of networks decide that.
-func May(from, to Place, six bool) Verdict {
+// Walks are those of packets between places whose rules are compiled once.
+type Walks struct{ s *coexist.Survey }
+
+// Between prepares walks between some places.
+func Between(places ...Place) *Walks {
+	rules := make([]*firewall.Network, 0, len(places))
+	for i := range places {
+		rules = append(rules, places[i].rules)
+	}
+	return &Walks{&coexist.Survey{Tables: []coexist.Table{Rules(rules...)}}}
+}
+
+// May says what becomes of the first packet of a connection from one of the places to
+// another, as far as the rules of networks decide that. External hosts have no rules.
+func (w *Walks) May(from, to Place, six bool) Verdict {
 	if !from.speaks(six) || !to.speaks(six) {
 		return NoPath
 	}
-	s := &coexist.Survey{Tables: []coexist.Table{Rules(from.rules, to.rules)}}
 	p := packet(&from, &to, six)
-	for _, way := range s.Passages(p) {
+	for _, way := range w.s.Passages(p) {
 		if way.Verdict.Kind != coexist.Accept {
 			return Rejected
 		}
 	}
 	p.Hook = coexist.Postrouting
-	for _, way := range s.Passages(p) {
+	for _, way := range w.s.Passages(p) {
 		if way.Verdict.Rewrites != "" {
 			return Translated
 		}

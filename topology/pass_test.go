@@ -83,7 +83,8 @@ func TestMayIsThePacketTable(t *testing.T) {
 				continue
 			}
 			cells++
-			got := topology.May(placeOf(t, row[0], cells%200), placeOf(t, heads[col], 201), six)
+			from, to := placeOf(t, row[0], cells%200), placeOf(t, heads[col], 201)
+			got := topology.Between(from, to).May(from, to, six)
 			if diff := cmp.Diff(topology.Verdict(row[col]), got); diff != "" {
 				t.Errorf("IPv6 %t, from %s to %s (-docs +May):\n%s", six, row[0], heads[col], diff)
 			}

@@ -116,7 +116,8 @@ func TestTraces(t *testing.T) {
 						continue
 					}
 					got, tr := l.verdict(from, to, version, 4000)
-					want := topology.May(kindOf(t, l, from), kindOf(t, l, to), version == 6)
+					a, b := kindOf(t, l, from), kindOf(t, l, to)
+					want := topology.Between(a, b).May(a, b, version == 6)
 					if want == topology.Rejected {
 						want = topology.Verdict(topology.Stops)
 					}
