@@ -14,10 +14,6 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// reportsDir is where virbrd's hook and agent report what they added to networks of
-// libvirt's own daemon.
-const reportsDir = "/run/virbr/hook/networks"
-
 // maxReport is how much of a report is read, in bytes.
 const maxReport = 1 << 20
 

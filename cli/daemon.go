@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/rpc/client"
 )
 
@@ -23,7 +24,7 @@ type daemonFlags struct {
 // add adds the flags that say where the daemon is.
 func (f *daemonFlags) add(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&f.socket, "socket", "", "`path` of the daemon's socket, instead of virbrd's, virtnetworkd's or libvirtd's in /run/libvirt")
-	cmd.PersistentFlags().StringVar(&f.reports, "reports-dir", reportsDir, "`directory` in which virbrd's hook reports what it added to libvirt's networks")
+	cmd.PersistentFlags().StringVar(&f.reports, "reports-dir", state.System().Reports(), "`directory` in which virbrd's hook reports what it added to libvirt's networks")
 	cmd.PersistentFlags().StringVar(&f.source.Dir, "networks-dir", client.ConfigDir, "`directory` with the extensions of networks whose libvirt keeps no metadata")
 }
 

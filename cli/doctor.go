@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/virbr/virbr/doctor"
+	"github.com/virbr/virbr/driver/state"
 )
 
 // errLook is a host that could not be looked at: no verdict about it.
@@ -23,11 +24,11 @@ type doctorOptions struct {
 	explain string
 	verbose bool
 	way     bool
-	places  doctor.Places
+	dirs    state.Dirs
 }
 
 func newDoctor(io IO) *cobra.Command {
-	o := doctorOptions{places: places()}
+	o := doctorOptions{dirs: state.System()}
 	cmd := &cobra.Command{
 		Use:   "doctor [NETWORK...]",
 		Short: "Find connectivity problems of guests, and how to fix them",
@@ -73,12 +74,12 @@ some, and 2 if the host could not be looked at, or there is no such network.`,
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show what was seen for each step, also where all is well")
 	f.BoolVar(&o.way, "way", false, "only show how virbr can serve this host: module, socket or hook")
 	f.StringVar(&o.explain, "explain", "", "explain the findings of this `ID`; \"list\" lists them")
-	f.StringVar(&o.places.Config, "config-dir", o.places.Config, "definitions and autostart links")
-	f.StringVar(&o.places.State, "state-dir", o.places.State, "what is known of active networks")
-	f.StringVar(&o.places.Dnsmasq, "dnsmasq-dir", o.places.Dnsmasq, "dnsmasq's files and leases")
-	f.StringVar(&o.places.Own, "run-dir", o.places.Own, "virbrd's own files")
-	f.StringVar(&o.places.Added, "networks-dir", o.places.Added, "extensions of networks whose libvirt keeps no metadata")
-	f.StringVar(&o.places.Hooks, "hooks-dir", o.places.Hooks, "libvirt's hook scripts")
+	f.StringVar(&o.dirs.Config, "config-dir", o.dirs.Config, "definitions and autostart links")
+	f.StringVar(&o.dirs.State, "state-dir", o.dirs.State, "what is known of active networks")
+	f.StringVar(&o.dirs.Dnsmasq, "dnsmasq-dir", o.dirs.Dnsmasq, "dnsmasq's files and leases")
+	f.StringVar(&o.dirs.Own, "run-dir", o.dirs.Own, "virbrd's own files")
+	f.StringVar(&o.dirs.Added, "networks-dir", o.dirs.Added, "extensions of networks whose libvirt keeps no metadata")
+	f.StringVar(&o.dirs.Hooks, "hooks-dir", o.dirs.Hooks, "libvirt's hook scripts")
 	return cmd
 }
 
@@ -126,7 +127,7 @@ func way(io IO, o *doctorOptions, facts *doctor.Facts) error {
 
 // examine looks at the host and prints what was found.
 func examine(ctx context.Context, io IO, o *doctorOptions, names []string) error {
-	facts, err := survey(ctx, io, o.places)
+	facts, err := survey(ctx, io, o.dirs)
 	if err != nil {
 		return errLook{fmt.Errorf("looking at this host: %w", err)}
 	}
@@ -136,7 +137,7 @@ func examine(ctx context.Context, io IO, o *doctorOptions, names []string) error
 	resolve(ctx, &daemonFlags{}, facts)
 	for _, name := range names {
 		if !slices.ContainsFunc(facts.Networks, func(n doctor.Network) bool { return n.Name == name }) {
-			return errLook{fmt.Errorf("there is no network %q in %s or %s", name, o.places.State, o.places.Config)}
+			return errLook{fmt.Errorf("there is no network %q in %s or %s", name, o.dirs.State, o.dirs.Config)}
 		}
 	}
 	report := doctor.Examine(facts, names...)

@@ -118,7 +118,7 @@ func addForward(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, netw
 		return write(io.Out, fmt.Sprintf("network %s will have: %s\n", n.Name, ch.Forward)+f.explain(n, how))
 	}
 	text := fmt.Sprintf("%s is forward %d of network %s", ch.Forward, at+1, n.Name)
-	if comes := state(added); comes != "" { // else the hook puts it in force
+	if comes := forwardText(added); comes != "" { // else the hook puts it in force
 		text += ": " + comes
 	}
 	return write(io.Out, text+"\n"+f.explain(n, how))

@@ -114,7 +114,7 @@ func listForwards(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, ne
 	remarks, err := f.resolved(ctx, io, c, network, func(n client.Network, list []client.Forward, _ []client.Public) int {
 		for i := range list {
 			objects = append(objects, object(n, i, &list[i]))
-			t.row(paintOf(&list[i].State), n.Name, strconv.Itoa(i+1), list[i].Proto, list[i].Listen(), portsOf(&list[i]), sourcesOf(&list[i]), guestOf(&list[i]), state(&list[i]))
+			t.row(paintOf(&list[i].State), n.Name, strconv.Itoa(i+1), list[i].Proto, list[i].Listen(), portsOf(&list[i]), sourcesOf(&list[i]), guestOf(&list[i]), forwardText(&list[i]))
 		}
 		return len(list)
 	})
@@ -245,8 +245,8 @@ func guestOf(f *client.Forward) string {
 	return f.Guest
 }
 
-// state says what a forward comes to.
-func state(f *client.Forward) string {
+// forwardText says what a forward comes to.
+func forwardText(f *client.Forward) string {
 	if f.Ignore && f.Phase == client.Active {
 		return "exception"
 	}

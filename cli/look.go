@@ -11,6 +11,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/doctor"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/rpc/client"
 	"github.com/virbr/virbr/topology"
 	"github.com/virbr/virbr/xml"
@@ -19,7 +20,7 @@ import (
 // Host is the host that virbr runs on. Nothing here changes it.
 type Host interface {
 	// Survey reads all facts that the doctor asks for.
-	Survey(ctx context.Context, places doctor.Places) (*doctor.Facts, error)
+	Survey(ctx context.Context, dirs state.Dirs) (*doctor.Facts, error)
 	// Way says which way the kernel sends a packet; in "": the host itself sends it.
 	Way(to, from netip.Addr, in string) doctor.Answer
 	// Counters reads those of some bridges and of their rules.
@@ -32,16 +33,8 @@ type Host interface {
 // ErrNotRoot says that a host shows itself to root only.
 var ErrNotRoot = errors.New("needs root: others' firewall rules and processes cannot be seen without; try sudo")
 
-// places are where libvirt's and virbrd's files are.
-func places() doctor.Places {
-	return doctor.Places{
-		Config: "/etc/libvirt/qemu/networks", State: runDir, Dnsmasq: dnsmasqDir, Own: "/run/virbr",
-		Added: client.ConfigDir, Hooks: "/etc/libvirt/hooks",
-	}
-}
-
 // survey reads the facts of this host.
-func survey(ctx context.Context, io IO, at doctor.Places) (*doctor.Facts, error) {
+func survey(ctx context.Context, io IO, dirs state.Dirs) (*doctor.Facts, error) {
 	if io.Host == nil {
 		return nil, errors.New("this virbr cannot look at hosts")
 	}
@@ -50,7 +43,7 @@ func survey(ctx context.Context, io IO, at doctor.Places) (*doctor.Facts, error)
 		return nil, err
 	}
 	defer h.Close()
-	return h.Survey(ctx, at)
+	return h.Survey(ctx, dirs)
 }
 
 // look gathers what is shown of networks: what the host shows to root, and what the
@@ -95,7 +88,7 @@ func (f *daemonFlags) lookAtHost(ctx context.Context, io IO, t *topology.Facts, 
 		return err
 	}
 	defer h.Close()
-	facts, err := h.Survey(ctx, places())
+	facts, err := h.Survey(ctx, state.System())
 	if err != nil {
 		return err
 	}

@@ -10,14 +10,9 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
-)
-
-// Where libvirt keeps the files that rendered text names.
-const (
-	runDir     = "/run/libvirt/network"
-	dnsmasqDir = "/var/lib/libvirt/dnsmasq"
 )
 
 // rendering is one thing that a definition can be printed as.
@@ -111,7 +106,7 @@ func compileDnsmasq(def *xml.Network) (dnsmasq.Files, error) {
 	if err != nil || !c.def.OwnsBridge() {
 		return dnsmasq.Files{}, err
 	}
-	return dnsmasq.Compile(c.def, dnsmasq.Dirs{Run: runDir, Dnsmasq: dnsmasqDir})
+	return dnsmasq.Compile(c.def, state.System().Served())
 }
 
 func renderConf(def *xml.Network) (string, error) {
@@ -151,7 +146,7 @@ func renderPlan(def *xml.Network) (string, error) {
 		Routes:  []step.Route{{Dest: netip.MustParsePrefix("::/0"), Gateway: netip.MustParseAddr("fe80::1")}},
 		Dnsmasq: step.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90},
 	}
-	p, err := plan.Compile(c.def, c.reach, facts, plan.Dirs{Run: runDir, Dnsmasq: dnsmasqDir})
+	p, err := plan.Compile(c.def, c.reach, facts, plan.Dirs(state.System().Served()))
 	if err != nil {
 		return "", err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/rpc/client"
 	"github.com/virbr/virbr/topology"
 )
@@ -284,7 +285,7 @@ func (f *daemonFlags) watch(ctx context.Context, io IO, show func(context.Contex
 
 // overview is what virbr alone prints: the networks, and the commands that help next.
 func overview(ctx context.Context, io IO) error {
-	f := &daemonFlags{reports: reportsDir}
+	f := &daemonFlags{reports: state.System().Reports()}
 	facts, err := f.look(ctx, io, nil)
 	if err != nil {
 		return write(io.Out, fmt.Sprintf("No networks can be shown: %v\n\n%s", err, next(nil)))

@@ -45,16 +45,6 @@ type Facts struct {
 	Unchecked []string // what could not be looked at, and why
 }
 
-// Places are the directories of the networks' files.
-type Places struct {
-	Config  string // definitions and autostart links
-	State   string // what is known of active networks
-	Dnsmasq string // dnsmasq's files and leases
-	Own     string // virbrd's own files
-	Added   string // extensions of networks whose libvirt keeps no metadata
-	Hooks   string // libvirt's hook scripts
-}
-
 // Link is what plans do not need to know of a network interface.
 type Link struct {
 	Up        bool // switched on

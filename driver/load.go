@@ -90,11 +90,7 @@ func (d *Driver) loadAll(kind string, list func() ([]string, error), load func(n
 
 // loadStatus reads a network that ran when the last daemon ended.
 func (d *Driver) loadStatus(name string) error {
-	data, err := state.Read(d.dirs.StatusFile(name))
-	if err != nil {
-		return err
-	}
-	s, err := xml.ParseStatus(data)
+	s, err := d.dirs.Status(name)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
-	"github.com/virbr/virbr/xml"
 )
 
 // Release is what takes back everything that only this program's daemon put on
@@ -32,12 +31,7 @@ func PlanRelease(dirs state.Dirs) (*Release, error) {
 	}
 	var errs []error
 	for _, name := range names {
-		data, err := state.Read(dirs.StatusFile(name))
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		s, err := xml.ParseStatus(data)
+		s, err := dirs.Status(name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("reading the status of network %q: %w", name, err))
 			continue

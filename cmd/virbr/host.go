@@ -8,6 +8,7 @@ import (
 	"github.com/virbr/virbr/doctor"
 	"github.com/virbr/virbr/doctor/collect"
 	"github.com/virbr/virbr/driver/host"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/topology"
 )
 
@@ -27,8 +28,8 @@ func open() (cli.Host, error) {
 }
 
 // Survey reads the facts for the doctor.
-func (h thisHost) Survey(ctx context.Context, places doctor.Places) (*doctor.Facts, error) {
-	return collect.Collect(ctx, h.Host, places)
+func (h thisHost) Survey(ctx context.Context, dirs state.Dirs) (*doctor.Facts, error) {
+	return collect.Collect(ctx, h.Host, dirs)
 }
 
 // Counters reads those of some bridges and of their rules.

@@ -14,29 +14,29 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/disk"
-	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/doctor"
 	"github.com/virbr/virbr/driver/host"
+	"github.com/virbr/virbr/driver/state"
 )
 
 // Collect reads all facts. What cannot be read is told in them; the error is that the
 // host does not even tell its links and routes.
-func Collect(ctx context.Context, h *host.Host, places doctor.Places) (*doctor.Facts, error) {
-	c := &collector{places: places, facts: &doctor.Facts{Checked: time.Now().Unix()}}
+func Collect(ctx context.Context, h *host.Host, dirs state.Dirs) (*doctor.Facts, error) {
+	c := &collector{dirs: dirs, facts: &doctor.Facts{Checked: time.Now().Unix()}}
 	c.daemons()
 	c.libvirt()
 	c.hook()
 	c.resolv()
 	c.modules()
 	c.networks()
-	err := h.Observe(ctx, c.facts, dnsmasq.Dirs{Run: places.State, Dnsmasq: places.Dnsmasq})
+	err := h.Observe(ctx, c.facts, dirs.Served())
 	return c.facts, err
 }
 
 // collector fills in facts.
 type collector struct {
-	facts  *doctor.Facts
-	places doctor.Places
+	facts *doctor.Facts
+	dirs  state.Dirs
 }
 
 // missed notes what could not be read.
@@ -51,25 +51,15 @@ func (c *collector) daemons() {
 	d := &c.facts.Daemons
 	_, err := os.Stat("/run/systemd/system")
 	d.Systemd = err == nil
-	d.Virbrd = host.Describe(lockHolder(filepath.Join(c.places.Own, "virbrd.pid")))
-	d.Holder = host.Describe(lockHolder(filepath.Join(c.places.State, "driver.pid")))
+	d.Virbrd = c.holder(c.dirs.DaemonLock())
+	d.Holder = c.holder(c.dirs.DriverLock())
 }
 
-// lockHolder returns who has locked a pid file, as it says; 0: nobody has.
-func lockHolder(path string) int {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = f.Close() }()
-	lock := unix.Flock_t{Type: unix.F_WRLCK, Len: 1}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock); err != nil || lock.Type == unix.F_UNLCK {
-		return 0
-	}
-	if pid := readPID(path); pid != 0 {
-		return pid
-	}
-	return int(max(lock.Pid, 0))
+// holder tells of the process that has the lock of a pid file.
+func (c *collector) holder(path string) doctor.Process {
+	h, err := state.LockHolder(path)
+	c.missed(path, err)
+	return host.Describe(h.PID)
 }
 
 // readPID reads the number in a pid file; 0: there is none.

@@ -12,6 +12,7 @@ import (
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/doctor"
 	"github.com/virbr/virbr/driver/host"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -21,9 +22,9 @@ const maxHooked = 1 << 20
 // hook looks whether libvirt calls virbr's hook, and whether the agent runs.
 func (c *collector) hook() {
 	hook := &c.facts.Hook
-	scripts, err := filepath.Glob(filepath.Join(c.places.Hooks, "network.d", "*"))
-	c.missed(c.places.Hooks, err)
-	for _, path := range append(scripts, filepath.Join(c.places.Hooks, "network")) {
+	scripts, err := filepath.Glob(filepath.Join(c.dirs.Hooks, "network.d", "*"))
+	c.missed(c.dirs.Hooks, err)
+	for _, path := range append(scripts, filepath.Join(c.dirs.Hooks, "network")) {
 		info, err := os.Stat(path)
 		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
 			continue
@@ -33,7 +34,7 @@ func (c *collector) hook() {
 			hook.Scripts = append(hook.Scripts, path)
 		}
 	}
-	pid, err := flockHolder(filepath.Join(c.places.Own, "hook", "agent.pid"))
+	pid, err := flockHolder(filepath.Join(c.dirs.Own, "hook", "agent.pid"))
 	c.missed("the agent's lock", err)
 	hook.Agent = host.Describe(pid)
 }
@@ -79,8 +80,8 @@ func (c *collector) extension(n *doctor.Network) {
 	if ext, err := n.Def.Extensions(); err != nil || !ext.IsZero() {
 		n.Extended = true
 	}
-	file := filepath.Join(c.places.Added, n.Name+".xml")
-	text, err := disk.Read(file, maxDefinition)
+	file := filepath.Join(c.dirs.Added, n.Name+".xml")
+	text, err := state.Read(file)
 	if err == nil && !n.Extended && n.Started == doctor.KeeperLibvirt {
 		ext, err := xml.ParseExtensions(text)
 		if err == nil && !ext.IsZero() {
@@ -92,7 +93,7 @@ func (c *collector) extension(n *doctor.Network) {
 			c.missed(file, err)
 		}
 	}
-	text, err = disk.Read(filepath.Join(c.places.Own, "hook", "networks", n.Name+".json"), maxHooked)
+	text, err = disk.Read(filepath.Join(c.dirs.Reports(), n.Name+".json"), maxHooked)
 	if errors.Is(err, os.ErrNotExist) {
 		return
 	}

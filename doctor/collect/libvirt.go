@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/disk"
-	"github.com/virbr/virbr/driver/host"
 )
 
 // Where libvirt's packages keep programs and modules, and systemd its units.
@@ -32,7 +31,7 @@ const maxMaps = 8 << 20
 // libvirt finds how libvirt's daemon comes by its networks.
 func (c *collector) libvirt() {
 	l := &c.facts.Libvirt
-	run := filepath.Dir(filepath.Dir(c.places.State)) // of /run/libvirt/network
+	run := filepath.Dir(filepath.Dir(c.dirs.State)) // of /run/libvirt/network
 	l.Monolithic, l.Modular = installed("libvirtd"), installed("virtqemud")
 	for _, dir := range moduleDirs {
 		files, _ := filepath.Glob(filepath.Join(dir, networkModule)) // the patterns are sound
@@ -43,12 +42,12 @@ func (c *collector) libvirt() {
 			}
 		}
 	}
-	l.Libvirtd = host.Describe(lockHolder(filepath.Join(run, "libvirtd.pid")))
+	l.Libvirtd = c.holder(filepath.Join(run, "libvirtd.pid"))
 	if l.Libvirtd.PID != 0 {
 		l.Loaded, l.Beside = loaded(l.Libvirtd.PID, networkModule), loaded(l.Libvirtd.PID, networkModule+movedAside)
 	}
 	l.Disabled = moduleDisabled()
-	l.Listens = listens(filepath.Join(filepath.Dir(c.places.State), "virtnetworkd-sock"))
+	l.Listens = listens(filepath.Join(filepath.Dir(c.dirs.State), "virtnetworkd-sock"))
 	l.Ordered = unitSays("libvirtd.service", "After=", "virbrd.socket")
 	masked, err := os.Readlink("/etc/systemd/system/virbrd.service.d/libvirtd.conf")
 	l.Excluded = (err != nil || masked != os.DevNull) && unitSays("virbrd.service", "Conflicts=", "libvirtd.service")

@@ -2,6 +2,7 @@ package state
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,6 +23,28 @@ func (d Dirs) IsRunning(name string) bool { return exists(d.StatusFile(name)) }
 
 // IsDefined reports whether a network has a persistent definition.
 func (d Dirs) IsDefined(name string) bool { return exists(d.DefinitionFile(name)) }
+
+// Definition reads a persistent definition, leniently.
+func (d Dirs) Definition(name string) (*xml.Network, error) {
+	return parsed(d.DefinitionFile(name), xml.LoadNetwork)
+}
+
+// Status reads the live state of a network.
+func (d Dirs) Status(name string) (*xml.Status, error) {
+	return parsed(d.StatusFile(name), xml.ParseStatus)
+}
+
+func parsed[T any](path string, parse func([]byte) (*T, error)) (*T, error) {
+	data, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	found, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return found, nil
+}
 
 // SaveDefinition writes a persistent definition.
 func (d Dirs) SaveDefinition(def *xml.Network) error {

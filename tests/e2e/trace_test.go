@@ -13,6 +13,7 @@ import (
 	"github.com/virbr/virbr/doctor"
 	"github.com/virbr/virbr/doctor/collect"
 	"github.com/virbr/virbr/driver/host"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/topology"
 )
@@ -40,10 +41,7 @@ func newLooker(t *testing.T) *looker {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
-	facts, err := collect.Collect(t.Context(), h, doctor.Places{
-		Config: "/etc/libvirt/qemu/networks", State: "/run/libvirt/network", Dnsmasq: "/var/lib/libvirt/dnsmasq", Own: "/run/virbr",
-		Added: "/etc/virbr/networks", Hooks: "/etc/libvirt/hooks",
-	})
+	facts, err := collect.Collect(t.Context(), h, state.System())
 	if err != nil {
 		t.Fatal(err)
 	}

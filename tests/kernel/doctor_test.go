@@ -11,6 +11,7 @@ import (
 	"github.com/virbr/virbr/doctor"
 	"github.com/virbr/virbr/doctor/collect"
 	"github.com/virbr/virbr/driver/host"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/tests/qemutest"
 )
@@ -33,7 +34,7 @@ func TestDoctor(t *testing.T) {
 		do(t, h, step.AddBridge{Name: bridge},
 			step.AddAddress{Link: bridge, Address: netip.MustParsePrefix("10.0.1.1/24"), Broadcast: netip.MustParseAddr("10.0.1.255")},
 			step.SetUp{Link: bridge}, step.FillChecksums{Bridge: bridge})
-		places := doctor.Places{Config: t.TempDir(), State: t.TempDir(), Dnsmasq: t.TempDir(), Own: t.TempDir()}
+		places := state.Dirs{Config: t.TempDir(), State: t.TempDir(), Dnsmasq: t.TempDir(), Own: t.TempDir()}
 		if err := os.WriteFile(filepath.Join(places.State, "default.xml"), []byte(status), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +72,7 @@ func TestDoctor(t *testing.T) {
 }
 
 // examine returns the first finding of an ID; nil: there is none.
-func examine(t *testing.T, h *host.Host, places doctor.Places, id string) *doctor.Finding {
+func examine(t *testing.T, h *host.Host, places state.Dirs, id string) *doctor.Finding {
 	t.Helper()
 	facts, err := collect.Collect(t.Context(), h, places)
 	if err != nil {
