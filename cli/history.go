@@ -14,6 +14,7 @@ import (
 
 	"github.com/virbr/virbr/rpc/client"
 	"github.com/virbr/virbr/topology"
+	"github.com/virbr/virbr/xml"
 )
 
 func newHistory(io IO) *cobra.Command {
@@ -140,14 +141,15 @@ func writeHistory(io IO, list []client.Revision) error {
 
 func newRollback(io IO) *cobra.Command {
 	f := &daemonFlags{}
+	var yes bool
 	cmd := &cobra.Command{
 		Use:   "rollback NETWORK [NUMBER]",
 		Short: "Give a network an earlier definition again",
-		Long: `Make definition NUMBER of "virbr history NETWORK" the network's persistent
-definition again; without NUMBER the one before the last. It is a change like others, so
-a second rollback takes it back. A network that was undefined is defined again.
+		Long: `Apply definition NUMBER of "virbr history NETWORK" again, as "virbr apply" does, to the
+network as it runs; without NUMBER the one before the last. It is a change like others,
+so a second rollback takes it back. A network that was undefined is defined again.
 
-A running network goes on as it is until it starts next, as with virsh net-define.`,
+What cuts guests off is refused without --yes.`,
 		Example: "  virbr rollback default\n  virbr rollback default 3",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 2 {
@@ -165,16 +167,17 @@ A running network goes on as it is until it starts next, as with virsh net-defin
 				number = n
 			}
 			return f.on(cmd.Context(), false, func(c *client.Conn) error {
-				return rollback(cmd.Context(), io, c, args[0], number)
+				return rollback(cmd.Context(), io, c, args[0], number, yes)
 			})
 		},
 		ValidArgsFunction: f.completeFirst,
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&yes, "yes", false, "roll back also where guests are cut off")
 	return cmd
 }
 
-func rollback(ctx context.Context, io IO, c *client.Conn, network string, number int) error {
+func rollback(ctx context.Context, io IO, c *client.Conn, network string, number int, yes bool) error {
 	if number == 0 {
 		found, err := previous(ctx, c, network)
 		if err != nil {
@@ -186,15 +189,16 @@ func rollback(ctx context.Context, io IO, c *client.Conn, network string, number
 	if err != nil {
 		return err
 	}
-	n, err := c.Define(ctx, def)
+	list, err := c.Apply(ctx, []string{def.Format(xml.Inactive)}, yes)
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("network %s has definition %d again", n.Name, number)
-	if n.Active {
-		text += "; it is in force when the network starts next"
+	var out strings.Builder
+	fmt.Fprintf(&out, "definition %d again\n", number)
+	for i := range list {
+		printProposal(&out, painterFor(io.Out), &list[i])
 	}
-	return write(io.Out, text+"\n")
+	return write(io.Out, out.String())
 }
 
 // previous returns the number of the persistent definition before the one that the

@@ -83,7 +83,8 @@ standard input where the file is "-". They need no daemon and no root.
 Others are about networks that a daemon has, virbrd or libvirt's own: status shows
 them, map draws them, top shows who sends how much, and trace follows a packet through
 the host. forward forwards ports of the host to guests, and address gives guests public
-addresses. history, diff and rollback are about the definitions that a network had.
+addresses. plan shows what a definition would change and apply changes it, while networks
+run; history, diff and rollback are about the definitions that a network had.
 events shows what happens to networks. doctor finds connectivity problems of guests on
 this host.
 
@@ -96,6 +97,8 @@ Without a command virbr shows the networks, and the commands that help next.`,
   virbr map --html > map.html              what may talk to what?
   virbr trace web1 203.0.113.9:443         what becomes of a guest's packet?
   virbr forward add default 8080:80 web1   forward port 8080 of the host to a guest
+  virbr plan default.xml                   what would this change, and what would guests notice?
+  virbr apply default.xml                  change the network while it runs
   virbr history default                    who changed the network, and when?
   virbr rollback default                   undo the last change
   virbr events                             who flushed the firewall's rules?
@@ -111,7 +114,7 @@ Without a command virbr shows the networks, and the commands that help next.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRender(io), newCheck(io), newDoctor(io), newMan(io))
 	root.AddCommand(newStatus(io), newMap(io), newTrace(io), newTop(io), newForward(io), newAddress(io), newEvents(io))
-	root.AddCommand(newHistory(io), newDiff(io), newRollback(io))
+	root.AddCommand(newHistory(io), newDiff(io), newRollback(io), newPlan(io), newApply(io))
 	return root
 }
 

@@ -76,14 +76,8 @@ func (d *Driver) receive(doc string, validate bool) (*xml.Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.checkPool(def); err != nil {
+	if err := d.admissible(def); err != nil {
 		return nil, err
-	}
-	if _, _, err := checkExtended(def); err != nil {
-		return nil, err
-	}
-	if a := def.Advertise; a != nil {
-		a.From, a.Deprecated = "", nil // live XML has them; a definition does not
 	}
 	if !def.HasUUID() {
 		if def.UUID, err = d.newUUID(); err != nil {
@@ -91,6 +85,19 @@ func (d *Driver) receive(doc string, validate bool) (*xml.Network, error) {
 		}
 	}
 	return def, nil
+}
+
+// admissible refuses a definition that could not run, and drops what only a running
+// one has.
+func (d *Driver) admissible(def *xml.Network) error {
+	if err := d.checkPool(def); err != nil {
+		return err
+	}
+	if a := def.Advertise; a != nil {
+		a.From, a.Deprecated = "", nil // live XML has them; a definition does not
+	}
+	_, _, err := checkExtended(def)
+	return err
 }
 
 // Undefine removes a network's definition and autostart link. A running

@@ -56,7 +56,9 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 		d.takeOver(ctx, whole && known)
 	}
 	d.revert(ctx, changes)
-	if !d.dirs.Autostarted() {
+	booted := !d.dirs.Autostarted()
+	d.takeBackApplied(ctx, booted)
+	if booted {
 		d.holdAutostart()
 	}
 	return nil

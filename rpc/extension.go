@@ -15,6 +15,9 @@ var extensions = map[int32]procedure{
 	proto.HistoryList: {serve: bind((*Server).history), stage: stageNetwork, slow: true},
 	proto.HistoryGet:  {serve: bind((*Server).revision), stage: stageNetwork, slow: true, memory: revisionMemory},
 
+	proto.Plan:  {serve: bind((*Server).plan), stage: stageNetwork, slow: true},
+	proto.Apply: {serve: bind((*Server).apply), stage: stageNetwork, forbid: "virbrApply", slow: true},
+
 	proto.EventRegister:   {serve: bind((*Server).registerAll), stage: stageNetwork, inline: true},
 	proto.EventDeregister: {serve: bind((*Server).deregisterAll), stage: stageNetwork, inline: true},
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/history"
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -314,6 +315,17 @@ func (f *fake) RevisionXML(_ context.Context, name string, number int) (driver.R
 		}
 	}
 	return driver.Ref{}, "", &driver.Error{Kind: driver.KindNoNetwork, Msg: name}
+}
+
+func (f *fake) Plan(_ context.Context, docs []string) ([]driver.Proposal, error) {
+	defer f.enter(fmt.Sprintf("Plan %d", len(docs)))()
+	change := plan.Change{Text: "+ something", Effect: plan.EffectFlap}
+	return []driver.Proposal{{Network: driver.Ref{Name: "net"}, Running: true, Defines: true, Comparison: plan.Comparison{Way: plan.WayRestart, Changes: []plan.Change{change}}, Drift: []string{"an address"}}}, f.err
+}
+
+func (f *fake) Apply(ctx context.Context, docs []string, cut bool) ([]driver.Proposal, error) {
+	defer f.enter(fmt.Sprintf("Apply %d %v", len(docs), cut))()
+	return nil, f.err
 }
 
 func (f *fake) EditExtensions(_ context.Context, net driver.Ref, affect driver.Affect, edit func(*xml.Extensions) error) error {

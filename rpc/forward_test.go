@@ -170,7 +170,7 @@ func TestEditExtensions(t *testing.T) {
 func TestExtensionStages(t *testing.T) {
 	t.Parallel()
 	net := testArgs("net", 1)
-	all := []int32{proto.ForwardList, proto.ForwardAdd, proto.ForwardRemove, proto.AddressAdd, proto.AddressRemove, proto.EventList, proto.HistoryList, proto.HistoryGet}
+	all := []int32{proto.ForwardList, proto.ForwardAdd, proto.ForwardRemove, proto.AddressAdd, proto.AddressRemove, proto.EventList, proto.HistoryList, proto.HistoryGet, proto.Plan, proto.Apply}
 	f := newFake(testNet("net", 1, true))
 	anonymous := connect(t, serve(t, rpc.Config{Networks: f, AuthRW: rpc.AuthPolkit, Authorizer: &judge{}, Peer: stranger}))
 	for _, procedure := range all {
@@ -196,6 +196,16 @@ func TestExtensionStages(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, list.List); diff != "" {
 		t.Errorf("history (-want +got):\n%s", diff)
+	}
+	reader.wantExtension(proto.Apply, proto.ApplyArgs{}, 29, 19, "operation forbidden: read only access prevents virbrApply")
+	var planned proto.Proposals
+	reader.extended(proto.Plan, proto.ApplyArgs{Documents: []string{"<network/>"}}, &planned)
+	wanted := []proto.Proposal{{
+		Network: proto.Network{Name: "net"}, Running: true, Defines: true, Way: proto.WayRestart, Effect: "link flaps",
+		Changes: []proto.Change{{Text: "+ something", Effect: "link flaps"}}, Drift: []string{"an address"},
+	}}
+	if diff := cmp.Diff(wanted, planned.List); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 	reader.extended(proto.HistoryGet, proto.RevisionArgs{Network: "net", Number: 7}, &proto.String{})
 }

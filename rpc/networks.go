@@ -38,6 +38,9 @@ type Networks interface {
 	History(ctx context.Context, name string) (driver.Ref, []history.Revision, error)
 	RevisionXML(ctx context.Context, name string, number int) (driver.Ref, string, error)
 
+	Plan(ctx context.Context, docs []string) ([]driver.Proposal, error)
+	Apply(ctx context.Context, docs []string, cut bool) ([]driver.Proposal, error)
+
 	Ports(ctx context.Context, net driver.Ref) ([]driver.PortRef, error)
 	LookupPort(ctx context.Context, net driver.Ref, uuid xml.UUID) (driver.PortRef, error)
 	CreatePort(ctx context.Context, net driver.Ref, doc string, reclaim, validate bool) (driver.PortRef, error)

@@ -56,9 +56,9 @@ func Running(def *xml.Network, reach *Reach, led []step.Step, facts *step.Facts,
 	if facts != nil {
 		c.facts = *facts
 	}
-	parts := []func() error{c.named, c.ipv6, c.removableAddresses, func() error { c.add(led...); return nil }, func() error { return c.serve(facts) }}
+	parts := []func() error{c.named, c.mtu, c.ipv6, c.removableAddresses, func() error { c.add(led...); return nil }, func() error { return c.serve(facts) }}
 	if def.Forward.Mode.Routed() {
-		parts = slices.Insert(parts, 2, c.forwarding)
+		parts = slices.Insert(parts, 3, c.forwarding)
 	}
 	for _, part := range parts {
 		if err := part(); err != nil {
@@ -66,4 +66,15 @@ func Running(def *xml.Network, reach *Reach, led []step.Step, facts *step.Facts,
 		}
 	}
 	return c.steps, nil
+}
+
+// defaultMTU is what a bridge has without another one, in bytes.
+const defaultMTU = 1500
+
+// mtu adds the bridge's MTU, and that it has none of its own after that.
+func (c *compiler) mtu() error {
+	if c.def.MTU > 0 {
+		c.add(step.Step{Do: step.SetMTU{Link: c.bridge, MTU: c.def.MTU}, Undo: step.SetMTU{Link: c.bridge, MTU: defaultMTU}})
+	}
+	return nil
 }

@@ -35,7 +35,7 @@ func (d Dirs) RemoveServed(name, bridge string) error {
 // RemoveTemporary removes the temporary files that a daemon left when it died. Only
 // one that has the lock may do that.
 func (d Dirs) RemoveTemporary(log *slog.Logger) {
-	dirs := []string{d.Config, d.State, d.Dnsmasq, d.records(), d.Learned().dir, d.Detached().dir, d.Lib, d.choices().dir}
+	dirs := []string{d.Config, d.State, d.Dnsmasq, d.records(), d.Learned().dir, d.Detached().dir, d.Applying().dir, d.Lib, d.choices().dir}
 	networks, err := os.ReadDir(d.State)
 	if err != nil {
 		log.Warn("looking for temporary files", "err", err)

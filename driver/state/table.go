@@ -36,6 +36,25 @@ func (d Dirs) Detached() Table[Detached] {
 	return Table[Detached]{filepath.Join(d.Own, "detached"), "guests of a stopped network"}
 }
 
+// Applying are the changes of several networks at once that are under way, by one of them.
+func (d Dirs) Applying() Table[Applying] {
+	return Table[Applying]{filepath.Join(d.Lib, "applying"), "way back of a change"}
+}
+
+// Applying is what networks were before they are changed together. A daemon that
+// finds one takes back what was done.
+type Applying struct {
+	Networks []Applied `json:"networks"`
+}
+
+// Applied is what a network was. Empty texts: it had no such definition.
+type Applied struct {
+	Network string   `json:"network"`
+	UUID    xml.UUID `json:"uuid"`
+	Config  string   `json:"config,omitempty"` // what its file held
+	Status  string   `json:"status,omitempty"` // so, of a network that ran
+}
+
 // Detached is what was plugged into a network that was stopped: the links on its bridge
 // and the ports of the guests behind them. A network that is started again, or in its
 // place, gets them back. It is on disk before the network stops, and gone with the next

@@ -73,12 +73,3 @@ func (c *Conn) needsHistory(ctx context.Context) error {
 	}
 	return err
 }
-
-// Define makes a definition a network's persistent one, and returns the network.
-func (c *Conn) Define(ctx context.Context, def *xml.Network) (Network, error) {
-	var ref proto.Network
-	if err := c.call(ctx, proto.NetworkDefineXML, proto.String{Value: def.Format(xml.Inactive)}, &ref); err != nil {
-		return Network{}, err
-	}
-	return c.state(ctx, ref)
-}

@@ -26,6 +26,9 @@ const (
 
 	HistoryList = 10 // String, a network's name or UUID, to Revisions
 	HistoryGet  = 11 // RevisionArgs to String: the definition
+
+	Plan  = 12 // ApplyArgs to Proposals: what Apply would do
+	Apply = 13 // so: what it did
 )
 
 // Limits on arrays of the extension program.

@@ -5,6 +5,7 @@ package crash
 import (
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"libvirt.org/go/libvirt"
@@ -132,6 +133,31 @@ func forward(port uint16, remove bool) step {
 	}
 }
 
+// edited is rich with other leases, names, rules and MTU.
+func edited() string {
+	return strings.NewReplacer("10.91.0.99", "10.91.0.98", "printer", "plotter", "8080", "8081", "<domain", "<mtu size='1400'/><domain").Replace(rich)
+}
+
+// slower is rich with something that a bridge cannot change while it is there.
+func slower() string { return strings.Replace(rich, "stp='off'", "stp='off' delay='3'", 1) }
+
+// other is a network that there is not.
+const other = `<network><name>other</name><uuid>c0ffee00-0000-4000-8000-000000000093</uuid><bridge name='vb-other'/><mac address='52:54:00:93:00:01'/>
+<ip address='10.93.0.1' prefix='24'/></network>`
+
+// apply makes networks what definitions say.
+func apply(docs ...string) step {
+	return func(d *daemon) error {
+		c, err := client.Dial(d.t.Context(), client.Config{})
+		if err != nil {
+			return err
+		}
+		defer c.Close() //nolint:errcheck // nothing is under way
+		_, err = c.Apply(d.t.Context(), docs, false)
+		return err
+	}
+}
+
 func autostart(on bool) step {
 	return of("rich", func(n *libvirt.Network) error { return n.SetAutostart(on) })
 }
@@ -181,6 +207,8 @@ var operations = []operation{
 	{name: "port delete", before: pluggedRich, do: plugOut(), undo: plugIn(), guest: true},
 	{name: "port floor", before: pluggedRich, do: floor(400), undo: floor(300), guest: true},
 	{name: "port without floor", before: pluggedRich, do: floor(0), undo: floor(300), guest: true},
+	{name: "apply", before: runningRich, do: apply(edited()), undo: apply(rich), guest: true},
+	{name: "apply by a restart", before: runningRich, do: apply(slower(), other), undo: in(apply(rich), of("other", (*libvirt.Network).Undefine))},
 	{name: "forward", before: runningRich, do: forward(8443, false), undo: forward(8443, true), guest: true},
 	{name: "unforward", before: runningRich, do: forward(8080, true), undo: forward(8080, false), guest: true},
 }

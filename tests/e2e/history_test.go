@@ -117,7 +117,7 @@ func TestHistory(t *testing.T) {
 			t.Errorf("after the rollback:\n%s", text)
 		}
 		mustVirbr(t, "rollback", "net", "1")
-		want += "7 0 virbr virNetworkDefineXML\n8 0 virbr virNetworkDefineXML\n"
+		want += "7 0 virbr virbrApply\n8 0 virbr virbrApply\n"
 		if diff := cmp.Diff(want, historyOf(t, "net")); diff != "" {
 			t.Errorf("history after rollbacks (-want +got):\n%s", diff)
 		}
