@@ -63,7 +63,7 @@ func (d *Driver) choose(ctx context.Context, n *network, def *xml.Network, facts
 	err = c.fill(ipv4, ipv6)
 	for errors.Is(err, errUnsettled) {
 		if err = c.probe(ctx); err == nil {
-			err = c.fillLocked(ipv4, ipv6)
+			err = c.fillLocked(ctx, ipv4, ipv6)
 		}
 	}
 	if err != nil {
@@ -171,8 +171,8 @@ func (c *chooser) fill(ipv4, ipv6 bool) error {
 }
 
 // fillLocked is fill while nobody else chooses.
-func (c *chooser) fillLocked(ipv4, ipv6 bool) error {
-	others, lock, err := c.d.choices.Lock(c.n.ref.UUID)
+func (c *chooser) fillLocked(ctx context.Context, ipv4, ipv6 bool) error {
+	others, lock, err := c.d.choices.Lock(ctx, c.n.ref.UUID)
 	if err != nil {
 		return err
 	}

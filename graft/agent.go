@@ -13,6 +13,7 @@ import (
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
@@ -27,15 +28,15 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err := e.dirs.make(); err != nil {
 		return err
 	}
-	own, err := tryLock(e.dirs.agent())
+	own, err := state.TryLock(e.dirs.agent(), 0o644)
 	if err == nil && own == nil {
 		err = fmt.Errorf("%w: %q is locked", ErrRuns, e.dirs.agent())
 	}
 	if err != nil {
 		return err
 	}
-	defer own.release()
-	if err := own.sign(); err != nil {
+	defer own.Release()
+	if err := own.Sign(); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -76,7 +77,7 @@ func (d Dirs) watched() []string {
 // attend answers news until there is nothing left to look after, which it reports,
 // or ctx ends. News that come in a row are answered at a distance: a guest can make
 // them.
-func (e *Engine) attend(ctx context.Context, n *news, own *lock) (over bool, err error) {
+func (e *Engine) attend(ctx context.Context, n *news, own *state.Lock) (over bool, err error) {
 	again := newRecheck()
 	defer again.timer.Stop()
 	rest := firstRest
@@ -117,7 +118,7 @@ func (e *Engine) attend(ctx context.Context, n *news, own *lock) (over bool, err
 }
 
 // round answers some news, unless there is nothing left to look after.
-func (e *Engine) round(ctx context.Context, todo *events, own *lock) (over bool, err error) {
+func (e *Engine) round(ctx context.Context, todo *events, own *state.Lock) (over bool, err error) {
 	e.answer(ctx, todo)
 	err = e.locked(ctx, func() (err error) {
 		if over, err = e.ours(); err != nil {
@@ -131,7 +132,7 @@ func (e *Engine) round(ctx context.Context, todo *events, own *lock) (over bool,
 			over = len(left) == 0
 		}
 		if over {
-			own.release() // while nobody can add anything: see awaken
+			own.Release() // while nobody can add anything: see awaken
 		}
 		return nil
 	})

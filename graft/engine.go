@@ -12,6 +12,7 @@ import (
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
@@ -96,11 +97,11 @@ func (e *Engine) locked(ctx context.Context, do func() error) error {
 	if err := e.dirs.make(); err != nil {
 		return err
 	}
-	l, err := takeLock(ctx, e.dirs.lock())
+	l, err := state.TakeLock(ctx, e.dirs.lock(), 0o644)
 	if err != nil {
 		return err
 	}
-	defer l.release()
+	defer l.Release()
 	return do()
 }
 
@@ -198,12 +199,12 @@ func (e *Engine) failed(o *xml.Outline, was *record, err error) {
 // poke has the agent, if it runs, look after a network; guests that come and go do
 // not wait for it.
 func (e *Engine) poke(network string) bool {
-	l, err := tryLock(e.dirs.agent())
+	l, err := state.TryLock(e.dirs.agent(), 0o644)
 	if err != nil {
 		return false
 	}
 	if l != nil {
-		l.release()
+		l.Release()
 		return false
 	}
 	return os.WriteFile(e.dirs.bell(network), nil, 0o600) == nil
@@ -215,12 +216,12 @@ func (e *Engine) awaken(ctx context.Context) {
 	if e.cfg.StartAgent == nil {
 		return
 	}
-	l, err := tryLock(e.dirs.agent())
+	l, err := state.TryLock(e.dirs.agent(), 0o644)
 	if err == nil && l == nil {
 		return // it runs
 	}
 	if err == nil {
-		l.release()
+		l.Release()
 		err = e.cfg.StartAgent(ctx)
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
 )
@@ -33,7 +34,7 @@ func grafted(t *testing.T, body, elements string) ([]string, []step.Op, error) {
 		line, _, _ := strings.Cut(s.Do.String(), " (")
 		lines = append(lines, line)
 	}
-	return lines, p.Undo(), nil
+	return lines, step.StopOrder(engine.Undos(p.Steps)), nil
 }
 
 const (

@@ -8,18 +8,6 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// Undo returns the ops that take back a plan that was applied in full, in the
-// order in which they are to run: the undo record of a network.
-func (p *Plan) Undo() []step.Op {
-	var ops []step.Op
-	for _, s := range slices.Backward(p.Steps) {
-		if s.Undo != nil {
-			ops = append(ops, s.Undo)
-		}
-	}
-	return step.StopOrder(ops)
-}
-
 // Stop returns the ops that stop a running network for which there is no undo
 // record, because another daemon started it. All of them tolerate what is not
 // there.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -174,13 +175,13 @@ func (c *Choices) Remove(uuid xml.UUID) error {
 
 // Lock waits until nobody else chooses, other processes included, and returns what
 // was chosen for all other networks. Release ends it.
-func (c *Choices) Lock(but xml.UUID) (others []*Choice, lock *Lock, err error) {
+func (c *Choices) Lock(ctx context.Context, but xml.UUID) (others []*Choice, lock *Lock, err error) {
 	const doing = "reading what was chosen for networks: %w"
 	table := c.dirs.choices()
 	if err := disk.MkdirAll(table.dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf(doing, err)
 	}
-	if lock, err = TakeLock(filepath.Join(c.dirs.Lib, "lock"), 0o600); err != nil {
+	if lock, err = TakeLock(ctx, filepath.Join(c.dirs.Lib, "lock"), 0o600); err != nil {
 		return nil, nil, fmt.Errorf(doing, err)
 	}
 	list, err := table.List()

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,20 +17,41 @@ import (
 // or its process ends.
 type Lock struct{ file *os.File }
 
-// TakeLock waits for the lock of a file, which it makes.
-func TakeLock(path string, mode fs.FileMode) (*Lock, error) {
+// longestTry is the longest pause between two looks at a lock that somebody has.
+const longestTry = 50 * time.Millisecond
+
+// TakeLock waits for the lock of a file, which it makes, as long as ctx lasts.
+func TakeLock(ctx context.Context, path string, mode fs.FileMode) (*Lock, error) {
+	for wait := time.Millisecond; ; wait = min(2*wait, longestTry) {
+		if l, err := TryLock(path, mode); l != nil || err != nil {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for %q: %w", path, ctx.Err())
+		case <-time.After(wait):
+		}
+	}
+}
+
+// TryLock is TakeLock that does not wait: nil without an error where somebody else has
+// the lock.
+func TryLock(path string, mode fs.FileMode) (*Lock, error) {
 	f, err := openLock(path, os.O_RDWR|os.O_CREATE, mode)
 	if err != nil {
 		return nil, err
 	}
 	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	}
-	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("locking %q: %w", path, err)
+	if err == nil {
+		return &Lock{f}, nil
 	}
-	return &Lock{f}, nil
+	_ = f.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("locking %q: %w", path, err)
 }
 
 func openLock(path string, flags int, mode fs.FileMode) (*os.File, error) {
@@ -42,6 +64,9 @@ func openLock(path string, flags int, mode fs.FileMode) (*os.File, error) {
 
 // Release gives the lock back.
 func (l *Lock) Release() { _ = l.file.Close() }
+
+// Sign writes our process id into the file, for people.
+func (l *Lock) Sign() error { return writePID(l.file) }
 
 // PIDLock is the lock by which a daemon keeps a second one away: byte 0 of a file
 // with the process id, as in libvirt's virPidFileAcquirePath, so that libvirt's
@@ -94,7 +119,7 @@ func LockPID(path string) (*PIDLock, error) {
 		if l == nil {
 			continue // its last owner removed the file between our open and our lock
 		}
-		if err := l.write(); err != nil {
+		if err := writePID(l.file); err != nil {
 			return nil, errors.Join(err, l.Release())
 		}
 		return l, nil
@@ -154,13 +179,12 @@ func over(pid int) bool {
 	return err == nil && n > 0
 }
 
-func (l *PIDLock) write() error {
-	err := l.file.Truncate(0)
-	if err == nil {
-		_, err = l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
+func writePID(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return fmt.Errorf("writing %q: %w", f.Name(), err)
 	}
-	if err != nil {
-		return fmt.Errorf("writing %q: %w", l.path, err)
+	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+		return fmt.Errorf("writing %q: %w", f.Name(), err)
 	}
 	return nil
 }
