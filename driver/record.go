@@ -54,9 +54,12 @@ func (r *record) keep(steps []step.Step) error {
 	return r.save()
 }
 
-// undos returns what takes steps back. Addresses go with the bridge.
+// undos returns what undoes steps. Addresses and attributes go with the bridge.
 func undos(steps []step.Step) []step.Op {
-	return slices.DeleteFunc(engine.Undos(steps), func(op step.Op) bool { return step.ScopeOf(op) == step.ScopeAddress })
+	return slices.DeleteFunc(engine.Undos(steps), func(op step.Op) bool {
+		scope := step.ScopeOf(op)
+		return scope == step.ScopeAddress || scope == step.ScopeLink && step.PhaseOf(op) == step.PhaseFirst
+	})
 }
 
 // without returns the ops of a list that are about other things than those of another.

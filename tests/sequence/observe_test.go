@@ -131,10 +131,10 @@ func encoded(v any) []byte {
 var trees = []string{"/etc/libvirt", "/etc/virbr", "/run/libvirt", "/run/virbr", "/var/lib/libvirt", "/var/lib/virbr"}
 
 // volatile are files whose content is not compared, skipped those that are not
-// looked at: they tell when a guest was first seen.
+// looked at: they tell when a guest was first seen, and what definitions were.
 var (
 	volatile = regexp.MustCompile(`\.pid$|\.lock$|^/run/virbr/virbr_leaseshelper`)
-	skipped  = regexp.MustCompile(`^/run/virbr/guests/`)
+	skipped  = regexp.MustCompile(`^/run/virbr/guests/|^/var/lib/virbr/history/`)
 )
 
 // left reports whether a file is what a network that does not run leaves behind,
