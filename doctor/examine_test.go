@@ -332,6 +332,9 @@ func TestNotRunning(t *testing.T) {
 	}{
 		{"nothing", func(*doctor.Facts) {}, []string{}, ""},
 		{"nothing, and it should run", func(f *doctor.Facts) { f.Networks[0].Autostart = true }, []string{"not-started warning"}, ""},
+		{"nothing now, and the last start failed", func(f *doctor.Facts) {
+			f.Networks[0].Autostart, f.Networks[0].Failed = true, "virbrd, 2026-11-29 15:00: no free subnet"
+		}, []string{"not-started warning"}, "no free subnet"},
 		{"port 53 taken", func(f *doctor.Facts) {
 			f.Listeners = []step.Listener{{Proto: "udp", Address: netip.IPv4Unspecified(), Port: 53, Process: doctor.Process{PID: 7, Name: "named"}}}
 			f.Networks[0].Autostart = true

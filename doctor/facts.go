@@ -124,6 +124,7 @@ type Network struct {
 	Unread    string
 	Active    bool
 	Autostart bool
+	Failed    string // what virbrd's last try to start it ended with, and when; "": it did not fail
 	Started   Keeper // who started it, as far as files tell
 
 	Extended bool   // it has extensions, in its metadata or in File

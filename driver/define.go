@@ -125,6 +125,7 @@ func (d *Driver) Undefine(ctx context.Context, net Ref) error {
 		}
 		return err
 	}
+	d.warn("forgetting why the network did not start", n.ref, d.dirs.Failures().Remove(n.ref.UUID))
 	d.warn("removing the autostart link", n.ref, d.dirs.UnlinkAutostart(n.ref.Name))
 	if v.active() {
 		next := *v

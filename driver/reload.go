@@ -11,6 +11,7 @@ import (
 
 	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 
@@ -95,6 +96,8 @@ func (d *Driver) autostart(ctx context.Context, n *network) {
 	next := *v
 	if err := d.bringUp(ctx, n, v.config, &next); err != nil {
 		d.log.Error("autostart failed", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "err", err)
+		failure := &state.Failure{Time: time.Now().Unix(), Error: err.Error()}
+		d.warn("keeping why the network did not start", n.ref, d.dirs.Failures().Write(n.ref.UUID, failure))
 		return
 	}
 	n.view.Store(&next)

@@ -53,6 +53,7 @@ func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next
 	took := time.Since(began)
 	d.starts.observe(took, err)
 	if err == nil {
+		d.warn("forgetting why the network did not start", n.ref, d.dirs.Failures().Remove(n.ref.UUID))
 		n.counters.started.Store(int64(took))
 		d.attach(ctx, n, next)
 		d.endConnections(ctx, n, nil, next.reach)

@@ -3,6 +3,7 @@ package collect
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/virbr/virbr/doctor"
 	"github.com/virbr/virbr/driver/state"
@@ -25,7 +26,19 @@ func (c *collector) networks() {
 			c.started(&n)
 			c.extension(&n)
 		}
+		if n.Def != nil && !n.Active {
+			c.failed(&n)
+		}
 		c.facts.Networks = append(c.facts.Networks, n)
+	}
+}
+
+// failed reads why a network did not start when virbrd last tried.
+func (c *collector) failed(n *doctor.Network) {
+	f, err := c.dirs.Failures().Read(n.Def.UUID)
+	c.missed("the last start of "+n.Name, err)
+	if f != nil {
+		n.Failed = fmt.Sprintf("virbrd's last try, %s: %s", time.Unix(f.Time, 0).Format(time.DateTime), f.Error)
 	}
 }
 

@@ -76,7 +76,7 @@ func (d Dirs) portFile(network string, uuid xml.UUID) string {
 func (d Dirs) Make() error {
 	err := makeDirs(0o755, d.Config, d.State, d.Dnsmasq, d.Own)
 	if err == nil {
-		err = makeDirs(0o700, d.records())
+		err = makeDirs(0o700, d.records(), d.Failures().dir)
 	}
 	return err
 }

@@ -55,6 +55,18 @@ type Applied struct {
 	Status  string   `json:"status,omitempty"` // so, of a network that ran
 }
 
+// Failures are starts that failed which no client asked for, for doctor.
+func (d Dirs) Failures() Table[Failure] {
+	return Table[Failure]{filepath.Join(d.Own, "failed"), "failed start"}
+}
+
+// Failure is why a network did not start. It goes when the network starts, and with the
+// next boot.
+type Failure struct {
+	Time  int64  `json:"time"` // in seconds since the epoch
+	Error string `json:"error"`
+}
+
 // Detached is what was plugged into a network that was stopped: the links on its bridge
 // and the ports of the guests behind them. A network that is started again, or in its
 // place, gets them back. It is on disk before the network stops, and gone with the next

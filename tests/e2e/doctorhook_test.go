@@ -122,6 +122,47 @@ func TestDoctorTasks(t *testing.T) {
 	})
 }
 
+// TestDoctorFailedStart: why autostart failed is told where nothing else tells of it, until
+// the network starts.
+func TestDoctorFailedStart(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		healthy(t)
+		const refuse = "/etc/libvirt/hooks/refuse"
+		if err := os.MkdirAll("/etc/libvirt/hooks", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		script := "#!/bin/sh\ncat > /dev/null\n[ ! -e " + refuse + " ] || { echo not today >&2; exit 1; }\n"
+		if err := os.WriteFile("/etc/libvirt/hooks/network", []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		d := startVirbrd(t)
+		d.up("nat", handed["nat"])
+		d.virsh("net-autostart", "nat")
+		d.virsh("net-destroy", "nat")
+		write(t, refuse, "")
+		if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		netnstest.Wait(t, "doctor tells why autostart failed", func() error {
+			if f := finding(diagnose(t), "not-started"); len(f) != 1 || !strings.Contains(strings.Join(f[0].Evidence, "\n"), "not today") {
+				return fmt.Errorf("findings: %+v", f)
+			}
+			return nil
+		})
+		if err := os.Remove(refuse); err != nil {
+			t.Fatal(err)
+		}
+		d.virsh("net-start", "nat")
+		well(t, "after one that did not")
+		d.virsh("net-destroy", "nat")
+		if f := finding(diagnose(t), "not-started"); len(f) != 1 || strings.Contains(strings.Join(f[0].Evidence, "\n"), "not today") {
+			t.Errorf("after it ran: %+v", f)
+		}
+	})
+}
+
 // TestDoctorZone: a bridge that somebody took out of its zone of the real firewalld.
 func TestDoctorZone(t *testing.T) {
 	t.Parallel()
