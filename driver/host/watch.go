@@ -30,7 +30,7 @@ func (h *Host) Watch(ctx context.Context, tell func(step.Change)) error {
 	}
 	defer f.news.close()
 	group, ctx := errgroup.WithContext(ctx)
-	g := newGate(tell)
+	g := newDebouncer(tell)
 	news := newRulesNews()
 	put := func(c step.Change) {
 		if c.Kind == step.ChangeAddresses {

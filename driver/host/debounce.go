@@ -15,9 +15,9 @@ const moment = 20 * time.Millisecond
 // top is told without names: everything of its kind may have changed.
 const maxRecent = 1024
 
-// gate passes changes on, one after the other: the first at once, and all that
+// debouncer passes changes on, one after the other: the first at once, and all that
 // repeat it within a moment as one, when the moment is over.
-type gate struct {
+type debouncer struct {
 	in     chan step.Change
 	tell   func(step.Change)
 	recent map[step.Change]*held // by what they are about
@@ -30,12 +30,12 @@ type held struct {
 	again *step.Change // came since; nil: nothing
 }
 
-func newGate(tell func(step.Change)) *gate {
-	return &gate{in: make(chan step.Change), tell: tell, recent: make(map[step.Change]*held)}
+func newDebouncer(tell func(step.Change)) *debouncer {
+	return &debouncer{in: make(chan step.Change), tell: tell, recent: make(map[step.Change]*held)}
 }
 
 // put takes a change. It returns when run has it, or when ctx has ended.
-func (g *gate) put(ctx context.Context, c step.Change) {
+func (g *debouncer) put(ctx context.Context, c step.Change) {
 	select {
 	case g.in <- c:
 	case <-ctx.Done():
@@ -43,7 +43,7 @@ func (g *gate) put(ctx context.Context, c step.Change) {
 }
 
 // run passes changes on until ctx ends.
-func (g *gate) run(ctx context.Context) error {
+func (g *debouncer) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -64,7 +64,7 @@ func (g *gate) run(ctx context.Context) error {
 }
 
 // take tells of a change, or holds it back.
-func (g *gate) take(c step.Change) {
+func (g *debouncer) take(c step.Change) {
 	key := step.Change{Kind: c.Kind, Link: c.Link, Network: c.Network}
 	if g.recent[key] == nil && len(g.recent) >= maxRecent {
 		c.Link, c.Network = "", ""
@@ -85,13 +85,13 @@ func (g *gate) take(c step.Change) {
 }
 
 // hold begins a change's moment.
-func (g *gate) hold(key step.Change) {
+func (g *debouncer) hold(key step.Change) {
 	g.recent[key] = &held{end: time.Now().Add(moment)}
 	g.order = append(g.order, key)
 }
 
 // release ends the oldest moment, and begins another one if something came.
-func (g *gate) release() {
+func (g *debouncer) release() {
 	key := g.order[0]
 	h := g.recent[key]
 	if time.Until(h.end) > 0 {

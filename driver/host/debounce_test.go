@@ -16,7 +16,7 @@ func TestRepeatedChangesAreToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
 		start := time.Now()
-		g := newGate(func(c step.Change) {
+		g := newDebouncer(func(c step.Change) {
 			told = append(told, fmt.Sprintf("%d %d %s%s %s %v", time.Since(start).Milliseconds(), c.Kind, c.Link, c.Network, c.By, c.Ours))
 		})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -50,7 +50,7 @@ func TestFloodOfNamesIsToldWithout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		named, all := 0, 0
-		g := newGate(func(c step.Change) {
+		g := newDebouncer(func(c step.Change) {
 			if c.Link == "" {
 				all++
 			} else {
