@@ -20,7 +20,11 @@ import (
 //
 // ext may be nil, and where may be empty: then what they would add is left out.
 func Compile(def *xml.Network, ext *xml.Extensions, where Where) (*Network, error) {
-	return compile(def, ext, where, false)
+	n, err := compile(def, ext, where, false)
+	if err != nil {
+		return nil, err
+	}
+	return guarded(n, def, ext, where)
 }
 
 // compile is [Compile]; beside: somebody else filters the network, too.
@@ -30,7 +34,7 @@ func compile(def *xml.Network, ext *xml.Extensions, where Where, beside bool) (*
 	case xml.ForwardNone, xml.ForwardNAT, xml.ForwardRoute:
 	case xml.ForwardOpen, xml.ForwardBridge, xml.ForwardPrivate,
 		xml.ForwardVEPA, xml.ForwardPassthrough, xml.ForwardHostdev:
-		return CompileExtension(def, ext, where)
+		return compileExtension(def, ext, where)
 	default:
 		return nil, fmt.Errorf("compiling the firewall of network %q: unknown forward mode %d", def.Name, def.Forward.Mode)
 	}

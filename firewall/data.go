@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/virbr/virbr/xml"
 )
 
 // Datum is one element of a map of data, or of a set: the key, and what it leads
@@ -19,6 +21,7 @@ type Datum struct {
 	From      netip.Addr // of a map with ranges: the first source, and the last one
 	Until     netip.Addr
 	Addr      netip.Addr
+	MAC       xml.MAC
 	Link      string
 	Proto     string // "tcp", "udp" or "sctp"
 	Port      uint16
@@ -235,6 +238,9 @@ func (d Datum) String() string {
 	}
 	if d.Addr.IsValid() {
 		key = append(key, d.Addr.String())
+	}
+	if !d.MAC.IsZero() {
+		key = append(key, d.MAC.String())
 	}
 	if d.Link != "" {
 		key = append(key, quote(d.Link))

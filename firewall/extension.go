@@ -14,6 +14,14 @@ import (
 // libvirt; nil: none. What nobody else knows of is filtered here: an advertised
 // prefix, and a network of mode open where the extensions ask for that.
 func CompileExtension(def *xml.Network, ext *xml.Extensions, where Where) (*Network, error) {
+	n, err := compileExtension(def, ext, where)
+	if err != nil {
+		return nil, err
+	}
+	return guarded(n, def, ext, where)
+}
+
+func compileExtension(def *xml.Network, ext *xml.Extensions, where Where) (*Network, error) {
 	if made := filtered(def, ext); made != def {
 		return Compile(made, ext, where)
 	}

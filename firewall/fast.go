@@ -99,7 +99,7 @@ func (n *Network) Plain() *Network {
 	plain.Fast = nil
 	plain.Chains = slices.DeleteFunc(slices.Clone(n.Chains), func(c Chain) bool { return c.Name == chain })
 	plain.Elements = slices.DeleteFunc(slices.Clone(n.Elements), func(e Element) bool { return e.Chain == chain })
-	if len(plain.Chains) == 0 {
+	if len(plain.Chains) == 0 && plain.Guard == nil {
 		return nil
 	}
 	return &plain

@@ -4,14 +4,35 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/virbr/virbr/xml"
 )
 
-// TableName is the one table, of family inet.
+// TableName is the name of our tables: of family inet for what networks forward, of
+// family bridge for what guests send on the bridge (see [Guard]).
 const TableName = "virbr"
+
+// TableFamily is that of a table. The zero value is inet.
+type TableFamily uint8
+
+// The families of our tables.
+const (
+	InetTable TableFamily = iota
+	BridgeTable
+)
+
+// String returns nft's word.
+func (f TableFamily) String() string {
+	if f == BridgeTable {
+		return "bridge"
+	}
+	return "inet"
+}
 
 // Ruleset is the contents of the table. Order counts for the rules of a chain
 // only; the rest is printed in the order given.
 type Ruleset struct {
+	Family     TableFamily
 	Maps       []Map
 	Flowtables []Flowtable
 	Chains     []Chain
@@ -27,6 +48,8 @@ const (
 	KeyName KeyType = "ifname"
 	KeyIPv4 KeyType = "ipv4_addr"
 	KeyIPv6 KeyType = "ipv6_addr"
+
+	KeyMAC KeyType = "ether_addr . ifname"
 
 	KeyListen4 KeyType = "ipv4_addr . inet_proto . inet_service"
 	KeyListen6 KeyType = "ipv6_addr . inet_proto . inet_service"
@@ -66,6 +89,10 @@ type Map struct {
 	Key    KeyType
 	Value  ValueType
 	Ranges bool
+
+	Counter bool   // each element counts the packets that it is found for
+	Size    int    // it is filled by rules: at most so many elements; 0: it is not
+	Timeout uint32 // with Size: how long an element stays after its last use, in seconds
 }
 
 // Holds reports whether networks have data in the map, instead of an [Element].
@@ -140,6 +167,24 @@ const (
 	ICMP4Type Field = "icmp type"
 	ICMP6Type Field = "icmpv6 type"
 	Key       Field = "key" // Match.Key, which is in Match.Set
+
+	// Of frames, in the table of family bridge.
+	InBridge       Field = "meta ibrname"
+	EtherSource    Field = "ether saddr"
+	EtherDest      Field = "ether daddr"
+	EtherType      Field = "ether type"    // of a frame with a tag, that of the tag
+	FrameProtocol  Field = "meta protocol" // behind the first tag
+	VLANID         Field = "@ll,112,16 & 0xfff"
+	SNAP           Field = "@ll,112,48" // LLC and SNAP headers of a type of Ethernet (RFC 1042)
+	ARPSourceMAC   Field = "arp saddr ether"
+	ARPSource      Field = "arp saddr ip"
+	ARPDest        Field = "arp daddr ip"
+	NDTarget       Field = "icmpv6 taddr"
+	NDOption       Field = "@th,192,16"      // the first option: its type and length
+	NDLinkAddress  Field = "@th,208,48"      // the address in it
+	Fragment       Field = "exthdr frag"     // whether there is a fragment header
+	FragmentOffset Field = "frag frag-off"   // of IPv6
+	Faster         Field = "limit rate over" // the port is faster than Match.Rate; Match.Set is where that is known
 )
 
 // The values of matches that are words.
@@ -163,6 +208,14 @@ const (
 	Local      = "local"    // of DestType: an address of the host
 	Unicast    = "unicast"  // of DestType: elsewhere
 	Any        = "<= 1"     // of Socket: bound to the address or to all
+
+	TagC = "8021q"  // of EtherType and FrameProtocol
+	TagS = "8021ad" // the same, of providers
+
+	FrameARP  = "arp" // of FrameProtocol
+	FrameIPv4 = "ip"
+	FrameIPv6 = "ip6"
+	FrameLLC  = "0x0004" // a length instead of a type (ETH_P_802_2)
 )
 
 // Tuple is several properties of a packet, as the key of a map. Ports are masked
@@ -199,6 +252,9 @@ type Match struct {
 	Port   uint16       `json:",omitzero"` // DestPort
 	Key    Tuple        `json:",omitzero"` // Key: what is in
 	Set    string       `json:",omitzero"` // this set
+	MAC    xml.MAC      `json:",omitzero"` // EtherDest
+	Rate   uint16       `json:",omitzero"` // Faster: so many a second, after so many at once
+	Burst  uint16       `json:",omitzero"`
 }
 
 // ActionKind is what a rule does, in nft's words.
@@ -220,6 +276,7 @@ const (
 	SNAT       ActionKind = "snat"
 	Mark       ActionKind = "mark"     // sets [VouchMark]
 	Unmark     ActionKind = "unmark"   // clears it
+	Tell       ActionKind = "log"      // to whoever listens to [GuardLog], not more often than Rate; the packet goes on
 	FlowAdd    ActionKind = "flow add" // the rest of the connection goes by a flowtable
 )
 
@@ -244,6 +301,10 @@ type Action struct {
 	// SNAT and Masquerade: the new source port; 0: the kernel's choice.
 	PortStart uint16 `json:",omitzero"`
 	PortEnd   uint16 `json:",omitzero"`
+
+	// Tell: so many a second of each port, after so many at once.
+	Rate  uint16 `json:",omitzero"`
+	Burst uint16 `json:",omitzero"`
 }
 
 // Network is the firewall rules of one network: its own chains, and the
@@ -260,6 +321,8 @@ type Network struct {
 	// Home are addresses of the bridge, one of each family at most, where answers to
 	// the host's own loopback arrive.
 	Home []netip.Addr `json:",omitempty"`
+
+	Guard *Guard `json:",omitempty"` // nil: the ports of the bridge are not guarded
 
 	Fast []string `json:",omitempty"` // links between which its established connections go by the flowtable
 }

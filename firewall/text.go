@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -9,7 +10,7 @@ import (
 // that is already there.
 func (r *Ruleset) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "table inet %s {\n", TableName)
+	fmt.Fprintf(&b, "table %s %s {\n", r.Family, TableName)
 	for i, m := range r.Maps {
 		if i > 0 {
 			b.WriteByte('\n')
@@ -34,7 +35,27 @@ func (n *Network) String() string {
 	if n == nil {
 		return ""
 	}
-	return n.base().With(n).String()
+	var text string
+	if len(n.Chains) > 0 {
+		text = n.base().With(n).String()
+	}
+	return text + n.Guard.String()
+}
+
+// String prints the table of guards with this one in it, as a script for nft -f. A
+// nil guard prints nothing.
+func (g *Guard) String() string {
+	if g == nil {
+		return ""
+	}
+	all := Ruleset{Family: BridgeTable, Data: g.Data()}
+	for _, p := range GuardParts() {
+		if g.Needs(p) {
+			all.Maps = append(all.Maps, p.Maps...)
+			all.Chains = append(all.Chains, p.Chains...)
+		}
+	}
+	return all.String()
 }
 
 func (r *Ruleset) writeMap(b *strings.Builder, m Map) {
@@ -45,6 +66,12 @@ func (r *Ruleset) writeMap(b *strings.Builder, m Map) {
 	}
 	if m.Ranges {
 		b.WriteString("\t\tflags interval\n")
+	}
+	if m.Size > 0 {
+		fmt.Fprintf(b, "\t\tsize %d\n\t\tflags dynamic,timeout\n\t\ttimeout %ds\n", m.Size, m.Timeout)
+	}
+	if m.Counter {
+		b.WriteString("\t\tcounter\n")
 	}
 	var elements []string
 	for _, e := range r.Elements {
@@ -88,7 +115,7 @@ func (c *Chain) write(b *strings.Builder) {
 // words for it.
 func (r Rule) String() string {
 	var parts []string
-	if r.Do.Kind == Embedded {
+	if r.Do.Kind == Embedded || slices.ContainsFunc(r.Match, Match.unnamed) {
 		parts = append(parts, "# by netlink only:")
 	}
 	for _, m := range r.Match {
@@ -100,10 +127,17 @@ func (r Rule) String() string {
 	return strings.Join(append(parts, r.Do.String()), " ")
 }
 
+// unnamed reports whether nft has no words for a condition, or only newer versions.
+func (m Match) unnamed() bool {
+	return slices.Contains(m.Key.Fields, NDTarget) || slices.Contains(m.Key.Fields, NDLinkAddress)
+}
+
 // String prints the condition in nft's language.
 func (m Match) String() string {
 	var value string
 	switch m.Field {
+	case Faster:
+		return meter(m.Set, "over ", m.Rate, m.Burst)
 	case InName, OutName, DestLink, FromLink:
 		value = quote(m.Word)
 	case Source4, Dest4, Source6, Dest6, FirstSource4, FirstSource6, FirstDest4, FirstDest6, Answerer4, Answerer6:
@@ -118,12 +152,49 @@ func (m Match) String() string {
 	case ICMP4Type, ICMP6Type:
 		value = span(uint16(m.Lo), uint16(m.Hi))
 	case Key:
+		if m.Not {
+			return m.Key.String() + " != @" + m.Set
+		}
 		return m.Key.String() + " @" + m.Set
+	default:
+		value = m.frame()
 	}
 	if m.Not {
 		return string(m.Field) + " != " + value
 	}
 	return string(m.Field) + " " + value
+}
+
+// frame prints what a condition about a frame compares with.
+func (m Match) frame() string {
+	switch m.Field {
+	case EtherDest:
+		return m.MAC.String()
+	case EtherType, FrameProtocol:
+		return m.Word
+	case VLANID:
+		if m.Not {
+			return "0"
+		}
+		return "== 0"
+	case SNAP:
+		return fmt.Sprintf("%#x", snapHeader)
+	case ARPSource:
+		return m.Prefix.Addr().String()
+	case NDOption:
+		return fmt.Sprintf("%#04x", m.Port)
+	case Fragment:
+		return "exists"
+	case FragmentOffset:
+		return "0"
+	default:
+		return "unknown"
+	}
+}
+
+// meter prints what counts how fast the port is.
+func meter(set, over string, rate, burst uint16) string {
+	return fmt.Sprintf("update @%s { iifname limit rate %s%d/second burst %d packets }", set, over, rate, burst)
 }
 
 // String prints the action in nft's language.
@@ -135,6 +206,8 @@ func (a Action) String() string {
 		return "jump " + a.Chain
 	case FlowAdd:
 		return "flow add @" + a.Map
+	case Tell:
+		return fmt.Sprintf("%s log group %d snaplen %d", meter(a.Map, "", a.Rate, a.Burst), GuardLog, GuardSnap)
 	case DNAT:
 		return fmt.Sprintf("dnat %s to %s map @%s", a.family(), a.Key, a.Map)
 	case Mark:

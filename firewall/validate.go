@@ -32,6 +32,14 @@ func (n *Network) Validate() error {
 			return err
 		}
 	}
+	if n.Guard != nil && n.Guard.Owner != n.Bridge {
+		return fmt.Errorf("the guard is of bridge %q, not %q", n.Guard.Owner, n.Bridge)
+	}
+	if n.Guard != nil {
+		if err := n.Guard.Validate(); err != nil {
+			return err
+		}
+	}
 	for _, link := range n.Fast {
 		if err := CheckDevice(link); err != nil {
 			return err
@@ -106,6 +114,7 @@ func (m Match) valid() bool {
 		return !m.Not && m.Port != 0
 	case ICMP4Type, ICMP6Type:
 		return !m.Not && m.Lo <= m.Hi
+	case InBridge, EtherSource, EtherDest, EtherType, FrameProtocol, VLANID, SNAP, ARPSourceMAC, ARPSource, ARPDest, NDTarget, NDOption, NDLinkAddress, Fragment, FragmentOffset, Faster:
 	case Socket, FirstSource4, FirstSource6, FirstDest4, FirstDest6, FirstPort, Answerer4, Answerer6, AnswererPort:
 		// of base chains only
 	}
@@ -123,7 +132,7 @@ func (a Action) valid() bool {
 		return ports
 	case SNAT:
 		return ports && a.Map == "" && a.AddrStart.Is4() && a.AddrEnd.Is4() && !a.AddrEnd.Less(a.AddrStart)
-	case Lookup, DNAT, Rewrite, Embedded, FlowAdd: // of base chains only
+	case Lookup, DNAT, Rewrite, Embedded, FlowAdd, Tell: // of base chains only
 	}
 	return false
 }

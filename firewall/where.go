@@ -26,6 +26,9 @@ type Where struct {
 	// for translated: each of ours translates its own.
 	Narrower []netip.Prefix
 
+	// Ports are the ports of the bridge that are guarded, in the order of their links.
+	Ports []GuardPort `json:",omitempty"`
+
 	// Links are the host's interfaces that packets are routed between, for the
 	// flowtable. None: the forward device of the network, if it has one.
 	Links []string

@@ -117,6 +117,8 @@ func (r *extensionReader) take(el *node) error {
 		return r.e.parseForward(el, r.holders)
 	case "address":
 		return r.e.parsePublic(el)
+	case "guard":
+		return r.e.parseGuard(el)
 	case "ipv6", "ip", "bridge", "firewall":
 		if r.seen[el.name] {
 			return el.bad("element '%s' may be given only once in %s", el.name, r.where)
@@ -243,7 +245,7 @@ func lined(err error) error {
 
 // IsZero reports whether there is nothing in it.
 func (e *Extensions) IsZero() bool {
-	return e == nil || e.Advertise == nil && !e.Auto && !e.Create && len(e.Forwards)+len(e.Publics) == 0 && e.Firewall == Firewall{}
+	return e == nil || e.Advertise == nil && !e.Auto && !e.Create && len(e.Forwards)+len(e.Publics)+len(e.Guards) == 0 && e.Firewall == Firewall{}
 }
 
 // ours makes an element of our namespace.
@@ -282,6 +284,9 @@ func (e *Extensions) element() *node {
 	}
 	if e.Firewall != (Firewall{}) {
 		list = append(list, e.Firewall.element())
+	}
+	for i := range e.Guards {
+		list = append(list, e.Guards[i].element())
 	}
 	for i := range e.Forwards {
 		list = append(list, e.Forwards[i].element())
@@ -334,6 +339,10 @@ func (e *Extensions) Clone() *Extensions {
 		c.Forwards[i].From = slices.Clone(c.Forwards[i].From)
 	}
 	c.Publics = slices.Clone(e.Publics)
+	c.Guards = slices.Clone(e.Guards)
+	for i := range c.Guards {
+		c.Guards[i].Allow = slices.Clone(c.Guards[i].Allow)
+	}
 	return &c
 }
 
@@ -368,6 +377,10 @@ func (n *Network) checkExtensions(e *Extensions) error {
 	switch {
 	case e.Firewall.Filter && mode != ForwardOpen:
 		return refuse("firewall mode='%s' is for networks with forward mode='open', not '%s'", e.Firewall.Mode, mode)
+	case len(e.Guards) > 0 && !n.OwnsBridge() && !e.Create:
+		return refuse("guard is not supported with forward mode='%s', in which the network has no bridge of its own", mode)
+	case n.checkGuards(e) != nil:
+		return n.checkGuards(e)
 	case mode.Routed():
 		return nil
 	case len(e.Forwards) > 0:

@@ -18,6 +18,7 @@ type Extensions struct {
 
 	Forwards []PortForward // in order: the first that matches decides
 	Publics  []PublicAddress
+	Guards   []Guard // at most one of the whole network, and of each port group
 	Firewall Firewall
 }
 

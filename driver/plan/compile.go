@@ -181,6 +181,9 @@ func (c *compiler) protect() error {
 		return err
 	}
 	c.install(rules)
+	if len(rules.Chains) == 0 { // of mode open, whose ports only are guarded
+		return nil
+	}
 	c.accept(c.def)
 	for i := range c.def.IPs {
 		if ip := &c.def.IPs[i]; ip.Address.Is4() && ip.HasDHCP() {

@@ -22,8 +22,8 @@ type datum struct {
 	owner string
 }
 
-// protocols are the numbers of those that have ports.
-var protocols = map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "sctp": unix.IPPROTO_SCTP}
+// protocols are the numbers of those that have ports, and of IGMP.
+var protocols = map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "sctp": unix.IPPROTO_SCTP, "igmp": unix.IPPROTO_IGMP}
 
 // encodeDatum returns what a datum is to the kernel.
 func encodeDatum(d firewall.Datum) datum {
@@ -32,6 +32,9 @@ func encodeDatum(d firewall.Datum) datum {
 	same := func(part string) { add(part, part) }
 	add(address(d.From), address(d.Until))
 	same(address(d.Addr))
+	if !d.MAC.IsZero() {
+		same(string(append(d.MAC[:], 0, 0)))
+	}
 	if d.Link != "" {
 		same(string(deviceKey(d.Link)))
 	}
@@ -43,7 +46,7 @@ func encodeDatum(d firewall.Datum) datum {
 	if d.GuestPort != 0 {
 		add(port(d.GuestPort), port(max(d.GuestPort, d.GuestEnd)))
 	}
-	if d.PortEnd == 0 {
+	if d.PortEnd == 0 && (!d.From.IsValid() || d.Port != 0) {
 		out.end = ""
 	}
 	if d.ToPort != 0 {
@@ -135,27 +138,35 @@ func (d datum) encode(ae *netlink.AttributeEncoder, whole bool) {
 // data returns the elements of a map of data that a network owns, by key. It
 // reads the whole map, which may be large.
 func (r *reader) data(m, owner string) (map[string]datum, error) {
+	all, err := r.allData(m)
+	return all[owner], err
+}
+
+// allData returns the elements of a map of data by owner and key.
+func (r *reader) allData(m string) (map[string]map[string]datum, error) {
 	replies, err := r.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, r.table, m)
 	if err != nil {
 		return nil, wrap(err, "reading map %q", m)
 	}
-	own := map[string]datum{}
+	all := map[string]map[string]datum{}
 	for _, msg := range replies {
 		err := decode(msg, func(ad *netlink.AttributeDecoder) {
 			if ad.Type() != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 				return
 			}
 			each(ad, func(ad *netlink.AttributeDecoder) {
-				if d := decodeDatum(ad); d.owner == owner {
-					own[d.key] = d
+				d := decodeDatum(ad)
+				if all[d.owner] == nil {
+					all[d.owner] = map[string]datum{}
 				}
+				all[d.owner][d.key] = d
 			})
 		})
 		if err != nil {
 			return nil, wrap(err, "reading map %q", m)
 		}
 	}
-	return own, nil
+	return all, nil
 }
 
 // decodeDatum reads one element of a map of data.

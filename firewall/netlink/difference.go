@@ -18,15 +18,24 @@ import (
 // addresses differ, it does what [Install] does. Damage that is in nobody's way
 // it does not see; Install does.
 func Change(conn *Conn, from, to *firewall.Network) error {
+	if to != nil {
+		if err := to.Validate(); err != nil {
+			return fmt.Errorf("changing the rules of %q: %w", to.Bridge, err)
+		}
+	}
+	return errors.Join(changeGuard(conn, guard(from), guard(to)), changeInet(conn, inet(from), inet(to)))
+}
+
+func changeInet(conn *Conn, from, to *firewall.Network) error {
 	switch {
 	case to == nil && from == nil:
 		return nil
 	case to == nil:
-		return Remove(conn, from.Bridge)
+		return removeInet(conn, from.Bridge)
 	case from == nil:
 		return Install(conn, to)
 	case from.Bridge != to.Bridge:
-		return errors.Join(Remove(conn, from.Bridge), Install(conn, to))
+		return errors.Join(removeInet(conn, from.Bridge), Install(conn, to))
 	case !alike(from, to):
 		return Install(conn, to)
 	}
@@ -57,20 +66,20 @@ func alike(a, b *firewall.Network) bool {
 func (c *change) difference(from, to *firewall.Network) {
 	gone, come := firewall.Difference(from, to)
 	take, bring := byMap(gone), byMap(come)
-	for _, m := range dataMaps() {
+	for _, m := range dataMaps(firewall.Parts()) {
 		c.delData(m, take[m])
 	}
-	for _, m := range dataMaps() {
+	for _, m := range dataMaps(firewall.Parts()) {
 		c.addData(m, bring[m])
 	}
 }
 
 // dataMaps returns the names of the maps and sets that networks have data in.
-func dataMaps() []string {
+func dataMaps(parts []firewall.Part) []string {
 	var names []string
-	for _, p := range firewall.Parts() {
+	for _, p := range parts {
 		for _, m := range p.Maps {
-			if m.Holds() {
+			if m.Holds() && m.Size == 0 {
 				names = append(names, m.Name)
 			}
 		}
@@ -100,7 +109,7 @@ func (c *change) stale(n *firewall.Network, have map[string][]kernelRule) (lacks
 		return want, nil
 	}
 	lacks = map[string][]datum{}
-	for _, m := range dataMaps() {
+	for _, m := range dataMaps(firewall.Parts()) {
 		own, err := c.reader.data(m, n.Bridge)
 		if err != nil {
 			return nil, err

@@ -61,6 +61,7 @@ var keyTypes = map[firewall.KeyType][]nftables.SetDatatype{
 	firewall.KeyIPv6:    {nftables.TypeIP6Addr},
 	firewall.KeyListen4: {nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService},
 	firewall.KeyListen6: {nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService},
+	firewall.KeyMAC:     {nftables.TypeEtherAddr, nftables.TypeIFName},
 	firewall.KeyPort:    {nftables.TypeInetProto, nftables.TypeInetService},
 
 	firewall.KeyOwner4:     {nftables.TypeIPAddr, nftables.TypeIPAddr},
@@ -113,6 +114,9 @@ func (b *batch) addMap(m firewall.Map, id int) {
 	if m.Value != firewall.ValueNone {
 		flags |= unix.NFT_SET_MAP
 	}
+	if m.Size > 0 {
+		flags |= unix.NFT_SET_EVAL | unix.NFT_SET_TIMEOUT
+	}
 	parts := keyTypes[m.Key]
 	key, size := compound(parts)
 	if m.Ranges && len(parts) > 1 {
@@ -139,10 +143,24 @@ func (b *batch) addMap(m firewall.Map, id int) {
 		if flags&setConcat != 0 {
 			ae.Nested(unix.NFTA_SET_DESC, describe(parts))
 		}
+		if m.Size > 0 {
+			ae.Uint64(unix.NFTA_SET_TIMEOUT, uint64(m.Timeout)*1000)
+			ae.Nested(unix.NFTA_SET_DESC, func(ae *netlink.AttributeEncoder) error {
+				ae.Uint32(unix.NFTA_SET_DESC_SIZE, uint32(m.Size))
+				return nil
+			})
+		}
+		if m.Counter {
+			ae.Bytes(unix.NLA_F_NESTED|setExpr, b.marshal(&expr.Counter{})[0])
+		}
 		ae.Uint32(unix.NFTA_SET_ID, uint32(id)+1)
 		ae.Bytes(unix.NFTA_SET_USERDATA, data)
 	})
 }
+
+// setExpr is NFTA_SET_EXPR: what each element gets, Linux 5.7
+// (linux/netfilter/nf_tables.h).
+const setExpr = 0x11
 
 // setConcat is NFT_SET_CONCAT: ranges of keys of several parts, Linux 5.6
 // (linux/netfilter/nf_tables.h).

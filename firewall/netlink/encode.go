@@ -81,9 +81,9 @@ func (e *encoder) match(m firewall.Match) {
 		e.icmp(m)
 	case firewall.Key:
 		e.tuple(m.Key)
-		e.add(&expr.Lookup{SourceRegister: 1, SetName: m.Set})
+		e.add(&expr.Lookup{SourceRegister: 1, SetName: m.Set, Invert: m.Not})
 	default:
-		e.fail("encoding %q: unknown field", m)
+		e.frame(m, op)
 	}
 }
 
@@ -116,6 +116,8 @@ func (e *encoder) load(f firewall.Field) {
 	switch f {
 	case firewall.InName:
 		e.add(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1})
+	case firewall.InBridge:
+		e.add(&expr.Meta{Key: expr.MetaKeyBRIIIFNAME, Register: 1})
 	case firewall.OutName:
 		e.add(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1})
 	case firewall.Protocol:
@@ -173,6 +175,9 @@ func (e *encoder) addressTo(reg uint32, at place, size uint32) {
 // limit limits the rule to a family, unless it is so already.
 func (e *encoder) limit(family byte) {
 	if e.family != family {
+		if e.batch.family == unix.NFPROTO_BRIDGE {
+			e.fail("encoding a rule of family bridge: it does not say first what frames carry")
+		}
 		e.family = family
 		e.add(
 			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
@@ -218,6 +223,8 @@ func (e *encoder) action(a firewall.Action) {
 		e.add(&expr.Verdict{Kind: expr.VerdictJump, Chain: a.Chain})
 	case firewall.FlowAdd:
 		e.flowAdd(a.Map)
+	case firewall.Tell:
+		e.tell(a)
 	case firewall.NoTrack:
 		e.add(&expr.Notrack{})
 	case firewall.DNAT:

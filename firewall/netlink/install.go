@@ -16,13 +16,19 @@ import (
 // have no rules, are skipped.
 func Install(conn *Conn, nets ...*firewall.Network) error {
 	nets = slices.DeleteFunc(slices.Clone(nets), func(n *firewall.Network) bool { return n == nil })
-	if len(nets) == 0 {
-		return nil
-	}
+	var guards []*firewall.Guard
 	for _, n := range nets {
 		if err := n.Validate(); err != nil {
 			return fmt.Errorf("installing the rules of %q: %w", n.Bridge, err)
 		}
+		guards = append(guards, n.Guard)
+	}
+	if err := installGuards(conn, guards...); err != nil {
+		return err
+	}
+	nets = slices.DeleteFunc(nets, func(n *firewall.Network) bool { return inet(n) == nil })
+	if len(nets) == 0 {
+		return nil
 	}
 	return conn.attempt(func(socket *netlink.Conn, exact bool) error {
 		c := newChange(socket, exact)
@@ -70,14 +76,25 @@ func (c *change) install(nets []*firewall.Network) error {
 // rules are not as they should be get them anew. They are not replaced unasked:
 // freeing rules takes the kernel a while.
 func (c *change) base(nets []*firewall.Network) error {
-	id, changed := 0, false
-	for _, part := range firewall.Parts() {
-		if !slices.ContainsFunc(nets, part.Needed) {
+	needed := func(p firewall.Part) bool { return slices.ContainsFunc(nets, p.Needed) }
+	changed, err := c.parts(firewall.Parts(), needed, nets)
+	if err == nil && changed {
+		err = c.retire()
+	}
+	return err
+}
+
+// parts makes those parts of a table that are needed, and reports whether the part for
+// hairpins was not as it should be.
+func (c *change) parts(parts []firewall.Part, needed func(firewall.Part) bool, nets []*firewall.Network) (changed bool, err error) {
+	id := 0
+	for _, part := range parts {
+		if !needed(part) {
 			continue
 		}
 		wrong, err := c.wrong(part)
 		if err != nil {
-			return err
+			return false, err
 		}
 		changed = changed || part.Marker == firewall.HairpinMap && len(wrong) > 0
 		// Rules that are right look into maps, which are there then.
@@ -102,10 +119,7 @@ func (c *change) base(nets []*firewall.Network) error {
 			}
 		}
 	}
-	if changed {
-		return c.retire()
-	}
-	return nil
+	return changed, nil
 }
 
 // retired is the map, the base chain and the first word of the networks' chains that
@@ -176,7 +190,7 @@ func (c *change) network(n *firewall.Network) (gone []string, err error) {
 	if err := c.elements(n, settled); err != nil {
 		return nil, err
 	}
-	for _, m := range dataMaps() {
+	for _, m := range dataMaps(firewall.Parts()) {
 		c.addData(m, come[m])
 	}
 	for _, name := range gone {

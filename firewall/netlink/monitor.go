@@ -146,7 +146,7 @@ func ourOwn(m netlink.Message) bool {
 		}
 	})
 	switch m.Data[0] {
-	case unix.NFPROTO_INET:
+	case unix.NFPROTO_INET, unix.NFPROTO_BRIDGE:
 		return table == firewall.TableName
 	case unix.NFPROTO_IPV4:
 		return table == mangleTable && (chain == mangleChain || chain == mangleHook && jump)

@@ -34,6 +34,14 @@ func (e *encoder) tuple(t firewall.Tuple) {
 		case firewall.OutName:
 			e.add(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg})
 			size = unix.IFNAMSIZ / 4
+		case firewall.InName:
+			e.add(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg})
+			size = unix.IFNAMSIZ / 4
+		case firewall.InBridge:
+			e.add(&expr.Meta{Key: expr.MetaKeyBRIIIFNAME, Register: reg})
+			size = unix.IFNAMSIZ / 4
+		case firewall.EtherSource, firewall.ARPSourceMAC, firewall.ARPSource, firewall.ARPDest, firewall.NDTarget, firewall.NDLinkAddress:
+			size = (e.payload(f, reg) + 3) / 4
 		case firewall.FirstSource4, firewall.FirstSource6, firewall.FirstDest4, firewall.FirstDest6, firewall.Answerer4, firewall.Answerer6, firewall.FirstPort, firewall.AnswererPort:
 			ct := tracked[f]
 			e.tracked(f, reg)
@@ -120,10 +128,11 @@ func (e *encoder) icmp(m firewall.Match) {
 	if m.Field == firewall.ICMP6Type {
 		family, proto = unix.NFPROTO_IPV6, unix.IPPROTO_ICMPV6
 	}
-	e.family = family
+	if e.family != family || e.batch.family != unix.NFPROTO_BRIDGE {
+		e.family = 0 // as nft does, it is said once more
+		e.limit(family)
+	}
 	e.add(
-		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{proto}},
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},

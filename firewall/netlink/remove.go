@@ -1,6 +1,7 @@
 package netlink
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,6 +16,10 @@ func Remove(conn *Conn, bridge string) error {
 	if err := firewall.CheckDevice(bridge); err != nil {
 		return fmt.Errorf("removing rules: %w", err)
 	}
+	return errors.Join(removeInet(conn, bridge), removeGuard(conn, bridge))
+}
+
+func removeInet(conn *Conn, bridge string) error {
 	return conn.attempt(func(socket *netlink.Conn, exact bool) error {
 		c := newChange(socket, exact)
 		err := c.remove(bridge)
