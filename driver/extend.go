@@ -72,16 +72,22 @@ func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Exten
 func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *step.Facts, asked *plan.Asked) *plan.Reach {
 	live := v.live
 	proxied := live.Advertise != nil && live.Advertise.ProxyNDP != ""
-	if len(ext.Forwards)+len(ext.Publics) == 0 && !proxied && !ext.Firewall.Offload || !live.OwnsBridge() {
+	if !live.OwnsBridge() {
 		return &plan.Reach{Ext: ext}
 	}
 	seen := plan.Sightings{Now: time.Now().Unix(), Asked: asked}
+	for _, p := range v.ports {
+		seen.Ports = append(seen.Ports, plan.PortOf(p))
+	}
+	if plan.Guards(live, ext) {
+		d.members(ctx, n, live, &seen)
+	}
+	if len(ext.Forwards)+len(ext.Publics) == 0 && !proxied && !ext.Firewall.Offload && !plan.Learns(ext) {
+		return plan.NewGuarded(live, ext, seen)
+	}
 	var err error
 	seen.Leases, err = retried(func() ([]dnsmasq.Entry, error) { return d.readLeases(live.Bridge.Name) })
 	d.warn("looking for guests without the leases", n.ref, err)
-	for _, p := range v.ports {
-		seen.Ports = append(seen.Ports, plan.Port{MAC: p.MAC, Owner: p.OwnerUUID})
-	}
 	if proxied || len(ext.Publics) > 0 {
 		if facts == nil {
 			read, err := d.sys.Facts(ctx)
@@ -106,6 +112,16 @@ func (d *Driver) bridges() []string {
 		}
 	}
 	return list
+}
+
+// members adds the ports of a network's bridge.
+func (d *Driver) members(ctx context.Context, n *network, live *xml.Network, seen *plan.Sightings) {
+	if d.cfg.Watcher == nil {
+		return
+	}
+	var err error
+	seen.Members, err = retried(func() ([]step.BridgePort, error) { return d.cfg.Watcher.BridgePorts(ctx, live.Bridge.Name) })
+	d.warn("guarding ports without the bridge's", n.ref, err)
 }
 
 // watched adds what the Watcher knows.

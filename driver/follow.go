@@ -68,14 +68,15 @@ func (d *Driver) watch(ctx context.Context) error {
 type news struct {
 	rules, filters, others chan struct{} // each holds a token when there is something to do
 
-	mu    sync.Mutex        // guards what follows
-	by    string            // who hurt our rules
-	bus   bool              // firewalld is new
-	shut  map[string]string // bridges whose traffic others' rules stop, and who changed those
-	moved map[string]bool
-	hosts map[string]bool
-	dead  map[string]bool
-	calls map[*network]bool // whose ports have changed
+	mu      sync.Mutex        // guards what follows
+	by      string            // who hurt our rules
+	bus     bool              // firewalld is new
+	shut    map[string]string // bridges whose traffic others' rules stop, and who changed those
+	moved   map[string]bool
+	plugged map[string]bool
+	hosts   map[string]bool
+	dead    map[string]bool
+	calls   map[*network]bool // whose ports have changed
 
 	forwarding bool // may be switched off
 }
@@ -84,7 +85,7 @@ func newNews() *news {
 	slot := func() chan struct{} { return make(chan struct{}, 1) }
 	return &news{
 		rules: slot(), filters: slot(), others: slot(),
-		shut: map[string]string{}, moved: map[string]bool{}, hosts: map[string]bool{}, dead: map[string]bool{}, calls: map[*network]bool{},
+		shut: map[string]string{}, moved: map[string]bool{}, plugged: map[string]bool{}, hosts: map[string]bool{}, dead: map[string]bool{}, calls: map[*network]bool{},
 	}
 }
 
@@ -116,6 +117,8 @@ func (w *news) put(c Change) {
 		ring(w.filters)
 	case ChangeLeases, ChangeNeighbours:
 		w.moved[c.Link] = true
+	case ChangePorts:
+		w.plugged[c.Link] = true
 	case ChangeAddresses:
 		w.hosts[c.Link] = true
 	case ChangeForwarding:
@@ -244,8 +247,8 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 		case <-w.others:
 		}
 		w.mu.Lock()
-		moved, hosts, dead, calls, forwarding := w.moved, w.hosts, w.dead, w.calls, w.forwarding
-		w.forwarding = false
+		moved, plugged, hosts, dead, calls, forwarding := w.moved, w.plugged, w.hosts, w.dead, w.calls, w.forwarding
+		w.forwarding, w.plugged = false, map[string]bool{}
 		w.moved, w.hosts, w.dead, w.calls = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[*network]bool{}
 		w.mu.Unlock()
 		var bridges []string
@@ -260,6 +263,8 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 			leased := moved[""] || moved[v.live.Bridge.Name]
 			if v.moves() && (calls[n] || leased || v.concerns(hosts, bridges)) || v.numbered() && leased {
 				follow.send(n)
+			} else if v.guards() && (calls[n] || plugged[""] || plugged[v.live.Bridge.Name]) {
+				follow.send(n)
 			}
 			if forwarding || hosts[""] || hosts[v.live.Bridge.Name] {
 				mend.send(n)
@@ -271,13 +276,23 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 	}
 }
 
-// moves reports whether what leads to a running network's guests depends on where
-// they are.
+// moves reports whether what leads to a running network's guests, or what they may send
+// from, depends on where they are.
 func (v *view) moves() bool {
 	if v.reach == nil || v.reach.Ext == nil {
 		return false
 	}
+	return v.leads() || plan.Learns(v.reach.Ext)
+}
+
+// leads reports whether something leads to a running network's guests.
+func (v *view) leads() bool {
 	return len(v.reach.Ext.Forwards)+len(v.reach.Ext.Publics) > 0 || v.proxies() || v.reach.Ext.Firewall.Offload
+}
+
+// guards reports whether a running network's ports are guarded.
+func (v *view) guards() bool {
+	return v.reach != nil && v.reach.Ext != nil && plan.Guards(v.live, v.reach.Ext)
 }
 
 // proxies reports whether the host answers for a running network's guests on its
@@ -410,7 +425,7 @@ type rechecks struct {
 // catchUp makes a running network's firewall, routes and answers those of where
 // its guests are. Its turn is held.
 func (d *Driver) catchUp(ctx context.Context, n *network, v *view, asked *plan.Asked) error {
-	if !v.moves() {
+	if !v.moves() && !v.guards() {
 		return nil
 	}
 	next := *v
@@ -433,6 +448,10 @@ func (d *Driver) catchUp(ctx context.Context, n *network, v *view, asked *plan.A
 	}
 	n.view.Store(&next)
 	d.tellGuests(n, v.reach, next.reach)
+	if !v.leads() {
+		d.log.Debug("ports guarded", "network", n.ref.Name, "uuid", n.ref.UUID.String())
+		return nil
+	}
 	d.log.Info("forwards follow their guests", "network", n.ref.Name, "uuid", n.ref.UUID.String())
 	return nil
 }

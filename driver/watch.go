@@ -20,6 +20,8 @@ type Watcher interface {
 	Holder(ctx context.Context, l Listener) string
 	// Neighbours returns what the kernel knows about who is on a bridge.
 	Neighbours(ctx context.Context, bridge string) ([]Neighbour, error)
+	// BridgePorts returns the links that are ports of a bridge, in order.
+	BridgePorts(ctx context.Context, bridge string) ([]step.BridgePort, error)
 	// Ask asks on a bridge who has some addresses, and returns who says so.
 	Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]Neighbour, error)
 	// Addresses returns the addresses of the host's links by name.
@@ -49,4 +51,5 @@ const (
 	ChangeDnsmasq    = step.ChangeDnsmasq
 	ChangeFirewalld  = step.ChangeFirewalld
 	ChangeForwarding = step.ChangeForwarding
+	ChangePorts      = step.ChangePorts
 )

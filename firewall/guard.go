@@ -49,29 +49,32 @@ const (
 	StopMAC     Cause = "mac"     // from another MAC address
 	StopIP      Cause = "ip"      // from another IP address
 	StopDHCP    Cause = "dhcp"    // an answer of a DHCP server
+	StopDHCP6   Cause = "dhcp6"   // the same of DHCPv6
 	StopRA      Cause = "ra"      // a router advertisement, or a redirect
 	StopRate    Cause = "rate"    // it asks for the host faster than an honest guest does
 )
 
 // Causes returns all causes.
 func Causes() []Cause {
-	return []Cause{StopUnknown, StopSTP, StopVLAN, StopHidden, StopMAC, StopIP, StopDHCP, StopRA, StopRate}
+	return []Cause{StopUnknown, StopSTP, StopVLAN, StopHidden, StopMAC, StopIP, StopDHCP, StopDHCP6, StopRA, StopRate}
 }
 
 // Set returns the name of the set of the ports that are stopped for a cause.
 func (c Cause) Set() string { return "stop_" + string(c) }
 
+// GuardedSet is by port: all others pass.
+const GuardedSet = "guarded"
+
 // The sets of the table that are not named after a cause.
 const (
-	guardedSet = "guarded"   // by port: all others pass
-	macsSet    = "macs"      // by MAC address and port
-	addrsSet   = "addresses" // by address and port; 4 and 6
-	netsSet    = "subnets"   // by subnet and port; 4 and 6
-	asksSet    = "asks"      // by address of the host and port; 4 and 6
-	learnSet   = "learns"    // by port: those whose new addresses are told to virbrd
-	closedSet  = "closed"    // by bridge
-	rateSet    = "rate"      // by port, as fast as it asks
-	tellSet    = "telling"   // by port, as fast as it claims
+	macsSet   = "macs"      // by MAC address and port
+	addrsSet  = "addresses" // by address and port; 4 and 6
+	netsSet   = "subnets"   // by subnet and port; 4 and 6
+	asksSet   = "asks"      // by address of the host and port; 4 and 6
+	learnSet  = "learns"    // by port: those whose new addresses are told to virbrd
+	closedSet = "closed"    // by bridge
+	rateSet   = "rate"      // by port, as fast as it asks
+	tellSet   = "telling"   // by port, as fast as it claims
 )
 
 // GuardLog is the number of the group of nfnetlink_log to which packets from an
@@ -113,7 +116,7 @@ func closedPart() Part {
 		Maps:   []Map{{Name: closedSet, Key: KeyName, Counter: true}},
 		Chains: []Chain{{
 			Name: closedSet, Hook: &Hook{Type: "filter", Name: "prerouting", Priority: closedPriority},
-			Rules: []Rule{drop(notIn(guardedSet, InName), in(closedSet, 0, InBridge))},
+			Rules: []Rule{drop(notIn(GuardedSet, InName), in(closedSet, 0, InBridge))},
 		}},
 	}}
 }
@@ -121,7 +124,7 @@ func closedPart() Part {
 func guardPart() Part {
 	p := Part{Ruleset: Ruleset{Family: BridgeTable, Maps: guardMaps()}}
 	frames := []Rule{
-		{Match: []Match{notIn(guardedSet, InName)}, Do: Action{Kind: Accept}},
+		{Match: []Match{notIn(GuardedSet, InName)}, Do: Action{Kind: Accept}},
 		stop(StopUnknown),
 		stop(StopSTP, Match{Field: EtherDest, MAC: xml.MAC{0x01, 0x80, 0xc2}}),                   // IEEE 802.1D
 		stop(StopSTP, Match{Field: EtherDest, MAC: xml.MAC{0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcd}}), // Cisco's, one a VLAN
@@ -170,7 +173,7 @@ func framed(protocol string, rules []Rule) []Rule {
 
 func guardMaps() []Map {
 	list := []Map{
-		{Name: guardedSet, Key: KeyName}, {Name: learnSet, Key: KeyName}, {Name: macsSet, Key: KeyMAC},
+		{Name: GuardedSet, Key: KeyName}, {Name: learnSet, Key: KeyName}, {Name: macsSet, Key: KeyMAC},
 		{Name: rateSet, Key: KeyName, Size: meteredPorts, Timeout: meterSeconds},
 		{Name: tellSet, Key: KeyName, Size: meteredPorts, Timeout: meterSeconds},
 	}
@@ -250,7 +253,7 @@ func ipv4Rules() []Rule {
 	udp := Match{Field: Protocol, Word: "udp"}
 	rules := []Rule{
 		stop(StopDHCP, udp, Match{Field: DestPort, Port: portClient4}),
-		accept(none, udp, Match{Field: DestPort, Port: portDHCP4}),
+		accept(none, udp, Match{Field: DestPort, Port: PortDHCP4}),
 		accept(none, Match{Field: Protocol, Word: "igmp"}),
 	}
 	return append(append(rules, own(Source4, "4")...), claim())
@@ -275,7 +278,7 @@ func ipv6Rules() []Rule {
 	none := Match{Field: Source6, Prefix: unspecified6()}
 	rules := []Rule{
 		{Match: []Match{{Field: Source6, Prefix: link6()}, {Field: Fragment}}, Do: Action{Kind: Jump, Chain: "fragment"}},
-		stop(StopDHCP, Match{Field: Protocol, Word: "udp"}, Match{Field: DestPort, Port: portClient6}),
+		stop(StopDHCP6, Match{Field: Protocol, Word: "udp"}, Match{Field: DestPort, Port: portClient6}),
 		stop(StopRA, icmp6(icmpRouter, icmpRouter)),
 		stop(StopRA, icmp6(icmpRedirect, icmpRedirect)),
 		{Match: []Match{icmp6(icmpNeighbourSolicit, icmpNeighbour)}, Do: Action{Kind: Jump, Chain: "neighbour"}},
@@ -357,7 +360,7 @@ func (g *Guard) Data() []Datum {
 }
 
 func (p *GuardPort) data(owner string) []Datum {
-	all := []Datum{{Map: guardedSet, Owner: owner, Link: p.Link}}
+	all := []Datum{{Map: GuardedSet, Owner: owner, Link: p.Link}}
 	for _, c := range p.Stops {
 		all = append(all, Datum{Map: c.Set(), Owner: owner, Link: p.Link})
 	}

@@ -15,12 +15,12 @@ type Service struct {
 	Port  uint16
 }
 
-// The ports of DHCP (RFC 2131, RFC 9915), DNS and TFTP.
+// The ports of servers: DHCP (RFC 2131, RFC 9915), DNS and TFTP.
 const (
 	portDNS   = 53
-	portDHCP4 = 67
+	PortDHCP4 = 67
 	portTFTP  = 69
-	portDHCP6 = 547
+	PortDHCP6 = 547
 )
 
 // Services returns what a network's guests ask of the host: DNS, DHCP, TFTP and
@@ -39,10 +39,10 @@ func Services(def *xml.Network) []Service {
 		tftp = tftp || ip.TFTPRoot != ""
 	}
 	if dhcp4 {
-		list = append(list, Service{"udp", portDHCP4})
+		list = append(list, Service{"udp", PortDHCP4})
 	}
 	if dhcp6 || def.Advertise != nil && def.Advertise.Mode() != "no" {
-		list = append(list, Service{"udp", portDHCP6})
+		list = append(list, Service{"udp", PortDHCP6})
 	}
 	if tftp {
 		list = append(list, Service{"udp", portTFTP})
@@ -89,7 +89,7 @@ func (c *compiler) services(n *Network, def *xml.Network, ext *xml.Extensions) {
 	}
 	for _, s := range Services(def) {
 		to := []Match{{Field: Protocol, Word: s.Proto}, {Field: DestPort, Port: s.Port}}
-		if s.Port == portDHCP4 || s.Port == portDHCP6 { // to everybody on the link, too
+		if s.Port == PortDHCP4 || s.Port == PortDHCP6 { // to everybody on the link, too
 			rules = append(rules, allow(to...))
 			continue
 		}

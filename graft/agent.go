@@ -364,7 +364,7 @@ func (n *news) change(c step.Change) {
 		n.add(func(ev *events) { ev.hurt = true })
 	case step.ChangeAddresses:
 		n.add(func(ev *events) { ev.moved[c.Link] = true })
-	case step.ChangeLeases, step.ChangeNeighbours:
+	case step.ChangeLeases, step.ChangeNeighbours, step.ChangePorts:
 		n.add(func(ev *events) {
 			ev.bridges[c.Link] = true
 			ev.all = ev.all || c.Link == ""

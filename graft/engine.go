@@ -29,6 +29,8 @@ type System interface {
 	Holder(ctx context.Context, l step.Listener) string
 	// Neighbours returns what the kernel knows about who is on a bridge.
 	Neighbours(ctx context.Context, bridge string) ([]step.Neighbour, error)
+	// BridgePorts returns the links that are ports of a bridge, in order.
+	BridgePorts(ctx context.Context, bridge string) ([]step.BridgePort, error)
 	// Ask asks on a bridge who has some addresses, and returns who says so.
 	Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]step.Neighbour, error)
 	// Addresses returns the addresses of the host's links by name.

@@ -47,6 +47,9 @@ func (e *Engine) sightings(ctx context.Context, t *target) (*plan.Sightings, err
 		return nil, err
 	}
 	if _, there := t.facts.Links[bridge]; there {
+		if seen.Members, err = e.sys.BridgePorts(ctx, bridge); err != nil {
+			return nil, err
+		}
 		if seen.Neighbours, err = e.sys.Neighbours(ctx, bridge); err != nil {
 			return nil, err
 		}
@@ -91,7 +94,7 @@ func (d Dirs) ports(network string) ([]plan.Port, error) {
 			return nil, err
 		}
 		if p, err := xml.ParsePort(data); err == nil { // of others: what we cannot read is no guest
-			list = append(list, plan.Port{MAC: p.MAC, Owner: p.OwnerUUID})
+			list = append(list, plan.PortOf(p))
 		}
 	}
 	return list, nil

@@ -28,6 +28,7 @@ type follower struct {
 	neighbours map[onLink]xml.MAC
 	addresses  map[onLink]uint8 // flags
 	up         map[int]bool     // links that were last seen to be up, or not
+	ports      map[int]int      // bridges of links that are ports
 	links      map[int]followedLink
 	changed    map[followedChange]bool // since the last tale
 }
@@ -62,7 +63,7 @@ func (h *Host) openFollower() (*follower, error) {
 	}
 	return &follower{
 		host: h, news: c,
-		neighbours: make(map[onLink]xml.MAC), addresses: make(map[onLink]uint8), up: make(map[int]bool),
+		neighbours: make(map[onLink]xml.MAC), addresses: make(map[onLink]uint8), up: make(map[int]bool), ports: make(map[int]int),
 		links: make(map[int]followedLink), changed: make(map[followedChange]bool),
 	}, nil
 }
@@ -131,6 +132,7 @@ func (f *follower) link(m []byte, there bool) {
 		return
 	}
 	index, up := number(m[4:]), there && number(m[8:])&unix.IFF_UP != 0
+	f.port(index, m, there)
 	was, seen := f.up[index]
 	if !there {
 		delete(f.up, index)
@@ -142,6 +144,33 @@ func (f *follower) link(m []byte, there bool) {
 	}
 	if was != up || !seen && there && !up {
 		f.changed[followedChange{step.ChangeAddresses, index}] = true
+	}
+}
+
+// port takes that a link became a port of a bridge, or is none any more. What is said of
+// family AF_BRIDGE is said once more of the link itself.
+func (f *follower) port(index int, m []byte, there bool) {
+	if m[0] != unix.AF_UNSPEC {
+		return
+	}
+	was, is := f.ports[index], 0
+	if there {
+		is = parseLink(m).master
+	}
+	if was == is {
+		return
+	}
+	if len(f.ports) >= maxSeen {
+		clear(f.ports)
+	}
+	f.ports[index] = is
+	if is == 0 {
+		delete(f.ports, index)
+	}
+	for _, bridge := range []int{was, is} {
+		if bridge != 0 {
+			f.changed[followedChange{step.ChangePorts, bridge}] = true
+		}
 	}
 }
 
@@ -203,6 +232,7 @@ func (f *follower) lost() {
 	f.changed[followedChange{kind: step.ChangeNeighbours}] = true
 	f.changed[followedChange{kind: step.ChangeAddresses}] = true
 	f.changed[followedChange{kind: step.ChangeForwarding}] = true
+	f.changed[followedChange{kind: step.ChangePorts}] = true
 }
 
 // tale tells what has changed by the names of links. Neighbours matter on bridges
@@ -223,7 +253,7 @@ func (f *follower) tale(ctx context.Context, tell func(step.Change)) error {
 		switch {
 		case c.link == 0:
 			tell(step.Change{Kind: c.kind})
-		case l.name == "", c.kind == step.ChangeNeighbours && !l.bridge:
+		case l.name == "", (c.kind == step.ChangeNeighbours || c.kind == step.ChangePorts) && !l.bridge:
 		default:
 			tell(step.Change{Kind: c.kind, Link: l.name})
 		}

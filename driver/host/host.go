@@ -69,6 +69,7 @@ type Host struct {
 	links    links // as they were when last looked at
 	table    table // so, too
 	snoopers snoopers
+	claims   claims
 
 	unlinks sync.WaitGroup // removals that the kernel has not finished
 
@@ -80,6 +81,7 @@ type Host struct {
 
 	checksum   checksum
 	flowtables flowtables
+	guards     guards
 
 	elsewhere elsewhere
 	routers   routers

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/driver/step"
+	"github.com/virbr/virbr/xml"
 )
 
 // links knows the links of the namespace. The kernel needs some ten
@@ -77,7 +78,7 @@ func (l *links) deriveLocked() {
 // nameLocked adds a link by its name. Its master is known: the kernel tells of that
 // first.
 func (l *links) nameLocked(link seenLink) {
-	l.byName[link.name] = step.Link{Index: link.index, Kind: link.kind, Master: l.names[link.master]}
+	l.byName[link.name] = step.Link{Index: link.index, Kind: link.kind, Master: l.names[link.master], MAC: link.mac}
 }
 
 // apply takes a notification into account. Those of family AF_BRIDGE are about
@@ -132,6 +133,7 @@ func (h *Host) dumpLinksLocked(ctx context.Context) error {
 type seenLink struct {
 	name, kind    string
 	index, master int
+	mac           xml.MAC
 }
 
 // parseLink reads a RTM_NEWLINK message as far as it can be read. The few
@@ -146,6 +148,10 @@ func parseLink(m []byte) seenLink {
 		switch typ {
 		case unix.IFLA_IFNAME:
 			l.name = text(value)
+		case unix.IFLA_ADDRESS:
+			if len(value) == len(l.mac) {
+				l.mac = xml.MAC(value)
+			}
 		case unix.IFLA_MASTER:
 			l.master = number(value)
 		case unix.IFLA_LINKINFO:

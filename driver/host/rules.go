@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -53,6 +54,57 @@ type flowtables struct{ known, lacking atomic.Bool }
 // able returns rules that the kernel has what is needed for: those for a kernel
 // without flowtables, or of the links that are there.
 func (h *Host) able(ctx context.Context, n *firewall.Network) *firewall.Network {
+	return h.fastable(ctx, h.guardable(ctx, n))
+}
+
+// guards remembers what is known of the kernel.
+type guards struct {
+	once sync.Once // guards what follows
+
+	has, closes bool
+
+	lacking, open sync.Once // it has been said
+}
+
+// guardable returns rules without guards where the kernel cannot have those, unless the
+// network asks for them: then it refuses them, and says why.
+func (h *Host) guardable(ctx context.Context, n *firewall.Network) *firewall.Network {
+	if n == nil || n.Guard == nil {
+		return n
+	}
+	h.guards.once.Do(func() {
+		var err error
+		if h.guards.has, h.guards.closes, err = fwnetlink.HasGuards(h.fw); err != nil {
+			h.log.WarnContext(ctx, "guests are not guarded", "bridge", n.Bridge, "err", err)
+		}
+	})
+	made := *n
+	switch {
+	case !h.guards.has && !n.Guard.Base:
+		h.guards.lacking.Do(func() {
+			h.log.WarnContext(ctx, "kernel has no tables of family bridge (CONFIG_NF_TABLES_BRIDGE, CONFIG_NFT_LOG, CONFIG_NFT_LIMIT): "+
+				"router advertisements and DHCP answers of guests are not dropped", "bridge", n.Bridge)
+		})
+		made.Guard = nil
+	case h.guards.has && !h.guards.closes && n.Guard.Closed:
+		h.guards.open.Do(func() {
+			h.log.WarnContext(ctx, "kernel does not tell the bridge of a frame (CONFIG_NFT_BRIDGE_META): "+
+				"unknown ports are closed when virbrd sees them, not before", "bridge", n.Bridge)
+		})
+		guard := *n.Guard
+		guard.Closed = false
+		made.Guard = &guard
+	default:
+		return n
+	}
+	if len(made.Chains) == 0 && made.Guard == nil {
+		return nil
+	}
+	return &made
+}
+
+// fastable is able for flowtables.
+func (h *Host) fastable(ctx context.Context, n *firewall.Network) *firewall.Network {
 	if n == nil || len(n.Fast) == 0 {
 		return n
 	}

@@ -20,7 +20,7 @@ import (
 // waits for the kernel and asks for nothing by the clock. A change that repeats
 // itself within 20 ms is told twice at most.
 //
-// Once everything is followed it tells that leases, neighbours and addresses
+// Once everything is followed it tells that leases, neighbours, addresses and ports
 // changed, without names: what happened before, nobody has told. The same is
 // told when the kernel says that it had more to tell than it could keep.
 func (h *Host) Watch(ctx context.Context, tell func(step.Change)) error {
@@ -57,7 +57,8 @@ func (h *Host) Watch(ctx context.Context, tell func(step.Change)) error {
 	group.Go(func() error {
 		return h.watchRules(ctx, news, put)
 	})
-	for _, kind := range []step.ChangeKind{step.ChangeLeases, step.ChangeNeighbours, step.ChangeAddresses} {
+	group.Go(func() error { return h.hearClaims(ctx, put) })
+	for _, kind := range []step.ChangeKind{step.ChangeLeases, step.ChangeNeighbours, step.ChangeAddresses, step.ChangePorts} {
 		put(step.Change{Kind: kind})
 	}
 	return group.Wait()

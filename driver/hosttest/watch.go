@@ -18,10 +18,11 @@ type watch struct {
 	waiting    []driver.Change // told before anybody watched
 	listeners  []driver.Listener
 	neighbours map[string][]driver.Neighbour // by bridge
+	ports      map[string][]step.BridgePort  // so, too
 }
 
 func newWatch() watch {
-	return watch{tells: make(map[int]func(driver.Change)), neighbours: make(map[string][]driver.Neighbour)}
+	return watch{tells: make(map[int]func(driver.Change)), neighbours: make(map[string][]driver.Neighbour), ports: make(map[string][]step.BridgePort)}
 }
 
 // Watch passes on what Tell is called with until ctx ends.
@@ -144,6 +145,23 @@ func (f *Fake) Neighbours(ctx context.Context, bridge string) ([]driver.Neighbou
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.watch.neighbours[bridge]), nil
+}
+
+// BridgePorts returns the links that are ports of a bridge.
+func (f *Fake) BridgePorts(ctx context.Context, bridge string) ([]step.BridgePort, error) {
+	if err := f.before(ctx, "ports "+bridge); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.watch.ports[bridge]), nil
+}
+
+// SetBridgePorts says which links are ports of a bridge. Nobody is told: see Tell.
+func (f *Fake) SetBridgePorts(bridge string, list ...step.BridgePort) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watch.ports[bridge] = list
 }
 
 // Ask is answered by the neighbours of a bridge.

@@ -32,7 +32,7 @@ func Compile(def *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) (*Plan
 		parts = []func() error{c.pool}
 		if def.Bridge.Create {
 			parts = []func() error{
-				c.subnets, c.clashes, c.advertisable, c.link, c.ipv6, c.addresses, c.up, c.answers, c.dnsmasq, c.register, c.bandwidth,
+				c.subnets, c.clashes, c.advertisable, c.link, c.ipv6, c.guardPorts, c.addresses, c.up, c.answers, c.dnsmasq, c.register, c.bandwidth,
 			}
 		} else if c.bridge != "" {
 			parts = []func() error{c.named, c.bandwidth, c.vlanFiltering}
@@ -164,6 +164,15 @@ func (c *compiler) firewall() error {
 	c.guard.from = len(c.steps)
 	err := c.protect()
 	c.guard.to = len(c.steps)
+	return err
+}
+
+// guardPorts keeps the guests of a bridge honest on which nothing else is filtered.
+func (c *compiler) guardPorts() error {
+	rules, err := firewall.Compile(c.def, c.reach.ext(), c.reach.where())
+	if err == nil && rules != nil {
+		c.install(rules)
+	}
 	return err
 }
 

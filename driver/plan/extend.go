@@ -55,6 +55,7 @@ type Answer struct {
 func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memory) *Reach {
 	l := newLocator(def, seen, before)
 	r := &Reach{Ext: ext, Where: l.where(ext), def: def, taken: new(taken)}
+	r.Where.Ports = l.guard(def, ext)
 	r.Where.Links = routed(def, ext, seen)
 	r.Where.Uplinks = outward(def, ext, seen)
 	r.Answers = append(l.publics(def, ext, r.Where), l.proxied(def)...)
@@ -102,7 +103,7 @@ func (r *Reach) Same(o *Reach) bool {
 	lists := func(a, b map[string][]netip.Addr) bool { return maps.EqualFunc(a, b, slices.Equal[[]netip.Addr]) }
 	return r != nil && o != nil && lists(r.Where.Guests, o.Where.Guests) && lists(r.Where.Devices, o.Where.Devices) &&
 		slices.Equal(r.Where.Links, o.Where.Links) && slices.Equal(r.Where.Uplinks, o.Where.Uplinks) &&
-		slices.Equal(r.Answers, o.Answers) && slices.Equal(r.Where.Withheld, o.Where.Withheld)
+		sameGuards(r.Where.Ports, o.Where.Ports) && slices.Equal(r.Answers, o.Answers) && slices.Equal(r.Where.Withheld, o.Where.Withheld)
 }
 
 // publics returns the public addresses that somebody on a link of the host asks

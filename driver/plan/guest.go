@@ -17,6 +17,7 @@ type Sightings struct {
 	Leases     []dnsmasq.Entry         // of the network's DHCP server
 	Neighbours []step.Neighbour        // on the bridge
 	Ports      []Port                  // of guests that a hypervisor driver plugged in
+	Members    []step.BridgePort       // links that are ports of the bridge, in the order of their names
 	Asked      *Asked                  // nil: nobody was asked
 	Devices    map[string][]netip.Addr // addresses of the host's links, of each link
 	Now        int64                   // seconds since the epoch
@@ -31,6 +32,14 @@ type Sightings struct {
 type Port struct {
 	MAC   xml.MAC
 	Owner xml.UUID // of the guest; zero: not known
+	Name  string   // of the guest, as the hypervisor driver calls it; "": not known
+	Group string   // port group
+	Moves bool     // the guest may change its MAC address (trustGuestRxFilters)
+}
+
+// PortOf returns what is to be known of a port's document.
+func PortOf(p *xml.Port) Port {
+	return Port{MAC: p.MAC, Owner: p.OwnerUUID, Name: p.OwnerName, Group: p.Group, Moves: p.TrustGuestRxFilters == xml.Yes}
 }
 
 // Asked is what came of asking for addresses (ARP, neighbour discovery).
@@ -48,6 +57,8 @@ type Memory struct {
 	Held map[xml.MAC][]netip.Addr `json:"held,omitempty"`
 	// Learned are the addresses that guests gave themselves.
 	Learned map[xml.MAC][]netip.Addr `json:"learned,omitempty"`
+	// Claimed are the addresses that guarded guests took first, the oldest first.
+	Claimed map[xml.MAC][]netip.Addr `json:"claimed,omitempty"`
 	// Plugged are guests that have, or had, a port of the network.
 	Plugged []xml.MAC `json:"plugged,omitempty"`
 	// Withheld is what somebody else had when the network wanted it.
@@ -57,7 +68,7 @@ type Memory struct {
 // Equal reports whether both remember the same.
 func (m Memory) Equal(o Memory) bool {
 	lists := func(a, b map[xml.MAC][]netip.Addr) bool { return maps.EqualFunc(a, b, slices.Equal[[]netip.Addr]) }
-	return maps.Equal(m.Names, o.Names) && slices.Equal(m.Plugged, o.Plugged) && slices.Equal(m.Withheld, o.Withheld) && lists(m.Held, o.Held) && lists(m.Learned, o.Learned)
+	return maps.Equal(m.Names, o.Names) && slices.Equal(m.Plugged, o.Plugged) && slices.Equal(m.Withheld, o.Withheld) && lists(m.Held, o.Held) && lists(m.Learned, o.Learned) && lists(m.Claimed, o.Claimed)
 }
 
 // maxLearned bounds the addresses that one guest can have by saying so, maxBehind

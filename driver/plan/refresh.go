@@ -21,6 +21,10 @@ func Firewall(def *xml.Network, reach *Reach) ([]step.Step, error) {
 			return nil, err
 		}
 		c.hear()
+	} else if def.OwnsBridge() {
+		if err := c.guardPorts(); err != nil {
+			return nil, err
+		}
 	}
 	err := c.answers()
 	return c.steps, err

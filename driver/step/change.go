@@ -19,6 +19,7 @@ const (
 	ChangeDnsmasq                      // the dnsmasq of a network ended; Network is its name
 	ChangeFirewalld                    // firewalld started or was reloaded
 	ChangeForwarding                   // whether the host forwards
+	ChangePorts                        // which links are ports of the bridge Link, or what they claim
 )
 
 // Change is one change of the host. One without the name of its link or network
@@ -85,4 +86,11 @@ type Neighbour struct {
 	Address netip.Addr
 	MAC     xml.MAC
 	Port    int // index of the bridge's port behind which it was heard last; 0: not known
+}
+
+// BridgePort is a link that is a port of a bridge.
+type BridgePort struct {
+	Link   string
+	MAC    xml.MAC      // of the link, not of a guest behind it
+	Claims []netip.Addr // what was sent from it lately and dropped, the oldest first
 }

@@ -41,6 +41,7 @@ type Link struct {
 	Index  int
 	Kind   string // "bridge", "veth", ...; "" for hardware
 	Master string
+	MAC    xml.MAC
 }
 
 // Route is one route of the main table.

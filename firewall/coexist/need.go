@@ -36,7 +36,7 @@ type Service struct {
 const (
 	portDNS   = 53
 	portDHCP  = 67
-	portDHCP6 = 547
+	PortDHCP6 = 547
 )
 
 // Types of ICMPv6 without which there is no IPv6 on a link (RFC 4861).
@@ -67,7 +67,7 @@ func Need(w Wish) []Packet {
 			list = append(list, in, out)
 			in.Cast = CastLocal
 			list = append(list, in)
-		case portDHCP6:
+		case PortDHCP6:
 			in.IPv6, out.IPv6 = true, true
 			list = append(list, in, out)
 		default:

@@ -212,7 +212,7 @@ func (p Packet) cast() uint64 {
 		return CastUnicast
 	case p.Port == portDHCP:
 		return CastBroadcast
-	case p.Port == portDHCP6, p.Proto == "icmpv6":
+	case p.Port == PortDHCP6, p.Proto == "icmpv6":
 		return CastMulticast
 	}
 	return CastLocal

@@ -172,7 +172,7 @@ func HasGuards(conn *Conn) (has, closes bool, err error) {
 		return conn.use(func(socket *netlink.Conn) error {
 			c := newGuardChange(socket, true)
 			c.table = firewall.TableName + "-try"
-			c.reader = reader{absent: true}
+			c.reader.absent = true
 			if _, err := c.parts(parts, func(firewall.Part) bool { return true }, nil); err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package netlink
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/mdlayher/netlink"
@@ -169,6 +170,11 @@ func List(conn *Conn) (bridges []string, err error) {
 				}
 			}
 		}
+		if err != nil {
+			return err
+		}
+		owners, err := newGuardChange(socket, false).reader.allData(firewall.GuardedSet)
+		bridges = slices.AppendSeq(bridges, maps.Keys(owners))
 		slices.Sort(bridges)
 		bridges = slices.Compact(bridges)
 		return err

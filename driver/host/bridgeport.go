@@ -1,0 +1,110 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/virbr/virbr/driver/step"
+	fwnetlink "github.com/virbr/virbr/firewall/netlink"
+)
+
+// How long what a port claims is remembered, and how much of one: whoever needs an
+// address claims it again.
+const (
+	claimLife  = 10 * time.Second
+	portClaims = 32
+)
+
+// claims is what guarded ports said of themselves lately.
+type claims struct {
+	mu   sync.Mutex // guards what follows
+	port map[int][]claim
+}
+
+type claim struct {
+	address netip.Addr
+	at      time.Time
+}
+
+// hear takes a claim down, and reports whether it is new.
+func (c *claims) hear(port int, a netip.Addr, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.port == nil || len(c.port) >= maxSeen {
+		c.port = map[int][]claim{}
+	}
+	list := slices.DeleteFunc(c.port[port], func(o claim) bool { return now.Sub(o.at) > claimLife })
+	known := slices.ContainsFunc(list, func(o claim) bool { return o.address == a })
+	if !known && len(list) < portClaims {
+		list = append(list, claim{a, now})
+	}
+	c.port[port] = list
+	return !known && len(list) <= portClaims
+}
+
+// of returns what a port claimed lately, the oldest first.
+func (c *claims) of(port int, now time.Time) []netip.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []netip.Addr
+	for _, o := range c.port[port] {
+		if now.Sub(o.at) <= claimLife {
+			list = append(list, o.address)
+		}
+	}
+	return list
+}
+
+// BridgePorts returns the links that are ports of a bridge, by name.
+func (h *Host) BridgePorts(ctx context.Context, bridge string) ([]step.BridgePort, error) {
+	links, _, err := h.readLinks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []step.BridgePort
+	now := time.Now()
+	for name, l := range links {
+		if l.Master == bridge {
+			list = append(list, step.BridgePort{Link: name, MAC: l.MAC, Claims: h.claims.of(l.Index, now)})
+		}
+	}
+	slices.SortFunc(list, func(a, b step.BridgePort) int { return cmp.Compare(a.Link, b.Link) })
+	return list, nil
+}
+
+// hearClaims tells of bridges on which ports claim addresses, until ctx ends. A process
+// that hears them already is waited for.
+func (h *Host) hearClaims(ctx context.Context, tell func(step.Change)) error {
+	var once sync.Once
+	for {
+		err := fwnetlink.Claims(ctx, h.fw, func(c fwnetlink.Claim) {
+			if !h.claims.hear(c.Port, c.Address, time.Now()) {
+				return
+			}
+			if _, names, err := h.readLinks(ctx); err == nil && names[c.Bridge] != "" {
+				tell(step.Change{Kind: step.ChangePorts, Link: names[c.Bridge]})
+			}
+		})
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		once.Do(func() {
+			level := h.log.WarnContext
+			if errors.Is(err, syscall.EBUSY) {
+				level = h.log.DebugContext
+			}
+			level(ctx, "guarded guests get only addresses of leases and definitions", "err", err)
+		})
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(claimLife):
+		}
+	}
+}
