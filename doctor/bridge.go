@@ -22,6 +22,7 @@ func (w *walker) bridge() bool {
 	w.up(name)
 	w.addresses(name)
 	w.ports(name)
+	w.stopped()
 	return true
 }
 

@@ -79,6 +79,9 @@ switch it off.`}
 		`The host drops IPv6 that is not for itself. One switch counts: net.ipv6.conf.all.forwarding.`}
 	guestOutside = Kind{"guest-outside", Warning, "", "a forward targets an address that no guest can have",
 		`A forward targets an address that the network's guests cannot have.`}
+	guestStopped = Kind{"guest-stopped", Warning, "", "a guest sends what is not its own, and the guard drops it: which guest, and what",
+		`On a network with <virbr:guard> a guest sends from its own addresses only, and is neither router nor DHCP server of the others. What it sends
+beyond that is dropped and counted. It may be attacked or badly set up, or it has an address or a role that nobody declared.`}
 	guestWaiting = Kind{"guest-waiting", Hint, "", "a forward waits for a guest, or another guest is at its address",
 		`A forward to a guest by name or MAC address is in force as soon as the guest has an address, and follows it.`}
 	hookFailed = Kind{"hook-failed", Problem, "", "the hook or its agent could not apply the extensions: why",
@@ -177,7 +180,7 @@ func Catalogue() []Kind {
 	return []Kind{
 		acceptRA, addressDuplicate, addressMissing, agentDead, bandwidthOff, brNetfilter, bridgeMissing, checksum, conntrackFull, definitionBroken,
 		deviceMissing, dhcpFull, dnsmasqDead, dnsmasqDeaf, dnsmasqMissing, dnsmasqOld, dnsmasqUnpatched, extensionsBroken, filesLimit, forwardDropped,
-		forwardTaken, forwarding4Link, forwarding4Off, forwarding6Off, guestOutside, guestWaiting, hookFailed, hookMissing, hookUncalled, inotifyLimit,
+		forwardTaken, forwarding4Link, forwarding4Off, forwarding6Off, guestOutside, guestStopped, guestWaiting, hookFailed, hookMissing, hookUncalled, inotifyLimit,
 		inputDropped, interfaceWaiting, linkDown, moduleAlone, moduleOrder, moduleRefused, moduleUnloaded, noRoute4, noRoute6, notStarted, outputDropped,
 		pidsLimit, portBlocked, portDown, portTaken, prefixUnrouted, resolvLoop, resolvMissing, resolvSilent, routeRefused, rpFilter, rulesDouble,
 		rulesMissing, rulesUnexamined, sctpMissing, sctpUntracked, startFails, subnetClash, subnetInside, tasksLimit, twoDaemons, ulaUntranslated,

@@ -5,6 +5,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/step"
+	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/xml"
 )
@@ -139,11 +140,19 @@ type Network struct {
 	Leases  []dnsmasq.Entry // of the bridge
 	Paths   []Path          // of its subnets, in their order
 	Rules   Rules
+	Stopped []Stopped // what guards have dropped on the bridge
 
 	// Checksums says that the kernel fills in checksums of DHCP replies.
 	Checksums bool
 	// Shaped are the kinds of queues on the bridge: "htb", "ingress", "clsact".
 	Shaped []string
+}
+
+// Stopped is how many frames of a guest a guard has dropped since its port is guarded.
+type Stopped struct {
+	Link, Guest string         // Guest: "" where none is known
+	Cause       firewall.Cause // why
+	Packets     uint64
 }
 
 // Rules is what the kernel has of a network's firewall rules.

@@ -16,6 +16,7 @@ import (
 type Datum struct {
 	Map   string
 	Owner string // the bridge of the network, as a comment
+	Note  string // for people: more of the comment
 
 	// The key: those of them that the map has, in this order.
 	From      netip.Addr // of a map with ranges: the first source, and the last one
@@ -262,7 +263,7 @@ func (d Datum) String() string {
 	case d.To.IsValid():
 		value = " : " + d.To.String()
 	}
-	return strings.Join(key, " . ") + " comment " + quote(d.Owner) + value
+	return strings.Join(key, " . ") + " comment " + quote(strings.TrimSuffix(d.Owner+" "+d.Note, " ")) + value
 }
 
 // span prints a range of ports; one port where the end is 0.

@@ -30,6 +30,7 @@ type Guard struct {
 // GuardPort is one port of the bridge.
 type GuardPort struct {
 	Link  string
+	Guest string  `json:",omitempty"` // for people: whose it is
 	Stops []Cause // in the order of [Causes]
 
 	MACs  []xml.MAC      `json:",omitempty"` // with StopMAC: what it may send from
@@ -208,9 +209,13 @@ func accept(m ...Match) Rule { return Rule{Match: m, Do: Action{Kind: Accept}} }
 // of some of it: the first to claim an address that nobody has gets it.
 func claimRules() []Rule {
 	return []Rule{
-		{Match: []Match{in(learnSet, 0, InName)}, Do: Action{Kind: Tell, Map: tellSet, Rate: claimsPerSecond, Burst: claimsBurst}},
+		{Match: []Match{in(learnSet, 0, InName)}, Do: telling()},
 		stop(StopIP),
 	}
+}
+
+func telling() Action {
+	return Action{Kind: Tell, Map: tellSet, Rate: claimsPerSecond, Burst: claimsBurst}
 }
 
 // own accepts what is sent from an address that the port may have.
@@ -319,9 +324,11 @@ func neighbourRules() []Rule {
 		for _, set := range []string{addrsSet, netsSet} {
 			rules = append(rules, Rule{Match: append(slices.Clone(m), in(set+"6", 0, NDTarget, InName)), Do: Action{Kind: Return}})
 		}
-		rules = append(rules, Rule{Match: m, Do: Action{Kind: Jump, Chain: "claim"}})
 	}
-	return rules
+	// Not counted: it is how an honest guest begins.
+	tell := Rule{Match: []Match{solicit, none, in(learnSet, 0, InName)}, Do: telling()}
+	asks := drop(solicit, none, in(learnSet, 0, InName))
+	return append(rules, tell, asks, Rule{Match: []Match{advert}, Do: Action{Kind: Jump, Chain: "claim"}})
 }
 
 // Options of neighbour discovery, and that they are eight bytes long.
@@ -362,7 +369,7 @@ func (g *Guard) Data() []Datum {
 func (p *GuardPort) data(owner string) []Datum {
 	all := []Datum{{Map: GuardedSet, Owner: owner, Link: p.Link}}
 	for _, c := range p.Stops {
-		all = append(all, Datum{Map: c.Set(), Owner: owner, Link: p.Link})
+		all = append(all, Datum{Map: c.Set(), Owner: owner, Note: note(p.Guest), Link: p.Link})
 	}
 	for _, mac := range p.MACs {
 		all = append(all, Datum{Map: macsSet, Owner: owner, MAC: mac, Link: p.Link})
@@ -381,6 +388,20 @@ func (p *GuardPort) data(owner string) []Datum {
 		all = append(all, Datum{Map: asksSet + suffix(a), Owner: owner, Addr: a, Link: p.Link})
 	}
 	return all
+}
+
+// maxNote is how much of a guest's name is in a comment, in bytes.
+const maxNote = 64
+
+// note returns a guest's name as a comment can hold it.
+func note(guest string) string {
+	b := []byte(guest[:min(len(guest), maxNote)])
+	for i, c := range b {
+		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			b[i] = '_'
+		}
+	}
+	return string(b)
 }
 
 // GuardDifference returns the elements that a change of a guard takes away and those

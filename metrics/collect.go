@@ -21,6 +21,12 @@ type Traffic struct {
 // its guests sent, and that were sent to them.
 type Rejected struct{ Leaving, Entering uint64 }
 
+// Stopped is how many frames of a guest a guard has dropped, and why.
+type Stopped struct {
+	Bridge, Link, Guest, Cause string
+	Packets                    uint64
+}
+
 // Config says where the numbers come from. Everything is required but Log.
 type Config struct {
 	Version string // of virbrd
@@ -32,6 +38,8 @@ type Config struct {
 	Traffic func(context.Context) (map[string]Traffic, error)
 	// Rejected returns the counters of the rules of some bridges.
 	Rejected func(ctx context.Context, bridges []string) (map[string]Rejected, error)
+	// Stopped returns what guards have dropped of guests.
+	Stopped func(context.Context) ([]Stopped, error)
 
 	// User says on whose account a client is.
 	User func(net.Conn) quota.User
@@ -78,6 +86,11 @@ func (c *Collector) Document(ctx context.Context) []byte {
 		c.cfg.Log.WarnContext(ctx, "reading the counters of firewall rules", "err", err)
 	} else {
 		rejected(&t, networks, refused)
+	}
+	if list, err := c.cfg.Stopped(ctx); err != nil {
+		c.cfg.Log.WarnContext(ctx, "reading the counters of guards", "err", err)
+	} else {
+		stopped(&t, networks, list)
 	}
 	return t.Bytes()
 }

@@ -59,6 +59,9 @@ func config() metrics.Config {
 			}
 			return map[string]metrics.Rejected{"virbr0": {7, 8}, "virbr1": {9, 9}}, nil
 		},
+		Stopped: func(context.Context) ([]metrics.Stopped, error) {
+			return []metrics.Stopped{{"virbr0", "vnet1", "web1", "ra", 12}, {"virbr1", "vnet2", "db1", "ip", 9}}, nil
+		},
 	}
 }
 
@@ -119,6 +122,7 @@ func TestDocument(t *testing.T) {
 		"virbr_network_start_seconds [] 7 10 0.005:1 1:3 +Inf:7",
 		"virbr_network_rejected_packets_total [" + first + " direction=leaving] 7",
 		"virbr_network_rejected_packets_total [" + first + " direction=entering] 8",
+		"virbr_network_guard_dropped_packets_total [" + first + " guest=web1 port=vnet1 cause=ra] 12",
 	}
 	for name, values := range map[string][2]string{
 		"active": {"1", "0"}, "persistent": {"1", "0"}, "autostart": {"1", "0"}, "ports": {"3", "0"},

@@ -132,3 +132,17 @@ func rejected(t *text, networks []driver.NetworkStats, refused map[string]Reject
 		}
 	}
 }
+
+// stopped writes what guards have dropped.
+func stopped(t *text, networks []driver.NetworkStats, list []Stopped) {
+	const name = "virbr_network_guard_dropped_packets_total"
+	t.family(name, counter, "Frames of a guest that the guard of the network dropped, since its port is guarded, by guest and cause.")
+	for i := range networks {
+		n := &networks[i]
+		for _, s := range list {
+			if s.Bridge == n.Bridge && n.Active {
+				t.series(name, float64(s.Packets), of(n), label{"guest", s.Guest}, label{"port", s.Link}, label{"cause", s.Cause})
+			}
+		}
+	}
+}

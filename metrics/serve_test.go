@@ -163,6 +163,7 @@ func TestSlowReader(t *testing.T) {
 	}
 	cfg.Networks = func() []driver.NetworkStats { return many }
 	cfg.Rejected = func(context.Context, []string) (map[string]metrics.Rejected, error) { return nil, nil }
+	cfg.Stopped = func(context.Context) ([]metrics.Stopped, error) { return nil, nil }
 	addr := servedBy(t, cfg, "tcp", "127.0.0.1:0")
 	for range 3 {
 		if reply := ask(t, addr, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"); reply.StatusCode != 200 {

@@ -99,5 +99,13 @@ func collect(networks *driver.Driver, server *rpc.Server, h *host.Host, log *slo
 			}
 			return list, err
 		},
+		Stopped: func(ctx context.Context) ([]metrics.Stopped, error) {
+			var list []metrics.Stopped
+			all, err := h.Stopped(ctx)
+			for _, s := range all {
+				list = append(list, metrics.Stopped{Bridge: s.Bridge, Link: s.Link, Guest: s.Guest, Cause: string(s.Cause), Packets: s.Packets})
+			}
+			return list, err
+		},
 	}
 }

@@ -5,12 +5,19 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
 	"github.com/virbr/virbr/driver/step"
+	"github.com/virbr/virbr/firewall"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 )
 
@@ -107,4 +114,74 @@ func (h *Host) hearClaims(ctx context.Context, tell func(step.Change)) error {
 		case <-time.After(claimLife):
 		}
 	}
+}
+
+// Stopped is what a guard has dropped of a port.
+type Stopped = fwnetlink.Stopped
+
+// Stopped returns what guards have dropped.
+func (h *Host) Stopped(context.Context) ([]Stopped, error) { return fwnetlink.ReadStopped(h.fw) }
+
+// passBridges has frames of bridges that guarded ports send pass where the guard drops
+// them: a bridge with STP takes them before. STP is off for bit 0 of the port's mask of
+// link-local groups that are forwarded (group_fwd_mask, Linux 4.15; br_handle_frame).
+func (h *Host) passBridges(ctx context.Context, from, to *firewall.Network) {
+	was, is := stopsSTP(from), stopsSTP(to)
+	for link := range was {
+		if !is[link] {
+			_ = h.passGroup(link, false) // mostly it is gone
+		}
+	}
+	for link := range is {
+		if was[link] {
+			continue
+		}
+		if err := h.passGroup(link, true); err != nil { // it may be gone again
+			h.log.DebugContext(ctx, "STP hears bridge frames of a guest", "link", link, "err", err)
+		}
+	}
+}
+
+// stopsSTP returns the ports whose guests may not send frames of bridges.
+func stopsSTP(n *firewall.Network) map[string]bool {
+	links := map[string]bool{}
+	if n == nil || n.Guard == nil {
+		return links
+	}
+	for _, p := range n.Guard.Ports {
+		if slices.Contains(p.Stops, firewall.StopSTP) {
+			links[p.Link] = true
+		}
+	}
+	return links
+}
+
+// passGroup has frames of bridges pass a port, or STP take them.
+func (h *Host) passGroup(link string, pass bool) error {
+	const stp = 1
+	mask := uint64(0)
+	data, err := os.ReadFile(h.sysfs.path("class/net", link, "brport/group_fwd_mask"))
+	if err == nil {
+		mask, err = strconv.ParseUint(strings.TrimSpace(string(data)), 0, 16)
+	}
+	if err == nil && (mask&stp != 0) == pass {
+		return nil
+	}
+	mask |= stp
+	if !pass {
+		mask &^= stp
+	}
+	index, err := h.index(link)
+	if err != nil {
+		return err
+	}
+	req := h.nl.request(unix.RTM_SETLINK, unix.NLM_F_ACK)
+	msg := nl.NewIfInfomsg(unix.AF_BRIDGE)
+	msg.Index = int32(index)
+	req.AddData(msg)
+	info := nl.NewRtAttr(unix.IFLA_PROTINFO|unix.NLA_F_NESTED, nil)
+	info.AddRtAttr(unix.IFLA_BRPORT_GROUP_FWD_MASK, nl.Uint16Attr(uint16(mask)))
+	req.AddData(info)
+	_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
 }

@@ -21,15 +21,23 @@ func (h *Host) addRules(ctx context.Context, op step.AddRules) error {
 	if op.Rules == nil {
 		return nil
 	}
-	return h.withLinks(ctx, func() error {
+	err := h.withLinks(ctx, func() error {
 		return fwnetlink.Install(h.fw, h.able(ctx, op.Rules))
 	}, op.Rules)
+	if err == nil {
+		h.passBridges(ctx, nil, op.Rules)
+	}
+	return err
 }
 
 func (h *Host) replaceRules(ctx context.Context, op step.ReplaceRules) error {
-	return h.withLinks(ctx, func() error {
+	err := h.withLinks(ctx, func() error {
 		return fwnetlink.Change(h.fw, h.able(ctx, op.From), h.able(ctx, op.To))
 	}, op.To)
+	if err == nil {
+		h.passBridges(ctx, op.From, op.To)
+	}
+	return err
 }
 
 func (h *Host) restoreRules(ctx context.Context, op step.RestoreRules) error {

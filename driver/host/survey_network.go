@@ -35,6 +35,13 @@ func (s *survey) network(n *doctor.Network, dirs dnsmasq.Dirs) {
 		s.missed("leases of "+n.Name, err)
 	}
 	s.missed("rules of "+n.Name, s.rules(n))
+	stopped, err := fwnetlink.ReadStopped(s.h.fw)
+	s.missed("what is dropped of the guests of "+n.Name, err)
+	for _, o := range stopped {
+		if o.Bridge == bridge {
+			n.Stopped = append(n.Stopped, doctor.Stopped{Link: o.Link, Guest: o.Guest, Cause: o.Cause, Packets: o.Packets})
+		}
+	}
 	s.paths(n)
 }
 

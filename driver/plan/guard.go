@@ -80,6 +80,9 @@ func (l *locator) guard(def *xml.Network, ext *xml.Extensions) []firewall.GuardP
 	for _, m := range l.seen.Members {
 		ports := behind[m.Link]
 		p := firewall.GuardPort{Link: m.Link}
+		if len(ports) > 0 {
+			p.Guest = cmp.Or(ports[0].Name, ports[0].MAC.String())
+		}
 		if len(ports) == 0 && network.Unknown == xml.UnknownDrop {
 			p.Stops = []firewall.Cause{firewall.StopUnknown}
 		}

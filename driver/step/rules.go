@@ -26,6 +26,9 @@ func (o AddRules) String() string {
 	for i, c := range o.Rules.Chains {
 		names[i] = word(c.Name)
 	}
+	if o.Rules.Guard != nil {
+		names = append(names, "guard")
+	}
 	return "firewall install " + word(o.Rules.Bridge) + " (" + strings.Join(names, " ") + ")"
 }
 

@@ -20,6 +20,7 @@ type datum struct {
 	value string
 	chain string // to jump to, instead of a value
 	owner string
+	note  string // for people, behind the owner
 }
 
 // protocols are the numbers of those that have ports, and of IGMP.
@@ -27,7 +28,7 @@ var protocols = map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP
 
 // encodeDatum returns what a datum is to the kernel.
 func encodeDatum(d firewall.Datum) datum {
-	out := datum{value: address(d.To), chain: d.Chain, owner: d.Owner}
+	out := datum{value: address(d.To), chain: d.Chain, owner: d.Owner, note: d.Note}
 	add := func(first, last string) { out.key, out.end = out.key+first, out.end+last }
 	same := func(part string) { add(part, part) }
 	add(address(d.From), address(d.Until))
@@ -132,7 +133,7 @@ func (d datum) encode(ae *netlink.AttributeEncoder, whole bool) {
 			return nil
 		})
 	}
-	ae.Bytes(unix.NFTA_SET_ELEM_USERDATA, userdata.AppendString(nil, userdata.TypeComment, d.owner))
+	ae.Bytes(unix.NFTA_SET_ELEM_USERDATA, userdata.AppendString(nil, userdata.TypeComment, strings.TrimSuffix(d.owner+" "+d.note, " ")))
 }
 
 // data returns the elements of a map of data that a network owns, by key. It
@@ -188,7 +189,7 @@ func decodeDatum(list *netlink.AttributeDecoder) datum {
 				}
 			})
 		case unix.NFTA_SET_ELEM_USERDATA:
-			d.owner = comment(ad.Bytes())
+			d.owner, d.note, _ = strings.Cut(comment(ad.Bytes()), " ")
 		}
 	})
 	return d

@@ -1,10 +1,12 @@
 package netlink
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -195,4 +197,56 @@ func HasGuards(conn *Conn) (has, closes bool, err error) {
 		return true, false, nil
 	}
 	return true, err == nil, err
+}
+
+// Stopped is how many frames of a port were dropped for a cause since it is guarded.
+type Stopped struct {
+	Bridge, Link, Guest string // Guest: "" where no guest is known
+	Cause               firewall.Cause
+	Packets             uint64
+}
+
+// ReadStopped returns what guards have dropped, in the order of ports and causes. Ports
+// that sent nothing of the kind are left out.
+func ReadStopped(conn *Conn) (list []Stopped, err error) {
+	err = conn.use(func(socket *netlink.Conn) error {
+		list = nil
+		r := newGuardChange(socket, false).reader
+		for _, cause := range firewall.Causes() {
+			replies, err := r.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, r.table, cause.Set())
+			if err != nil {
+				return wrap(err, "reading the counters of guards")
+			}
+			for _, m := range replies {
+				err := decode(m, func(ad *netlink.AttributeDecoder) {
+					if ad.Type() == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+						each(ad, func(ad *netlink.AttributeDecoder) { list = append(list, decodeStopped(ad, cause)) })
+					}
+				})
+				if err != nil {
+					return wrap(err, "reading the counters of guards")
+				}
+			}
+		}
+		return nil
+	})
+	list = slices.DeleteFunc(list, func(s Stopped) bool { return s.Packets == 0 || s.Bridge == "" })
+	slices.SortStableFunc(list, func(a, b Stopped) int { return cmp.Or(cmp.Compare(a.Bridge, b.Bridge), cmp.Compare(a.Link, b.Link)) })
+	return list, err
+}
+
+// decodeStopped reads an element with a counter.
+func decodeStopped(list *netlink.AttributeDecoder, cause firewall.Cause) Stopped {
+	s := Stopped{Cause: cause}
+	each(list, func(ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_SET_ELEM_KEY:
+			dig(ad, func(ad *netlink.AttributeDecoder) { s.Link, _, _ = strings.Cut(string(ad.Bytes()), "\x00") }, unix.NFTA_DATA_VALUE)
+		case unix.NFTA_SET_ELEM_USERDATA:
+			s.Bridge, s.Guest, _ = strings.Cut(comment(ad.Bytes()), " ")
+		case unix.NFTA_SET_ELEM_EXPR:
+			dig(ad, func(ad *netlink.AttributeDecoder) { s.Packets = ad.Uint64() }, unix.NFTA_EXPR_DATA, unix.NFTA_COUNTER_PACKETS)
+		}
+	})
+	return s
 }

@@ -22,8 +22,12 @@ func Missing(conn *Conn, n *firewall.Network, exact bool) (missing []string, any
 	err = conn.use(func(socket *netlink.Conn) error {
 		missing, any = nil, false
 		i := inspection{reader: newChange(socket, true).reader, exact: exact}
-		if err := i.all(n); err != nil {
+		if err := i.all(inet(n)); err != nil {
 			return fmt.Errorf("inspecting the rules of %q: %w", n.Bridge, err)
+		}
+		i.reader = newGuardChange(socket, true).reader
+		if err := i.guard(n.Guard); err != nil {
+			return fmt.Errorf("inspecting the guard of %q: %w", n.Bridge, err)
 		}
 		missing, any = i.missing, i.any
 		return nil
@@ -39,7 +43,37 @@ type inspection struct {
 	any     bool
 }
 
+// guard looks for what the table of guards shares. Which ports there are now the
+// caller cannot know.
+func (i *inspection) guard(g *firewall.Guard) error {
+	if g == nil {
+		return nil
+	}
+	use, err := i.reader.use()
+	if err != nil {
+		return err
+	}
+	if use < 0 {
+		i.missing = append(i.missing, "there is no table bridge "+firewall.TableName)
+		return nil
+	}
+	for _, p := range firewall.GuardParts() {
+		if p.Marker != "" { // not in every kernel
+			continue
+		}
+		for _, chain := range p.Chains {
+			if _, err := i.chain(chain, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (i *inspection) all(n *firewall.Network) error {
+	if n == nil {
+		return nil
+	}
 	use, err := i.reader.use()
 	if err != nil {
 		return err

@@ -40,6 +40,24 @@ func uuidOf(name string) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 
+// readSys returns an attribute of a bridge.
+func readSys(t *testing.T, bridge, name string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ip", "-j", "-d", "link", "show", bridge).Output()
+	var list []struct {
+		Linkinfo struct {
+			Data map[string]any `json:"info_data"`
+		} `json:"linkinfo"`
+	}
+	if err == nil {
+		err = json.Unmarshal(out, &list)
+	}
+	if err != nil || len(list) != 1 {
+		t.Fatalf("looking at %s: %v\n%s", bridge, err, out)
+	}
+	return fmt.Sprint(list[0].Linkinfo.Data[name])
+}
+
 // guarded returns a set of the table of guards: its elements, and how often each was found.
 func guarded(t *testing.T, set string) map[string]int {
 	t.Helper()
@@ -89,7 +107,7 @@ func waitGuarded(t *testing.T, set, part string) {
 
 const guardNetwork = `<network><name>g</name>
   <metadata><virbr:network xmlns:virbr='urn:virbr:network:1'>GUARD</virbr:network></metadata>
-  <forward mode='nat'/><bridge name='br-g' stp='off'/>
+  <forward mode='nat'/><bridge name='br-g' stp='STP'/>
   <ip address='10.77.0.1' prefix='24'><dhcp><range start='10.77.0.100' end='10.77.0.150'/></dhcp></ip>
   <ip family='ipv6' address='fd00:77::1' prefix='64'/>
   <portgroup name='routers'/>
@@ -109,7 +127,7 @@ func attacks(me, victim *netnstest.Guest, mine, theirs netip.Addr) []attack {
 	low, his, none := lowlink(me.MAC), lowlink(victim.MAC), netip.IPv6Unspecified()
 	var list []attack
 	add := func(cause, name string, to net.HardwareAddr, kind uint16, make func(name []byte) []byte) {
-		list = append(list, attack{name, cause, frame(to, me.MAC, kind, make([]byte(name + ".")))})
+		list = append(list, attack{name, cause, frame(to, me.MAC, kind, make([]byte(name+".")))})
 	}
 	four := func(cause, name string, from, to netip.Addr, proto byte, body []byte) {
 		add(cause, name, broadcast, 0x0800, func(b []byte) []byte { return ipv4(from, to, proto, append(body, b...)) })
@@ -117,7 +135,9 @@ func attacks(me, victim *netnstest.Guest, mine, theirs netip.Addr) []attack {
 	six := func(cause, name string, from netip.Addr, next byte, body []byte) {
 		add(cause, name, net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}, 0x86dd, func(b []byte) []byte { return ipv6(from, nodes, next, slices.Concat(body, b)) })
 	}
-	discover := func(cause, name string, from netip.Addr, kind byte, body []byte) { six(cause, name, from, 58, icmp6(from, nodes, kind, body)) }
+	discover := func(cause, name string, from netip.Addr, kind byte, body []byte) {
+		six(cause, name, from, 58, icmp6(from, nodes, kind, body))
+	}
 	plainARP := func(cause, name string, op uint16, sha net.HardwareAddr, spa netip.Addr) {
 		add(cause, name, broadcast, 0x0806, func(b []byte) []byte { return append(arp(op, sha, spa, broadcast, theirs), b...) })
 	}
@@ -131,7 +151,7 @@ func attacks(me, victim *netnstest.Guest, mine, theirs netip.Addr) []attack {
 	discover("stop_ip", "advertisement of another guest", low, 136, neighbour(136, his, option(2, me.MAC)))
 	discover("stop_mac", "advertisement with another's MAC address", low, 136, neighbour(136, low, option(2, victim.MAC)))
 	discover("stop_ip", "solicitation that says another's address", his, 135, neighbour(135, gateway6, option(1, me.MAC)))
-	discover("stop_ip", "solicitation that keeps another from its address", none, 135, neighbour(135, his))
+	discover("", "solicitation that keeps another from its address", none, 135, neighbour(135, his))
 	ra := icmp6(low, nodes, 134, router())
 	six("stop_ra", "router advertisement", low, 58, ra)
 	six("stop_ra", "router advertisement behind options", low, 60, slices.Concat([]byte{58, 0, 1, 4, 0, 0, 0, 0}, ra))
@@ -141,7 +161,10 @@ func attacks(me, victim *netnstest.Guest, mine, theirs netip.Addr) []attack {
 	four("stop_dhcp", "DHCP answer", mine, all, 17, udp(67, 68, nil))
 	four("stop_dhcp", "DHCP answer from another port", mine, all, 17, udp(1234, 68, nil))
 	six("stop_dhcp6", "DHCPv6 answer", low, 17, udp(547, 546, nil))
-	add("stop_stp", "bridge protocol", net.HardwareAddr{1, 0x80, 0xc2, 0, 0, 0}, 38, func(b []byte) []byte { return append([]byte{0x42, 0x42, 3}, b...) })
+	add("stop_stp", "bridge protocol", net.HardwareAddr{1, 0x80, 0xc2, 0, 0, 0}, 38, func(b []byte) []byte { // the best bridge of all
+		id := append([]byte{0, 0}, me.MAC...)
+		return slices.Concat([]byte{0x42, 0x42, 3, 0, 0, 0, 0, 0}, id, make([]byte, 4), id, []byte{0x80, 1, 0, 0, 20, 0, 2, 0, 15, 0}, b)
+	})
 	add("stop_hidden", "router advertisement in SNAP", broadcast, 100, func(b []byte) []byte {
 		return slices.Concat([]byte{0xaa, 0xaa, 3, 0, 0, 0, 0x86, 0xdd}, ipv6(low, nodes, 58, slices.Concat(ra, b)))
 	})
@@ -168,7 +191,7 @@ func TestGuard(t *testing.T) {
 		}
 		d := startVirbrd(t)
 		off := "<virbr:guard mac='no' ip='no' ra='no' dhcp='no' stp='no' vlan='no' rate='no'/>"
-		d.up("g", strings.Replace(guardNetwork, "GUARD", off, 1))
+		d.up("g", strings.NewReplacer("GUARD", off, "STP", "off").Replace(guardNetwork))
 		victim, me := tapped(t, d, "g", "br-g", "victim", ""), tapped(t, d, "g", "br-g", "me", "")
 		mine, theirs := leased(t, me), leased(t, victim)
 		list := attacks(me, victim, mine, theirs)
@@ -177,13 +200,14 @@ func TestGuard(t *testing.T) {
 		honest(t, me, victim, mine)
 		honest(t, victim, me, theirs)
 
+		run(t, "ip", "link", "set", "br-g", "type", "bridge", "stp_state", "1") // then the bridge itself takes its frames
 		setGuard(t, "<virbr:guard dhcp='yes'/>")
 		waitGuarded(t, "addresses4", theirs.String())
 		waitGuarded(t, "addresses4", mine.String())
 		honest(t, victim, me, theirs)
 		before := map[string]map[string]int{}
 		for _, a := range list {
-			if before[a.cause] == nil {
+			if a.cause != "" && before[a.cause] == nil {
 				before[a.cause] = guarded(t, a.cause)
 			}
 		}
@@ -203,6 +227,9 @@ func TestGuard(t *testing.T) {
 			}
 		}
 		honest(t, victim, me, theirs)
+		if root := readSys(t, "br-g", "root_id"); root != readSys(t, "br-g", "bridge_id") {
+			t.Errorf("a guest has become the root of the bridge's tree: %s", root)
+		}
 
 		d.virsh("net-port-delete", "g", uuidOf("port me"))
 		netnstest.Wait(t, "a port without a guest is no more guarded", func() error {
@@ -227,9 +254,9 @@ func TestGuardHonest(t *testing.T) {
 	netnstest.NeedProgram(t, "virsh", "dnsmasq", "nft", "busybox", "ping")
 	netnstest.Run(t, func(t *testing.T) {
 		d := startVirbrd(t)
-		d.up("g", strings.Replace(guardNetwork, "GUARD", `<virbr:guard unknown='drop'><virbr:allow guest='web1' address='10.77.0.200'/>
+		d.up("g", strings.NewReplacer("STP", "on", "GUARD", `<virbr:guard unknown='drop'><virbr:allow guest='web1' address='10.77.0.200'/>
 			<virbr:allow guest='web2' address='10.77.0.200'/><virbr:allow guest='web2' address='10.99.0.0/16'/></virbr:guard>
-			<virbr:guard portgroup='routers' ra='no' dhcp='no' mac='no' ip='no' stp='no' vlan='no' rate='no'/>`, 1))
+			<virbr:guard portgroup='routers' ra='no' dhcp='no' mac='no' ip='no' stp='no' vlan='no' rate='no'/>`).Replace(guardNetwork))
 		web1, web2 := tapped(t, d, "g", "br-g", "web1", ""), tapped(t, d, "g", "br-g", "web2", "")
 		web1.Address(t, netip.MustParsePrefix("10.77.0.11/24"))
 		web2.Address(t, netip.MustParsePrefix("10.77.0.12/24"))
@@ -289,10 +316,12 @@ func TestGuardFlood(t *testing.T) {
 	netnstest.NeedProgram(t, "virsh", "dnsmasq", "nft", "busybox", "ping")
 	netnstest.Run(t, func(t *testing.T) {
 		d := startVirbrd(t)
-		d.up("g", strings.Replace(guardNetwork, "<virbr:network xmlns:virbr='urn:virbr:network:1'>GUARD</virbr:network>", "", 1))
+		d.up("g", strings.NewReplacer("STP", "on", "<virbr:network xmlns:virbr='urn:virbr:network:1'>GUARD</virbr:network>", "").Replace(guardNetwork))
 		victim, me := tapped(t, d, "g", "br-g", "victim", ""), tapped(t, d, "g", "br-g", "me", "")
 		waitGuarded(t, "stop_rate", "vnet-me")
 		waitGuarded(t, "stop_dhcp", "vnet-victim")
+		me.Address(t, netip.MustParsePrefix("10.77.0.66/24"))
+		reaches(t, me, "10.77.0.1") // STP lets the port pass
 		out := newCable(t, me)
 		const frames = 2000
 		for i := range frames {
@@ -302,7 +331,6 @@ func TestGuardFlood(t *testing.T) {
 		if got := guarded(t, "stop_rate")["vnet-me"]; got < frames/2 {
 			t.Errorf("%d of %d frames of a flood are dropped", got, frames)
 		}
-		me.Run(t, "ip", "addr", "add", "10.77.0.66/24", "dev", "eth0")
 		rogue := exec.Command("dnsmasq", "-k", "--conf-file=/dev/null", "--port=0", "--interface=eth0", "--bind-interfaces", "--dhcp-authoritative", "--enable-ra",
 			"--dhcp-range=10.77.0.160,10.77.0.170", "--dhcp-range=fd00:66::,ra-only", "--pid-file=", "--leasefile-ro", "--user=root")
 		me.Run(t, "ip", "addr", "add", "fd00:66::1/64", "dev", "eth0")

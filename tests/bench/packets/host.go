@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,8 +20,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/virbr/virbr/firewall"
+	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 	"github.com/virbr/virbr/tests/libvirttest"
 	"github.com/virbr/virbr/tests/netnstest"
+	"github.com/virbr/virbr/xml"
 )
 
 // The addresses of the first network's guest, of its bridge and of the outside.
@@ -52,6 +58,11 @@ func serve(text, virbrd string, span time.Duration) error {
 	defer stop()
 	if err := wire(); err != nil {
 		return err
+	}
+	if s.daemon == "guard" {
+		if err := guard(s.networks); err != nil {
+			return err
+		}
 	}
 	lines, answers := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
 	fmt.Println("ready")
@@ -119,10 +130,42 @@ ip -n outside route add 10.100.0.0/16 via %s
 	return run(script, "sh", "-e")
 }
 
+// guard guards so many ports of the bridge, of which one is the guest's. The others are
+// in the kernel's sets only.
+func guard(ports int) error {
+	g := &firewall.Guard{Owner: "virbr0"}
+	for i := range ports {
+		a := netip.AddrFrom4([4]byte{10, 101, byte(i >> 8), byte(i)})
+		p := firewall.GuardPort{Link: fmt.Sprintf("tap%d", i), MACs: []xml.MAC{{0x52, 0x54, 0, 1, byte(i >> 8), byte(i)}}}
+		p.Stops = slices.DeleteFunc(firewall.Causes(), func(c firewall.Cause) bool { return c == firewall.StopUnknown })
+		if i == 0 {
+			a = netip.MustParseAddr(guestAddr)
+			err := inside("guest", func() error {
+				link, err := net.InterfaceByName("eth0")
+				if err == nil {
+					p.MACs[0] = xml.MAC(link.HardwareAddr)
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		p.Addrs, p.Asks = []netip.Prefix{netip.PrefixFrom(a, 32)}, []netip.Addr{netip.MustParseAddr(gatewayAddr)}
+		g.Ports = append(g.Ports, p)
+	}
+	slices.SortFunc(g.Ports, func(a, b firewall.GuardPort) int { return strings.Compare(a.Link, b.Link) })
+	conn, err := fwnetlink.Open(0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fwnetlink.Install(conn, &firewall.Network{Bridge: g.Owner, Guard: g}), conn.Close())
+}
+
 // start has the networks made, and returns what ends the daemon.
 func (s setup) start(virbrd string) (stop func(), err error) {
 	switch s.daemon {
-	case "none":
+	case "none", "guard":
 		return func() {}, run("ip link add virbr0 type bridge\nip addr add "+gatewayAddr+"/24 dev virbr0\nip link set virbr0 up\nsysctl -qw net.ipv4.ip_forward=1\n", "sh", "-e")
 	case "virbrd":
 		return s.networksOf("network:///system?mode=direct", exec.Command(virbrd))

@@ -25,7 +25,7 @@ func main() {
 	virbrd := flag.String("virbrd", "bin/virbrd", "the virbrd to measure")
 	rounds := flag.Int("rounds", 60, "how often each host is measured")
 	span := flag.Duration("span", 30*time.Millisecond, "how long each measurement lasts")
-	hosts := flag.String("hosts", "none,virbrd:1,virbrd:100,virbrd:1000,virbrd:1:1,virbrd:1:10000,virbrd:1000:10000,libvirtd:1,libvirtd:100",
+	hosts := flag.String("hosts", "none,guard:1000,virbrd:1,virbrd:100,virbrd:1000,virbrd:1:1,virbrd:1:10000,virbrd:1000:10000,libvirtd:1,libvirtd:100",
 		"`list` of hosts: daemon:networks:forwards; the first virbrd is the yardstick, and for what is forwarded the first that forwards")
 	flag.Parse()
 	var err error
@@ -42,7 +42,7 @@ func main() {
 
 // setup is what a host is to have.
 type setup struct {
-	daemon   string // "none": a bare bridge and a router
+	daemon   string // "none": a bare bridge and a router; "guard": the same, with so many guarded ports
 	networks int
 	forwards int // of the first network
 }
@@ -65,6 +65,8 @@ func (s setup) String() string {
 	switch {
 	case s.daemon == "none":
 		return "no rules at all"
+	case s.daemon == "guard":
+		return fmt.Sprintf("no rules but a guard of %d ports", s.networks)
 	case s.forwards > 0:
 		return fmt.Sprintf("%s, %d networks, %d forwards", s.daemon, s.networks, s.forwards)
 	}
