@@ -69,6 +69,8 @@ const GuardedSet = "guarded"
 // The sets of the table that are not named after a cause.
 const (
 	macsSet   = "macs"      // by MAC address and port
+	passSet   = "pass"      // by address, MAC address and port; 4 and 6
+	freeSet   = "free"      // by port: any address
 	addrsSet  = "addresses" // by address and port; 4 and 6
 	netsSet   = "subnets"   // by subnet and port; 4 and 6
 	asksSet   = "asks"      // by address of the host and port; 4 and 6
@@ -126,6 +128,9 @@ func guardPart() Part {
 	p := Part{Ruleset: Ruleset{Family: BridgeTable, Maps: guardMaps()}}
 	frames := []Rule{
 		{Match: []Match{notIn(GuardedSet, InName)}, Do: Action{Kind: Accept}},
+		// Nearly all frames are these: without a tag, TCP or UDP, from where they should be.
+		{Match: []Match{{Field: EtherType, Word: FrameIPv4}}, Do: Action{Kind: Jump, Chain: "plain_ipv4"}},
+		{Match: []Match{{Field: EtherType, Word: FrameIPv6}}, Do: Action{Kind: Jump, Chain: "plain_ipv6"}},
 		stop(StopUnknown),
 		stop(StopSTP, Match{Field: EtherDest, MAC: xml.MAC{0x01, 0x80, 0xc2}}),                   // IEEE 802.1D
 		stop(StopSTP, Match{Field: EtherDest, MAC: xml.MAC{0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcd}}), // Cisco's, one a VLAN
@@ -150,6 +155,8 @@ func guardPart() Part {
 		frames = append(frames, Rule{Match: []Match{{Field: FrameProtocol, Word: f.word}}, Do: Action{Kind: Jump, Chain: f.chain}})
 	}
 	p.Chains = []Chain{
+		{Name: "plain_ipv4", Rules: framed(FrameIPv4, plainRules(Source4, "4", portClient4))},
+		{Name: "plain_ipv6", Rules: framed(FrameIPv6, plainRules(Source6, "6", portClient6))},
 		{Name: "claim", Rules: claimRules()},
 		{Name: "from_arp", Rules: framed(FrameARP, arpRules())},
 		{Name: "from_ipv4", Rules: framed(FrameIPv4, ipv4Rules())},
@@ -174,7 +181,7 @@ func framed(protocol string, rules []Rule) []Rule {
 
 func guardMaps() []Map {
 	list := []Map{
-		{Name: GuardedSet, Key: KeyName}, {Name: learnSet, Key: KeyName}, {Name: macsSet, Key: KeyMAC},
+		{Name: GuardedSet, Key: KeyName}, {Name: learnSet, Key: KeyName}, {Name: freeSet, Key: KeyName}, {Name: macsSet, Key: KeyMAC},
 		{Name: rateSet, Key: KeyName, Size: meteredPorts, Timeout: meterSeconds},
 		{Name: tellSet, Key: KeyName, Size: meteredPorts, Timeout: meterSeconds},
 	}
@@ -183,7 +190,11 @@ func guardMaps() []Map {
 		if f.suffix == "6" {
 			key = KeyUplink6
 		}
-		list = append(list, Map{Name: addrsSet + f.suffix, Key: key}, Map{Name: netsSet + f.suffix, Key: key, Ranges: true}, Map{Name: asksSet + f.suffix, Key: key})
+		pass := KeyPass4
+		if f.suffix == "6" {
+			pass = KeyPass6
+		}
+		list = append(list, Map{Name: passSet + f.suffix, Key: pass}, Map{Name: addrsSet + f.suffix, Key: key}, Map{Name: netsSet + f.suffix, Key: key, Ranges: true}, Map{Name: asksSet + f.suffix, Key: key})
 	}
 	for _, c := range Causes() {
 		list = append(list, Map{Name: c.Set(), Key: KeyName, Counter: true})
@@ -249,6 +260,18 @@ const (
 
 func unspecified4() netip.Prefix { return netip.PrefixFrom(netip.IPv4Unspecified(), 32) }
 func unspecified6() netip.Prefix { return netip.PrefixFrom(netip.IPv6Unspecified(), 128) }
+
+// plainRules accept TCP, and UDP that is no answer of a DHCP server, from the addresses
+// of the port. All else goes the longer way.
+func plainRules(source Field, suffix string, client uint16) []Rule {
+	from := in(passSet+suffix, 0, source, EtherSource, InName)
+	tcp, udp := Match{Field: Protocol, Word: "tcp"}, Match{Field: Protocol, Word: "udp"}
+	var rules []Rule
+	for _, m := range [][]Match{{tcp}, {udp, {Field: DestPort, Not: true, Port: client}}} {
+		rules = append(rules, accept(append(slices.Clone(m), from)...), accept(append(slices.Clone(m), in(freeSet, 0, InName))...))
+	}
+	return rules
+}
 
 // ipv4Rules: who answers a DHCP client plays the server, from whatever port. Relays ask
 // on from the server's port, which is no answer (RFC 2131 section 4.1). A guest without
@@ -374,11 +397,20 @@ func (p *GuardPort) data(owner string) []Datum {
 	for _, mac := range p.MACs {
 		all = append(all, Datum{Map: macsSet, Owner: owner, MAC: mac, Link: p.Link})
 	}
-	if slices.Contains(p.Stops, StopIP) {
+	ip, mac := slices.Contains(p.Stops, StopIP), slices.Contains(p.Stops, StopMAC)
+	if ip {
 		all = append(all, Datum{Map: learnSet, Owner: owner, Link: p.Link})
+	}
+	if !ip && !mac && !slices.Contains(p.Stops, StopUnknown) {
+		all = append(all, Datum{Map: freeSet, Owner: owner, Link: p.Link})
 	}
 	for _, a := range p.Addrs {
 		d := Datum{Map: addrsSet + suffix(a.Addr()), Owner: owner, Addr: a.Addr(), Link: p.Link}
+		if a.IsSingleIP() && ip && mac {
+			for _, m := range p.MACs {
+				all = append(all, Datum{Map: passSet + suffix(a.Addr()), Owner: owner, Addr: a.Addr(), MAC: m, Link: p.Link})
+			}
+		}
 		if !a.IsSingleIP() {
 			d.Map, d.Addr, d.From, d.Until = netsSet+suffix(a.Addr()), netip.Addr{}, a.Addr(), lastOf(a)
 		}

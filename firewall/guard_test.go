@@ -45,14 +45,14 @@ func TestGuardIsValidated(t *testing.T) {
 	}
 }
 
-// TestGuardChangeIsSmall: a guest that takes an address costs one element.
+// TestGuardChangeIsSmall: a guest that takes an address costs two elements.
 func TestGuardChangeIsSmall(t *testing.T) {
 	t.Parallel()
 	from := &firewall.Guard{Owner: "virbr0", Ports: []firewall.GuardPort{guardPort("vnet0"), guardPort("vnet1")}}
 	to := &firewall.Guard{Owner: "virbr0", Ports: []firewall.GuardPort{guardPort("vnet0"), guardPort("vnet1")}}
 	to.Ports[1].Addrs = append(to.Ports[1].Addrs, netip.MustParsePrefix("192.168.122.6/32"))
 	take, bring := firewall.GuardDifference(from, to)
-	if len(take) != 0 || len(bring) != 1 || bring[0].String() != `192.168.122.6 . "vnet1" comment "virbr0"` {
+	if len(take) != 0 || len(bring) != 2 || bring[1].String() != `192.168.122.6 . "vnet1" comment "virbr0"` {
 		t.Errorf("took %v, brought %v", take, bring)
 	}
 	if take, bring = firewall.GuardDifference(to, nil); len(take) != len(to.Data()) || len(bring) != 0 {

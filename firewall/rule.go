@@ -49,7 +49,9 @@ const (
 	KeyIPv4 KeyType = "ipv4_addr"
 	KeyIPv6 KeyType = "ipv6_addr"
 
-	KeyMAC KeyType = "ether_addr . ifname"
+	KeyMAC   KeyType = "ether_addr . ifname"
+	KeyPass4 KeyType = "ipv4_addr . ether_addr . ifname"
+	KeyPass6 KeyType = "ipv6_addr . ether_addr . ifname"
 
 	KeyListen4 KeyType = "ipv4_addr . inet_proto . inet_service"
 	KeyListen6 KeyType = "ipv6_addr . inet_proto . inet_service"

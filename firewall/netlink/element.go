@@ -61,6 +61,8 @@ var keyTypes = map[firewall.KeyType][]nftables.SetDatatype{
 	firewall.KeyIPv6:    {nftables.TypeIP6Addr},
 	firewall.KeyListen4: {nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService},
 	firewall.KeyListen6: {nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService},
+	firewall.KeyPass4:   {nftables.TypeIPAddr, nftables.TypeEtherAddr, nftables.TypeIFName},
+	firewall.KeyPass6:   {nftables.TypeIP6Addr, nftables.TypeEtherAddr, nftables.TypeIFName},
 	firewall.KeyMAC:     {nftables.TypeEtherAddr, nftables.TypeIFName},
 	firewall.KeyPort:    {nftables.TypeInetProto, nftables.TypeInetService},
 
