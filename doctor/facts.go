@@ -5,7 +5,6 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/step"
-	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/xml"
 )
@@ -150,8 +149,8 @@ type Network struct {
 
 // Stopped is how many frames of a guest a guard has dropped since its port is guarded.
 type Stopped struct {
-	Link, Guest string         // Guest: "" where none is known
-	Cause       firewall.Cause // why
+	Link, Guest string // Guest: "" where none is known
+	Cause       string // why: the name of its set of nftables without "stop_"
 	Packets     uint64
 }
 

@@ -4,22 +4,20 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-
-	"github.com/virbr/virbr/firewall"
 )
 
 // stops says what a guest did that was stopped, and how it is allowed.
-var stops = map[firewall.Cause]struct{ what, allow string }{
-	firewall.StopUnknown: {"is no guest of the network that virbrd knows", "<virbr:guard unknown='accept'/>"},
-	firewall.StopSTP:     {"speaks the spanning tree protocol", "<virbr:guard stp='no'/>"},
-	firewall.StopVLAN:    {"sends frames with VLAN tags", "<virbr:guard vlan='no'/>"},
-	firewall.StopHidden:  {"hides what its frames are", ""},
-	firewall.StopMAC:     {"sends from another MAC address than its port's", "<virbr:allow guest='NAME' mac='MAC'/>"},
-	firewall.StopIP:      {"sends from, or claims, an IP address that is not its own", "<virbr:allow guest='NAME' address='ADDRESS'/>"},
-	firewall.StopDHCP:    {"answers as DHCP server", "<virbr:guard dhcp='no'/>"},
-	firewall.StopDHCP6:   {"answers as DHCPv6 server", "<virbr:guard dhcp='no'/>"},
-	firewall.StopRA:      {"advertises itself as router", "<virbr:guard ra='no'/>"},
-	firewall.StopRate:    {"asks for the host faster than an honest guest does", "<virbr:guard rate='no'/>"},
+var stops = map[string]struct{ what, allow string }{
+	"unknown": {"is no guest of the network that virbrd knows", "<virbr:guard unknown='accept'/>"},
+	"stp":     {"speaks the spanning tree protocol", "<virbr:guard stp='no'/>"},
+	"vlan":    {"sends frames with VLAN tags", "<virbr:guard vlan='no'/>"},
+	"hidden":  {"hides what its frames are", ""},
+	"mac":     {"sends from another MAC address than its port's", "<virbr:allow guest='NAME' mac='MAC'/>"},
+	"ip":      {"sends from, or claims, an IP address that is not its own", "<virbr:allow guest='NAME' address='ADDRESS'/>"},
+	"dhcp":    {"answers as DHCP server", "<virbr:guard dhcp='no'/>"},
+	"dhcp6":   {"answers as DHCPv6 server", "<virbr:guard dhcp='no'/>"},
+	"ra":      {"advertises itself as router", "<virbr:guard ra='no'/>"},
+	"rate":    {"asks for the host faster than an honest guest does", "<virbr:guard rate='no'/>"},
 }
 
 // honest is how many frames from an address that nobody gave it an honest guest may have
@@ -29,13 +27,13 @@ const honest = 20
 // stopped tells of guests that the guard has stopped.
 func (w *walker) stopped() {
 	for _, s := range w.n.Stopped {
-		if s.Cause == firewall.StopIP && s.Packets < honest {
+		if s.Cause == "ip" && s.Packets < honest {
 			continue
 		}
 		about := stops[s.Cause]
 		f := Finding{
 			Text:     fmt.Sprintf("the guard stops %s at port %s: it %s", cmp.Or(s.Guest, "a guest"), s.Link, about.what),
-			Evidence: []string{fmt.Sprintf("nft list set bridge virbr %s: %s, %d frames", s.Cause.Set(), s.Link, s.Packets)},
+			Evidence: []string{fmt.Sprintf("nft list set bridge virbr %s: %s, %d frames", "stop_"+s.Cause, s.Link, s.Packets)},
 		}
 		if about.allow != "" {
 			f.Mend = virsh("net-edit", w.n.Name)

@@ -39,7 +39,7 @@ func (s *survey) network(n *doctor.Network, dirs dnsmasq.Dirs) {
 	s.missed("what is dropped of the guests of "+n.Name, err)
 	for _, o := range stopped {
 		if o.Bridge == bridge {
-			n.Stopped = append(n.Stopped, doctor.Stopped{Link: o.Link, Guest: o.Guest, Cause: o.Cause, Packets: o.Packets})
+			n.Stopped = append(n.Stopped, doctor.Stopped{Link: o.Link, Guest: o.Guest, Cause: string(o.Cause), Packets: o.Packets})
 		}
 	}
 	s.paths(n)

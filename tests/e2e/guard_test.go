@@ -295,7 +295,7 @@ func TestGuardHonest(t *testing.T) {
 		reaches(t, router, "10.77.0.1")
 
 		d.kill()
-		d = startVirbrd(t)
+		startVirbrd(t)
 		if out, err := exec.CommandContext(t.Context(), "nft", "delete", "table", "bridge", "virbr").CombinedOutput(); err != nil {
 			t.Fatalf("nft: %v\n%s", err, out)
 		}
