@@ -22,7 +22,7 @@ func Learns(ext *xml.Extensions) bool {
 // followed. The definition is one with what its metadata adds.
 func Guards(def *xml.Network, ext *xml.Extensions) bool {
 	g := ext.Guard("")
-	plain := len(ext.Guards) == 0 && len(serves(def).stops(&g)) == 0
+	plain := len(ext.Guards) == 0 && len(servedBy(def).stops(&g)) == 0
 	return def.OwnsBridge() && def.Bridge.Name != "" && !plain
 }
 
@@ -40,7 +40,7 @@ type served struct {
 	own                 []netip.Addr // addresses of the bridge
 }
 
-func serves(def *xml.Network) (s served) {
+func servedBy(def *xml.Network) (s served) {
 	for _, ip := range def.Subnets() {
 		if ip.Address.IsValid() {
 			s.own = append(s.own, ip.Address)
@@ -73,7 +73,7 @@ func (s served) stops(g *xml.Guard) []firewall.Cause {
 // guard returns the ports of the bridge that are guarded, and notes which addresses
 // they have claimed.
 func (l *locator) guard(def *xml.Network, ext *xml.Extensions) []firewall.GuardPort {
-	s, network := serves(def), ext.Guard("")
+	s, network := servedBy(def), ext.Guard("")
 	behind := l.behind()
 	l.claim(behind)
 	var list []firewall.GuardPort
