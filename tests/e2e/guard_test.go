@@ -354,6 +354,35 @@ func TestGuardFlood(t *testing.T) {
 	})
 }
 
+// TestGuardHook: the hook guards the ports of a network that libvirt's own daemon runs,
+// where the network has extensions that ask for it.
+func TestGuardHook(t *testing.T) {
+	t.Parallel()
+	netnstest.NeedProgram(t, "nft", "busybox", "ping")
+	netnstest.Run(t, func(t *testing.T) {
+		extendFile(t, "default", "<virbr:guard/>")
+		d := startHooked(t)
+		d.up("default", hookedXML)
+		web1, web2 := tapped(t, d, "default", "virbr0", "web1", ""), tapped(t, d, "default", "virbr0", "web2", "")
+		own := leased(t, web1)
+		waitGuarded(t, "addresses4", own.String())
+		reaches(t, web1, "192.168.122.1")
+		web2.Address(t, netip.PrefixFrom(own, 24))
+		if err := pings(web2, t, "192.168.122.1"); err == nil {
+			t.Error("the second guest with an address gets answers to it")
+		}
+		reaches(t, web1, "192.168.122.1")
+		d.virsh("net-port-delete", "default", uuidOf("port web2"))
+		d.virsh("net-destroy", "default")
+		netnstest.Wait(t, "the guard is gone", func() error {
+			if list := guarded(t, "guarded"); list != nil {
+				return fmt.Errorf("guarded: %v", list)
+			}
+			return nil
+		})
+	})
+}
+
 func leased(t *testing.T, g *netnstest.Guest) netip.Addr {
 	t.Helper()
 	a, err := g.DHCP(t).Address()
