@@ -209,7 +209,9 @@ func TestFormsAgree(t *testing.T) {
 	netnstest.NeedProgram(t, "nft")
 	netnstest.Run(t, func(t *testing.T) {
 		for name, def := range defs {
-			agree(t, name, compile(t, def))
+			if n := compile(t, def); len(n.Chains) > 0 { // else it has a guard only: see TestGuardFormsAgree
+				agree(t, name, n)
+			}
 		}
 		for name, n := range reached(t) {
 			agree(t, name, n)
