@@ -65,7 +65,9 @@ func TestExtensionRules(t *testing.T) {
 			  <virbr:range start='9000' end='9010'/>
 			  <virbr:range start='9005' exclude='yes'/>
 			</virbr:portForward>
+			<virbr:uplink dev='wg0'/>
 			<virbr:bridge create='yes'/>
+			<virbr:uplink dev='eth0' family='ipv6' gateway='fe80::1' guard='no'/>
 			<virbr:ipv6 advprefix='ula'/>
 			<virbr:address public='2001:db8::7' guest='52:54:00:00:00:01'/>`, ""},
 		{"forward to an address, from a device", "<virbr:portForward proto='sctp' family='all' dev='eth0' guest='2001:db8::5' ignore='no'/>", ""},
@@ -73,6 +75,11 @@ func TestExtensionRules(t *testing.T) {
 		{"forward of a source that is none", "<virbr:portForward proto='tcp' guest='a' from='office'/>", `attribute "from"`},
 		{"firewall of services", "<virbr:firewall host='services'/>", ""},
 		{"firewall of a host", "<virbr:firewall host='none'/>", `expected "all" or "services"`},
+		{"uplink without dev", "<virbr:uplink family='all'/>", `element "uplink": attribute "dev" is missing`},
+		{"uplink family", "<virbr:uplink dev='wg0' family='inet'/>", `expected "ipv4", "ipv6" or "all"`},
+		{"uplink gateway", "<virbr:uplink dev='wg0' gateway='router'/>", `expected an IP address`},
+		{"uplink guard", "<virbr:uplink dev='wg0' guard='off'/>", `expected "yes" or "no"`},
+		{"uplink with a child", "<virbr:uplink dev='wg0'><virbr:x/></virbr:uplink>", `element "uplink": element "x" of "urn:virbr:network:1" is not allowed here`},
 		{"forward without proto", "<virbr:portForward guest='a'/>", `element "portForward": attribute "proto" is missing`},
 		{"forward proto", "<virbr:portForward proto='icmp' guest='a'/>", `expected "tcp", "udp" or "sctp"`},
 		{"forward family", "<virbr:portForward proto='tcp' family='inet' guest='a'/>", `expected "ipv4", "ipv6" or "all"`},

@@ -101,6 +101,41 @@ func (e *Extensions) RemovePublic(public netip.Addr) (PublicAddress, error) {
 	return a, nil
 }
 
+// AddUplink inserts an uplink before the one at an index, counted from 0; Last is
+// behind all. An error leaves the list as it was.
+func (e *Extensions) AddUplink(u Uplink, at int) error {
+	if at == Last {
+		at = len(e.Uplinks)
+	}
+	if at < 0 || at > len(e.Uplinks) {
+		return inapt("there is no place %d in a list of %d uplinks", at+1, len(e.Uplinks))
+	}
+	if len(e.Uplinks) >= maxUplinks {
+		return inapt("there are %d uplinks, which is the limit", maxUplinks)
+	}
+	made, err := ParseUplink([]byte(u.XML()))
+	if err != nil {
+		return err
+	}
+	for i := range e.Uplinks {
+		if o := &e.Uplinks[i]; o.Dev == made.Dev && o.overlaps(made) {
+			return inapt("uplink %s is in the list already, as uplink %d", o, i+1)
+		}
+	}
+	e.Uplinks = slices.Insert(e.Uplinks, at, *made)
+	return nil
+}
+
+// CutUplink removes the uplink that is equal to u, see [Extensions.IndexUplink].
+func (e *Extensions) CutUplink(u *Uplink) error {
+	at := e.IndexUplink(u)
+	if at < 0 {
+		return inapt("there is no uplink %s", u)
+	}
+	e.Uplinks = slices.Delete(e.Uplinks, at, at+1)
+	return nil
+}
+
 // CutForward removes the forward that is equal to f.
 func (e *Extensions) CutForward(f *PortForward) error {
 	at := e.IndexForward(f)

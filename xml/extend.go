@@ -119,6 +119,8 @@ func (r *extensionReader) take(el *node) error {
 		return r.e.parsePublic(el)
 	case "guard":
 		return r.e.parseGuard(el)
+	case "uplink":
+		return r.e.parseUplink(el)
 	case "ipv6", "ip", "bridge", "firewall":
 		if r.seen[el.name] {
 			return el.bad("element '%s' may be given only once in %s", el.name, r.where)
@@ -245,7 +247,7 @@ func lined(err error) error {
 
 // IsZero reports whether there is nothing in it.
 func (e *Extensions) IsZero() bool {
-	return e == nil || e.Advertise == nil && !e.Auto && !e.Create && len(e.Forwards)+len(e.Publics)+len(e.Guards) == 0 && e.Firewall == Firewall{}
+	return e == nil || e.Advertise == nil && !e.Auto && !e.Create && len(e.Forwards)+len(e.Publics)+len(e.Guards)+len(e.Uplinks) == 0 && e.Firewall == Firewall{}
 }
 
 // ours makes an element of our namespace.
@@ -270,7 +272,7 @@ func text(el *node) string {
 }
 
 func (e *Extensions) element() *node {
-	list := make([]*node, 0, len(e.Forwards)+len(e.Publics)+1)
+	list := make([]*node, 0, len(e.Forwards)+len(e.Publics)+len(e.Uplinks)+1)
 	if e.Advertise != nil {
 		a := kept()
 		e.Advertise.fill(a, Inactive)
@@ -287,6 +289,9 @@ func (e *Extensions) element() *node {
 	}
 	for i := range e.Guards {
 		list = append(list, e.Guards[i].element())
+	}
+	for i := range e.Uplinks {
+		list = append(list, e.Uplinks[i].element())
 	}
 	for i := range e.Forwards {
 		list = append(list, e.Forwards[i].element())
@@ -343,6 +348,7 @@ func (e *Extensions) Clone() *Extensions {
 	for i := range c.Guards {
 		c.Guards[i].Allow = slices.Clone(c.Guards[i].Allow)
 	}
+	c.Uplinks = slices.Clone(e.Uplinks)
 	return &c
 }
 
@@ -375,6 +381,8 @@ func (n *Network) checkExtensions(e *Extensions) error {
 		return el.unsupported(format+" (network '"+strings.ReplaceAll(n.Name, "%", "%%")+"')", args...)
 	}
 	switch {
+	case len(e.Uplinks) > 0 && n.misled(e) != "":
+		return refuse("%s", n.misled(e))
 	case e.Firewall.Filter && mode != ForwardOpen:
 		return refuse("firewall mode='%s' is for networks with forward mode='open', not '%s'", e.Firewall.Mode, mode)
 	case len(e.Guards) > 0 && !n.OwnsBridge() && !e.Create:

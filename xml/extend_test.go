@@ -37,6 +37,8 @@ const everything = `
 	</virbr:portForward>
 	<virbr:address public='203.0.113.7' guest='web1' mode='stateless'/>
 	<virbr:firewall coexist='no' mode='nat' offload='yes' host='services'/>
+	<virbr:uplink dev='wg0'/>
+	<virbr:uplink dev='eth0' gateway='FE80::1' guard='no'/>
 	<virbr:bridge create='yes'/>
 	<virbr:ip type='auto'/>
 	<virbr:portForward proto='sctp' dev='eth0' guest='52:54:00:AA:BB:CC'/>
@@ -52,6 +54,7 @@ func TestExtensions(t *testing.T) {
 		Advertise: &Advertise{Prefix: "2001:db8:31::/64", ProxyNDP: "auto"},
 		Auto:      true,
 		Create:    true,
+		Uplinks:   []Uplink{{Dev: "wg0"}, {Dev: "eth0", Gateway: netip.MustParseAddr("fe80::1"), Guard: No}},
 		Forwards: []PortForward{
 			{Proto: "tcp", Family: FamilyIPv6, Ignore: true, Ranges: []ForwardRange{{Start: 8080}}},
 			{Proto: "tcp", Family: FamilyIPv4, Address: netip.IPv4Unspecified(), Guest: "web1", Ranges: []ForwardRange{
@@ -74,6 +77,8 @@ func TestExtensions(t *testing.T) {
   <virbr:ip type='auto'/>
   <virbr:bridge create='yes'/>
   <virbr:firewall coexist='no' mode='nat' offload='yes' host='services'/>
+  <virbr:uplink dev='wg0'/>
+  <virbr:uplink dev='eth0' gateway='fe80::1' guard='no'/>
   <virbr:portForward proto='tcp' family='ipv6' ignore='yes'>
     <virbr:range start='8080'/>
   </virbr:portForward>
@@ -177,6 +182,13 @@ func TestExtensionsRefused(t *testing.T) {
 		{"<virbr:portForward proto='tcp' guest='web1' from='fe80::1%eth0'/>", "attribute 'from' of <portForward>: 'fe80::1%eth0' is neither an IPv4 or IPv6 prefix such as 203.0.113.0/24, nor an address"},
 		{"<virbr:portForward proto='tcp' guest='web1' from='::ffff:10.0.0.1'/>", "attribute 'from' of <portForward>: '::ffff:10.0.0.1' is neither an IPv4 or IPv6 prefix such as 203.0.113.0/24, nor an address"},
 		{"<virbr:portForward proto='tcp' guest='web1' family='ipv6' from='203.0.113.0/24'/>", "Invalid portForward tcp ipv6:all to web1 from 203.0.113.0/24: none of the sources '203.0.113.0/24' is of ipv6, which is all that it forwards"},
+		{"<virbr:uplink/>", "Missing required attribute 'dev' in element 'uplink'"},
+		{"<virbr:uplink dev='a b'/>", "invalid char in uplink dev: 0x20"},
+		{"<virbr:uplink dev='wg0' family='all' gateway='10.0.0.1'/>", "gateway '10.0.0.1' in <uplink> is ipv4 only, not family='all': give one uplink for each family"},
+		{"<virbr:uplink dev='wg0' family='ipv6' gateway='10.0.0.1'/>", "gateway '10.0.0.1' in <uplink> is ipv4 only, not family='ipv6': give one uplink for each family"},
+		{"<virbr:uplink dev='wg0' gateway='fe80::1%eth0'/>", "Invalid gateway 'fe80::1%eth0' in <uplink>: want an IPv4 or IPv6 address"},
+		{"<virbr:uplink dev='wg0' gateway='0.0.0.0'/>", "Invalid gateway '0.0.0.0' in <uplink>: no router has that address"},
+		{"<virbr:uplink dev='wg0' family='ipv6'/><virbr:uplink dev='wg0'/>", "uplink 2 (wg0) never carries anything: uplink 1 (wg0 (ipv6)) is before it"},
 		{"<virbr:firewall host='none'/>", "Invalid value for attribute 'host' in element 'firewall': 'none'."},
 		{"<virbr:firewall offload='hardware'/>", "Invalid value for attribute 'offload' in element 'firewall': 'hardware'."},
 		{"<virbr:firewall coexist='maybe'/>", "Invalid value for attribute 'coexist' in element 'firewall': 'maybe'."},
@@ -344,6 +356,12 @@ func TestExtensionsOfAMode(t *testing.T) {
 		{"", "<virbr:firewall mode='nat'/>", "firewall mode='nat' is for networks with forward mode='open', not 'none' (network 'n')"},
 		{"", "<virbr:firewall offload='yes'/>", ""},
 		{"", "<virbr:firewall host='services'/>", ""},
+		{"<forward mode='open'/>", "<virbr:uplink dev='wg0'/>", ""},
+		{"<forward dev='wg0'/><ip address='10.0.0.1' prefix='24'/>", "<virbr:uplink dev='wg0'/>", ""},
+		{"", "<virbr:uplink dev='wg0'/>", "uplink is not supported in an isolated network, whose guests do not leave the host (network 'n')"},
+		{"<forward mode='bridge'/><bridge name='b'/>", "<virbr:uplink dev='wg0'/>", "uplink is not supported with forward mode='bridge', whose guests are not behind the host (network 'n')"},
+		{"<forward/><bridge name='b'/><ip address='10.0.0.1' prefix='24'/>", "<virbr:uplink dev='b'/>", "uplink dev='b' is the bridge of the network itself (network 'n')"},
+		{"<forward dev='eth0'/><ip address='10.0.0.1' prefix='24'/>", "<virbr:uplink dev='eth0'/><virbr:uplink dev='wg0'/>", "uplink dev='wg0' contradicts forward dev='eth0', which lets guests leave by that one only: remove the latter (network 'n')"},
 		{"<forward mode='bridge'/><bridge name='b'/>", "<virbr:firewall host='services'/>", "firewall host='services' is not supported with forward mode='bridge', whose guests are not behind the host (network 'n')"},
 		{"<forward mode='bridge'/><bridge name='b'/>", "<virbr:firewall offload='yes'/>", "firewall offload='yes' is not supported with forward mode='bridge', whose guests are not behind the host (network 'n')"},
 		{"<forward mode='bridge'/><bridge name='b'/>", "<virbr:portForward proto='tcp' guest='a'/>", "portForward is not supported with forward mode='bridge', whose guests are not behind the host (network 'n')"},

@@ -18,7 +18,8 @@ type Extensions struct {
 
 	Forwards []PortForward // in order: the first that matches decides
 	Publics  []PublicAddress
-	Guards   []Guard // at most one of the whole network, and of each port group
+	Guards   []Guard  // at most one of the whole network, and of each port group
+	Uplinks  []Uplink // in order: the first that can carry a family has its traffic
 	Firewall Firewall
 }
 
