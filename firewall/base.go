@@ -19,7 +19,10 @@ const (
 )
 
 // Chains that all networks share, and that only others jump to.
-const translateChain = "translate" // makes a packet to a stateless public address one to the guest
+const (
+	translateChain = "translate" // makes a packet to a stateless public address one to the guest
+	keepChain      = "keep"      // notes the link that a connection comes in by
+)
 
 // Part is a piece of what networks share. It is there as long as a network needs
 // it, so that nobody pays for what nobody uses.
@@ -32,7 +35,9 @@ type Part struct {
 }
 
 // Parts returns all parts, those that others rest on first.
-func Parts() []Part { return []Part{core(), reach(), vouch(), stateless(), host(), fast()} }
+func Parts() []Part {
+	return []Part{core(), reach(), vouch(), stateless(), host(), ingress(), guard(), fast()}
+}
 
 // Base returns what networks without forwards and public addresses share.
 func Base() *Ruleset {
@@ -72,6 +77,8 @@ func Owned() []Map {
 	return append(core().Maps, Map{Name: HairpinMap, Key: KeyName, Value: ValueVerdict},
 		Map{Name: VouchMap, Key: KeyName, Value: ValueVerdict}, Map{Name: inwardChain}, Map{Name: outwardChain},
 		Map{Name: HostMap, Key: KeyName, Value: ValueVerdict},
+		Map{Name: IngressMap, Key: KeyName, Value: ValueVerdict},
+		Map{Name: GuardMap, Key: KeyName, Value: ValueVerdict},
 		Map{Name: FastMap, Key: KeyName, Value: ValueVerdict})
 }
 

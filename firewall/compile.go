@@ -57,6 +57,10 @@ func compile(def *xml.Network, ext *xml.Extensions, where Where, beside bool) (*
 		c.vouch(n)
 	}
 	c.services(n, def, ext)
+	c.ingress(n)
+	if err := c.guard(n, ext, where); err != nil {
+		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
+	}
 	c.fast(n, ext, where)
 	return n, n.Validate()
 }

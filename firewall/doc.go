@@ -17,6 +17,8 @@
 //	local_BR    keeps its guests off the host's loopback: prerouting, iifname BR
 //	inward_BR   to a stateless public address of its guests: prerouting
 //	outward_BR  from such a guest: prerouting
+//	ingress_BR  notes by which link connections to its guests come: forward, oifname BR
+//	guard_BR    keeps its guests off links that are not their uplinks: forward, iifname BR
 //	fast_BR     what of its connections goes by the flowtable: forward, after all filters
 //
 // leave and enter return what is allowed and reject the rest with

@@ -28,7 +28,7 @@ func compileExtension(def *xml.Network, ext *xml.Extensions, where Where) (*Netw
 	if m := def.Forward.Mode; def.Advertise != nil && (m == xml.ForwardNone || m == xml.ForwardNAT || m == xml.ForwardRoute) {
 		return CompileIPv6(def, ext, where)
 	}
-	if ext == nil || len(ext.Forwards)+len(ext.Publics) == 0 && !ext.Firewall.Offload && !ext.Firewall.Services {
+	if ext == nil || len(ext.Forwards)+len(ext.Publics)+len(ext.Uplinks) == 0 && !ext.Firewall.Offload && !ext.Firewall.Services {
 		return nil, nil
 	}
 	c, err := newCompiler(def)
@@ -42,6 +42,10 @@ func compileExtension(def *xml.Network, ext *xml.Extensions, where Where) (*Netw
 	c.reach(n)
 	c.vouch(n)
 	c.services(n, def, ext)
+	c.ingress(n)
+	if err := c.guard(n, ext, where); err != nil {
+		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
+	}
 	c.fast(n, ext, where)
 	if len(n.Chains) == 0 {
 		return nil, nil

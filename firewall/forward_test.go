@@ -412,13 +412,13 @@ func TestOtherFilter(t *testing.T) {
 	for _, c := range []struct{ name, got, want string }{
 		{"nothing", chains(firewall.CompileExtension(def(nil), &xml.Extensions{}, lab())), ""},
 		{"no extensions", chains(firewall.CompileExtension(def(nil), nil, lab())), ""},
-		{"forward", chains(firewall.CompileExtension(def(nil), ext, lab())), "hairpin vouch"},
-		{"nobody there", chains(firewall.CompileExtension(def(nil), ext, firewall.Where{})), ""},
-		{"open", chains(firewall.Compile(open, ext, lab())), "hairpin"},
+		{"forward", chains(firewall.CompileExtension(def(nil), ext, lab())), "hairpin vouch ingress"},
+		{"nobody there", chains(firewall.CompileExtension(def(nil), ext, firewall.Where{})), "ingress"},
+		{"open", chains(firewall.Compile(open, ext, lab())), "hairpin ingress"},
 		{"open without", chains(firewall.Compile(open, nil, lab())), ""},
-		{"open with rules", chains(firewall.Compile(open, &filtered, lab())), "leave enter nat4 hairpin"},
-		{"open with rules of the hook", chains(firewall.CompileExtension(open, &filtered, lab())), "leave enter nat4 hairpin"},
-		{"rules are for open", chains(firewall.CompileExtension(def(nil), &filtered, lab())), "hairpin vouch"},
+		{"open with rules", chains(firewall.Compile(open, &filtered, lab())), "leave enter nat4 hairpin ingress"},
+		{"open with rules of the hook", chains(firewall.CompileExtension(open, &filtered, lab())), "leave enter nat4 hairpin ingress"},
+		{"rules are for open", chains(firewall.CompileExtension(def(nil), &filtered, lab())), "hairpin vouch ingress"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: chains %q, want %q", c.name, c.got, c.want)

@@ -165,7 +165,10 @@ const (
 	DestType  Field = "fib daddr type"    // what the routes say of the destination
 	DestLink  Field = "fib daddr oifname" // where the routes lead to the destination
 	FromLink  Field = "fib saddr oifname" // and to the source
-	Socket    Field = "socket wildcard"   // of the process on the host that listens; none: no match
+	ConnMark  Field = "ct mark"
+	PackMark  Field = "meta mark"
+	InIndex   Field = "meta iif"        // the number of the link that the packet came in by
+	Socket    Field = "socket wildcard" // of the process on the host that listens; none: no match
 	ICMP4Type Field = "icmp type"
 	ICMP6Type Field = "icmpv6 type"
 	Key       Field = "key" // Match.Key, which is in Match.Set
@@ -209,6 +212,7 @@ const (
 	IPv6       = "ipv6"     // of Family
 	Local      = "local"    // of DestType: an address of the host
 	Unicast    = "unicast"  // of DestType: elsewhere
+	Small      = "< 16384"  // of InIndex: fits into [LinkMark]
 	Any        = "<= 1"     // of Socket: bound to the address or to all
 
 	TagC = "8021q"  // of EtherType and FrameProtocol
@@ -252,6 +256,8 @@ type Match struct {
 	Prefix netip.Prefix `json:",omitzero"` // addresses
 	Lo, Hi uint8        `json:",omitzero"` // types of ICMP: from, to
 	Port   uint16       `json:",omitzero"` // DestPort
+	Mark   uint32       `json:",omitzero"` // ConnMark, PackMark: those bits of it that are in
+	Mask   uint32       `json:",omitzero"` // this mask; 0: all
 	Key    Tuple        `json:",omitzero"` // Key: what is in
 	Set    string       `json:",omitzero"` // this set
 	MAC    xml.MAC      `json:",omitzero"` // EtherDest
@@ -276,10 +282,12 @@ const (
 	Lookup     ActionKind = "vmap"
 	Masquerade ActionKind = "masquerade"
 	SNAT       ActionKind = "snat"
-	Mark       ActionKind = "mark"     // sets [VouchMark]
-	Unmark     ActionKind = "unmark"   // clears it
-	Tell       ActionKind = "log"      // to whoever listens to [GuardLog], not more often than Rate; the packet goes on
-	FlowAdd    ActionKind = "flow add" // the rest of the connection goes by a flowtable
+	Mark       ActionKind = "mark"      // sets [VouchMark]
+	Unmark     ActionKind = "unmark"    // clears it
+	KeepLink   ActionKind = "keep link" // sets the connection's mark to [LinkMark] and the link that the packet came in by
+	TellLink   ActionKind = "tell link" // sets the packet's mark to that of its connection
+	Tell       ActionKind = "log"       // to whoever listens to [GuardLog], not more often than Rate; the packet goes on
+	FlowAdd    ActionKind = "flow add"  // the rest of the connection goes by a flowtable
 )
 
 // Action is what a rule does with a packet.

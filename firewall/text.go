@@ -115,7 +115,7 @@ func (c *Chain) write(b *strings.Builder) {
 // words for it.
 func (r Rule) String() string {
 	var parts []string
-	if r.Do.Kind == Embedded || slices.ContainsFunc(r.Match, Match.unnamed) {
+	if r.Do.Kind == Embedded || r.Do.Kind == KeepLink || slices.ContainsFunc(r.Match, Match.unnamed) {
 		parts = append(parts, "# by netlink only:")
 	}
 	for _, m := range r.Match {
@@ -145,7 +145,9 @@ func (m Match) String() string {
 		if m.Prefix.IsSingleIP() {
 			value = m.Prefix.Addr().String()
 		}
-	case Protocol, State, Status, Direction, Family, DestType, FirstPort, AnswererPort, Socket:
+	case ConnMark, PackMark:
+		return m.mark()
+	case Protocol, State, Status, Direction, Family, DestType, FirstPort, AnswererPort, Socket, InIndex:
 		value = m.Word
 	case DestPort:
 		value = span(m.Port, 0)
@@ -197,6 +199,14 @@ func meter(set, over string, rate, burst uint16) string {
 	return fmt.Sprintf("update @%s { iifname limit rate %s%d/second burst %d packets }", set, over, rate, burst)
 }
 
+// mark prints a condition about a mark.
+func (m Match) mark() string {
+	if m.Mask == 0 {
+		return fmt.Sprintf("%s %#x", m.Field, m.Mark)
+	}
+	return fmt.Sprintf("%s & %#x == %#x", m.Field, m.Mask, m.Mark)
+}
+
 // String prints the action in nft's language.
 func (a Action) String() string {
 	switch a.Kind {
@@ -214,6 +224,10 @@ func (a Action) String() string {
 		return fmt.Sprintf("meta mark set meta mark | %#x", uint32(VouchMark))
 	case Unmark:
 		return fmt.Sprintf("meta mark set meta mark & %#x", ^uint32(VouchMark))
+	case KeepLink:
+		return fmt.Sprintf("ct mark set meta iif | %#x", uint32(LinkMark))
+	case TellLink:
+		return "meta mark set ct mark"
 	case Rewrite:
 		switch {
 		case a.To.IsValid():

@@ -51,7 +51,7 @@ func (n *Network) Validate() error {
 func (e Element) validate(bridge string) error {
 	ok := e.Chain == ChainName(e.Map, bridge)
 	switch e.Map {
-	case LeaveMap, EnterMap, HairpinMap, VouchMap, HostMap, FastMap:
+	case LeaveMap, EnterMap, HairpinMap, VouchMap, HostMap, FastMap, IngressMap, GuardMap:
 		ok = ok && e.Name == bridge && !e.Prefix.IsValid()
 	case NAT4Map:
 		ok = ok && e.Name == "" && plain(e.Prefix, true)
@@ -72,7 +72,7 @@ var actions = map[string][]ActionKind{
 	NAT4Map: {Return, Masquerade, SNAT}, NAT6Map: {Return, Masquerade, SNAT},
 	HairpinMap: {Masquerade, Accept}, VouchMap: {Mark, Unmark, Jump},
 	inwardChain: {Return, Jump}, outwardChain: {Return, NoTrack},
-	HostMap: {Return, Reject}, FastMap: {Jump},
+	HostMap: {Return, Reject}, FastMap: {Jump}, IngressMap: {Jump}, GuardMap: {Return, Reject},
 }
 
 // validate checks a rule of the chain that is named after a map.
@@ -112,13 +112,23 @@ func (m Match) valid() bool {
 		return !m.Not && (m.Set == "bare4" || m.Set == "bare6") && len(m.Key.Fields) == 1
 	case DestPort:
 		return !m.Not && m.Port != 0
+	case ConnMark:
+		return !m.Not && m.Mark&m.mask() == m.Mark
 	case ICMP4Type, ICMP6Type:
 		return !m.Not && m.Lo <= m.Hi
 	case InBridge, EtherSource, EtherDest, EtherType, FrameProtocol, VLANID, SNAP, ARPSourceMAC, ARPSource, ARPDest, NDTarget, NDOption, NDLinkAddress, Fragment, FragmentOffset, Faster:
-	case Socket, FirstSource4, FirstSource6, FirstDest4, FirstDest6, FirstPort, Answerer4, Answerer6, AnswererPort:
+	case PackMark, InIndex, Socket, FirstSource4, FirstSource6, FirstDest4, FirstDest6, FirstPort, Answerer4, Answerer6, AnswererPort:
 		// of base chains only
 	}
 	return false
+}
+
+// mask returns which bits of a mark count.
+func (m Match) mask() uint32 {
+	if m.Mask == 0 {
+		return ^uint32(0)
+	}
+	return m.Mask
 }
 
 func (a Action) valid() bool {
@@ -127,12 +137,12 @@ func (a Action) valid() bool {
 	case Return, Reject, Accept, Drop, NoTrack, Mark, Unmark:
 		return true
 	case Jump:
-		return slices.Contains([]string{translateChain, FlowChain, "reached4", "reached6"}, a.Chain)
+		return slices.Contains([]string{translateChain, keepChain, FlowChain, "reached4", "reached6"}, a.Chain)
 	case Masquerade:
 		return ports
 	case SNAT:
 		return ports && a.Map == "" && a.AddrStart.Is4() && a.AddrEnd.Is4() && !a.AddrEnd.Less(a.AddrStart)
-	case Lookup, DNAT, Rewrite, Embedded, FlowAdd, Tell: // of base chains only
+	case Lookup, DNAT, Rewrite, Embedded, FlowAdd, Tell, KeepLink, TellLink: // of base chains only
 	}
 	return false
 }

@@ -21,6 +21,10 @@ type Where struct {
 	// public address, and stateless ones are untracked beyond all but the bridge.
 	Uplinks []string
 
+	// Shut are the links by which guests must not leave, though the host itself
+	// does: they are not the uplinks that the network has.
+	Shut []Shut `json:",omitempty"`
+
 	// Narrower are subnets of other networks that lie within one of this network's.
 	// libvirt lets such networks run beside each other, and takes the sources of both
 	// for translated: each of ours translates its own.

@@ -103,7 +103,7 @@ func (c *change) stale(n *firewall.Network, have map[string][]kernelRule) (lacks
 	want := byMap(n.Data())
 	reached := c.exact
 	for m := range have {
-		reached = reached || reaches(m) && m != firewall.FastMap && m != firewall.HostMap
+		reached = reached || reaches(m) && !slices.Contains([]string{firewall.FastMap, firewall.HostMap, firewall.IngressMap, firewall.GuardMap}, m)
 	}
 	if !reached {
 		return want, nil

@@ -74,6 +74,18 @@ func (e *encoder) match(m firewall.Match) {
 	case firewall.DestType:
 		e.load(m.Field)
 		e.add(&expr.Cmp{Op: op, Register: 1, Data: binaryutil.NativeEndian.PutUint32(uint32(words[m.Word]))})
+	case firewall.ConnMark, firewall.PackMark:
+		e.load(m.Field)
+		if m.Mask != 0 {
+			e.add(&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(m.Mask), Xor: make([]byte, 4)})
+		}
+		e.add(&expr.Cmp{Op: op, Register: 1, Data: binaryutil.NativeEndian.PutUint32(m.Mark)})
+	case firewall.InIndex:
+		e.load(m.Field)
+		e.add(
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(^uint32(firewall.MaxLink)), Xor: make([]byte, 4)},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: make([]byte, 4)},
+		)
 	case firewall.Socket:
 		e.load(m.Field)
 		e.add(&expr.Cmp{Op: expr.CmpOpLte, Register: 1, Data: []byte{1}})
@@ -138,6 +150,12 @@ func (e *encoder) load(f firewall.Field) {
 		e.add(&expr.Fib{Register: 1, FlagDADDR: true, ResultOIFNAME: true})
 	case firewall.FromLink:
 		e.add(&expr.Fib{Register: 1, FlagSADDR: true, ResultOIFNAME: true})
+	case firewall.ConnMark:
+		e.add(&expr.Ct{Key: expr.CtKeyMARK, Register: 1})
+	case firewall.PackMark:
+		e.add(&expr.Meta{Key: expr.MetaKeyMARK, Register: 1})
+	case firewall.InIndex:
+		e.add(&expr.Meta{Key: expr.MetaKeyIIF, Register: 1})
 	case firewall.Socket:
 		e.add(&expr.Socket{Key: expr.SocketKeyWildcard, Register: 1})
 	case firewall.Source4, firewall.Dest4, firewall.Source6, firewall.Dest6:
@@ -233,6 +251,15 @@ func (e *encoder) action(a firewall.Action) {
 		e.mark(^uint32(firewall.VouchMark), firewall.VouchMark)
 	case firewall.Unmark:
 		e.mark(^uint32(firewall.VouchMark), 0)
+	case firewall.KeepLink:
+		e.load(firewall.InIndex)
+		e.add(
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(firewall.MaxLink), Xor: binaryutil.NativeEndian.PutUint32(firewall.LinkMark)},
+			&expr.Ct{Key: expr.CtKeyMARK, SourceRegister: true, Register: 1},
+		)
+	case firewall.TellLink:
+		e.load(firewall.ConnMark)
+		e.add(&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1})
 	case firewall.Rewrite:
 		e.rewrite(a)
 	case firewall.Embedded:

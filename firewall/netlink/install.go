@@ -255,7 +255,7 @@ func (c *change) elements(n *firewall.Network, settled map[string]bool) error {
 // is to have some, or others have.
 func (c *change) own(n *firewall.Network) (map[string][]kernelRule, error) {
 	reach := c.exact || slices.ContainsFunc(n.Elements, func(e firewall.Element) bool { return reaches(e.Map) })
-	for _, shared := range []string{firewall.HairpinMap, firewall.FlowChain, firewall.HostMap} {
+	for _, shared := range []string{firewall.HairpinMap, firewall.FlowChain, firewall.HostMap, firewall.ArrivalChain, firewall.GuardChain} {
 		if reach {
 			break
 		}

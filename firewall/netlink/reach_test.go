@@ -86,6 +86,12 @@ func reached(t *testing.T) map[string]*firewall.Network {
 	}}, where, func(*xml.Network) {})
 	limited := &xml.Extensions{Firewall: xml.Firewall{Services: true}}
 	add("services", limited, where, func(d *xml.Network) { d.IPs[0].TFTPRoot, d.Advertise = "/srv", &xml.Advertise{Prefix: "fd00:8::1/64"} })
+	shut := firewall.Where{Shut: []firewall.Shut{
+		{Link: "eth0", Index: 2, Except: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+		{Link: "eth0", Index: 2, IPv6: true, Except: []netip.Prefix{netip.MustParsePrefix("2001:db8::/64")}},
+		{Link: "wg1", Index: 1 << 20},
+	}}
+	add("guarded", &xml.Extensions{Uplinks: []xml.Uplink{{Dev: "wg0"}}}, shut, func(d *xml.Network) { d.Forward.Mode = xml.ForwardRoute })
 	add("nowhere", &plain, firewall.Where{}, func(*xml.Network) {})
 	return out
 }
