@@ -68,6 +68,25 @@ func (a *applied) public(p *client.Public) {
 	})
 }
 
+// uplink does the same for an uplink.
+func (a *applied) uplink(u *client.Uplink) {
+	for i := range u.Ways {
+		w := &u.Ways[i]
+		w.Reason = notInForce
+		if a.failure != "" {
+			w.Reason += ": " + a.failure
+		}
+		if a.report == nil {
+			continue
+		}
+		for _, r := range a.report.Uplinks {
+			if other, err := xml.ParseUplink([]byte(r.XML)); err == nil && *other == u.Uplink && r.IPv6 == w.IPv6 {
+				w.Used, w.Since, w.Gateway, w.Reason = r.Used, r.Since, r.Gateway, r.Reason
+			}
+		}
+	}
+}
+
 func (a *applied) fill(s *client.State, listed func(*doctor.Added) []doctor.Resolved, same func(string) bool) {
 	*s = client.State{Phase: client.Waiting, Reason: notInForce}
 	if a.missing {

@@ -29,6 +29,7 @@ interrupted:
   an address of a bridge, or the like, that was removed and is restored
   a dnsmasq that died, when it is started again, and that it serves
   a guest that forwards target and that came, moved or went
+  an uplink that guests no longer leave by, and by which they do now
   networks that are defined, started, stopped and undefined, and changed metadata
 
 virsh event shows the last of these only, for libvirt's protocol has no words for the
@@ -109,6 +110,8 @@ func eventText(e client.Event) string {
 		return "dnsmasq serves again"
 	case client.DnsmasqFailed:
 		return "dnsmasq does not start: " + e.Detail
+	case client.UplinkChanged:
+		return e.Detail
 	case client.GuestMoved:
 		return guestText(e)
 	}
@@ -151,7 +154,7 @@ func eventPaint(e client.Event) func(painter, string) string {
 	switch e.Kind {
 	case client.DnsmasqFailed:
 		return painter.red
-	case client.Healed, client.Accepted, client.DnsmasqDied, client.Restored:
+	case client.Healed, client.Accepted, client.DnsmasqDied, client.Restored, client.UplinkChanged:
 		return painter.yellow
 	case client.Defined, client.Undefined, client.Started, client.Stopped, client.Metadata, client.DnsmasqStarted, client.GuestMoved:
 	}
@@ -163,7 +166,7 @@ var eventNames = map[client.EventKind]string{
 	client.Defined: "defined", client.Undefined: "undefined", client.Started: "started", client.Stopped: "stopped",
 	client.Metadata: "metadata", client.Healed: "healed", client.Accepted: "accepted", client.DnsmasqDied: "dnsmasq-died",
 	client.DnsmasqStarted: "dnsmasq-started", client.DnsmasqFailed: "dnsmasq-failed", client.GuestMoved: "guest",
-	client.Restored: "restored",
+	client.Restored: "restored", client.UplinkChanged: "uplink",
 }
 
 // eventJSON is one event as --json prints it.
@@ -180,6 +183,7 @@ type eventJSON struct {
 	Lost     string       `json:"lost,omitempty"`
 	Restored int          `json:"restored,omitempty"` // of what was lost
 	Metadata string       `json:"metadata,omitempty"`
+	Uplink   string       `json:"uplink,omitempty"`
 	Guest    string       `json:"guest,omitempty"`
 	Leading  int          `json:"leading,omitempty"`
 	Was      []netip.Addr `json:"was,omitempty"`
@@ -207,6 +211,8 @@ func writeEvent(io IO, e client.Event) error {
 		o.Guest, o.Leading = e.Detail, e.Count
 	case client.Metadata:
 		o.Metadata = e.Detail
+	case client.UplinkChanged:
+		o.Uplink = e.Detail
 	case client.Defined, client.Undefined, client.Started, client.Stopped:
 	default:
 		o.Event = fmt.Sprintf("event-%d", e.Kind)

@@ -203,7 +203,7 @@ func resolveOne(ctx context.Context, f *daemonFlags, c *client.Conn, found clien
 	if err != nil {
 		return
 	}
-	n.Resolutions = &doctor.Resolutions{}
+	n.Resolutions = &doctor.Resolutions{Uplinks: uplinksFor(ctx, f, c, found)}
 	for i := range forwards {
 		n.Resolutions.Forwards = append(n.Resolutions.Forwards, resolved(forwards[i].XML(), &forwards[i].State))
 	}

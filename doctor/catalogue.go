@@ -167,6 +167,11 @@ that connect later do this, and a guest that runs networks of the same default s
 		`libvirt's daemon and virbrd exclude each other where they use the same places.`}
 	ulaUntranslated = Kind{"ula-untranslated", Hint, "", "local IPv6 addresses leave the host untranslated",
 		`Unique local addresses (RFC 4193) are not routed in the Internet. Mode nat translates IPv6 only where the definition says so.`}
+	uplinkNone = Kind{"uplink-none", Problem, "", "guests are refused in a family: none of the network's uplinks can carry it",
+		`A network with uplinks sends its guests' packets by them and by nothing else. An uplink can carry IPv4 or IPv6 while its link is up and the host
+has a default route by it in that family. A tunnel without IPv6 means no IPv6.`}
+	uplinkSpare = Kind{"uplink-spare", Warning, "", "guests leave by a later uplink, as an earlier one cannot carry them",
+		`Of several uplinks the first that can carry a family has it. Guests come back to an earlier one as soon as it can.`}
 	zoneLeft = Kind{"zone-left", Warning, "", "firewalld runs, and the bridge is in none of its zones",
 		`firewalld sorts interfaces into zones, each with rules of its own. libvirt and virbrd put each bridge into a zone for guests when the network
 starts; another program removed it.`}
@@ -184,7 +189,7 @@ func Catalogue() []Kind {
 		inputDropped, interfaceWaiting, linkDown, moduleAlone, moduleOrder, moduleRefused, moduleUnloaded, noRoute4, noRoute6, notStarted, outputDropped,
 		pidsLimit, portBlocked, portDown, portTaken, prefixUnrouted, resolvLoop, resolvMissing, resolvSilent, routeRefused, rpFilter, rulesDouble,
 		rulesMissing, rulesUnexamined, sctpMissing, sctpUntracked, startFails, subnetClash, subnetInside, tasksLimit, twoDaemons, ulaUntranslated,
-		zoneLeft, zoneMissing,
+		uplinkNone, uplinkSpare, zoneLeft, zoneMissing,
 	}
 }
 

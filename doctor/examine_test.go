@@ -96,7 +96,7 @@ func TestSound(t *testing.T) {
 		t.Errorf("findings: %+v", r.Findings)
 	}
 	for _, s := range append(r.Host, r.Networks[0].Steps...) {
-		if s.State != "ok" && s.Name != "forwards" && s.Name != "hook" {
+		if s.State != "ok" && s.Name != "forwards" && s.Name != "uplinks" && s.Name != "hook" {
 			t.Errorf("step %+v", s)
 		}
 	}
@@ -252,6 +252,18 @@ func TestFindings(t *testing.T) {
 				{XML: ext.Forwards[2].XML(), Reason: "taken by network 'b', tried again every 15 seconds"},
 			}}
 		}, []string{"interface-waiting hint", "forward-taken warning"}, "virbr forward list default"},
+		{"an uplink that cannot carry, one that comes later, and a family that none can carry", func(t *testing.T, f *doctor.Facts) {
+			extend(t, f, "<virbr:uplink dev='wg0'/><virbr:uplink dev='eth1'/>")
+			ext, err := f.Networks[0].Def.Extensions()
+			if err != nil {
+				t.Fatal(err)
+			}
+			wg0, eth1 := ext.Uplinks[0].XML(), ext.Uplinks[1].XML()
+			f.Networks[0].Resolutions = &doctor.Resolutions{Uplinks: []doctor.Uplink{
+				{XML: wg0, Reason: "link wg0 is down, or has no carrier"}, {XML: wg0, IPv6: true, Reason: "link wg0 is down, or has no carrier"},
+				{XML: eth1, Used: true, Since: 1}, {XML: eth1, IPv6: true, Reason: "there is no IPv6 default route by eth1"},
+			}}
+		}, []string{"uplink-spare warning", "uplink-none problem"}, "virbr uplink list default"},
 		{"a guest by its name in full", func(t *testing.T, f *doctor.Facts) {
 			f.Networks[0].Def = define(t, strings.Replace(strings.Replace(definition, "EXTENSION",
 				"<virbr:portForward proto='tcp' guest='WEB1.lab.test'><virbr:range start='80'/></virbr:portForward>", 1), "<bridge", "<domain name='lab.test'/><bridge", 1))

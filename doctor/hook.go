@@ -25,10 +25,24 @@ type Added struct {
 
 	Forwards []Resolved `json:"forwards"` // that are in force, or wait
 	Publics  []Resolved `json:"publics"`
+	Uplinks  []Uplink   `json:"uplinks"`
 }
 
-// Resolutions is what the forwards and public addresses of a network come to.
-type Resolutions struct{ Forwards, Publics []Resolved }
+// Uplink is what an uplink comes to in one family.
+type Uplink struct {
+	XML     string     `json:"xml"` // <virbr:uplink>
+	IPv6    bool       `json:"ipv6"`
+	Used    bool       `json:"used"`  // guests leave by it
+	Since   int64      `json:"since"` // seconds since the epoch, where they do
+	Gateway netip.Addr `json:"gateway"`
+	Reason  string     `json:"reason"` // why it cannot carry the family
+}
+
+// Resolutions is what the forwards, public addresses and uplinks of a network resolve to.
+type Resolutions struct {
+	Forwards, Publics []Resolved
+	Uplinks           []Uplink
+}
 
 // Resolved is what a forward or a public address comes to.
 type Resolved struct {

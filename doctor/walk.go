@@ -30,6 +30,7 @@ func walk(f *Facts, n *Network, r *Report) Walk {
 		w.take("forwarding", w.forwarding)
 		w.take("firewall", w.firewall)
 		w.take("route", w.route)
+		w.take("uplinks", w.egress)
 		w.take("back", w.back)
 		w.take("forwards", w.forwards)
 		w.take("hook", w.hook)

@@ -186,7 +186,7 @@ func TestRenumber(t *testing.T) {
 	const both = "2001:db8:200::/64 2001:db8:100::1/64 192.168.122.1"
 	r.wantChosen(ref, both)
 	wantLines(t, r.host.Lines(), "address add 2001:db8:200::1/64 nodad dev virbr1", "address add 2001:db8:100::1/64 nodad deprecated dev virbr1",
-		"firewall replace virbr1", "file write", "dnsmasq stop", "dnsmasq start virbr1")
+		"firewall replace virbr1", "routing keep virbr1", "file write", "dnsmasq stop", "dnsmasq start virbr1")
 	r.reopen()
 	r.d.SetPools(pool("2001:db8:200::/56"))
 	r.wantChosen(ref, both)
@@ -198,7 +198,7 @@ func TestRenumber(t *testing.T) {
 		t.Errorf("when its time is up: %v, %v", next, err)
 	}
 	r.wantChosen(ref, "2001:db8:200::/64 192.168.122.1")
-	wantLines(t, r.host.Lines(), "firewall replace virbr1", "file write", "dnsmasq stop", "dnsmasq start virbr1", "address delete 2001:db8:100::1/64 dev virbr1")
+	wantLines(t, r.host.Lines(), "firewall replace virbr1", "routing keep virbr1", "file write", "dnsmasq stop", "dnsmasq start virbr1", "address delete 2001:db8:100::1/64 dev virbr1")
 	r.destroy(ref)
 	if got := r.host.State(); strings.Contains(got, "virbr1") {
 		t.Errorf("left behind:\n%s", got)

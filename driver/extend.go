@@ -7,6 +7,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/policy"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
@@ -88,7 +89,7 @@ func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensi
 	var err error
 	seen.Leases, err = retried(func() ([]dnsmasq.Entry, error) { return d.readLeases(live.Bridge.Name) })
 	d.warn("looking for guests without the leases", n.ref, err)
-	if proxied || len(ext.Publics) > 0 {
+	if proxied || len(ext.Publics)+len(ext.Uplinks) > 0 {
 		if facts == nil {
 			read, err := d.sys.Facts(ctx)
 			d.warn("looking for guests without the host's routes", n.ref, err)
@@ -99,7 +100,7 @@ func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensi
 	if ext.Firewall.Offload {
 		seen.Bridges = d.bridges()
 	}
-	d.watched(ctx, n, live, &seen)
+	d.watched(ctx, n, live, ext, &seen)
 	return plan.NewReach(live, ext, seen, d.memory(n, v))
 }
 
@@ -125,7 +126,7 @@ func (d *Driver) members(ctx context.Context, n *network, live *xml.Network, see
 }
 
 // watched adds what the Watcher knows.
-func (d *Driver) watched(ctx context.Context, n *network, live *xml.Network, seen *plan.Sightings) {
+func (d *Driver) watched(ctx context.Context, n *network, live *xml.Network, ext *xml.Extensions, seen *plan.Sightings) {
 	w := d.cfg.Watcher
 	if w == nil {
 		return
@@ -137,6 +138,10 @@ func (d *Driver) watched(ctx context.Context, n *network, live *xml.Network, see
 	seen.Neighbours = near
 	seen.Devices, err = retried(func() (map[string][]netip.Addr, error) { return w.Addresses(ctx) })
 	d.warn("looking for guests without the host's addresses", n.ref, err)
+	if len(ext.Uplinks) > 0 {
+		seen.Defaults, err = retried(func() ([2][]policy.Default, error) { return w.Defaults(ctx) })
+		d.warn("looking for uplinks without the host's default routes", n.ref, err)
+	}
 	for _, link := range plan.Uplinks(live, seen.Routes) {
 		list, err := retried(func() ([]Neighbour, error) { return w.Neighbours(ctx, link) })
 		d.warn("looking for guests without the uplink's neighbours", n.ref, err)

@@ -79,6 +79,7 @@ type news struct {
 	calls   map[*network]bool // whose ports have changed
 
 	forwarding bool // may be switched off
+	routes     bool // the host's ways out may be others
 }
 
 func newNews() *news {
@@ -123,6 +124,8 @@ func (w *news) put(c Change) {
 		w.hosts[c.Link] = true
 	case ChangeForwarding:
 		w.forwarding = true
+	case ChangeRoutes:
+		w.routes = true
 	case ChangeDnsmasq:
 		w.dead[c.Network] = true
 	}
@@ -247,8 +250,8 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 		case <-w.others:
 		}
 		w.mu.Lock()
-		moved, plugged, hosts, dead, calls, forwarding := w.moved, w.plugged, w.hosts, w.dead, w.calls, w.forwarding
-		w.forwarding, w.plugged = false, map[string]bool{}
+		moved, plugged, hosts, dead, calls, forwarding, routes := w.moved, w.plugged, w.hosts, w.dead, w.calls, w.forwarding, w.routes
+		w.forwarding, w.routes, w.plugged = false, false, map[string]bool{}
 		w.moved, w.hosts, w.dead, w.calls = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[*network]bool{}
 		w.mu.Unlock()
 		var bridges []string
@@ -261,7 +264,7 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 				continue
 			}
 			leased := moved[""] || moved[v.live.Bridge.Name]
-			if v.moves() && (calls[n] || leased || v.concerns(hosts, bridges)) || v.numbered() && leased {
+			if v.moves() && (routes && v.egresses() || calls[n] || leased || v.concerns(hosts, bridges)) || v.numbered() && leased {
 				follow.send(n)
 			} else if v.guards() && (calls[n] || plugged[""] || plugged[v.live.Bridge.Name]) {
 				follow.send(n)
@@ -282,7 +285,7 @@ func (v *view) moves() bool {
 	if v.reach == nil || v.reach.Ext == nil {
 		return false
 	}
-	return v.leads() || plan.Learns(v.reach.Ext)
+	return v.leads() || v.egresses() || plan.Learns(v.reach.Ext)
 }
 
 // leads reports whether something leads to a running network's guests.
@@ -294,6 +297,9 @@ func (v *view) leads() bool {
 func (v *view) guards() bool {
 	return v.reach != nil && v.reach.Ext != nil && plan.Guards(v.live, v.reach.Ext)
 }
+
+// egresses reports whether the guests of a running network leave by uplinks of its own.
+func (v *view) egresses() bool { return len(v.reach.Ext.Uplinks) > 0 }
 
 // proxies reports whether the host answers for a running network's guests on its
 // uplink.
@@ -448,6 +454,7 @@ func (d *Driver) catchUp(ctx context.Context, n *network, v *view, asked *plan.A
 	}
 	n.view.Store(&next)
 	d.tellGuests(n, v.reach, next.reach)
+	d.tellUplinks(n, v.reach, next.reach)
 	if !v.leads() {
 		d.log.Debug("ports guarded", "network", n.ref.Name, "uuid", n.ref.UUID.String())
 		return nil

@@ -180,7 +180,7 @@ func TestPlanRelease(t *testing.T) {
 	for _, op := range todo.Ops {
 		lines = append(lines, op.String())
 	}
-	want := []string{"firewall remove all of table inet virbr", "checksums leave virbr0", "firewall of others: forget virbr0"}
+	want := []string{"firewall remove all of table inet virbr", "checksums leave virbr0", "firewall of others: forget virbr0", "routing forget virbr0"}
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Errorf("ops (-want +got):\n%s", diff)
 	}

@@ -36,7 +36,7 @@ func TestRestartKeepsNetworks(t *testing.T) {
 
 	r.reopen()
 	for _, line := range r.host.Lines() {
-		if !strings.HasPrefix(line, "firewall install") && !strings.HasPrefix(line, "zone set") && !strings.HasPrefix(line, "checksums fill") && !strings.HasPrefix(line, "firewall of others: accept") && line != "firewall remove libvirt's rules" {
+		if !strings.HasPrefix(line, "firewall install") && !strings.HasPrefix(line, "zone set") && !strings.HasPrefix(line, "checksums fill") && !strings.HasPrefix(line, "routing keep") && !strings.HasPrefix(line, "firewall of others: accept") && line != "firewall remove libvirt's rules" {
 			t.Errorf("the restart did %q", line)
 		}
 	}
@@ -223,6 +223,7 @@ link set virbr0 down
 checksums leave virbr0
 firewall of others: forget virbr0
 firewall remove virbr0
+routing forget virbr0
 zone unset virbr0
 link delete virbr0
 dnsmasq stop /run/default.pid`, "/run", r.dirs.State)

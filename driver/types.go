@@ -70,6 +70,7 @@ const (
 	EventDnsmasqStarted // after it had died
 	EventDnsmasqFailed  // to start, after it had died; Reason says why
 	EventGuest          // a guest that something leads to came, moved or went
+	EventUplink         // guests leave by other links; Reason says by which, and why
 	EventRestored       // an address or the like was taken away, Reason; Networks of these are back, 0: it is not
 )
 

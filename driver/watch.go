@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/virbr/virbr/driver/policy"
 	"github.com/virbr/virbr/driver/step"
 )
 
@@ -26,6 +27,9 @@ type Watcher interface {
 	Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]Neighbour, error)
 	// Addresses returns the addresses of the host's links by name.
 	Addresses(ctx context.Context) (map[string][]netip.Addr, error)
+	// Defaults returns the default routes of IPv4 and IPv6, in all tables that the
+	// host looks into.
+	Defaults(ctx context.Context) ([2][]policy.Default, error)
 	// Missing returns those of some ops whose results others took away since.
 	Missing(ctx context.Context, ops []step.Op) ([]step.Op, error)
 }
@@ -52,4 +56,5 @@ const (
 	ChangeFirewalld  = step.ChangeFirewalld
 	ChangeForwarding = step.ChangeForwarding
 	ChangePorts      = step.ChangePorts
+	ChangeRoutes     = step.ChangeRoutes
 )

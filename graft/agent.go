@@ -362,6 +362,8 @@ func (n *news) change(c step.Change) {
 	case step.ChangeForwarding: // libvirt's daemon switched it on, and sees to it
 	case step.ChangeFirewalld:
 		n.add(func(ev *events) { ev.hurt = true })
+	case step.ChangeRoutes:
+		n.add(func(ev *events) { ev.moved[""] = true })
 	case step.ChangeAddresses:
 		n.add(func(ev *events) { ev.moved[c.Link] = true })
 	case step.ChangeLeases, step.ChangeNeighbours, step.ChangePorts:

@@ -49,6 +49,7 @@ func (e *Engine) reportOf(t *target, r *record) Report {
 		report.File = e.dirs.file(r.Network)
 	}
 	report.Forwards, report.Publics = states(t.reach)
+	report.Uplinks = uplinks(t.reach)
 	if t.note != "" {
 		report.Notes = append(report.Notes, t.note)
 	}
@@ -67,6 +68,19 @@ func states(r *plan.Reach) (forwards, publics []Resolved) {
 		publics = append(publics, resolved(r.Ext.Publics[i].XML(), r.PublicState(i)))
 	}
 	return forwards, publics
+}
+
+// uplinks returns what uplinks come to.
+func uplinks(r *plan.Reach) (list []Uplink) {
+	if r == nil {
+		return nil
+	}
+	for i := range r.Ext.Uplinks {
+		for _, s := range r.UplinkStates(i) {
+			list = append(list, Uplink{XML: r.Ext.Uplinks[i].XML(), IPv6: s.IPv6, Used: s.Used, Since: s.Since, Gateway: s.Gateway, Reason: s.Reason})
+		}
+	}
+	return list
 }
 
 func resolved(document string, s plan.State) Resolved {

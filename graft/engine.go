@@ -12,6 +12,7 @@ import (
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/policy"
 	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
@@ -35,6 +36,9 @@ type System interface {
 	Ask(ctx context.Context, bridge string, addrs []netip.Addr) ([]step.Neighbour, error)
 	// Addresses returns the addresses of the host's links by name.
 	Addresses(ctx context.Context) (map[string][]netip.Addr, error)
+	// Defaults returns the default routes of IPv4 and IPv6, in all tables that the
+	// host looks into.
+	Defaults(ctx context.Context) ([2][]policy.Default, error)
 	// Watch tells of changes until ctx ends.
 	Watch(ctx context.Context, tell func(step.Change)) error
 	// WatchFiles calls tell with the path of each file of some directories that
@@ -194,6 +198,7 @@ func (e *Engine) failed(o *xml.Outline, was *record, err error) {
 	if was != nil {
 		r.Bridge, r.From, r.Steps = was.Bridge, was.From, lines(was.Steps)
 		r.Forwards, r.Publics = states(was.Reach)
+		r.Uplinks = uplinks(was.Reach)
 	}
 	e.tell(r)
 }

@@ -28,6 +28,17 @@ type Report struct {
 
 	Forwards []Resolved `json:"forwards,omitempty"` // in order
 	Publics  []Resolved `json:"publics,omitempty"`
+	Uplinks  []Uplink   `json:"uplinks,omitempty"`
+}
+
+// Uplink is what an uplink comes to in one family.
+type Uplink struct {
+	XML     string     `json:"xml"` // <virbr:uplink>
+	IPv6    bool       `json:"ipv6"`
+	Used    bool       `json:"used"`           // guests leave by it
+	Since   int64      `json:"since,omitzero"` // seconds since the epoch, where they do
+	Gateway netip.Addr `json:"gateway,omitzero"`
+	Reason  string     `json:"reason,omitzero"` // why it cannot carry the family
 }
 
 // Resolved is what a forward or a public address comes to.

@@ -54,6 +54,9 @@ func (e *Engine) sightings(ctx context.Context, t *target) (*plan.Sightings, err
 			return nil, err
 		}
 	}
+	if seen.Defaults, err = e.sys.Defaults(ctx); err != nil {
+		return nil, err
+	}
 	for _, link := range plan.Uplinks(t.made, t.facts.Routes) {
 		if seen.Uplinks[link], err = e.sys.Neighbours(ctx, link); err != nil {
 			return nil, err

@@ -11,6 +11,9 @@ var extensions = map[int32]procedure{
 	proto.AddressAdd:    {serve: bind((*Server).addAddress), stage: stageNetwork, forbid: "virbrAddressAdd", slow: true},
 	proto.AddressRemove: {serve: bind((*Server).removeAddress), stage: stageNetwork, forbid: "virbrAddressRemove", slow: true},
 	proto.EventList:     {serve: bind((*Server).listEvents), stage: stageNetwork},
+	proto.UplinkList:    {serve: bind((*Server).uplinks), stage: stageNetwork},
+	proto.UplinkAdd:     {serve: bind((*Server).addUplink), stage: stageNetwork, forbid: "virbrUplinkAdd", slow: true},
+	proto.UplinkRemove:  {serve: bind((*Server).removeUplink), stage: stageNetwork, forbid: "virbrUplinkRemove", slow: true},
 
 	proto.HistoryList: {serve: bind((*Server).history), stage: stageNetwork, slow: true},
 	proto.HistoryGet:  {serve: bind((*Server).revision), stage: stageNetwork, slow: true, memory: revisionMemory},

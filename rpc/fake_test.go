@@ -328,6 +328,11 @@ func (f *fake) Apply(ctx context.Context, docs []string, cut bool) ([]driver.Pro
 	return nil, f.err
 }
 
+func (f *fake) Uplinks(_ context.Context, net driver.Ref) ([]driver.UplinkState, error) {
+	_, err := f.find(net)
+	return nil, err
+}
+
 func (f *fake) EditExtensions(_ context.Context, net driver.Ref, affect driver.Affect, edit func(*xml.Extensions) error) error {
 	defer f.enter(fmt.Sprintf("EditExtensions %d", affect))()
 	if _, err := f.find(net); err != nil {

@@ -24,6 +24,7 @@ var happenings = map[driver.EventKind]int32{
 	driver.EventDnsmasqFailed:  proto.EventDnsmasqFailed,
 	driver.EventGuest:          proto.EventGuest,
 	driver.EventRestored:       proto.EventRestored,
+	driver.EventUplink:         proto.EventUplink,
 }
 
 // toldFrame encodes an event for a listener of the extension program. What others
@@ -49,7 +50,7 @@ func toldOf(e happening) proto.Happening {
 	switch e.Kind {
 	case driver.EventMetadata:
 		told.Detail = [...]string{"description", "title", printable(e.URI)}[min(max(e.MetadataType, 0), driver.MetadataElement)]
-	case driver.EventDnsmasqFailed, driver.EventRestored:
+	case driver.EventDnsmasqFailed, driver.EventRestored, driver.EventUplink:
 		told.Detail = printable(e.Reason)
 	case driver.EventGuest:
 		told.Detail = printable(e.Guest)

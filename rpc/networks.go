@@ -33,6 +33,7 @@ type Networks interface {
 
 	Forwards(ctx context.Context, net driver.Ref) ([]driver.ForwardState, error)
 	Publics(ctx context.Context, net driver.Ref) ([]driver.PublicState, error)
+	Uplinks(ctx context.Context, net driver.Ref) ([]driver.UplinkState, error)
 	EditExtensions(ctx context.Context, net driver.Ref, affect driver.Affect, edit func(*xml.Extensions) error) error
 
 	History(ctx context.Context, name string) (driver.Ref, []history.Revision, error)

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/virbr/virbr/driver/policy"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
@@ -27,7 +28,7 @@ type follower struct {
 	news       *channel
 	neighbours map[onLink]xml.MAC
 	addresses  map[onLink]uint8 // flags
-	up         map[int]bool     // links that were last seen to be up, or not
+	up         map[int]int      // flags of links, as they were last seen, of those in [carries]
 	ports      map[int]int      // bridges of links that are ports
 	links      map[int]followedLink
 	changed    map[followedChange]bool // since the last tale
@@ -54,16 +55,17 @@ type followedChange struct {
 func (h *Host) openFollower() (*follower, error) {
 	c, err := openChannel(unix.NETLINK_ROUTE, unix.RTNLGRP_NEIGH,
 		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
 		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
 	if err == nil {
-		err = c.filter(defaultRoutes())
+		err = c.filter(routesOfInterest())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("following neighbours and addresses: %w", err)
 	}
 	return &follower{
 		host: h, news: c,
-		neighbours: make(map[onLink]xml.MAC), addresses: make(map[onLink]uint8), up: make(map[int]bool), ports: make(map[int]int),
+		neighbours: make(map[onLink]xml.MAC), addresses: make(map[onLink]uint8), up: make(map[int]int), ports: make(map[int]int),
 		links: make(map[int]followedLink), changed: make(map[followedChange]bool),
 	}, nil
 }
@@ -122,6 +124,9 @@ func (f *follower) hear(m syscall.NetlinkMessage) {
 		if link, ok := parseDefault(m.Data); ok {
 			f.changed[followedChange{step.ChangeAddresses, link}] = true
 		}
+		f.changed[followedChange{kind: step.ChangeRoutes}] = true
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		f.changed[followedChange{kind: step.ChangeRoutes}] = true
 	}
 }
 
@@ -131,7 +136,10 @@ func (f *follower) link(m []byte, there bool) {
 	if len(m) < unix.SizeofIfInfomsg {
 		return
 	}
-	index, up := number(m[4:]), there && number(m[8:])&unix.IFF_UP != 0
+	index, flags := number(m[4:]), 0
+	if there {
+		flags = number(m[8:]) & carries
+	}
 	f.port(index, m, there)
 	was, seen := f.up[index]
 	if !there {
@@ -140,10 +148,13 @@ func (f *follower) link(m []byte, there bool) {
 		if len(f.up) >= maxSeen {
 			clear(f.up)
 		}
-		f.up[index] = up
+		f.up[index] = flags
 	}
-	if was != up || !seen && there && !up {
+	if up := flags&unix.IFF_UP != 0; (was&unix.IFF_UP != 0) != up || !seen && there && !up {
 		f.changed[followedChange{step.ChangeAddresses, index}] = true
+	}
+	if was != flags || !seen {
+		f.changed[followedChange{kind: step.ChangeRoutes}] = true
 	}
 }
 
@@ -233,6 +244,7 @@ func (f *follower) lost() {
 	f.changed[followedChange{kind: step.ChangeAddresses}] = true
 	f.changed[followedChange{kind: step.ChangeForwarding}] = true
 	f.changed[followedChange{kind: step.ChangePorts}] = true
+	f.changed[followedChange{kind: step.ChangeRoutes}] = true
 }
 
 // tale tells what has changed by the names of links. Neighbours matter on bridges
@@ -295,7 +307,7 @@ func parseAddress(m []byte) (a onLink, flags uint8, ok bool) {
 // a default route; 0: of several. Not ok: it is not of the main table, or leads
 // to less.
 func parseDefault(m []byte) (link int, ok bool) {
-	if len(m) < unix.SizeofRtMsg || m[1] != 0 || m[4] != unix.RT_TABLE_MAIN || m[0] != unix.AF_INET && m[0] != unix.AF_INET6 {
+	if len(m) < unix.SizeofRtMsg || m[1] != 0 || m[5] == policy.Protocol || m[4] != unix.RT_TABLE_MAIN || m[0] != unix.AF_INET && m[0] != unix.AF_INET6 {
 		return 0, false
 	}
 	for typ, value := range attributes(m[unix.SizeofRtMsg:]) {
@@ -306,23 +318,27 @@ func parseDefault(m []byte) (link int, ok bool) {
 	return link, true
 }
 
-// defaultRoutes is a classic BPF program for an rtnetlink socket: of the news of
-// routes, of which a router of the Internet has a million, it takes those of
-// default routes, and all else. It reads struct nlmsghdr, whose type is at byte 4,
-// and struct rtmsg behind it, whose rtm_dst_len is at byte 17.
-func defaultRoutes() []unix.SockFilter {
+// routesOfInterest is a classic BPF program for an rtnetlink socket: of the news of
+// routes, of which a router of the Internet has a million, it takes those of ours and
+// of those to everywhere, and all else. It reads struct nlmsghdr, whose type is at byte
+// 4, and struct rtmsg behind it, whose rtm_dst_len is at byte 17 and whose rtm_protocol
+// is at byte 21.
+func routesOfInterest() []unix.SockFilter {
 	const (
 		load16 = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS
 		load8  = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
 		equal  = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		longer = unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K
 		answer = unix.BPF_RET | unix.BPF_K
 	)
 	return []unix.SockFilter{
 		{Code: load16, K: 4},
 		{Code: equal, K: wire16(unix.RTM_NEWROUTE), Jt: 1},
-		{Code: equal, K: wire16(unix.RTM_DELROUTE), Jf: 2},
+		{Code: equal, K: wire16(unix.RTM_DELROUTE), Jf: 4},
 		{Code: load8, K: 17},
-		{Code: equal, K: 0, Jf: 1},
+		{Code: longer, K: uint32(policy.Short(true)), Jf: 2},
+		{Code: load8, K: 21},
+		{Code: equal, K: policy.Protocol, Jf: 1},
 		{Code: answer, K: 1<<32 - 1},
 		{Code: answer, K: 0},
 	}

@@ -85,6 +85,7 @@ type Host struct {
 
 	elsewhere elsewhere
 	routers   routers
+	policies  policies
 	beside    beside
 }
 
@@ -118,6 +119,9 @@ func (h *Host) open() (err error) {
 	if err = h.table.open(); err != nil {
 		return err
 	}
+	if err = h.policies.open(); err != nil {
+		return err
+	}
 	if err = h.deaths.open(); err != nil {
 		return err
 	}
@@ -146,6 +150,7 @@ func (h *Host) Close() {
 	h.dumps.close()
 	h.links.close()
 	h.table.close()
+	h.policies.close()
 	h.deaths.close()
 	if h.tc != nil {
 		h.tc.Close()

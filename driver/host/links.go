@@ -78,7 +78,7 @@ func (l *links) deriveLocked() {
 // nameLocked adds a link by its name. Its master is known: the kernel tells of that
 // first.
 func (l *links) nameLocked(link seenLink) {
-	l.byName[link.name] = step.Link{Index: link.index, Kind: link.kind, Master: l.names[link.master], MAC: link.mac}
+	l.byName[link.name] = step.Link{Index: link.index, Kind: link.kind, Master: l.names[link.master], MAC: link.mac, Up: link.up}
 }
 
 // apply takes a notification into account. Those of family AF_BRIDGE are about
@@ -134,7 +134,12 @@ type seenLink struct {
 	name, kind    string
 	index, master int
 	mac           xml.MAC
+	up            bool
 }
+
+// carries are the flags of a link that something can be sent by: it is up, and is not
+// known to have no carrier (Documentation/networking/operstates.rst).
+const carries = unix.IFF_UP | unix.IFF_RUNNING
 
 // parseLink reads a RTM_NEWLINK message as far as it can be read. The few
 // attributes are picked out in place: there are dozens a link, and thousands of
@@ -143,7 +148,7 @@ func parseLink(m []byte) seenLink {
 	if len(m) < unix.SizeofIfInfomsg {
 		return seenLink{}
 	}
-	l := seenLink{index: number(m[4:])}
+	l := seenLink{index: number(m[4:]), up: number(m[8:])&carries == carries}
 	for typ, value := range attributes(m[unix.SizeofIfInfomsg:]) {
 		switch typ {
 		case unix.IFLA_IFNAME:

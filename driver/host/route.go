@@ -62,13 +62,14 @@ type route struct {
 	gateway  netip.Addr
 	protocol uint8
 	expires  bool
+	dead     bool // its link has no carrier, or is down
 }
 
 // dumpRoutes reads the main table of a family. The kernel picks the table, so
 // the many routes of the local table cost nothing.
 func (h *Host) dumpRoutes(ctx context.Context, family int) ([]route, error) {
 	var routes []route
-	_, err := h.dumpTable(ctx, family, func() { routes = nil }, func(m []byte) error {
+	_, err := h.dumpTable(ctx, family, unix.RT_TABLE_MAIN, func() { routes = nil }, func(m []byte) error {
 		more, err := parseRoute(m)
 		routes = append(routes, more...)
 		return err
@@ -76,16 +77,16 @@ func (h *Host) dumpRoutes(ctx context.Context, family int) ([]route, error) {
 	return routes, err
 }
 
-// dumpTable calls add for each route of the main table of a family, and start
+// dumpTable calls add for each route of a table of a family, and start
 // before the first, each time that it starts. whole: nothing changed meanwhile.
-func (h *Host) dumpTable(ctx context.Context, family int, start func(), add func(m []byte) error) (whole bool, err error) {
+func (h *Host) dumpTable(ctx context.Context, family int, table uint32, start func(), add func(m []byte) error) (whole bool, err error) {
 	err = h.whole(ctx, "routes", func() error {
 		start()
 		whole = false
-		msg := &nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family), Table: unix.RT_TABLE_MAIN}}
+		msg := &nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family)}}
 		req := h.dumps.request(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
 		req.AddData(msg)
-		req.AddData(nl.NewRtAttr(unix.RTA_TABLE, nl.Uint32Attr(unix.RT_TABLE_MAIN)))
+		req.AddData(nl.NewRtAttr(unix.RTA_TABLE, nl.Uint32Attr(table)))
 		var bad error
 		err := req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE, func(m []byte) bool {
 			bad = add(m)
@@ -106,6 +107,9 @@ func (h *Host) dumpTable(ctx context.Context, family int, start func(), add func
 	return whole, nil
 }
 
+// dead are the flags of a route by which nothing goes.
+const dead = unix.RTNH_F_DEAD | unix.RTNH_F_LINKDOWN
+
 // parseRoute reads a RTM_NEWROUTE message; routes that no packet is sent along
 // (blackholes, local addresses) give none.
 func parseRoute(m []byte) ([]route, error) {
@@ -120,7 +124,7 @@ func parseRoute(m []byte) ([]route, error) {
 	if msg.Type != unix.RTN_UNICAST || msg.Flags&unix.RTM_F_CLONED != 0 {
 		return nil, nil
 	}
-	r := route{protocol: msg.Protocol}
+	r := route{protocol: msg.Protocol, dead: msg.Flags&dead != 0}
 	dst := netip.IPv4Unspecified()
 	if msg.Family == unix.AF_INET6 {
 		dst = netip.IPv6Unspecified()
@@ -159,7 +163,7 @@ func parseHops(b []byte) []route {
 		if size < unix.SizeofRtNexthop || size > len(b) {
 			break
 		}
-		hop := route{link: number(b[4:])}
+		hop := route{link: number(b[4:]), dead: uint32(b[2])&dead != 0} // struct rtnexthop: rtnh_flags
 		attrs, err := nl.ParseRouteAttr(b[unix.SizeofRtNexthop:size])
 		if err != nil {
 			break

@@ -96,6 +96,8 @@ var runners = []row{
 	quick((*Host).unsnoopGuests),
 	does((*Host).routeGuest),
 	quick((*Host).unrouteGuest),
+	does((*Host).routeNetwork),
+	does((*Host).unrouteNetwork),
 	quick(func(*Host, step.RouteLoopback) error { return nil }), // of an earlier version: nothing needs it
 	quick((*Host).unrouteLoopback),
 	does((*Host).endUntranslated),

@@ -55,7 +55,7 @@ func (h *Host) routes4(ctx context.Context, names map[int]string, more int) ([]s
 	}
 	if !t.current {
 		// What changes from now on is told, and read with the next look.
-		whole, err := h.dumpTable(ctx, unix.AF_INET, func() { t.known = nil }, t.addLocked)
+		whole, err := h.dumpTable(ctx, unix.AF_INET, unix.RT_TABLE_MAIN, func() { t.known = nil }, t.addLocked)
 		if t.current = whole && err == nil; err != nil {
 			return nil, err
 		}

@@ -37,6 +37,9 @@ func (h *Host) Watch(ctx context.Context, tell func(step.Change)) error {
 			news.moved()
 			h.hearAgain(ctx)
 		}
+		if c.Kind == step.ChangeRoutes {
+			h.repairPolicy(ctx)
+		}
 		g.put(ctx, c)
 	}
 	appeared := make(chan struct{}, 1)
@@ -58,7 +61,7 @@ func (h *Host) Watch(ctx context.Context, tell func(step.Change)) error {
 		return h.watchRules(ctx, news, put)
 	})
 	group.Go(func() error { return h.hearClaims(ctx, put) })
-	for _, kind := range []step.ChangeKind{step.ChangeLeases, step.ChangeNeighbours, step.ChangeAddresses, step.ChangePorts} {
+	for _, kind := range []step.ChangeKind{step.ChangeLeases, step.ChangeNeighbours, step.ChangeAddresses, step.ChangePorts, step.ChangeRoutes} {
 		put(step.Change{Kind: kind})
 	}
 	return group.Wait()

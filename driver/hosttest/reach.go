@@ -19,10 +19,11 @@ type reach struct {
 	proxies map[at]bool
 	routes  map[netip.Addr]string // to the bridge
 	accepts map[string]string     // bridge to what is accepted
+	routing map[string]string     // by bridge
 }
 
 func newReach() reach {
-	return reach{make(map[at]bool), make(map[netip.Addr]string), make(map[string]string)}
+	return reach{make(map[at]bool), make(map[netip.Addr]string), make(map[string]string), make(map[string]string)}
 }
 
 // forget is what the end of a link takes with it.
@@ -42,6 +43,9 @@ func (r *reach) lines() []string {
 	for bridge, what := range r.accepts {
 		lines = append(lines, fmt.Sprintf("accepts %s %s", bridge, what))
 	}
+	for _, line := range r.routing {
+		lines = append(lines, line)
+	}
 	return lines
 }
 
@@ -59,6 +63,10 @@ func (f *Fake) extend(op step.Op) error {
 			delete(f.reach.routes, o.Address)
 		}
 	case step.UnrouteLoopback, step.EndConnections, step.EndUntranslated, step.RetractPrefixes, step.HearRouters, step.UnhearRouters, step.SnoopGuests, step.UnsnoopGuests:
+	case step.RouteNetwork:
+		return f.onLink(o.Bridge, func(*link) { f.reach.routing[o.Bridge] = o.String() })
+	case step.UnrouteNetwork:
+		delete(f.reach.routing, o.Bridge)
 	case step.AcceptElsewhere:
 		f.reach.accepts[o.Bridge] = fmt.Sprintf("forward %v serve %v", o.Forward, o.Serve)
 	case step.UnacceptElsewhere:

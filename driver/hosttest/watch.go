@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/virbr/virbr/driver"
+	"github.com/virbr/virbr/driver/policy"
 	"github.com/virbr/virbr/driver/step"
 )
 
@@ -177,6 +178,22 @@ func (f *Fake) SetAddresses(name string, addrs ...netip.Prefix) {
 		f.links[name] = &link{up: true}
 	}
 	f.links[name].addrs = addrs
+}
+
+// Defaults returns no default routes but those of the main table.
+func (f *Fake) Defaults(context.Context) (both [2][]policy.Default, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.routes {
+		if policy.IsDefault(r.Dest) {
+			i := 0
+			if r.Dest.Addr().Is6() {
+				i = 1
+			}
+			both[i] = append(both[i], policy.Default{Link: r.Link, Gateway: r.Gateway, Table: policy.TableMain})
+		}
+	}
+	return both, nil
 }
 
 // Addresses returns the addresses of the host's links.

@@ -22,7 +22,7 @@ func TestCompare(t *testing.T) {
 		text           string // of one of the changes
 	}{
 		{"the same", "<forward mode='nat'/>" + base + net4, "<forward mode='nat'/>" + base + net4, plan.WayNone, plan.EffectNothing, ""},
-		{"mode", "<forward mode='nat'/>" + base + net4, "<forward mode='route'/>" + base + net4, plan.WayLive, plan.EffectNothing, "~ firewall install virbr0 (leave_virbr0 enter_virbr0)"},
+		{"mode", "<forward mode='nat'/>" + base + net4, "<forward mode='route'/>" + base + net4, plan.WayLive, plan.EffectNothing, "~ firewall install virbr0 (leave_virbr0 enter_virbr0 ingress_virbr0)"},
 		{"isolated", "<forward mode='nat'/>" + base + net4, base + net4, plan.WayLive, plan.EffectCut, "~ forward mode nat -> none"},
 		{"no longer", base + net4, "<forward mode='nat'/>" + base + net4, plan.WayLive, plan.EffectNothing, "+ sysctl net/ipv4/ip_forward = 1"},
 		{"another kind", base + net4, "<forward mode='bridge'/><bridge name='br0'/>", plan.WayRestart, plan.EffectCut, "~ forward mode none -> bridge"},

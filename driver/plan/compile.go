@@ -26,7 +26,7 @@ func Compile(def *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) (*Plan
 	case xml.ForwardNone, xml.ForwardNAT, xml.ForwardRoute, xml.ForwardOpen:
 		parts = []func() error{
 			c.subnets, c.clashes, c.advertisable, c.link, c.ipv6, c.firewall, c.addresses, c.up,
-			c.forwarding, c.answers, c.dnsmasq, c.register, c.bandwidth,
+			c.forwarding, c.answers, c.routing, c.dnsmasq, c.register, c.bandwidth,
 		}
 	case xml.ForwardBridge:
 		parts = []func() error{c.pool}

@@ -27,6 +27,8 @@ type Reach struct {
 	// guests whose IPv6 addresses nobody knows.
 	Doubts []netip.Addr
 
+	Egress [2]*Egress // by which uplinks guests leave, IPv4 first; nil: as the host does
+
 	Absent  []string                  // interfaces to listen on that are not there
 	Usurped map[string]step.Neighbour // by guest: who is at its address
 
@@ -57,9 +59,12 @@ func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memo
 	r := &Reach{Ext: ext, Where: l.where(ext), def: def, taken: new(taken)}
 	r.Where.Ports = l.guard(def, ext)
 	r.Where.Links = routed(def, ext, seen)
-	r.Where.Uplinks = outward(def, ext, seen)
-	r.Answers = append(l.publics(def, ext, r.Where), l.proxied(def)...)
+	r.Egress = egress(ext, seen, before.Egress)
+	r.Where.Uplinks = outward(def, ext, seen, r.Egress)
+	r.Where.Shut = shut(def, r.Egress, seen)
+	r.Answers = append(l.publics(def, ext, r.Where), l.proxied(def, r.Egress)...)
 	r.Memory = l.after
+	r.Memory.Egress = r.Egress
 	r.Memory.Withheld = before.Withheld
 	for _, t := range before.Withheld {
 		r.Where.Withheld = append(r.Where.Withheld, t.Claim)
@@ -103,6 +108,7 @@ func (r *Reach) Same(o *Reach) bool {
 	lists := func(a, b map[string][]netip.Addr) bool { return maps.EqualFunc(a, b, slices.Equal[[]netip.Addr]) }
 	return r != nil && o != nil && lists(r.Where.Guests, o.Where.Guests) && lists(r.Where.Devices, o.Where.Devices) &&
 		slices.Equal(r.Where.Links, o.Where.Links) && slices.Equal(r.Where.Uplinks, o.Where.Uplinks) &&
+		slices.EqualFunc(r.Where.Shut, o.Where.Shut, firewall.Shut.Equal) && sameEgress(r.Egress, o.Egress) &&
 		sameGuards(r.Where.Ports, o.Where.Ports) && slices.Equal(r.Answers, o.Answers) && slices.Equal(r.Where.Withheld, o.Where.Withheld)
 }
 
@@ -127,8 +133,11 @@ func (l *locator) publics(def *xml.Network, ext *xml.Extensions, where firewall.
 // to be on the uplink: the bridge's and those of the guests that are there. An
 // address that somebody on the uplink has is not a guest's, whatever it says; nor
 // is a gateway's.
-func (l *locator) proxied(def *xml.Network) []Answer {
+func (l *locator) proxied(def *xml.Network, both [2]*Egress) []Answer {
 	link := uplink(def, l.seen.Routes)
+	if e := both[place(false)]; e != nil && def.Advertise != nil && def.Advertise.ProxyNDP == "auto" {
+		link = e.Link
+	}
 	if link == "" {
 		return nil
 	}

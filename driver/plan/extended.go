@@ -29,7 +29,7 @@ func Extended(def *xml.Network) (*xml.Network, *xml.Extensions, error) {
 		return def, ext, nil
 	}
 	draft := *def
-	own.Forwards, own.Publics, own.Firewall = nil, nil, xml.Firewall{}
+	own.Forwards, own.Publics, own.Uplinks, own.Firewall = nil, nil, nil, xml.Firewall{}
 	if err := draft.SetExtensions(&own); err != nil {
 		return nil, nil, err
 	}

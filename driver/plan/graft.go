@@ -65,7 +65,7 @@ func Graft(def, made *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) (*
 	if len(c.ips) > 0 {
 		parts = append(parts, c.forwarding)
 	}
-	parts = append(parts, c.answers)
+	parts = append(parts, c.answers, c.graftRouting(made))
 	if len(c.ips) > 0 {
 		parts = append(parts, c.dnsmasq)
 	}

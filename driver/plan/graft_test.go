@@ -53,19 +53,23 @@ func TestGraft(t *testing.T) {
 		"sysctl net/ipv6/conf/virbr0/disable_ipv6 = 0", "sysctl net/ipv6/conf/virbr0/accept_ra = 0", "sysctl net/ipv6/conf/virbr0/autoconf = 0",
 		"firewall install virbr0", "firewall of libvirt: accept virbr0", "firewall of others: accept virbr0",
 		"address add fd00:5::1/64 nodad dev virbr0", "router advertisements: hear for virbr0", "sysctl net/ipv6/conf/all/forwarding = 1",
+		"routing keep virbr0 for 10.1.0.0/24 fd00:5::/64",
 		"file write /var/lib/virbr/dnsmasq/net.conf mode 0600", "file write /var/lib/virbr/dnsmasq/net.hostsfile mode 0644", "file write /var/lib/virbr/dnsmasq/net.addnhosts mode 0644",
 		"dnsmasq start virbr0 conf /var/lib/virbr/dnsmasq/net.conf pid /run/virbr/hook/net.pid",
 	}
+	const routing = "routing keep virbr0 for 10.1.0.0/24"
+	and := func(lines ...string) []string { return append(lines[:len(lines):len(lines)], routing) }
 	for _, tt := range []struct {
 		name, body, elements string
 		want                 []string
 	}{
-		{"forward", natBody, web, beside},
+		{"uplink", natBody, "<virbr:firewall coexist='no'/><virbr:uplink dev='wg0'/>", []string{"firewall install virbr0", routing + " ipv4 unreachable ipv6 unreachable"}},
+		{"forward", natBody, web, and(beside...)},
 		{"prefix", natBody, "<virbr:ipv6 advprefix='fd00:5::/64'/>", prefix},
-		{"others have the last word", natBody, "<virbr:firewall coexist='no'/>" + web, beside[:2]},
-		{"others alone", natBody, "<virbr:firewall coexist='yes'/>", beside[2:]},
-		{"open", openBody, web, beside[:1]},
-		{"open with rules", openBody, "<virbr:firewall mode='nat'/>", []string{beside[0], beside[2]}},
+		{"others have the last word", natBody, "<virbr:firewall coexist='no'/>" + web, and(beside[:2]...)},
+		{"others alone", natBody, "<virbr:firewall coexist='yes'/>", and(beside[2:]...)},
+		{"open", openBody, web, and(beside[:1]...)},
+		{"open with rules", openBody, "<virbr:firewall mode='nat'/>", []string{beside[0], beside[2], routing}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -3,10 +3,12 @@ package plan
 import (
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/policy"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/xml"
@@ -22,10 +24,11 @@ type Sightings struct {
 	Devices    map[string][]netip.Addr // addresses of the host's links, of each link
 	Now        int64                   // seconds since the epoch
 
-	Bridges []string                    // of other networks
-	Uplinks map[string][]step.Neighbour // who else is on the links of [Uplinks]
-	Routes  []step.Route                // main table
-	Links   map[string]step.Link        // of the host
+	Bridges  []string                    // of other networks
+	Uplinks  map[string][]step.Neighbour // who else is on the links of [Uplinks]
+	Routes   []step.Route                // main table
+	Defaults [2][]policy.Default         // of IPv4 and IPv6, in all tables that the host looks into
+	Links    map[string]step.Link        // of the host
 }
 
 // Port is one network interface of a guest.
@@ -63,12 +66,14 @@ type Memory struct {
 	Plugged []xml.MAC `json:"plugged,omitempty"`
 	// Withheld is what somebody else had when the network wanted it.
 	Withheld []Withheld `json:"withheld,omitempty"`
+	// Egress is by which uplink guests left, in IPv4 and IPv6.
+	Egress [2]*Egress `json:"egress,omitzero"`
 }
 
 // Equal reports whether both remember the same.
 func (m Memory) Equal(o Memory) bool {
 	lists := func(a, b map[xml.MAC][]netip.Addr) bool { return maps.EqualFunc(a, b, slices.Equal[[]netip.Addr]) }
-	return maps.Equal(m.Names, o.Names) && slices.Equal(m.Plugged, o.Plugged) && slices.Equal(m.Withheld, o.Withheld) && lists(m.Held, o.Held) && lists(m.Learned, o.Learned) && lists(m.Claimed, o.Claimed)
+	return reflect.DeepEqual(m.Egress, o.Egress) && maps.Equal(m.Names, o.Names) && slices.Equal(m.Plugged, o.Plugged) && slices.Equal(m.Withheld, o.Withheld) && lists(m.Held, o.Held) && lists(m.Learned, o.Learned) && lists(m.Claimed, o.Claimed)
 }
 
 // maxLearned bounds the addresses that one guest can have by saying so, maxBehind

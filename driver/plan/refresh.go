@@ -26,7 +26,10 @@ func Firewall(def *xml.Network, reach *Reach) ([]step.Step, error) {
 			return nil, err
 		}
 	}
-	err := c.answers()
+	if err := c.answers(); err != nil {
+		return nil, err
+	}
+	err := c.routing()
 	return c.steps, err
 }
 

@@ -65,9 +65,12 @@ const maxOutward = 16
 //
 // None: the forward device says it, or there is no public address. On a host that has
 // no such link it is all that the host has a route by, but bridges.
-func outward(def *xml.Network, ext *xml.Extensions, seen Sightings) []string {
+func outward(def *xml.Network, ext *xml.Extensions, seen Sightings, both [2]*Egress) []string {
 	if def.Forward.Dev() != "" || len(ext.Publics) == 0 {
 		return nil
+	}
+	if len(ext.Uplinks) > 0 {
+		return uplinksOf(both)
 	}
 	far, near, rest := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i := range ext.Publics {

@@ -20,6 +20,7 @@ const (
 	ChangeFirewalld                    // firewalld started or was reloaded
 	ChangeForwarding                   // whether the host forwards
 	ChangePorts                        // which links are ports of the bridge Link, or what they claim
+	ChangeRoutes                       // rules of routing, default routes, or whether a link carries something
 )
 
 // Change is one change of the host. One without the name of its link or network

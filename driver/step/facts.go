@@ -42,6 +42,7 @@ type Link struct {
 	Kind   string // "bridge", "veth", ...; "" for hardware
 	Master string
 	MAC    xml.MAC
+	Up     bool // it is up, and not without a carrier
 }
 
 // Route is one route of the main table.

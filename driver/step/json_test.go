@@ -71,6 +71,10 @@ func samples(t testing.TB) []step.Op {
 		step.SnoopGuests{Bridge: "virbr0"}, step.UnsnoopGuests{Bridge: "virbr0"},
 		step.AcceptBeside{Bridge: "virbr0", Own: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}, Stray: []netip.Addr{netip.MustParseAddr("10.1.0.9")}},
 		step.UnacceptBeside{Bridge: "virbr0"},
+		step.RouteNetwork{
+			Bridge: "virbr0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.1.0.1/24")}, Through: []netip.Prefix{netip.MustParsePrefix("2001:db8::/64")},
+			IPv4: &step.Way{Link: "eth1", Gateway: netip.MustParseAddr("192.0.2.1"), Guard: true}, IPv6: &step.Way{Guard: true},
+		}, step.UnrouteNetwork{Bridge: "virbr0"},
 	}
 }
 

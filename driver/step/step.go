@@ -51,6 +51,7 @@ const (
 	PhaseDown
 	PhaseChecksums
 	PhaseRules
+	PhaseRouting
 	PhaseZone
 	PhaseLink
 )

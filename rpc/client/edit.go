@@ -8,12 +8,13 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// Change is one change of a network's extensions: exactly one of Forward and
-// Public is set.
+// Change is one change of a network's extensions: exactly one of Forward, Public and
+// Uplink is set.
 type Change struct {
 	Forward *xml.PortForward
-	At      int // where a forward is added; see [xml.Extensions.AddForward]
+	At      int // where a forward or an uplink is added; see [xml.Extensions.AddForward]
 	Public  *xml.PublicAddress
+	Uplink  *xml.Uplink
 	Remove  bool // what is equal; otherwise it is added
 }
 
@@ -34,6 +35,10 @@ func (ch *Change) apply(e *xml.Extensions) error {
 		return e.CutForward(ch.Forward)
 	case ch.Forward != nil:
 		return e.AddForward(*ch.Forward, ch.At)
+	case ch.Uplink != nil && ch.Remove:
+		return e.CutUplink(ch.Uplink)
+	case ch.Uplink != nil:
+		return e.AddUplink(*ch.Uplink, ch.At)
 	case ch.Remove:
 		return e.CutPublic(ch.Public)
 	}
@@ -47,6 +52,10 @@ func (ch *Change) procedure() (number int32, document string) {
 		return proto.ForwardRemove, ch.Forward.XML()
 	case ch.Forward != nil:
 		return proto.ForwardAdd, ch.Forward.XML()
+	case ch.Uplink != nil && ch.Remove:
+		return proto.UplinkRemove, ch.Uplink.XML()
+	case ch.Uplink != nil:
+		return proto.UplinkAdd, ch.Uplink.XML()
 	case ch.Remove:
 		return proto.AddressRemove, ch.Public.XML()
 	}

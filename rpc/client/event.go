@@ -28,6 +28,7 @@ const (
 	DnsmasqStarted EventKind = proto.EventDnsmasqStarted // after it had died
 	DnsmasqFailed  EventKind = proto.EventDnsmasqFailed  // to start, because of Detail
 	Restored       EventKind = proto.EventRestored       // Detail was taken away; Count things are back, 0: it is not
+	UplinkChanged  EventKind = proto.EventUplink         // Detail says by which links guests leave now
 	GuestMoved     EventKind = proto.EventGuest          // guest Detail, to which Count things lead, came, moved or went
 )
 

@@ -29,6 +29,10 @@ const (
 
 	Plan  = 12 // ApplyArgs to Proposals: what Apply would do
 	Apply = 13 // so: what it did
+
+	UplinkList   = 20
+	UplinkAdd    = 21
+	UplinkRemove = 22
 )
 
 // Limits on arrays of the extension program.
@@ -128,8 +132,8 @@ func (v *Added) Decode(d *wire.Decoder) {
 // EditArgs are the arguments of procedures that add to a list or remove from it.
 type EditArgs struct {
 	Network Network
-	XML     string // <virbr:portForward> or <virbr:address>; what is equal to it is removed
-	Index   int32  // ForwardAdd: before this one, from 0; -1: behind all
+	XML     string // <virbr:portForward>, <virbr:address> or <virbr:uplink>; what is equal to it is removed
+	Index   int32  // ForwardAdd, UplinkAdd: before this one, from 0; -1: behind all
 	Flags   uint32 // as those of NetworkUpdate
 }
 

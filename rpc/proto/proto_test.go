@@ -42,6 +42,7 @@ func samples() []decodable {
 		&Revisions{net, []Revision{{7, 1 << 60, "net", true, UIDUnknown, 8, "virsh", "virNetworkDefineXML"}}}, &RevisionArgs{"net", 7},
 		&ApplyArgs{[]string{"<network/>"}, ApplyYes}, &Proposals{[]Proposal{{net, true, true, true, WayLive, "nothing", []Change{{"+ a", "nothing"}}, []string{"b"}}}},
 		&EventFilter{&net}, &Happening{1, net, 1 << 60, EventGuest, "nft (pid 1)", 2, 1 << 40, 1 << 41, "web1", []string{"192.0.2.1"}, []string{"192.0.2.2", "fd00::1"}},
+		&Uplinks{[]Uplink{{"<uplink/>", PhaseActive, []UplinkWay{{true, true, 1 << 40, "fe80::1", ""}, {false, false, 0, "", "down"}}}}},
 		&Error{1, 2, ptr("m"), LevelError, ptr("1"), ptr("2"), ptr("3"), 4, 5},
 	}
 }
