@@ -83,7 +83,7 @@ func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensi
 	if plan.Guards(live, ext) {
 		d.members(ctx, n, live, &seen)
 	}
-	if len(ext.Forwards)+len(ext.Publics) == 0 && !proxied && !ext.Firewall.Offload && !plan.Learns(ext) {
+	if len(ext.Forwards)+len(ext.Publics)+len(ext.Uplinks) == 0 && !proxied && !ext.Firewall.Offload && !plan.Learns(ext) {
 		return plan.NewGuarded(live, ext, seen)
 	}
 	var err error
