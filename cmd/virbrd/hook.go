@@ -126,7 +126,7 @@ func (o *hookOptions) engine(stderr *os.File) (*graft.Engine, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h, err := host.New(host.Config{Log: log, LeaseHelper: helper, State: o.dirs.Own})
+	h, err := host.New(host.Config{Log: log, LeaseHelper: helper, Shared: true, State: o.dirs.Own})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -47,6 +47,10 @@ type Config struct {
 	// where it is missing. "": they are not followed.
 	Leases string
 
+	// Shared: other processes change networks as well, as virbrd's hook beside its
+	// agent. Nothing is restored that was not asked for again.
+	Shared bool
+
 	// State is a directory for what must be known until the next boot, as
 	// sysctls are. "": it is forgotten when the process ends.
 	State string

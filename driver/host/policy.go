@@ -73,7 +73,10 @@ func (h *Host) setPolicy(ctx context.Context, bridge string, n *policyNetworks) 
 	if still := p.stillPlainLocked(); !still || n != nil && (n[0].Way != nil || n[1].Way != nil) {
 		_, err = h.applyPolicyLocked(ctx)
 	}
-	if n == nil && err == nil {
+	switch {
+	case h.cfg.Shared:
+		clear(p.networks) // by the next time another process may have ended one of them
+	case n == nil && err == nil:
 		delete(p.networks, bridge)
 	}
 	return err

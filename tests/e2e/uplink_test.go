@@ -428,6 +428,14 @@ func TestHookUplink(t *testing.T) {
 		refusedBy4(t, g)
 		beta.again(t)
 		wantCall(t, "by beta again", g, to, beta.Name+" "+beta.host4)
+		run(t, "ip", "rule", "flush", "proto", "118")
+		netnstest.Wait(t, "the agent restores the rules", func() error {
+			if text := run(t, "ip", "rule"); !strings.Contains(text, "iif virbr0 lookup 1181") {
+				return fmt.Errorf("there are %s", text)
+			}
+			return nil
+		})
+		wantCall(t, "by beta after that", g, to, beta.Name+" "+beta.host4)
 		if n := sent(t, "virbr0", alpha); n != "0" {
 			t.Errorf("%s packets left by alpha", n)
 		}
