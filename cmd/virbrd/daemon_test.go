@@ -164,7 +164,7 @@ func TestIdleDaemonEnds(t *testing.T) {
 	t.Parallel()
 	netnstest.Run(t, func(t *testing.T) {
 		d := start(t, "", nil, "--timeout", "1")
-		if code := d.end(t); code != 0 || !strings.Contains(d.log.String(), "nobody needs the daemon") {
+		if code := d.end(t); code != 0 || !strings.Contains(d.log.String(), "no client needs the daemon") {
 			t.Errorf("exit status %d\n%s", code, &d.log)
 		}
 	})
