@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/virbr/virbr/driver/history"
 	"github.com/virbr/virbr/rpc/client"
 	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/netnstest"
@@ -187,8 +188,12 @@ func (d *daemon) open() string {
 	return b.String()
 }
 
+// histories is where former definitions of networks are, also of those that are gone.
+const histories = "/var/lib/virbr/history"
+
 // traces are the files and the dnsmasq processes of networks. Files that only hold
-// a lock stay for the next who wants it.
+// a lock stay for the next who wants it, and so do histories that are no longer than
+// they may be.
 func traces(t *testing.T) []string {
 	t.Helper()
 	var list []string
@@ -197,7 +202,16 @@ func traces(t *testing.T) []string {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
-			if err == nil && !e.IsDir() && !strings.HasSuffix(path, ".lock") {
+			switch {
+			case err != nil || strings.HasSuffix(path, ".lock"):
+			case filepath.Dir(path) == histories:
+				if kept, _ := os.ReadDir(path); len(kept) > history.Depth {
+					list = append(list, path+" is too long")
+				}
+				if e.IsDir() {
+					return fs.SkipDir
+				}
+			case !e.IsDir():
 				list = append(list, path)
 			}
 			return err

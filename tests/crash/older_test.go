@@ -114,6 +114,9 @@ func leaves(t *testing.T, before state, network string) {
 		}
 	}
 	for topic := range after {
+		if strings.HasPrefix(topic, "file /run/virbr/detached/") { // a guest of the network is there, and put back if it comes again
+			continue
+		}
 		if strings.HasPrefix(topic, "file ") && (strings.Contains(topic, network) || strings.Contains(topic, "c0ffee00")) {
 			t.Errorf("%s is left", topic)
 		}
