@@ -288,16 +288,13 @@ func faults() []fault {
 			inject: shell(`ping -6 -c 1 -W 5 ` + outside6 + `; ip -6 route del default`)},
 		{name: "no IPv4 default route", want: []string{"no-route4"}, seen: "GATEWAY", inject: command("ip", "-4", "route", "del", "default"),
 			change: func(mend string) string { return strings.Replace(mend, "GATEWAY", outside4, 1) }},
-		{name: "strict filters on two ways out", want: []string{"rp-filter"}, seen: "answers to guests that come by tun0",
-			inject: shell(`for t in mine mine2; do nft delete table inet $t; done # opened for the other way out only
-				iptables -P FORWARD ACCEPT; ip6tables -P FORWARD ACCEPT
-				ip addr add 198.51.100.1/24 dev tun0; ip route add default dev tun0 metric 100
-				sysctl -qw net.ipv4.conf.uplink.rp_filter=1 net.ipv4.conf.tun0.rp_filter=1`)},
 		{name: "br_netfilter", want: []string{"br-netfilter"}, seen: "bridge-nf-call-iptables = 1",
 			inject: func(t *testing.T) {
 				if _, err := os.Stat("/proc/sys/net/bridge"); err != nil {
 					netnstest.Need(t, "needs br_netfilter: "+err.Error()+"; modprobe br_netfilter")
 				}
+				run(t, "sh", "-ec", `for t in mine mine2; do nft delete table inet $t; done # opened for the other way out only
+					iptables -P FORWARD ACCEPT; ip6tables -P FORWARD ACCEPT`)
 				run(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1")
 				well(t, "as Docker has it")
 				run(t, "iptables", "-I", "FORWARD", "-i", bridge, "-o", bridge, "-j", "DROP")

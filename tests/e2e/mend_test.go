@@ -36,7 +36,7 @@ func TestBridgeIsMended(t *testing.T) {
 			"sysctl -qw net.ipv6.conf.virbr1.disable_ipv6=1",
 			"ip link set virbr1 down",
 		} {
-			said := strings.Count(d.log.String(), "it is back")
+			said := strings.Count(d.log.String(), "by another program, restored")
 			run(t, "sh", "-ec", damage)
 			if damage == "ip route del 10.55.0.0/16" { // of which nobody is told but by what happens next
 				run(t, "sh", "-ec", "ip addr del 192.168.131.1/24 dev virbr1")
@@ -45,7 +45,7 @@ func TestBridgeIsMended(t *testing.T) {
 				if now := state(); now != before {
 					return fmt.Errorf("it was\n%s\nand is\n%s", before, now)
 				}
-				if strings.Count(d.log.String(), "it is back") == said {
+				if strings.Count(d.log.String(), "by another program, restored") == said {
 					return fmt.Errorf("nothing is said: %s", d.log.String())
 				}
 				return nil
