@@ -31,6 +31,12 @@ func forwardNetwork(name, bridge, subnet string) string {
 // a default route of each, under its own name.
 func addressed(t *testing.T, name, bridge string) (g *netnstest.Guest, v4, v6 netip.Addr) {
 	t.Helper()
+	return addressedBy(t, name, bridge, outside6)
+}
+
+// addressedBy is addressed where the Internet is at another address than outside6.
+func addressedBy(t *testing.T, name, bridge, far string) (g *netnstest.Guest, v4, v6 netip.Addr) {
+	t.Helper()
 	g = netnstest.NewGuest(t, name, bridge)
 	var err error
 	if v4, err = g.DHCP(t, "-x", "hostname:"+name).Address(); err != nil {
@@ -41,7 +47,7 @@ func addressed(t *testing.T, name, bridge string) (g *netnstest.Guest, v4, v6 ne
 		t.Fatal(err)
 	}
 	netnstest.Wait(t, "the guest has an IPv6 default route", func() error {
-		_, err := g.Output(t.Context(), "ip", "-6", "route", "get", outside6)
+		_, err := g.Output(t.Context(), "ip", "-6", "route", "get", far)
 		return err
 	})
 	return g, v4, v6

@@ -164,9 +164,9 @@ func TestUplinks(t *testing.T) {
 		mustVirbr(t, "uplink", "add", "three", "alpha")
 		ways := []*wayOut{alpha, beta, tunnel}
 		spy(t, []string{"br-one", "br-two", "br-three"}, ways...)
-		one, _, _ := addressedBy(t, "one", "br-one")
-		two, _, _ := addressedBy(t, "two", "br-two")
-		three, _, _ := addressedBy(t, "three", "br-three")
+		one, _, _ := addressedBy(t, "one", "br-one", far6)
+		two, _, _ := addressedBy(t, "two", "br-two", far6)
+		three, _, _ := addressedBy(t, "three", "br-three", far6)
 		leaves(t, "at first", one, tunnel)
 		leaves(t, "at first", two, beta)
 		leaves(t, "at first", three, alpha)
@@ -261,25 +261,6 @@ func (w *wayOut) where() []string {
 	return map[string][]string{"alpha": {"metric", "100"}, "beta": {"metric", "200"}, "tun9": {"table", "51820"}}[w.link]
 }
 
-// addressedBy is addressed where the Internet is at far6.
-func addressedBy(t *testing.T, name, bridge string) (g *netnstest.Guest, v4, v6 netip.Addr) {
-	t.Helper()
-	g = netnstest.NewGuest(t, name, bridge)
-	var err error
-	if v4, err = g.DHCP(t, "-x", "hostname:"+name).Address(); err != nil {
-		t.Fatal(err)
-	}
-	linkLocal(t, g)
-	if v6, err = g.DHCP6(t).Address(); err != nil {
-		t.Fatal(err)
-	}
-	netnstest.Wait(t, "the guest has an IPv6 default route", func() error {
-		_, err := g.Output(t.Context(), "ip", "-6", "route", "get", far6)
-		return err
-	})
-	return g, v4, v6
-}
-
 // vpnRules are what VPNs make of the rules of routing when they catch everything, in the
 // order in which they add them; tun9 stands for the tunnel. Sources: wg-quick(8) and its
 // linux.bash (add_default), tailscale's router_linux.go (ipRules) with an exit node,
@@ -309,7 +290,7 @@ func TestAnswers(t *testing.T) {
 		run(t, "sysctl", "-w", "net.ipv4.conf.all.rp_filter=1")
 		d := startVirbrd(t)
 		d.up("one", uplinkNetwork("one", "br-one", "91", ""))
-		g, v4, _ := addressedBy(t, "g", "br-one")
+		g, v4, _ := addressedBy(t, "g", "br-one", far6)
 		tellsCaller(t, g, ":80")
 		mustVirbr(t, "forward", "add", "one", "8080:80", "g")
 		answered := func(when string) {
