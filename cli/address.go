@@ -139,16 +139,25 @@ func removeAddress(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, n
 }
 
 func newAddressList(io IO, f *daemonFlags) *cobra.Command {
+	return newList(f, "List the public addresses of guests and whether they are in force", "address",
+		func(ctx context.Context, c *client.Conn, network string, asJSON bool) error {
+			return listAddresses(ctx, io, c, f, network, asJSON)
+		})
+}
+
+// newList returns the command that lists what there is of a kind, in one network or
+// in all.
+func newList(f *daemonFlags, short, kind string, list func(ctx context.Context, c *client.Conn, network string, asJSON bool) error) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list [NETWORK]",
 		Aliases: []string{"ls"},
-		Short:   "List the public addresses of guests and whether they are in force",
-		Example: "  virbr address list\n  virbr address list default --json",
+		Short:   short,
+		Example: fmt.Sprintf("  virbr %[1]s list\n  virbr %[1]s list default --json", kind),
 		Args:    atMost("NETWORK"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.reading(cmd.Context(), func(c *client.Conn) error {
-				return listAddresses(cmd.Context(), io, c, f, first(args), asJSON)
+				return list(cmd.Context(), c, first(args), asJSON)
 			})
 		},
 		ValidArgsFunction: f.completeOne,

@@ -18,12 +18,11 @@ import (
 )
 
 func newForwardList(io IO, f *daemonFlags) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:     "list [NETWORK]",
-		Aliases: []string{"ls"},
-		Short:   "List forwards and whether they are in force",
-		Long: `List the forwards of one network, or of all, in their order, and what is in force at
+	cmd := newList(f, "List forwards and whether they are in force", "forward",
+		func(ctx context.Context, c *client.Conn, network string, asJSON bool) error {
+			return listForwards(ctx, io, c, f, network, asJSON)
+		})
+	cmd.Long = `List the forwards of one network, or of all, in their order, and what is in force at
 the moment: the guest's address that each targets, or what it waits for.
 
 A port that a program or another network has already is left to that one, and
@@ -31,17 +30,7 @@ forwarded when it is free.
 
 On a host where libvirt's own daemon runs networks virbrd's hook puts forwards in
 force. What it was not called for, or failed at, is "not in force": below the table is
-the reason.`,
-		Example: "  virbr forward list\n  virbr forward list default --json",
-		Args:    atMost("NETWORK"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.reading(cmd.Context(), func(c *client.Conn) error {
-				return listForwards(cmd.Context(), io, c, f, first(args), asJSON)
-			})
-		},
-		ValidArgsFunction: f.completeOne,
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print an array of objects instead")
+the reason.`
 	return cmd
 }
 

@@ -168,22 +168,10 @@ func removeUplink(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, ne
 }
 
 func newUplinkList(io IO, f *daemonFlags) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:     "list [NETWORK]",
-		Aliases: []string{"ls"},
-		Short:   "List uplinks, by which of them guests leave, and why not by the others",
-		Example: "  virbr uplink list\n  virbr uplink list default --json",
-		Args:    atMost("NETWORK"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.reading(cmd.Context(), func(c *client.Conn) error {
-				return listUplinks(cmd.Context(), io, c, f, first(args), asJSON)
-			})
-		},
-		ValidArgsFunction: f.completeOne,
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print an array of objects instead")
-	return cmd
+	return newList(f, "List uplinks, by which of them guests leave, and why not by the others", "uplink",
+		func(ctx context.Context, c *client.Conn, network string, asJSON bool) error {
+			return listUplinks(ctx, io, c, f, network, asJSON)
+		})
 }
 
 // uplinkJSON is one uplink in one family as --json prints it.
