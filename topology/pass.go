@@ -83,13 +83,13 @@ func (w *Walks) May(from, to Place, six bool) Verdict {
 		return NoPath
 	}
 	p := packet(&from, &to, six)
-	for _, way := range w.s.Passages(p) {
+	for way := range w.s.Passages(&p) {
 		if way.Verdict.Kind != coexist.Accept {
 			return Rejected
 		}
 	}
 	p.Hook = coexist.Postrouting
-	for _, way := range w.s.Passages(p) {
+	for way := range w.s.Passages(&p) {
 		if way.Verdict.Rewrites != "" {
 			return Translated
 		}

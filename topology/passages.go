@@ -13,7 +13,7 @@ import (
 
 // pass has the packet asked about by everybody's chains of a hook.
 func (w *tracer) pass(p coexist.Packet) bool {
-	for _, way := range w.all.Passages(p) {
+	for way := range w.all.Passages(&p) {
 		own := strings.HasSuffix(way.Table, " "+firewall.TableName)
 		if len(way.Unsure) > 0 {
 			w.say("firewall", "not examined: %s", way.Unsure[0].Why)
@@ -24,16 +24,17 @@ func (w *tracer) pass(p coexist.Packet) bool {
 			return w.refused(way)
 		case way.Obstacle != nil:
 			return w.stop("firewall", way.Obstacle.Mend, "%s", way.Obstacle.Why)
+		case own && p.Hook == coexist.Postrouting && w.publicSource(&p):
 		case way.Verdict.Rewrites != "":
-			w.rewritten(way, own)
+			w.rewritten(way, own, &p)
 		case own && p.Hook == coexist.Forward:
 			w.allowed()
 		case !own:
 			w.say("firewall", "%s lets it pass: chain %s of table %s (%s)%s", way.Owner, way.Chain, way.Table, way.Hook, ruleText(way.Rule))
 		}
 	}
-	if p.Layer == "" && p.Hook == coexist.Postrouting {
-		w.publicSource()
+	if p.Layer == "" && p.Hook == coexist.Postrouting { // by the hook's rules, which are not among those walked
+		w.publicSource(&p)
 	}
 	return true
 }
@@ -80,8 +81,8 @@ func (w *tracer) refused(way coexist.Passage) bool {
 	return w.stop("firewall", mend, "network %s does not let new connections enter from %s: chain %s rejects it (%s)", n.Name, w.in, way.Chain, modeOf(n.Def))
 }
 
-// rewritten says how an address is changed.
-func (w *tracer) rewritten(way coexist.Passage, own bool) {
+// rewritten says how an address is changed, and changes it for the chains that follow.
+func (w *tracer) rewritten(way coexist.Passage, own bool, p *coexist.Packet) {
 	owner := string(way.Owner)
 	if own {
 		owner = "virbr"
@@ -90,7 +91,7 @@ func (w *tracer) rewritten(way coexist.Passage, own bool) {
 	case "masquerade", "snat":
 		to := "another address"
 		if a, ok := w.masquerade(); ok && way.Verdict.Rewrites == "masquerade" {
-			w.t.Seen, to = &a, a.String()
+			w.t.Seen, p.Source, to = &a, a, a.String()
 		}
 		w.say("nat", "%s: the source becomes %s (%s in chain %s)", owner, to, way.Verdict.Rewrites, way.Chain)
 	default:
@@ -115,17 +116,17 @@ func (w *tracer) masquerade() (netip.Addr, bool) {
 	return first, first.IsValid()
 }
 
-// publicSource says from which public address a guest sends.
-func (w *tracer) publicSource() {
-	if w.from == nil || w.from.rules == nil || !slices.Contains(w.from.rules.Uplinks, w.out) {
-		return
+// publicSource says from which public address a guest sends, if it has one.
+func (w *tracer) publicSource(p *coexist.Packet) bool {
+	if w.t.Seen != nil || w.from == nil || w.from.rules == nil || !slices.Contains(w.from.rules.Uplinks, w.out) {
+		return false
 	}
-	for _, p := range w.from.rules.Publics {
-		if p.Guest == w.p.From {
-			a := p.Address
-			w.t.Seen = &a
-			w.say("nat", "virbr: the source becomes %s, the public address of the guest", a)
-			return
+	for _, public := range w.from.rules.Publics {
+		if public.Guest == w.p.From {
+			w.t.Seen, p.Source = &public.Address, public.Address
+			w.say("nat", "virbr: the source becomes %s, the public address of the guest", public.Address)
+			return true
 		}
 	}
+	return false
 }

@@ -2,6 +2,7 @@ package coexist
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 )
 
@@ -20,35 +21,35 @@ type Passage struct {
 }
 
 // Passages returns what the base chains do that a packet meets at its hook, in the
-// order in which the kernel calls them, up to one that drops it.
-func (s *Survey) Passages(p Packet) []Passage {
+// order in which the kernel calls them, up to one that drops it. What is done to the
+// packet between two of them, the next one sees.
+func (s *Survey) Passages(p *Packet) iter.Seq[Passage] {
 	type call struct {
 		t    *Table
 		base int
 	}
 	var calls []call
 	for i := range s.Tables {
-		for _, base := range s.Tables[i].bases(p) {
+		for _, base := range s.Tables[i].bases(*p) {
 			calls = append(calls, call{&s.Tables[i], base})
 		}
 	}
 	slices.SortStableFunc(calls, func(a, b call) int {
 		return cmp.Compare(a.t.Chains[a.base].Priority, b.t.Chains[b.base].Priority)
 	})
-	var list []Passage
-	for _, c := range calls {
-		r := c.t.follow(c.base, p)
-		passage := c.t.passage(c.base, p, r)
-		if r.drops {
-			o := c.t.obstacle(c.base, p, r, s.judge(Wish{}))
-			passage.Obstacle, passage.Owner = &o, o.Owner
-		}
-		list = append(list, passage)
-		if r.drops {
-			break
+	return func(yield func(Passage) bool) {
+		for _, c := range calls {
+			r := c.t.follow(c.base, *p)
+			passage := c.t.passage(c.base, *p, r)
+			if r.drops {
+				o := c.t.obstacle(c.base, *p, r, s.judge(Wish{}))
+				passage.Obstacle, passage.Owner = &o, o.Owner
+			}
+			if !yield(passage) || r.drops {
+				return
+			}
 		}
 	}
-	return list
 }
 
 func (t *Table) passage(base int, p Packet, r result) Passage {

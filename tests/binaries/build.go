@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -31,8 +30,11 @@ func Build(dir string, flags ...string) error {
 // Module makes libvirtd's network module in a directory, with more flags of the
 // compiler.
 func Module(dir string, flags ...string) error {
-	_, self, _, _ := runtime.Caller(0)
-	source := filepath.Join(filepath.Dir(self), "../../libvirtmod")
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return fmt.Errorf("asking Go where the project is: %w", err)
+	}
+	source := filepath.Join(filepath.Dir(string(mod)), "libvirtmod")
 	files, err := filepath.Glob(filepath.Join(source, "*"))
 	for _, f := range files { // looked at, so that go test knows what its result rests on
 		_, statErr := os.Stat(f)

@@ -23,7 +23,7 @@ func TestBridgeIsMended(t *testing.T) {
 		lease := g.DHCP(t)
 		state := func() string {
 			return run(t, "sh", "-ec", `ip -o addr show dev virbr1 scope global | awk '{print $4}'; ip route show dev virbr1
-				ip -o link show dev virbr1 | grep -o '<.*UP.*>' | grep -o 'UP'
+				ip -o link show dev virbr1 | grep -o '[<,]UP[,>]' || echo down
 				cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv4/conf/virbr1/forwarding /proc/sys/net/ipv6/conf/virbr1/disable_ipv6`)
 		}
 		before := state()

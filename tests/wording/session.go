@@ -1,18 +1,21 @@
 package wording
 
 import (
+	"embed"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 )
 
+//go:embed testdata/*.virsh
+var sessions embed.FS
+
 // Sessions returns the paths of all sessions.
 func Sessions() ([]string, error) {
-	_, self, _, _ := runtime.Caller(0)
-	list, err := filepath.Glob(filepath.Join(filepath.Dir(self), "testdata", "*.virsh"))
+	list, err := fs.Glob(sessions, "testdata/*.virsh")
 	if err == nil && len(list) == 0 {
 		err = errors.New("there are no sessions of virsh")
 	}
@@ -24,7 +27,7 @@ func Sessions() ([]string, error) {
 // equal. Lines "file NAME" up to "end" write a file to dir, which the scripts know
 // as place; "shell" lines are scripts themselves. The variable URI is up to run.
 func Session(path, dir, place string, run func(script string) ([]byte, error)) (string, error) {
-	text, err := os.ReadFile(path)
+	text, err := sessions.ReadFile(path)
 	if err != nil {
 		return "", err
 	}
