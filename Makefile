@@ -4,7 +4,7 @@ VERSION := $(shell cat VERSION 2>/dev/null || git describe --tags --always --dir
 # -w: no DWARF, which is half of a package; traces and perf need symbols only.
 BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '-w -X main.version=$(VERSION)'
 # Goroutines live here; the other rooms are pure and run without the race detector.
-RACE     = $(shell go list ./config ./driver/... ./graft ./hooks/... ./metrics ./quota ./rpc/...)
+RACE     = $(shell go list ./config ./driver/... ./overlay ./hooks/... ./metrics ./quota ./rpc/...)
 LONG     = $(addprefix github.com/virbr/virbr/tests/,stress abuse sequence crash) # each needs the machine for itself
 SYSTEMS  = github.com/virbr/virbr/tests/systems # boots whole machines
 PLAIN    = $(filter-out $(RACE) $(LONG) $(SYSTEMS),$(shell go list ./...))

@@ -14,8 +14,8 @@ import (
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/host"
 	"github.com/virbr/virbr/driver/state"
-	"github.com/virbr/virbr/graft"
 	"github.com/virbr/virbr/hooks"
+	"github.com/virbr/virbr/overlay"
 )
 
 // agentUnit is the service that runs the agent where there is systemd.
@@ -27,12 +27,12 @@ type hookOptions struct {
 
 	hooks string // directory of hook scripts
 	level string
-	dirs  graft.Dirs
+	dirs  overlay.Dirs
 }
 
 // newHook is what libvirt calls, and what people call about it.
 func newHook() *cobra.Command {
-	o := &hookOptions{dirs: graft.SystemDirs()}
+	o := &hookOptions{dirs: overlay.SystemDirs()}
 	cmd := &cobra.Command{
 		Use:   "hook [flags] [NETWORK ...] | NETWORK OPERATION SUBOPERATION EXTRA",
 		Short: "Add virbr's extensions to networks of libvirt's own daemon",
@@ -106,7 +106,7 @@ func (o *hookOptions) called(ctx context.Context, args []string, stdin io.Reader
 }
 
 // engine opens the host; nil: virbrd runs the networks here, and needs no help.
-func (o *hookOptions) engine(stderr *os.File) (*graft.Engine, func(), error) {
+func (o *hookOptions) engine(stderr *os.File) (*overlay.Engine, func(), error) {
 	if os.Geteuid() != 0 {
 		return nil, nil, errors.New("needs root: it changes the host's network")
 	}
@@ -130,7 +130,7 @@ func (o *hookOptions) engine(stderr *os.File) (*graft.Engine, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	e := graft.New(graft.Config{
+	e := overlay.New(overlay.Config{
 		System:     h,
 		Dirs:       o.dirs,
 		Choose:     driver.New(driver.Config{System: h, Dirs: state.System(), Pools: poolsOf(own), Log: log}).Choose,
@@ -150,7 +150,7 @@ func virbrdRuns() (bool, error) {
 // takeFromHook takes back what the hook added to networks that virbrd is about to
 // run: it does all this itself. Where libvirt's daemon runs, virbrd will not.
 func takeFromHook(ctx context.Context, dirs state.Dirs, h *host.Host, log *slog.Logger) error {
-	hooked := graft.SystemDirs()
+	hooked := overlay.SystemDirs()
 	if dirs.State != hooked.State || hooked.Idle() {
 		return nil
 	}
@@ -158,7 +158,7 @@ func takeFromHook(ctx context.Context, dirs state.Dirs, h *host.Host, log *slog.
 		return err
 	}
 	log.Info("taking over from the hook")
-	if err := graft.New(graft.Config{System: h, Dirs: hooked, Log: log}).RemoveAll(ctx); err != nil {
+	if err := overlay.New(overlay.Config{System: h, Dirs: hooked, Log: log}).RemoveAll(ctx); err != nil {
 		log.Warn("undoing what the hook added", "err", err)
 	}
 	return nil
@@ -182,7 +182,7 @@ func startAgent(ctx context.Context, h *host.Host, log *slog.Logger) error {
 
 // newAgent is what follows guests of networks that the hook added to.
 func newAgent() *cobra.Command {
-	o := &hookOptions{dirs: graft.SystemDirs()}
+	o := &hookOptions{dirs: overlay.SystemDirs()}
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Follow the guests of networks that the hook added to",
@@ -200,7 +200,7 @@ nothing left to look after.`,
 			}
 			defer done()
 			err = e.Run(cmd.Context())
-			if errors.Is(err, graft.ErrRuns) || errors.Is(err, context.Canceled) {
+			if errors.Is(err, overlay.ErrRuns) || errors.Is(err, context.Canceled) {
 				return nil
 			}
 			return err

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/disk"
-	"github.com/virbr/virbr/graft"
+	"github.com/virbr/virbr/overlay"
 )
 
 // hookMark is how we know the script that we put there.
@@ -134,7 +134,7 @@ func (o *hookOptions) doApply(ctx context.Context, names []string, out io.Writer
 }
 
 // describe says what came of a network's extensions.
-func describe(r graft.Report) string {
+func describe(r overlay.Report) string {
 	text := "extensions from " + string(r.From)
 	if r.File != "" {
 		text = "extensions from " + r.File
@@ -142,7 +142,7 @@ func describe(r graft.Report) string {
 	switch {
 	case r.Error != "":
 		text = "error: " + r.Error
-	case r.From == graft.Nowhere:
+	case r.From == overlay.Nowhere:
 		text = "no extensions"
 	case len(r.Waiting) > 0:
 		text += "; no address is known yet of " + strings.Join(r.Waiting, ", ")

@@ -205,9 +205,9 @@ func (c *compiler) routing() error {
 	return nil
 }
 
-// graftRouting does so for a network of another daemon, which knows nothing of it: for
+// overlayRouting does so for a network of another daemon, which knows nothing of it: for
 // all its addresses.
-func (c *compiler) graftRouting(made *xml.Network) func() error {
+func (c *compiler) overlayRouting(made *xml.Network) func() error {
 	return func() error {
 		all := *c
 		all.def, all.ips = made, made.Subnets()

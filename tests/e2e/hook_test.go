@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/virbr/virbr/graft"
+	"github.com/virbr/virbr/overlay"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -48,9 +48,9 @@ func startHooked(t *testing.T) *daemon {
 }
 
 // report returns the report of a network; false: there is none.
-func report(t *testing.T, network string) (graft.Report, bool) {
+func report(t *testing.T, network string) (overlay.Report, bool) {
 	t.Helper()
-	list, err := graft.SystemDirs().Reports()
+	list, err := overlay.SystemDirs().Reports()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func report(t *testing.T, network string) (graft.Report, bool) {
 			return r, true
 		}
 	}
-	return graft.Report{}, false
+	return overlay.Report{}, false
 }
 
 // agentPID returns the process id of the agent, which must run.
@@ -139,7 +139,7 @@ func TestHookPrefix(t *testing.T) {
 		d := startHooked(t)
 		d.up("default", hookedXML)
 		r, ok := report(t, "default")
-		if !ok || r.Error != "" || r.From != graft.File || r.Bridge != "virbr0" {
+		if !ok || r.Error != "" || r.From != overlay.File || r.Bridge != "virbr0" {
 			t.Errorf("report %+v", r)
 		}
 		local := netip.MustParsePrefix(read(t, "/var/lib/virbr/ula"))

@@ -64,7 +64,7 @@ var rooms = []room{
 		why: "owns every file, lock and directory; what they are for is others' business"},
 	{path: "driver", ours: []string{"driver/policy", "disk", "quota", "xml", "schemas", "dnsmasq", "firewall", "hooks", "driver/history", "driver/engine", "driver/plan", "driver/state", "driver/step", "leases"}, theirs: []string{"golang.org/x/sys", "golang.org/x/sync"},
 		why: "reaches the host through the interface that it declares, never by itself"},
-	{path: "graft", ours: []string{"driver/policy", "disk", "xml", "dnsmasq", "firewall", "hooks", "driver/engine", "driver/plan", "driver/state", "driver/step", "leases"},
+	{path: "overlay", ours: []string{"driver/policy", "disk", "xml", "dnsmasq", "firewall", "hooks", "driver/engine", "driver/plan", "driver/state", "driver/step", "leases"},
 		why: "adds to networks that another daemon runs; reaches the host through the interface that it declares"},
 	{path: "driver/hosttest", ours: []string{"driver/policy", "driver", "driver/plan", "driver/step", "xml", "firewall"},
 		why: "the printing stand-in for driver/host, for tests"},
@@ -86,7 +86,7 @@ var rooms = []room{
 	{path: "cli", ours: []string{"xml", "schemas", "dnsmasq", "firewall", "driver/plan", "driver/state", "driver/step", "doctor", "topology", "rpc/client"}, theirs: []string{"github.com/rogpeppe/go-internal/diff", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 		why: "virbr's commands work on files, or ask a daemon: without the driver and the host"},
 	{path: "cmd/virbr", ours: []string{"cli", "doctor", "doctor/collect", "driver/host", "driver/state", "topology"}, why: "wiring"},
-	{path: "cmd/virbrd", ours: []string{"config", "disk", "dnsmasq", "driver", "driver/host", "driver/plan", "driver/state", "driver/step", "graft", "hooks", "leases", "metrics", "quota", "rpc", "rpc/polkit", "schemas"},
+	{path: "cmd/virbrd", ours: []string{"config", "disk", "dnsmasq", "driver", "driver/host", "driver/plan", "driver/state", "driver/step", "overlay", "hooks", "leases", "metrics", "quota", "rpc", "rpc/polkit", "schemas"},
 		theirs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/coreos/go-systemd/v22", "golang.org/x/sync", "golang.org/x/sys"}, why: "wiring"},
 }
 

@@ -1,4 +1,4 @@
-package graft
+package overlay
 
 import (
 	"context"
@@ -32,7 +32,7 @@ func (e *Engine) target(ctx context.Context, was *record, x *extension) (*target
 }
 
 func (e *Engine) fill(ctx context.Context, was *record, t *target) (err error) {
-	if t.made, err = plan.Grafted(t.def); err != nil {
+	if t.made, err = plan.Overlaid(t.def); err != nil {
 		return err
 	}
 	if t.facts, err = e.sys.Facts(ctx); err != nil {
@@ -54,7 +54,7 @@ func (e *Engine) fill(ctx context.Context, was *record, t *target) (err error) {
 	if err := e.admit(ctx, was, t); err != nil {
 		return err
 	}
-	p, err := plan.Graft(t.def, t.made, t.reach, t.facts, e.dirs.plan())
+	p, err := plan.Overlay(t.def, t.made, t.reach, t.facts, e.dirs.plan())
 	if err != nil {
 		return err
 	}

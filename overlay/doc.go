@@ -1,8 +1,8 @@
-// Package graft adds virbr's extensions to networks that another daemon runs:
+// Package overlay adds virbr's extensions to networks that another daemon runs:
 // libvirt's own, which calls virbrd as a hook.
 //
 // That daemon owns its networks: bridges, addresses, its dnsmasq, its rules. What
-// is added is computed beside it (plan.Graft), applied step by step, and kept as
+// is added is computed beside it (plan.Overlay), applied step by step, and kept as
 // an undo record on disk, so that whoever comes later, the next call of the hook,
 // the agent, a newer version, can take back or carry on what an earlier one did. A
 // call converges: it compares what is wanted with what the record says, does what
@@ -14,4 +14,4 @@
 // hooks and adds no state of its own.
 //
 // The room reaches the host through the interface that it declares.
-package graft
+package overlay

@@ -11,11 +11,11 @@ import (
 	"github.com/virbr/virbr/driver/step"
 )
 
-// grafted returns the steps that add extensions to a network of libvirt's.
-func grafted(t *testing.T, body, elements string) ([]string, []step.Op, error) {
+// overlaid returns the steps that add extensions to a network of libvirt's.
+func overlaid(t *testing.T, body, elements string) ([]string, []step.Op, error) {
 	t.Helper()
 	def := parse(t, "<metadata><virbr:network xmlns:virbr='urn:virbr:network:1'>"+elements+"</virbr:network></metadata>"+body)
-	made, err := plan.Grafted(def)
+	made, err := plan.Overlaid(def)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -25,7 +25,7 @@ func grafted(t *testing.T, body, elements string) ([]string, []step.Op, error) {
 	}
 	facts := step.Facts{Links: map[string]step.Link{"lo": {}, "eth0": {}, "virbr0": {Kind: "bridge"}}, Dnsmasq: step.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90}}
 	reach := plan.NewReach(made, ext, plan.Sightings{}, plan.Memory{})
-	p, err := plan.Graft(def, made, reach, facts, plan.Dirs{Run: "/run/virbr/hook", Dnsmasq: "/var/lib/virbr/dnsmasq"})
+	p, err := plan.Overlay(def, made, reach, facts, plan.Dirs{Run: "/run/virbr/hook", Dnsmasq: "/var/lib/virbr/dnsmasq"})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -44,9 +44,9 @@ const (
 	web      = "<virbr:portForward proto='tcp' guest='10.1.0.5'><virbr:range start='8080'/></virbr:portForward>"
 )
 
-// TestGraft: what is libvirt's is not done again: no bridge, no IPv4 address, no
+// TestOverlay: what is libvirt's is not done again: no bridge, no IPv4 address, no
 // link brought up.
-func TestGraft(t *testing.T) {
+func TestOverlay(t *testing.T) {
 	t.Parallel()
 	beside := []string{"firewall install virbr0", "firewall of libvirt: accept virbr0", "firewall of others: accept virbr0"}
 	prefix := []string{
@@ -73,7 +73,7 @@ func TestGraft(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, undo, err := grafted(t, tt.body, tt.elements)
+			got, undo, err := overlaid(t, tt.body, tt.elements)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,17 +90,17 @@ func TestGraft(t *testing.T) {
 	}
 }
 
-// TestGraftServes: where libvirt runs a dnsmasq ours leaves DNS to it and says so to
+// TestOverlayServes: where libvirt runs a dnsmasq ours leaves DNS to it and says so to
 // guests; where it runs none ours does all.
-func TestGraftServes(t *testing.T) {
+func TestOverlayServes(t *testing.T) {
 	t.Parallel()
 	conf := func(body string) string {
 		def := parse(t, "<metadata><virbr:network xmlns:virbr='urn:virbr:network:1'><virbr:ipv6 advprefix='fd00:5::/64'/></virbr:network></metadata>"+body)
-		made, err := plan.Grafted(def)
+		made, err := plan.Overlaid(def)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := plan.Graft(def, made, nil, step.Facts{Dnsmasq: step.DnsmasqFacts{Path: "/d", Major: 2, Minor: 90}}, plan.Dirs{Run: "/run", Dnsmasq: "/lib"})
+		p, err := plan.Overlay(def, made, nil, step.Facts{Dnsmasq: step.DnsmasqFacts{Path: "/d", Major: 2, Minor: 90}}, plan.Dirs{Run: "/run", Dnsmasq: "/lib"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ func TestGraftServes(t *testing.T) {
 	}
 }
 
-func TestGraftedRefuses(t *testing.T) {
+func TestOverlaidRefuses(t *testing.T) {
 	t.Parallel()
 	six := strings.Replace(natBody, "<ip ", "<ip family='ipv6' address='fd00:9::1' prefix='64'/><ip ", 1)
 	for _, tt := range []struct{ name, body, elements, want string }{
@@ -128,25 +128,25 @@ func TestGraftedRefuses(t *testing.T) {
 		{"leases of libvirt's", natBody, "<virbr:ipv6 advprefix='fd00:5::/64' hostid='ipv4'/>", "needs the leases"},
 		{"bridge that is not named", "<forward mode='bridge'/>", "<virbr:bridge create='yes'/>", "needs a bridge name"},
 	} {
-		if _, _, err := grafted(t, tt.body, tt.elements); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, _, err := overlaid(t, tt.body, tt.elements); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want %q", tt.name, err, tt.want)
 		}
 	}
-	if _, _, err := grafted(t, six, web); err != nil {
+	if _, _, err := overlaid(t, six, web); err != nil {
 		t.Errorf("a forward into a network with IPv6 of libvirt's: %v", err)
 	}
 }
 
-// TestGraftOwn: where libvirt filters IPv6 though it knows no IPv6 subnet, ours
+// TestOverlayOwn: where libvirt filters IPv6 though it knows no IPv6 subnet, ours
 // passes.
-func TestGraftOwn(t *testing.T) {
+func TestOverlayOwn(t *testing.T) {
 	t.Parallel()
 	def := parse(t, "<metadata><virbr:network xmlns:virbr='urn:virbr:network:1'><virbr:ipv6 advprefix='fd00:5::/64'/></virbr:network></metadata>"+natBody)
-	made, err := plan.Grafted(def)
+	made, err := plan.Overlaid(def)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := plan.Graft(def, made, nil, step.Facts{Dnsmasq: step.DnsmasqFacts{Path: "/d", Major: 2, Minor: 90}}, plan.Dirs{Run: "/run", Dnsmasq: "/lib"})
+	p, err := plan.Overlay(def, made, nil, step.Facts{Dnsmasq: step.DnsmasqFacts{Path: "/d", Major: 2, Minor: 90}}, plan.Dirs{Run: "/run", Dnsmasq: "/lib"})
 	if err != nil {
 		t.Fatal(err)
 	}

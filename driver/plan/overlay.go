@@ -11,10 +11,10 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// Grafted returns a definition of another daemon's network with what its
+// Overlaid returns a definition of another daemon's network with what its
 // extensions add, or says why they cannot be added. What they leave open is still
 // to be chosen (see [xml.Network.Choose]).
-func Grafted(def *xml.Network) (*xml.Network, error) {
+func Overlaid(def *xml.Network) (*xml.Network, error) {
 	made, err := def.Extended()
 	if err != nil {
 		return nil, err
@@ -43,12 +43,12 @@ func Grafted(def *xml.Network) (*xml.Network, error) {
 	return made, CheckReach(made, ext)
 }
 
-// Graft returns the steps that add to a network of another daemon what its
+// Overlay returns the steps that add to a network of another daemon what its
 // extensions ask for, in an order in which they can be done while it runs. Def is
-// its definition, made the result of [Grafted] with everything chosen; the reach is
+// its definition, made the result of [Overlaid] with everything chosen; the reach is
 // that of made. A bridge that the extensions make is there before that
 // daemon needs it.
-func Graft(def, made *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) (*Plan, error) {
+func Overlay(def, made *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) (*Plan, error) {
 	if made.Bridge.Create {
 		return Compile(made, reach, facts, dirs)
 	}
@@ -61,11 +61,11 @@ func Graft(def, made *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) (*
 	if len(c.ips) > 0 {
 		parts = append(parts, c.subnets, c.advertisable, c.wake)
 	}
-	parts = append(parts, c.graftRules(made), c.removableAddresses)
+	parts = append(parts, c.overlayRules(made), c.removableAddresses)
 	if len(c.ips) > 0 {
 		parts = append(parts, c.forwarding)
 	}
-	parts = append(parts, c.answers, c.graftRouting(made))
+	parts = append(parts, c.answers, c.overlayRouting(made))
 	if len(c.ips) > 0 {
 		parts = append(parts, c.dnsmasq)
 	}
@@ -127,8 +127,8 @@ func (c *compiler) wake() error {
 	return nil
 }
 
-// graftRules returns the rules that the other daemon's lack.
-func (c *compiler) graftRules(made *xml.Network) func() error {
+// overlayRules returns the rules that the other daemon's lack.
+func (c *compiler) overlayRules(made *xml.Network) func() error {
 	return func() error {
 		rules, err := firewall.CompileExtension(made, c.reach.ext(), c.reach.where())
 		if err != nil {
