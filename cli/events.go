@@ -114,6 +114,8 @@ func eventText(e client.Event) string {
 		return e.Detail
 	case client.GuestMoved:
 		return guestText(e)
+	case client.NameClaimed:
+		return fmt.Sprintf("guest %s asks for the name of %s, and gets nothing by it", e.By, e.Detail)
 	}
 	return fmt.Sprintf("event %d, which this virbr does not know", e.Kind)
 }
@@ -154,7 +156,7 @@ func eventPaint(e client.Event) func(painter, string) string {
 	switch e.Kind {
 	case client.DnsmasqFailed:
 		return painter.red
-	case client.Healed, client.Accepted, client.DnsmasqDied, client.Restored, client.UplinkChanged:
+	case client.Healed, client.Accepted, client.DnsmasqDied, client.Restored, client.UplinkChanged, client.NameClaimed:
 		return painter.yellow
 	case client.Defined, client.Undefined, client.Started, client.Stopped, client.Metadata, client.DnsmasqStarted, client.GuestMoved:
 	}
@@ -166,7 +168,7 @@ var eventNames = map[client.EventKind]string{
 	client.Defined: "defined", client.Undefined: "undefined", client.Started: "started", client.Stopped: "stopped",
 	client.Metadata: "metadata", client.Healed: "healed", client.Accepted: "accepted", client.DnsmasqDied: "dnsmasq-died",
 	client.DnsmasqStarted: "dnsmasq-started", client.DnsmasqFailed: "dnsmasq-failed", client.GuestMoved: "guest",
-	client.Restored: "restored", client.UplinkChanged: "uplink",
+	client.Restored: "restored", client.UplinkChanged: "uplink", client.NameClaimed: "name-claimed",
 }
 
 // eventJSON is one event as --json prints it.
@@ -209,6 +211,8 @@ func writeEvent(io IO, e client.Event) error {
 		o.Deaths, o.Error = e.Count, e.Detail
 	case client.GuestMoved:
 		o.Guest, o.Leading = e.Detail, e.Count
+	case client.NameClaimed:
+		o.Guest = e.Detail
 	case client.Metadata:
 		o.Metadata = e.Detail
 	case client.UplinkChanged:

@@ -91,3 +91,15 @@ func (d *Driver) tellGuests(n *network, before, after *plan.Reach) {
 		}
 	}
 }
+
+// tellClaims tells who asks for the name of a guest that something leads to, and did
+// not before.
+func (d *Driver) tellClaims(n *network, before, after *plan.Reach) {
+	for guest, by := range after.Asking {
+		if was, told := before.Asking[guest]; told && was == by {
+			continue
+		}
+		d.log.Warn("a guest asks for another one's name, and gets nothing by it", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "name", guest, "by", by.String())
+		d.emit(Event{Kind: EventNameClaimed, Network: n.ref, Guest: guest, By: by.String()})
+	}
+}

@@ -441,6 +441,7 @@ func (d *Driver) catchUp(ctx context.Context, n *network, v *view, asked *plan.A
 		return err
 	}
 	next.reach = made
+	d.tellClaims(n, v.reach, made)
 	if next.reach.Same(v.reach) {
 		d.saveMemory(n, v.reach, next.reach)
 		n.view.Store(&next)

@@ -71,6 +71,7 @@ const (
 	EventDnsmasqFailed  // to start, after it had died; Reason says why
 	EventGuest          // a guest that something leads to came, moved or went
 	EventUplink         // guests leave by other links; Reason says by which, and why
+	EventNameClaimed    // By is a guest that asks for the name of another, Guest
 	EventRestored       // an address or the like was taken away, Reason; Networks of these are back, 0: it is not
 )
 

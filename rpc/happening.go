@@ -23,6 +23,7 @@ var happenings = map[driver.EventKind]int32{
 	driver.EventDnsmasqStarted: proto.EventDnsmasqStarted,
 	driver.EventDnsmasqFailed:  proto.EventDnsmasqFailed,
 	driver.EventGuest:          proto.EventGuest,
+	driver.EventNameClaimed:    proto.EventNameClaimed,
 	driver.EventRestored:       proto.EventRestored,
 	driver.EventUplink:         proto.EventUplink,
 }
@@ -52,7 +53,7 @@ func toldOf(e happening) proto.Happening {
 		told.Detail = [...]string{"description", "title", printable(e.URI)}[min(max(e.MetadataType, 0), driver.MetadataElement)]
 	case driver.EventDnsmasqFailed, driver.EventRestored, driver.EventUplink:
 		told.Detail = printable(e.Reason)
-	case driver.EventGuest:
+	case driver.EventGuest, driver.EventNameClaimed:
 		told.Detail = printable(e.Guest)
 	case driver.EventDefined, driver.EventUndefined, driver.EventStarted, driver.EventStopped,
 		driver.EventHealed, driver.EventAccepted, driver.EventDnsmasqDied, driver.EventDnsmasqStarted:

@@ -119,18 +119,28 @@ func (l *locator) same(a, b xml.MAC) bool {
 // that ask for it, the first keeps it while it is there: while it has a lease,
 // whatever name that has now, for dnsmasq takes a name from one lease to write it
 // to the next, or is found at its address. A guest whose port is gone loses it to
-// the first that asks.
+// the first that asks, unless it has a domain: then it is the domain's for good,
+// also for one of that name that was made anew.
 func (l *locator) holder(name string) (mac xml.MAC, known bool) {
+	domain := l.before.Domains[name]
 	claims := l.claims[name]
+	if domain != "" {
+		claims = slices.DeleteFunc(slices.Clone(claims), func(mac xml.MAC) bool {
+			return l.plugged[mac] && l.called[mac] != domain || !l.plugged[mac] && mac != l.before.Names[name]
+		})
+		l.after.Domains[name] = domain
+	}
 	if first, had := l.before.Names[name]; had && l.stays(first, claims) {
 		return first, true
 	}
-	claims = slices.DeleteFunc(slices.Clone(claims), l.unplugged)
-	if len(claims) == 0 {
-		claims = l.claims[name]
+	if there := slices.DeleteFunc(slices.Clone(claims), l.unplugged); len(there) > 0 {
+		claims = there
 	}
 	if len(claims) == 0 {
 		return xml.MAC{}, false
+	}
+	if domain = l.called[claims[0]]; domain != "" {
+		l.after.Domains[name] = domain
 	}
 	return claims[0], true
 }

@@ -31,6 +31,7 @@ type Reach struct {
 
 	Absent  []string                  // interfaces to listen on that are not there
 	Usurped map[string]step.Neighbour // by guest: who is at its address
+	Asking  map[string]Port           // by guest: somebody else who asks for its name by DHCP
 
 	def   *xml.Network
 	taken *taken // nil: found out each time
@@ -69,7 +70,7 @@ func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memo
 	for _, t := range before.Withheld {
 		r.Where.Withheld = append(r.Where.Withheld, t.Claim)
 	}
-	r.Usurped = l.usurped
+	r.Usurped, r.Asking = l.usurped, l.asking
 	for i := range ext.Forwards {
 		dev := ext.Forwards[i].Dev
 		if _, there := seen.Devices[dev]; dev != "" && !there && !slices.Contains(r.Absent, dev) {

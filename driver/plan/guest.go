@@ -31,20 +31,6 @@ type Sightings struct {
 	Links    map[string]step.Link        // of the host
 }
 
-// Port is one network interface of a guest.
-type Port struct {
-	MAC   xml.MAC
-	Owner xml.UUID // of the guest; zero: not known
-	Name  string   // of the guest, as the hypervisor driver calls it; "": not known
-	Group string   // port group
-	Moves bool     // the guest may change its MAC address (trustGuestRxFilters)
-}
-
-// PortOf returns what is to be known of a port's document.
-func PortOf(p *xml.Port) Port {
-	return Port{MAC: p.MAC, Owner: p.OwnerUUID, Name: p.OwnerName, Group: p.Group, Moves: p.TrustGuestRxFilters == xml.Yes}
-}
-
 // Asked is what came of asking for addresses (ARP, neighbour discovery).
 type Asked struct {
 	Addresses []netip.Addr
@@ -56,6 +42,8 @@ type Asked struct {
 type Memory struct {
 	// Names says who has a DHCP name that several guests claim: the first.
 	Names map[string]xml.MAC `json:"names,omitempty"`
+	// Domains are the names of domains whose guests have such names, in lower case.
+	Domains map[string]string `json:"domains,omitempty"`
 	// Held are the addresses that guests are reached at, at most one of each family.
 	Held map[xml.MAC][]netip.Addr `json:"held,omitempty"`
 	// Learned are the addresses that guests gave themselves.
@@ -73,7 +61,7 @@ type Memory struct {
 // Equal reports whether both remember the same.
 func (m Memory) Equal(o Memory) bool {
 	lists := func(a, b map[xml.MAC][]netip.Addr) bool { return maps.EqualFunc(a, b, slices.Equal[[]netip.Addr]) }
-	return reflect.DeepEqual(m.Egress, o.Egress) && maps.Equal(m.Names, o.Names) && slices.Equal(m.Plugged, o.Plugged) && slices.Equal(m.Withheld, o.Withheld) && lists(m.Held, o.Held) && lists(m.Learned, o.Learned) && lists(m.Claimed, o.Claimed)
+	return reflect.DeepEqual(m.Egress, o.Egress) && maps.Equal(m.Names, o.Names) && maps.Equal(m.Domains, o.Domains) && slices.Equal(m.Plugged, o.Plugged) && slices.Equal(m.Withheld, o.Withheld) && lists(m.Held, o.Held) && lists(m.Learned, o.Learned) && lists(m.Claimed, o.Claimed)
 }
 
 // maxLearned bounds the addresses that one guest can have by saying so, maxBehind
@@ -90,10 +78,11 @@ const (
 // network and is not the host's, so no guest can draw traffic to somewhere else
 // by what it says about itself.
 //
-// The definition's static hosts come first, for each family by itself: they are
-// what the administrator said. All else is what guests say about themselves and
-// about others: any guest can have a lease written for another one's MAC address
-// (chaddr, RFC 2131), end one, or ask for any name. See candidates and holder.
+// The definition's static hosts come first, for each family by itself, and then the
+// names and UUIDs of domains that ports tell of: they are what the administrator
+// said. All else is what guests say about themselves and about others: any guest can
+// have a lease written for another one's MAC address (chaddr, RFC 2131), end one, or
+// ask for any name. See candidates and holder.
 type locator struct {
 	seen    Sightings
 	before  Memory
@@ -113,12 +102,15 @@ type locator struct {
 	plugged map[xml.MAC]bool     // has a port
 	ports   map[xml.MAC]int      // of the bridge, behind which somebody was heard
 	owners  map[xml.MAC]xml.UUID // of ports
+	called  map[xml.MAC]string   // the domains of ports, lower case
+	domains map[string][]xml.MAC // by name, lower case, and by UUID
 	domain  string
 
 	after   Memory
 	doubts  map[netip.Addr]bool // addresses to ask for
 	usurper step.Neighbour      // somebody else at an address of the guest that is looked at
 	usurped map[string]step.Neighbour
+	asking  map[string]Port // by guest: somebody else who asks for its name
 }
 
 // Locate returns the addresses of the guests and links that a network's
@@ -213,8 +205,8 @@ func newLocator(def *xml.Network, seen Sightings, before Memory) *locator {
 		names: map[string][]xml.DHCPHost{}, hosts: map[xml.MAC][]netip.Addr{}, dns: map[string][]netip.Addr{},
 		claims: map[string][]xml.MAC{}, leases: map[xml.MAC][]netip.Addr{}, near: map[xml.MAC][]netip.Addr{},
 		holders: map[netip.Addr]xml.MAC{}, shown: map[netip.Addr]xml.MAC{}, asked: map[netip.Addr]bool{}, answers: map[step.Neighbour]bool{},
-		plugged: map[xml.MAC]bool{}, owners: map[xml.MAC]xml.UUID{}, ports: map[xml.MAC]int{}, doubts: map[netip.Addr]bool{}, usurped: map[string]step.Neighbour{},
-		after: Memory{Names: map[string]xml.MAC{}, Held: map[xml.MAC][]netip.Addr{}, Learned: map[xml.MAC][]netip.Addr{}},
+		plugged: map[xml.MAC]bool{}, owners: map[xml.MAC]xml.UUID{}, called: map[xml.MAC]string{}, domains: map[string][]xml.MAC{}, asking: map[string]Port{}, ports: map[xml.MAC]int{}, doubts: map[netip.Addr]bool{}, usurped: map[string]step.Neighbour{},
+		after: Memory{Names: map[string]xml.MAC{}, Domains: map[string]string{}, Held: map[xml.MAC][]netip.Addr{}, Learned: map[xml.MAC][]netip.Addr{}},
 	}
 	ips := def.Subnets()
 	for i := range ips {
@@ -240,7 +232,10 @@ func newLocator(def *xml.Network, seen Sightings, before Memory) *locator {
 
 func (l *locator) readPorts() {
 	for _, p := range l.seen.Ports {
-		l.plugged[p.MAC], l.owners[p.MAC] = true, p.Owner
+		l.plugged[p.MAC], l.owners[p.MAC], l.called[p.MAC] = true, p.Owner, strings.ToLower(p.Name)
+		for _, name := range []string{strings.ToLower(p.Name), p.Owner.String()} {
+			l.domains[name] = append(l.domains[name], p.MAC)
+		}
 	}
 }
 
@@ -427,36 +422,43 @@ func (l *locator) guest(text string) []netip.Addr {
 	if l.domain != "" {
 		name = strings.TrimSuffix(name, "."+l.domain)
 	}
-	return l.name(name)
+	found, own := l.name(name)
+	for _, mac := range l.claims[name] {
+		if !slices.ContainsFunc(own, func(o xml.MAC) bool { return l.same(o, mac) }) {
+			l.asking[text] = Port{MAC: mac, Name: l.called[mac]}
+		}
+	}
+	return found
 }
 
 func (l *locator) mac(mac xml.MAC) []netip.Addr {
 	return pick(l.hosts[mac], l.reached(mac))
 }
 
-func (l *locator) name(name string) []netip.Addr {
-	if static := l.names[name]; len(static) > 0 {
-		var lists [][]netip.Addr
-		for _, h := range static {
-			lists = append(lists, []netip.Addr{h.IP})
+// name returns where the guest of a name is, and its MAC addresses: the static host
+// of that name, the domain, or the guest that asked for it by DHCP.
+func (l *locator) name(name string) (found []netip.Addr, own []xml.MAC) {
+	static := l.names[name]
+	var lists [][]netip.Addr
+	for _, h := range static {
+		lists = append(lists, []netip.Addr{h.IP})
+		if mac, ok := xml.ParseMAC(h.MAC); ok {
+			own = append(own, mac)
 		}
-		lists = append(lists, l.dns[name])
-		for _, h := range static {
-			if mac, ok := xml.ParseMAC(h.MAC); ok {
-				lists = append(lists, l.mac(mac))
-			}
+	}
+	lists = append(lists, l.dns[name])
+	if len(static)+len(l.dns[name]) == 0 {
+		if own = l.domains[name]; len(own) > 0 {
+			l.after.Domains[name] = l.called[own[0]]
+		} else if mac, known := l.holder(name); known {
+			l.after.Names[name] = mac
+			own = []xml.MAC{mac}
 		}
-		return pick(lists...)
 	}
-	if addrs := l.dns[name]; len(addrs) > 0 {
-		return pick(addrs)
+	for _, mac := range own {
+		lists = append(lists, l.mac(mac))
 	}
-	mac, known := l.holder(name)
-	if !known {
-		return nil
-	}
-	l.after.Names[name] = mac
-	return l.mac(mac)
+	return pick(lists...), own
 }
 
 // pick returns the first address of each family, IPv4 first.

@@ -24,7 +24,7 @@ const village = `<forward mode='nat'/><bridge name='virbr0'/><domain name='lab.t
 func macOf(last byte) xml.MAC { return xml.MAC{0x52, 0x54, 0, 0, 0, last} }
 
 // sightings reads lines of "lease mac address name", "near mac address", "port mac
-// [owner's letter]", "asked address" and "answer mac address".
+// [owner's letter [domain]]", "asked address" and "answer mac address".
 func sightings(t *testing.T, lines string) plan.Sightings {
 	t.Helper()
 	s := plan.Sightings{Now: 1000}
@@ -58,6 +58,9 @@ func sightings(t *testing.T, lines string) plan.Sightings {
 			if len(f) > 2 {
 				p.Owner[0] = f[2][0]
 			}
+			if len(f) > 3 {
+				p.Name = f[3]
+			}
 			s.Ports = append(s.Ports, p)
 		case "answer":
 			s.Asked.Answers = append(s.Asked.Answers, step.Neighbour{MAC: mac, Address: netip.MustParseAddr(f[2])})
@@ -84,6 +87,7 @@ func TestLocate(t *testing.T) {
 		"DNS host elsewhere":                      {"elsewhere", "", ""},
 		"lease by name":                           {"db", "lease 52:54:00:00:00:0b 10.1.0.101 db", "10.1.0.101"},
 		"lease by MAC":                            {"52:54:00:00:00:0b", "lease 52:54:00:00:00:0b 10.1.0.101 *", "10.1.0.101"},
+		"domain by UUID":                          {"61000000-0000-0000-0000-000000000000", "port 52:54:00:00:00:0b a box\nlease 52:54:00:00:00:0b 10.1.0.101 *", "10.1.0.101"},
 		"leases of both families":                 {"db", "lease 52:54:00:00:00:0b fd00::101 db\nlease 52:54:00:00:00:0b 10.1.0.101 db", "10.1.0.101 fd00::101"},
 		"lease that ended":                        {"db", "ended 52:54:00:00:00:0b 10.1.0.101 db", ""},
 		"lease elsewhere":                         {"db", "lease 52:54:00:00:00:0b 10.9.0.101 db", ""},
@@ -170,6 +174,19 @@ func TestWhoHasAName(t *testing.T) {
 			{"port 52:54:00:00:00:0b\nlease " + a + "db", "10.1.0.101", ""},
 			{"lease " + a + "db", "10.1.0.101", ""},
 			{"lease " + a + "db\nlease " + b + "db", "10.1.0.166", ""},
+		},
+		"it is a domain's": {
+			{"port 52:54:00:00:00:0b a DB\nlease " + a + "other", "10.1.0.101", ""},
+			{"port 52:54:00:00:00:0b a DB\nport 52:54:00:00:00:66 b web\nlease " + a + "other\nlease " + b + "db", "10.1.0.101", ""},
+			{"port 52:54:00:00:00:66 b web\nlease " + a + "other\nlease " + b + "db", "", ""}, // it is shut off
+			{"port 52:54:00:00:00:66 b web\nlease " + b + "db\nport 52:54:00:00:00:0d c db\nlease 52:54:00:00:00:0d 10.1.0.113 *", "10.1.0.113", ""},
+		},
+		"whose guest calls itself so": {
+			{"port 52:54:00:00:00:0b a box\nlease " + a + "db", "10.1.0.101", ""},
+			{"port 52:54:00:00:00:66 b web\nlease " + a + "db\nlease " + b + "db", "10.1.0.101", ""},
+			{"port 52:54:00:00:00:66 b web\nlease " + b + "db", "", ""},
+			{"lease " + b + "db", "", ""}, // of whom nothing is known but this
+			{"port 52:54:00:00:00:66 b web\nlease " + b + "db\nport 52:54:00:00:00:0d c box\nlease 52:54:00:00:00:0d 10.1.0.113 db", "10.1.0.113", ""},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,6 +42,8 @@ func (r *Reach) ForwardState(at int) State {
 		s.Reason = r.waiting(f)
 	case len(ports) > 0:
 		s.Reason = strings.Join(ports, ", ") + " " + takenBy(who)
+	default:
+		s.Reason = r.askedFor(f.Guest)
 	}
 	return s
 }
@@ -71,6 +73,8 @@ func (r *Reach) PublicState(at int) State {
 		s.Active, s.Reason = false, takenBy(who)
 	case !s.Active:
 		s.Reason = r.waitingFor(p.Guest, family(p.Public.Is4()))
+	default:
+		s.Reason = r.askedFor(p.Guest)
 	}
 	return s
 }
@@ -144,7 +148,18 @@ func (r *Reach) waitingFor(guest string, f xml.Family) string {
 	if n, taken := r.Usurped[guest]; taken {
 		return fmt.Sprintf("waiting for %q: another guest, %s, is at its address %s", guest, n.MAC, n.Address)
 	}
+	if who := r.askedFor(guest); who != "" {
+		return fmt.Sprintf("waiting for %q to get an address%s: %s", guest, ofFamily(f), who)
+	}
 	return fmt.Sprintf("waiting for %q to get an address%s", guest, ofFamily(f))
+}
+
+// askedFor says who else asks for a guest's name.
+func (r *Reach) askedFor(guest string) string {
+	if p, asked := r.Asking[guest]; asked {
+		return fmt.Sprintf("another guest, %s, asks for its name, and gets nothing by it", p)
+	}
+	return ""
 }
 
 func ofFamily(f xml.Family) string {

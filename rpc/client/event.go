@@ -29,6 +29,7 @@ const (
 	DnsmasqFailed  EventKind = proto.EventDnsmasqFailed  // to start, because of Detail
 	Restored       EventKind = proto.EventRestored       // Detail was taken away; Count things are back, 0: it is not
 	UplinkChanged  EventKind = proto.EventUplink         // Detail says by which links guests leave now
+	NameClaimed    EventKind = proto.EventNameClaimed    // guest By asks for the name of guest Detail
 	GuestMoved     EventKind = proto.EventGuest          // guest Detail, to which Count things lead, came, moved or went
 )
 

@@ -15,6 +15,7 @@ const (
 	EventDnsmasqStarted = 8  // Count
 	EventDnsmasqFailed  = 9  // Count, Detail
 	EventGuest          = 10 // Detail is the guest; Count things lead to it; Was, Now
+	EventNameClaimed    = 12 // Detail is the guest whose name By asks for
 	EventUplink         = 20 // Detail says by which links guests leave now, and why
 	EventRestored       = 11 // Detail was taken away; Count things are back, 0: it is not; Took
 )

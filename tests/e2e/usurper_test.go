@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -147,7 +148,7 @@ func TestNobodyTakesAForward(t *testing.T) {
 			t.Helper()
 			netnstest.Wait(t, what, func() error {
 				text := mustVirbr(t, "forward", "list", "one") + mustVirbr(t, "address", "list", "one")
-				if strings.Count(text, "active to "+addr.String()+"\n") != 3 {
+				if strings.Count(text, "active to "+addr.String()) != 3 {
 					return errors.New(text)
 				}
 				return nil
@@ -176,6 +177,10 @@ func TestNobodyTakesAForward(t *testing.T) {
 		infiniband.hardware = 32
 		poses("another kind of hardware", infiniband)
 		poses("the name", newDHCPClient(t, attacker, attacker.MAC, "\xff\x00\x11\x22\x55", "web1"))
+		said := fmt.Sprintf("active to %s; another guest, %s, asks for its name, and gets nothing by it", addr, attacker.MAC)
+		if text := mustVirbr(t, "forward", "list", "one"); !strings.Contains(text, said) {
+			t.Errorf("nobody says that somebody tried:\n%s", text)
+		}
 		renamed := newDHCPClient(t, attacker, owner.MAC, "\x01"+string(owner.MAC), "evil")
 		poses("another name for the owner's lease", renamed)
 
@@ -201,6 +206,62 @@ func TestNobodyTakesAForward(t *testing.T) {
 		_ = gone.conn.Close()
 		want("a released lease")
 		poses("the name of who has no lease", newDHCPClient(t, attacker, attacker.MAC, "\xff\x00\x11\x22\x66", "web1"))
+	})
+}
+
+// TestNameOfADomain: a name that is a domain's is its guest's alone, whatever that and
+// others call themselves, also while the domain is shut off; and that of one made anew.
+func TestNameOfADomain(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		netnstest.NeedProgram(t, "curl", "busybox")
+		out := newOutside(t)
+		d := startVirbrd(t)
+		d.up("one", forwardNetwork("one", "br-one", "91"))
+		mustVirbr(t, "forward", "add", "one", "8001:80", "web1", "--family", "ipv4")
+		plugged := func(g *netnstest.Guest, domain, id string) {
+			doc := filepath.Join(t.TempDir(), "port.xml")
+			write(t, doc, fmt.Sprintf("<networkport><uuid>%s</uuid><owner><name>%s</name><uuid>%[1]s</uuid></owner><mac address='%[3]s'/></networkport>", id, domain, g.MAC))
+			d.virsh("net-port-create", "one", doc)
+		}
+		const first, second, third = "11111111-0000-4000-8000-000000000001", "11111111-0000-4000-8000-000000000002", "11111111-0000-4000-8000-000000000003"
+		owner := netnstest.NewGuest(t, "owner", "br-one")
+		plugged(owner, "web1", first)
+		owner.DHCP(t, "-x", "hostname:debian")
+		website(t, owner, "80")
+		wantPage(t, "it calls itself debian", out, "http://"+uplink4+":8001/", "owner")
+
+		attacker := netnstest.NewGuest(t, "attacker", "br-one")
+		plugged(attacker, "evil", second)
+		events := followEvents(t, d, "one")
+		attacker.DHCP(t, "-x", "hostname:web1")
+		website(t, attacker, "80")
+		listed := func(what, want string) {
+			t.Helper()
+			netnstest.Wait(t, what, func() error {
+				if text := mustVirbr(t, "forward", "list", "one"); !strings.Contains(text, want) {
+					return errors.New(text)
+				}
+				return nil
+			})
+		}
+		tried := fmt.Sprintf("another guest, %s (domain evil), asks for its name, and gets nothing by it", attacker.MAC)
+		listed("another one calls itself web1", tried)
+		events.prints("somebody tries", `guest `+attacker.MAC.String()+` \(domain evil\) asks for the name of web1, and gets nothing by it`)
+		wantPage(t, "another one calls itself web1", out, "http://"+uplink4+":8001/", "owner")
+
+		d.virsh("net-port-delete", "one", first)
+		listed("the domain is shut off", `waiting for "web1" to get an address (IPv4): `+tried)
+		d.kill()
+		d = startVirbrd(t)
+		listed("and virbrd died", `waiting for "web1" to get an address (IPv4): `+tried)
+
+		again := netnstest.NewGuest(t, "again", "br-one")
+		plugged(again, "web1", third)
+		again.DHCP(t)
+		website(t, again, "80")
+		wantPage(t, "it was made anew", out, "http://"+uplink4+":8001/", "again")
 	})
 }
 
