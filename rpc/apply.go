@@ -54,5 +54,5 @@ func proposals(list []driver.Proposal, err error) (wire.Message, error) {
 		made.Drift = p.Drift[:min(len(p.Drift), proto.MaxChanges)]
 		result.List = append(result.List, made)
 	}
-	return result, nil
+	return &result, nil
 }

@@ -70,13 +70,13 @@ func (c *client) stopAuthTimer() {
 func (s *Server) authList(_ context.Context, rq *call, _ proto.Void) (wire.Message, error) {
 	c := rq.client
 	if c.method() == AuthNone {
-		return proto.AuthTypes{Types: []int32{proto.AuthTypeNone}}, nil
+		return &proto.AuthTypes{Types: []int32{proto.AuthTypeNone}}, nil
 	}
 	if c.peer.UID != 0 {
-		return proto.AuthTypes{Types: []int32{proto.AuthTypePolkit}}, nil
+		return &proto.AuthTypes{Types: []int32{proto.AuthTypePolkit}}, nil
 	}
 	c.admitted()
-	return proto.AuthTypes{Types: []int32{proto.AuthTypeNone}}, nil
+	return &proto.AuthTypes{Types: []int32{proto.AuthTypeNone}}, nil
 }
 
 // admitted ends authentication.
@@ -123,7 +123,7 @@ func (s *Server) authPolkit(ctx context.Context, rq *call, _ proto.Void) (wire.M
 		return nil, err
 	}
 	c.admitted()
-	return proto.Int{Value: 1}, nil
+	return &proto.Int{Value: 1}, nil
 }
 
 func (s *Server) askAbout(ctx context.Context, peer Peer, action string) error {

@@ -41,14 +41,14 @@ func TestAuthRoot(t *testing.T) {
 	}))
 	const required = "authentication required"
 	open := proto.OpenArgs{Name: ptr("network:///system")}
-	c.refused(proto.ConnectOpen, open, 39, 7, required)
+	c.refused(proto.ConnectOpen, &open, 39, 7, required)
 	c.refused(proto.ConnectClose, nil, 39, 7, required)
 	c.refused(9, nil, 39, 7, required)
 	c.refused(999, nil, 39, 7, "unknown procedure: 999")
 	if diff := cmp.Diff([]int32{0}, authTypes(c)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	c.must(proto.ConnectOpen, open, nil)
+	c.must(proto.ConnectOpen, &open, nil)
 	c.refused(proto.AuthPolkit, nil, 45, 7, "authentication failed: authentication failed")
 }
 
@@ -77,7 +77,7 @@ func TestAuthPolkit(t *testing.T) {
 			if diff := cmp.Diff([]int32{2}, authTypes(c)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			c.refused(proto.ConnectOpen, proto.OpenArgs{}, 39, 7, "authentication required")
+			c.refused(proto.ConnectOpen, &proto.OpenArgs{}, 39, 7, "authentication required")
 			c.refused(proto.AuthPolkit, nil, 94, 60, "authentication unavailable: no polkit agent available to authenticate action '"+action+"'")
 			c.refused(proto.AuthPolkit, nil, 79, 60, "authentication cancelled: user cancelled authentication process")
 			c.refused(proto.AuthPolkit, nil, 45, 60, "authentication failed: access denied by policy")
@@ -201,17 +201,17 @@ func TestSetIdentity(t *testing.T) {
 		{"too long", []wire.Param{param(strings.Repeat("k", 80), "a")}, 1, 0, "internal error: parameter " + strings.Repeat("k", 80) + " too big for destination"},
 	}
 	socket := serve(t, rpc.Config{Networks: newFake()})
-	connect(t, socket).refused(proto.ConnectSetIdentity, proto.IdentityArgs{}, 1, 7, "internal error: hypervisor connection not open")
+	connect(t, socket).refused(proto.ConnectSetIdentity, &proto.IdentityArgs{}, 1, 7, "internal error: hypervisor connection not open")
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c := login(t, socket)
 			args := proto.IdentityArgs{Params: tt.params, Flags: 77} // nobody looks at the flags
 			if tt.code == 0 {
-				c.must(proto.ConnectSetIdentity, args, nil)
+				c.must(proto.ConnectSetIdentity, &args, nil)
 				return
 			}
-			c.refused(proto.ConnectSetIdentity, args, tt.code, tt.domain, tt.message)
+			c.refused(proto.ConnectSetIdentity, &args, tt.code, tt.domain, tt.message)
 		})
 	}
 }
@@ -234,38 +234,38 @@ func TestAccess(t *testing.T) {
 		args      wire.Message
 		want      []string
 	}{
-		{"list", proto.ConnectListAllNetworks, proto.ListArgs{}, []string{"connect.search-networks connect_driver=network", "network.getattr" + onNet}},
-		{"names", proto.ConnectListNetworks, proto.Int{Value: 5}, []string{"connect.search-networks connect_driver=network", "network.getattr" + onNet}},
+		{"list", proto.ConnectListAllNetworks, &proto.ListArgs{}, []string{"connect.search-networks connect_driver=network", "network.getattr" + onNet}},
+		{"names", proto.ConnectListNetworks, &proto.Int{Value: 5}, []string{"connect.search-networks connect_driver=network", "network.getattr" + onNet}},
 		{"count", proto.ConnectNumOfDefinedNetworks, nil, []string{"connect.search-networks connect_driver=network"}},
-		{"by name", proto.NetworkLookupByName, proto.String{Value: "net"}, []string{"network.getattr" + onNet}},
-		{"by uuid", proto.NetworkLookupByUUID, proto.UUID{Value: net.UUID}, []string{"network.getattr" + onNet}},
-		{"start", proto.NetworkCreate, net, []string{"network.start" + onNet}},
-		{"create", proto.NetworkCreateXML, proto.String{Value: doc}, []string{"network.write" + onNet, "network.start" + onNet}},
-		{"define", proto.NetworkDefineXML, proto.String{Value: doc}, []string{"network.write" + onNet, "network.save" + onNet}},
-		{"destroy", proto.NetworkDestroy, net, []string{"network.stop" + onNet}},
-		{"undefine", proto.NetworkUndefine, net, []string{"network.delete" + onNet}},
-		{"XML", proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: net}, []string{"network.read" + onNet}},
-		{"autostart", proto.NetworkGetAutostart, net, []string{"network.read" + onNet}},
-		{"set autostart", proto.NetworkSetAutostart, proto.AutostartArgs{Network: net}, []string{"network.write" + onNet}},
-		{"bridge", proto.NetworkGetBridgeName, net, []string{"network.read" + onNet}},
-		{"active", proto.NetworkIsActive, net, []string{"network.read" + onNet}},
-		{"persistent", proto.NetworkIsPersistent, net, []string{"network.read" + onNet}},
-		{"update", proto.NetworkUpdate, proto.UpdateArgs{Network: net}, []string{"network.write" + onNet, "network.save" + onNet}},
-		{"update live", proto.NetworkUpdate, proto.UpdateArgs{Network: net, Flags: 1}, []string{"network.write" + onNet}},
-		{"update both", proto.NetworkUpdate, proto.UpdateArgs{Network: net, Flags: 3}, []string{"network.write" + onNet, "network.save" + onNet}},
-		{"set metadata", proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: net, Flags: 2}, []string{"network.write" + onNet, "network.save" + onNet}},
-		{"get metadata", proto.NetworkGetMetadata, proto.MetadataArgs{Network: net}, []string{"network.read" + onNet}},
-		{"leases", proto.NetworkGetDHCPLeases, proto.LeasesArgs{Network: net}, []string{"network.read" + onNet}},
-		{"ports", proto.NetworkListAllPorts, proto.PortsArgs{Network: net}, []string{"network.search-ports" + onNet, "network-port.getattr" + onPort}},
-		{"port", proto.NetworkPortLookupByUUID, port, []string{"network-port.getattr" + onPort}},
-		{"create port", proto.NetworkPortCreateXML, proto.PortXMLArgs{Network: net, XML: portDoc}, []string{"network-port.create" + onPort}},
-		{"port XML", proto.NetworkPortGetXMLDesc, proto.PortFlags{Port: port}, []string{"network-port.read" + onPort}},
-		{"port parameters", proto.NetworkPortGetParameters, proto.GetParamsArgs{Port: port}, []string{"network-port.read" + onPort}},
-		{"set port parameters", proto.NetworkPortSetParameters, proto.SetParamsArgs{Port: port}, []string{"network-port.write" + onPort}},
-		{"delete port", proto.NetworkPortDelete, proto.PortFlags{Port: port}, []string{"network-port.delete" + onPort}},
-		{"identity", proto.ConnectSetIdentity, proto.IdentityArgs{}, []string{"connect.write connect_driver=network"}},
-		{"listen", proto.ConnectNetworkEventRegister, proto.EventArgs{}, []string{"connect.search-networks connect_driver=network"}},
-		{"stop listening", proto.ConnectNetworkEventDeregister, proto.Int{}, []string{"connect.read connect_driver=network"}},
+		{"by name", proto.NetworkLookupByName, &proto.String{Value: "net"}, []string{"network.getattr" + onNet}},
+		{"by uuid", proto.NetworkLookupByUUID, &proto.UUID{Value: net.UUID}, []string{"network.getattr" + onNet}},
+		{"start", proto.NetworkCreate, &net, []string{"network.start" + onNet}},
+		{"create", proto.NetworkCreateXML, &proto.String{Value: doc}, []string{"network.write" + onNet, "network.start" + onNet}},
+		{"define", proto.NetworkDefineXML, &proto.String{Value: doc}, []string{"network.write" + onNet, "network.save" + onNet}},
+		{"destroy", proto.NetworkDestroy, &net, []string{"network.stop" + onNet}},
+		{"undefine", proto.NetworkUndefine, &net, []string{"network.delete" + onNet}},
+		{"XML", proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: net}, []string{"network.read" + onNet}},
+		{"autostart", proto.NetworkGetAutostart, &net, []string{"network.read" + onNet}},
+		{"set autostart", proto.NetworkSetAutostart, &proto.AutostartArgs{Network: net}, []string{"network.write" + onNet}},
+		{"bridge", proto.NetworkGetBridgeName, &net, []string{"network.read" + onNet}},
+		{"active", proto.NetworkIsActive, &net, []string{"network.read" + onNet}},
+		{"persistent", proto.NetworkIsPersistent, &net, []string{"network.read" + onNet}},
+		{"update", proto.NetworkUpdate, &proto.UpdateArgs{Network: net}, []string{"network.write" + onNet, "network.save" + onNet}},
+		{"update live", proto.NetworkUpdate, &proto.UpdateArgs{Network: net, Flags: 1}, []string{"network.write" + onNet}},
+		{"update both", proto.NetworkUpdate, &proto.UpdateArgs{Network: net, Flags: 3}, []string{"network.write" + onNet, "network.save" + onNet}},
+		{"set metadata", proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: net, Flags: 2}, []string{"network.write" + onNet, "network.save" + onNet}},
+		{"get metadata", proto.NetworkGetMetadata, &proto.MetadataArgs{Network: net}, []string{"network.read" + onNet}},
+		{"leases", proto.NetworkGetDHCPLeases, &proto.LeasesArgs{Network: net}, []string{"network.read" + onNet}},
+		{"ports", proto.NetworkListAllPorts, &proto.PortsArgs{Network: net}, []string{"network.search-ports" + onNet, "network-port.getattr" + onPort}},
+		{"port", proto.NetworkPortLookupByUUID, &port, []string{"network-port.getattr" + onPort}},
+		{"create port", proto.NetworkPortCreateXML, &proto.PortXMLArgs{Network: net, XML: portDoc}, []string{"network-port.create" + onPort}},
+		{"port XML", proto.NetworkPortGetXMLDesc, &proto.PortFlags{Port: port}, []string{"network-port.read" + onPort}},
+		{"port parameters", proto.NetworkPortGetParameters, &proto.GetParamsArgs{Port: port}, []string{"network-port.read" + onPort}},
+		{"set port parameters", proto.NetworkPortSetParameters, &proto.SetParamsArgs{Port: port}, []string{"network-port.write" + onPort}},
+		{"delete port", proto.NetworkPortDelete, &proto.PortFlags{Port: port}, []string{"network-port.delete" + onPort}},
+		{"identity", proto.ConnectSetIdentity, &proto.IdentityArgs{}, []string{"connect.write connect_driver=network"}},
+		{"listen", proto.ConnectNetworkEventRegister, &proto.EventArgs{}, []string{"connect.search-networks connect_driver=network"}},
+		{"stop listening", proto.ConnectNetworkEventDeregister, &proto.Int{}, []string{"connect.read connect_driver=network"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -320,16 +320,16 @@ func TestAccessIdentity(t *testing.T) {
 	j := &judge{}
 	c := login(t, serve(t, rpc.Config{Networks: newFake(testNet("net", 1, true)), Access: rpc.PolkitAccess{Authorizer: j}, Peer: stranger}))
 	params := []wire.Param{param("unix-user-id", uint64(77)), param("process-id", int64(5)), param("process-time", uint64(6))}
-	c.must(proto.ConnectSetIdentity, proto.IdentityArgs{Params: params}, nil)
-	c.must(proto.NetworkIsActive, testArgs("net", 1), nil)
+	c.must(proto.ConnectSetIdentity, &proto.IdentityArgs{Params: params}, nil)
+	c.must(proto.NetworkIsActive, ptr(testArgs("net", 1)), nil)
 	if asked := j.questions(); !strings.HasPrefix(asked[len(asked)-1], "uid 77 ") {
 		t.Errorf("asked about %q", asked[len(asked)-1])
 	}
-	c.must(proto.ConnectSetIdentity, proto.IdentityArgs{Params: params[:1]}, nil)
+	c.must(proto.ConnectSetIdentity, &proto.IdentityArgs{Params: params[:1]}, nil)
 	if asked := j.questions(); asked[len(asked)-1] != "uid 1000 interactive=false org.libvirt.api.connect.write connect_driver=network" {
 		t.Errorf("whether another identity may be set is asked about %q", asked[len(asked)-1])
 	}
-	c.refused(proto.NetworkIsActive, testArgs("net", 1), 1, 55, "internal error: No UNIX process ID available")
+	c.refused(proto.NetworkIsActive, ptr(testArgs("net", 1)), 1, 55, "internal error: No UNIX process ID available")
 }
 
 // TestAccessMissing: what is not there is not asked about, but said to be
@@ -338,10 +338,10 @@ func TestAccessMissing(t *testing.T) {
 	t.Parallel()
 	c := login(t, serve(t, rpc.Config{Networks: newFake(), Access: rpc.PolkitAccess{Authorizer: &judge{}}, Peer: stranger}))
 	const missing = "Network not found: no network with matching uuid 'aa000000-0000-0000-0000-000000000007' (gone)"
-	c.refused(proto.NetworkDestroy, testArgs("gone", 7), 43, 19, missing)
-	c.refused(proto.NetworkPortDelete, proto.PortFlags{Port: proto.Port{Network: testArgs("gone", 7)}}, 43, 19, missing)
-	c.refused(proto.NetworkDefineXML, proto.String{Value: "<network/>"}, 21, 19, "missing name information")
-	c.refused(proto.NetworkDefineXML, proto.String{Value: "<networkport/>"}, 27, 5, "XML error: expecting root element of 'network', not 'networkport'")
+	c.refused(proto.NetworkDestroy, ptr(testArgs("gone", 7)), 43, 19, missing)
+	c.refused(proto.NetworkPortDelete, &proto.PortFlags{Port: proto.Port{Network: testArgs("gone", 7)}}, 43, 19, missing)
+	c.refused(proto.NetworkDefineXML, &proto.String{Value: "<network/>"}, 21, 19, "missing name information")
+	c.refused(proto.NetworkDefineXML, &proto.String{Value: "<networkport/>"}, 27, 5, "XML error: expecting root element of 'network', not 'networkport'")
 }
 
 // TestAccessEvents: events go to those who may see the network.

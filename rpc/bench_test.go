@@ -43,7 +43,7 @@ func BenchmarkConnect(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := quickCall(c, proto.NetworkLookupByName, proto.String{Value: "net"}); err != nil {
+		if err := quickCall(c, proto.NetworkLookupByName, &proto.String{Value: "net"}); err != nil {
 			b.Fatal(err)
 		}
 		if err := quickCall(c, proto.ConnectClose, nil); err != nil {
@@ -60,7 +60,7 @@ func BenchmarkCall(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if err := quickCall(c, proto.NetworkIsActive, testArgs("net", 1)); err != nil {
+		if err := quickCall(c, proto.NetworkIsActive, ptr(testArgs("net", 1))); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -78,7 +78,7 @@ func BenchmarkList(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if err := quickCall(c, proto.ConnectListAllNetworks, proto.ListArgs{Need: 1, Flags: 3}); err != nil {
+		if err := quickCall(c, proto.ConnectListAllNetworks, &proto.ListArgs{Need: 1, Flags: 3}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -46,17 +46,17 @@ func TestOpen(t *testing.T) {
 			c := connect(t, socket)
 			args := proto.OpenArgs{Name: tt.name, Flags: 6} // bits that clients send and nobody looks at
 			if tt.code != 0 {
-				c.refused(proto.ConnectOpen, args, tt.code, tt.domain, tt.message)
+				c.refused(proto.ConnectOpen, &args, tt.code, tt.domain, tt.message)
 				c.refused(proto.ConnectGetURI, nil, 1, 7, "internal error: hypervisor connection not open")
 				return
 			}
-			c.must(proto.ConnectOpen, args, nil)
+			c.must(proto.ConnectOpen, &args, nil)
 			var uri proto.String
 			c.must(proto.ConnectGetURI, nil, &uri)
 			if uri.Value != *tt.name {
 				t.Errorf("the connection's URI is %q", uri.Value)
 			}
-			c.refused(proto.ConnectOpen, args, 1, 7, "internal error: connection already open")
+			c.refused(proto.ConnectOpen, &args, 1, 7, "internal error: connection already open")
 		})
 	}
 }
@@ -65,11 +65,11 @@ func TestConnection(t *testing.T) {
 	t.Parallel()
 	socket := serve(t, rpc.Config{Networks: newFake(), Version: 1002003})
 	c := connect(t, socket)
-	c.refused(proto.ConnectSupportsFeature, proto.Int{Value: 14}, 1, 7, "internal error: hypervisor connection not open")
+	c.refused(proto.ConnectSupportsFeature, &proto.Int{Value: 14}, 1, 7, "internal error: hypervisor connection not open")
 	c.open(0)
 	for feature := int32(-1); feature < 20; feature++ {
 		var got proto.Int
-		c.must(proto.ConnectSupportsFeature, proto.Int{Value: feature}, &got)
+		c.must(proto.ConnectSupportsFeature, &proto.Int{Value: feature}, &got)
 		want := int32(0)
 		if slices.Contains([]int32{8, 9, 10, 14, 15, 16}, feature) {
 			want = 1
@@ -93,12 +93,12 @@ func TestConnection(t *testing.T) {
 	for _, procedure := range []int32{proto.ConnectRegisterCloseCallback, proto.ConnectRegisterCloseCallback, proto.ConnectUnregisterCloseCallback} {
 		c.must(procedure, nil, nil)
 	}
-	c.refused(proto.ConnectDomainEventDeregister, proto.Int{Value: 5}, 1, 7, "internal error: domain event 5 not registered")
-	c.refused(proto.ConnectDomainEventCallbackDeregister, proto.Int{Value: 5}, 1, 7, "internal error: domain event callback 5 not registered")
+	c.refused(proto.ConnectDomainEventDeregister, &proto.Int{Value: 5}, 1, 7, "internal error: domain event 5 not registered")
+	c.refused(proto.ConnectDomainEventCallbackDeregister, &proto.Int{Value: 5}, 1, 7, "internal error: domain event callback 5 not registered")
 	c.refused(proto.DomainOpenGraphics, nil, 1, 7, "internal error: No FD available at slot 0")
-	c.refused(proto.DomainMemoryStats, proto.StatsArgs{Max: 1}, 3, 20, "this function is not supported by the connection driver: virDomainMemoryStats")
+	c.refused(proto.DomainMemoryStats, &proto.StatsArgs{Max: 1}, 3, 20, "this function is not supported by the connection driver: virDomainMemoryStats")
 	var stats proto.Int
-	c.must(proto.DomainMemoryStats, proto.StatsArgs{}, &stats)
+	c.must(proto.DomainMemoryStats, &proto.StatsArgs{}, &stats)
 
 	var e struct{ proto.Void }
 	c.must(proto.ConnectClose, nil, &e)
@@ -117,19 +117,19 @@ func TestReadOnly(t *testing.T) {
 		args      wire.Message
 		api       string
 	}{
-		{proto.NetworkCreate, net, "virNetworkCreate"},
-		{proto.NetworkCreateXML, proto.String{}, "virNetworkCreateXML"},
-		{proto.NetworkCreateXMLFlags, proto.XMLArgs{Flags: 8}, "virNetworkCreateXMLFlags"},
-		{proto.NetworkDefineXML, proto.String{}, "virNetworkDefineXML"},
-		{proto.NetworkDefineXMLFlags, proto.XMLArgs{Flags: 8}, "virNetworkDefineXMLFlags"},
-		{proto.NetworkDestroy, net, "virNetworkDestroy"},
-		{proto.NetworkUndefine, net, "virNetworkUndefine"},
-		{proto.NetworkSetAutostart, proto.AutostartArgs{Network: net}, "virNetworkSetAutostart"},
-		{proto.NetworkUpdate, proto.UpdateArgs{Network: net, Flags: 8}, "virNetworkUpdate"},
-		{proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: net, Flags: 8}, "virNetworkSetMetadata"},
-		{proto.NetworkPortCreateXML, proto.PortXMLArgs{Network: net, Flags: 8}, "virNetworkPortCreateXML"},
-		{proto.NetworkPortSetParameters, proto.SetParamsArgs{Port: port, Flags: 8}, "virNetworkPortSetParameters"},
-		{proto.NetworkPortDelete, proto.PortFlags{Port: port, Flags: 8}, "virNetworkPortDelete"},
+		{proto.NetworkCreate, &net, "virNetworkCreate"},
+		{proto.NetworkCreateXML, &proto.String{}, "virNetworkCreateXML"},
+		{proto.NetworkCreateXMLFlags, &proto.XMLArgs{Flags: 8}, "virNetworkCreateXMLFlags"},
+		{proto.NetworkDefineXML, &proto.String{}, "virNetworkDefineXML"},
+		{proto.NetworkDefineXMLFlags, &proto.XMLArgs{Flags: 8}, "virNetworkDefineXMLFlags"},
+		{proto.NetworkDestroy, &net, "virNetworkDestroy"},
+		{proto.NetworkUndefine, &net, "virNetworkUndefine"},
+		{proto.NetworkSetAutostart, &proto.AutostartArgs{Network: net}, "virNetworkSetAutostart"},
+		{proto.NetworkUpdate, &proto.UpdateArgs{Network: net, Flags: 8}, "virNetworkUpdate"},
+		{proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: net, Flags: 8}, "virNetworkSetMetadata"},
+		{proto.NetworkPortCreateXML, &proto.PortXMLArgs{Network: net, Flags: 8}, "virNetworkPortCreateXML"},
+		{proto.NetworkPortSetParameters, &proto.SetParamsArgs{Port: port, Flags: 8}, "virNetworkPortSetParameters"},
+		{proto.NetworkPortDelete, &proto.PortFlags{Port: port, Flags: 8}, "virNetworkPortDelete"},
 	}
 	for name, tt := range map[string]struct {
 		role  rpc.Role
@@ -149,9 +149,9 @@ func TestReadOnly(t *testing.T) {
 			if len(called) > 0 {
 				t.Errorf("the driver was asked for %q", called)
 			}
-			c.must(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: testArgs("net", 1)}, nil)
-			c.must(proto.ConnectSetIdentity, proto.IdentityArgs{}, nil)
-			c.must(proto.ConnectNetworkEventRegister, proto.EventArgs{}, nil)
+			c.must(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: testArgs("net", 1)}, nil)
+			c.must(proto.ConnectSetIdentity, &proto.IdentityArgs{}, nil)
+			c.must(proto.ConnectNetworkEventRegister, &proto.EventArgs{}, nil)
 		})
 	}
 }
@@ -171,37 +171,37 @@ func TestArguments(t *testing.T) {
 		message            string
 		function, argument string // of a refused argument
 	}{
-		{"list", proto.ConnectListAllNetworks, proto.ListArgs{Flags: 0x140}, 8, 19, "unsupported flags (0x140) in function networkConnectListAllNetworks", "networkConnectListAllNetworks", "flags"},
-		{"create", proto.NetworkCreateXMLFlags, proto.XMLArgs{Flags: bad &^ 2}, 8, 19, flags("networkCreateXMLFlags"), "networkCreateXMLFlags", "flags"},
-		{"define", proto.NetworkDefineXMLFlags, proto.XMLArgs{Flags: bad &^ 2}, 8, 19, flags("networkDefineXMLFlags"), "networkDefineXMLFlags", "flags"},
-		{"XML", proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: net, Flags: bad &^ 2}, 8, 19, flags("networkGetXMLDesc"), "networkGetXMLDesc", "flags"},
-		{"update", proto.NetworkUpdate, proto.UpdateArgs{Network: net, Flags: bad}, 8, 19, flags("networkUpdate"), "networkUpdate", "flags"},
-		{"leases", proto.NetworkGetDHCPLeases, proto.LeasesArgs{Network: net, Flags: bad &^ 3}, 8, 19, flags("networkGetDHCPLeases"), "networkGetDHCPLeases", "flags"},
-		{"ports", proto.NetworkListAllPorts, proto.PortsArgs{Network: net, Flags: bad &^ 3}, 8, 19, flags("networkListAllPorts"), "networkListAllPorts", "flags"},
-		{"port create", proto.NetworkPortCreateXML, proto.PortXMLArgs{Network: net, Flags: bad}, 8, 19, flags("networkPortCreateXML"), "networkPortCreateXML", "flags"},
-		{"port parameters", proto.NetworkPortGetParameters, proto.GetParamsArgs{Port: port, Flags: 4}, 8, 19, "unsupported flags (0x4) in function networkPortGetParameters", "networkPortGetParameters", "flags"},
-		{"port set", proto.NetworkPortSetParameters, proto.SetParamsArgs{Port: port, Flags: bad &^ 3}, 8, 19, flags("networkPortSetParameters"), "networkPortSetParameters", "flags"},
-		{"port XML", proto.NetworkPortGetXMLDesc, proto.PortFlags{Port: port, Flags: bad &^ 3}, 8, 19, flags("networkPortGetXMLDesc"), "networkPortGetXMLDesc", "flags"},
-		{"port delete", proto.NetworkPortDelete, proto.PortFlags{Port: port, Flags: bad &^ 3}, 8, 19, flags("networkPortDelete"), "networkPortDelete", "flags"},
-		{"set metadata", proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: net, Flags: bad}, 8, 19, flags("networkSetMetadata"), "networkSetMetadata", "flags"},
-		{"get metadata", proto.NetworkGetMetadata, proto.MetadataArgs{Network: net, Flags: bad &^ 2}, 8, 19, flags("virNetworkObjGetMetadata"), "virNetworkObjGetMetadata", "flags"},
+		{"list", proto.ConnectListAllNetworks, &proto.ListArgs{Flags: 0x140}, 8, 19, "unsupported flags (0x140) in function networkConnectListAllNetworks", "networkConnectListAllNetworks", "flags"},
+		{"create", proto.NetworkCreateXMLFlags, &proto.XMLArgs{Flags: bad &^ 2}, 8, 19, flags("networkCreateXMLFlags"), "networkCreateXMLFlags", "flags"},
+		{"define", proto.NetworkDefineXMLFlags, &proto.XMLArgs{Flags: bad &^ 2}, 8, 19, flags("networkDefineXMLFlags"), "networkDefineXMLFlags", "flags"},
+		{"XML", proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: net, Flags: bad &^ 2}, 8, 19, flags("networkGetXMLDesc"), "networkGetXMLDesc", "flags"},
+		{"update", proto.NetworkUpdate, &proto.UpdateArgs{Network: net, Flags: bad}, 8, 19, flags("networkUpdate"), "networkUpdate", "flags"},
+		{"leases", proto.NetworkGetDHCPLeases, &proto.LeasesArgs{Network: net, Flags: bad &^ 3}, 8, 19, flags("networkGetDHCPLeases"), "networkGetDHCPLeases", "flags"},
+		{"ports", proto.NetworkListAllPorts, &proto.PortsArgs{Network: net, Flags: bad &^ 3}, 8, 19, flags("networkListAllPorts"), "networkListAllPorts", "flags"},
+		{"port create", proto.NetworkPortCreateXML, &proto.PortXMLArgs{Network: net, Flags: bad}, 8, 19, flags("networkPortCreateXML"), "networkPortCreateXML", "flags"},
+		{"port parameters", proto.NetworkPortGetParameters, &proto.GetParamsArgs{Port: port, Flags: 4}, 8, 19, "unsupported flags (0x4) in function networkPortGetParameters", "networkPortGetParameters", "flags"},
+		{"port set", proto.NetworkPortSetParameters, &proto.SetParamsArgs{Port: port, Flags: bad &^ 3}, 8, 19, flags("networkPortSetParameters"), "networkPortSetParameters", "flags"},
+		{"port XML", proto.NetworkPortGetXMLDesc, &proto.PortFlags{Port: port, Flags: bad &^ 3}, 8, 19, flags("networkPortGetXMLDesc"), "networkPortGetXMLDesc", "flags"},
+		{"port delete", proto.NetworkPortDelete, &proto.PortFlags{Port: port, Flags: bad &^ 3}, 8, 19, flags("networkPortDelete"), "networkPortDelete", "flags"},
+		{"set metadata", proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: net, Flags: bad}, 8, 19, flags("networkSetMetadata"), "networkSetMetadata", "flags"},
+		{"get metadata", proto.NetworkGetMetadata, &proto.MetadataArgs{Network: net, Flags: bad &^ 2}, 8, 19, flags("virNetworkObjGetMetadata"), "virNetworkObjGetMetadata", "flags"},
 
-		{"title of two lines", proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: net, Type: 1, Metadata: ptr("a\nb"), URI: ptr("u"), Flags: bad}, 8, 19, "metadata title can't contain newlines", "virNetworkSetMetadata", "metadata"},
-		{"title with uri", proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: net, Type: 1, URI: ptr("u"), Key: ptr("k")}, 8, 19, "uri in virNetworkSetMetadata must be NULL", "virNetworkSetMetadata", "uri"},
-		{"description with key", proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: net, Key: ptr("k")}, 8, 19, "key in virNetworkSetMetadata must be NULL", "virNetworkSetMetadata", "key"},
-		{"element without uri", proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: net, Type: 2}, 8, 19, "uri in virNetworkSetMetadata must not be NULL", "virNetworkSetMetadata", "uri"},
-		{"element without key", proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: net, Type: 2, URI: ptr("u"), Metadata: ptr("<x/>")}, 8, 19, "key in virNetworkSetMetadata must not be NULL", "virNetworkSetMetadata", "key"},
-		{"both definitions", proto.NetworkGetMetadata, proto.MetadataArgs{Network: net, URI: ptr("u"), Flags: 3}, 8, 19, "Flags 'VIR_NETWORK_UPDATE_AFFECT_LIVE' and 'VIR_NETWORK_UPDATE_AFFECT_CONFIG' are mutually exclusive", "virNetworkGetMetadata", "ctl"},
-		{"getting a title with uri", proto.NetworkGetMetadata, proto.MetadataArgs{Network: net, Type: 1, URI: ptr("u")}, 8, 19, "uri in virNetworkGetMetadata must be NULL", "virNetworkGetMetadata", "uri"},
-		{"getting an element without uri", proto.NetworkGetMetadata, proto.MetadataArgs{Network: net, Type: 2}, 8, 19, "uri in virNetworkGetMetadata must not be NULL", "virNetworkGetMetadata", "uri"},
+		{"title of two lines", proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: net, Type: 1, Metadata: ptr("a\nb"), URI: ptr("u"), Flags: bad}, 8, 19, "metadata title can't contain newlines", "virNetworkSetMetadata", "metadata"},
+		{"title with uri", proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: net, Type: 1, URI: ptr("u"), Key: ptr("k")}, 8, 19, "uri in virNetworkSetMetadata must be NULL", "virNetworkSetMetadata", "uri"},
+		{"description with key", proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: net, Key: ptr("k")}, 8, 19, "key in virNetworkSetMetadata must be NULL", "virNetworkSetMetadata", "key"},
+		{"element without uri", proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: net, Type: 2}, 8, 19, "uri in virNetworkSetMetadata must not be NULL", "virNetworkSetMetadata", "uri"},
+		{"element without key", proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: net, Type: 2, URI: ptr("u"), Metadata: ptr("<x/>")}, 8, 19, "key in virNetworkSetMetadata must not be NULL", "virNetworkSetMetadata", "key"},
+		{"both definitions", proto.NetworkGetMetadata, &proto.MetadataArgs{Network: net, URI: ptr("u"), Flags: 3}, 8, 19, "Flags 'VIR_NETWORK_UPDATE_AFFECT_LIVE' and 'VIR_NETWORK_UPDATE_AFFECT_CONFIG' are mutually exclusive", "virNetworkGetMetadata", "ctl"},
+		{"getting a title with uri", proto.NetworkGetMetadata, &proto.MetadataArgs{Network: net, Type: 1, URI: ptr("u")}, 8, 19, "uri in virNetworkGetMetadata must be NULL", "virNetworkGetMetadata", "uri"},
+		{"getting an element without uri", proto.NetworkGetMetadata, &proto.MetadataArgs{Network: net, Type: 2}, 8, 19, "uri in virNetworkGetMetadata must not be NULL", "virNetworkGetMetadata", "uri"},
 
-		{"negative limit", proto.ConnectListNetworks, proto.Int{Value: -1}, 39, 7, "maxnames must be non-negative", "", ""},
-		{"limit above the maximum", proto.ConnectListDefinedNetworks, proto.Int{Value: 16385}, 39, 7, "maxnames > REMOTE_NETWORK_LIST_MAX", "", ""},
-		{"event below", proto.ConnectNetworkEventRegister, proto.EventArgs{EventID: -1}, 1, 7, "internal error: unsupported network event ID -1", "", ""},
-		{"event above", proto.ConnectNetworkEventRegister, proto.EventArgs{EventID: 2}, 1, 7, "internal error: unsupported network event ID 2", "", ""},
-		{"no such callback", proto.ConnectNetworkEventDeregister, proto.Int{Value: 77}, 1, 7, "internal error: network event callback 77 not registered", "", ""},
-		{"long parameter", proto.NetworkPortSetParameters, proto.SetParamsArgs{Port: port, Params: []wire.Param{{Field: strings.Repeat("p", 80), Type: 1}}}, 1, 0, "internal error: parameter " + strings.Repeat("p", 80) + " too big for destination", "", ""},
-		{"text for a rate", proto.NetworkPortSetParameters, proto.SetParamsArgs{Port: port, Params: []wire.Param{{Field: "inbound.peak", Type: 7}}}, 8, 0, "invalid argument: invalid type 'string' for parameter 'inbound.peak', expected 'uint'", "", ""},
+		{"negative limit", proto.ConnectListNetworks, &proto.Int{Value: -1}, 39, 7, "maxnames must be non-negative", "", ""},
+		{"limit above the maximum", proto.ConnectListDefinedNetworks, &proto.Int{Value: 16385}, 39, 7, "maxnames > REMOTE_NETWORK_LIST_MAX", "", ""},
+		{"event below", proto.ConnectNetworkEventRegister, &proto.EventArgs{EventID: -1}, 1, 7, "internal error: unsupported network event ID -1", "", ""},
+		{"event above", proto.ConnectNetworkEventRegister, &proto.EventArgs{EventID: 2}, 1, 7, "internal error: unsupported network event ID 2", "", ""},
+		{"no such callback", proto.ConnectNetworkEventDeregister, &proto.Int{Value: 77}, 1, 7, "internal error: network event callback 77 not registered", "", ""},
+		{"long parameter", proto.NetworkPortSetParameters, &proto.SetParamsArgs{Port: port, Params: []wire.Param{{Field: strings.Repeat("p", 80), Type: 1}}}, 1, 0, "internal error: parameter " + strings.Repeat("p", 80) + " too big for destination", "", ""},
+		{"text for a rate", proto.NetworkPortSetParameters, &proto.SetParamsArgs{Port: port, Params: []wire.Param{{Field: "inbound.peak", Type: 7}}}, 8, 0, "invalid argument: invalid type 'string' for parameter 'inbound.peak', expected 'uint'", "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -230,17 +230,17 @@ func TestCalls(t *testing.T) {
 	f := newFake(testNet("net", 1, true), testNet("off", 2, false))
 	c := login(t, serve(t, rpc.Config{Networks: f}))
 	net := testArgs("net", 1)
-	c.must(proto.NetworkDefineXML, proto.String{Value: "<name>a</name>"}, nil)
-	c.must(proto.NetworkDefineXMLFlags, proto.XMLArgs{XML: "<name>a</name>", Flags: 1}, nil)
-	c.must(proto.NetworkCreateXMLFlags, proto.XMLArgs{XML: "<name>b</name>", Flags: 1}, nil)
-	c.must(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: net, Flags: 1}, nil)
-	c.must(proto.NetworkUpdate, proto.UpdateArgs{Network: net, Command: 3, Section: 4, ParentIndex: -1, XML: "<host/>", Flags: 3}, nil)
-	c.must(proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: net, Type: 2, Key: ptr("k"), URI: ptr("u"), Flags: 2}, nil)
-	c.must(proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: net, Type: 9, Metadata: ptr("")}, nil)
-	c.refused(proto.NetworkGetMetadata, proto.MetadataArgs{Network: net, Type: 2, URI: ptr("u"), Flags: 1}, 111, 19, "metadata not found: Requested metadata element is not present")
-	c.must(proto.NetworkGetDHCPLeases, proto.LeasesArgs{Network: net, MAC: ptr("52:54:00:00:00:01")}, nil)
-	c.must(proto.NetworkPortCreateXML, proto.PortXMLArgs{Network: net, Flags: 1}, nil)
-	c.must(proto.NetworkPortCreateXML, proto.PortXMLArgs{Network: net, Flags: 2}, nil)
+	c.must(proto.NetworkDefineXML, &proto.String{Value: "<name>a</name>"}, nil)
+	c.must(proto.NetworkDefineXMLFlags, &proto.XMLArgs{XML: "<name>a</name>", Flags: 1}, nil)
+	c.must(proto.NetworkCreateXMLFlags, &proto.XMLArgs{XML: "<name>b</name>", Flags: 1}, nil)
+	c.must(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: net, Flags: 1}, nil)
+	c.must(proto.NetworkUpdate, &proto.UpdateArgs{Network: net, Command: 3, Section: 4, ParentIndex: -1, XML: "<host/>", Flags: 3}, nil)
+	c.must(proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: net, Type: 2, Key: ptr("k"), URI: ptr("u"), Flags: 2}, nil)
+	c.must(proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: net, Type: 9, Metadata: ptr("")}, nil)
+	c.refused(proto.NetworkGetMetadata, &proto.MetadataArgs{Network: net, Type: 2, URI: ptr("u"), Flags: 1}, 111, 19, "metadata not found: Requested metadata element is not present")
+	c.must(proto.NetworkGetDHCPLeases, &proto.LeasesArgs{Network: net, MAC: ptr("52:54:00:00:00:01")}, nil)
+	c.must(proto.NetworkPortCreateXML, &proto.PortXMLArgs{Network: net, Flags: 1}, nil)
+	c.must(proto.NetworkPortCreateXML, &proto.PortXMLArgs{Network: net, Flags: 2}, nil)
 	want := []string{
 		"DefineXML validate=false", "DefineXML validate=true", "CreateXML validate=true", "XML inactive=true",
 		"Update 3 4 -1 <host/> 3",
@@ -262,7 +262,7 @@ func TestLists(t *testing.T) {
 	c := login(t, serve(t, rpc.Config{Networks: f}))
 	names := func(procedure, limit int32) []string {
 		var got proto.Names
-		c.must(procedure, proto.Int{Value: limit}, &got)
+		c.must(procedure, &proto.Int{Value: limit}, &got)
 		return got.Names
 	}
 	if diff := cmp.Diff([]string{"a", "c"}, names(proto.ConnectListNetworks, 16384)); diff != "" {
@@ -297,9 +297,9 @@ func TestListLimits(t *testing.T) {
 	c := login(t, serve(t, rpc.Config{Networks: f}))
 	net := testArgs("n00001", 1)
 	for need := range int32(2) {
-		c.refused(proto.ConnectListAllNetworks, proto.ListArgs{Need: need}, 1, 7, "internal error: Too many networks '16385' for limit '16384'")
-		c.refused(proto.NetworkListAllPorts, proto.PortsArgs{Network: net, Need: need}, 1, 7, "internal error: Too many network_ports '16385' for limit '16384'")
-		c.refused(proto.NetworkGetDHCPLeases, proto.LeasesArgs{Network: net, Need: need}, 1, 7, "internal error: Number of leases is 65537, which exceeds max limit: 65536")
+		c.refused(proto.ConnectListAllNetworks, &proto.ListArgs{Need: need}, 1, 7, "internal error: Too many networks '16385' for limit '16384'")
+		c.refused(proto.NetworkListAllPorts, &proto.PortsArgs{Network: net, Need: need}, 1, 7, "internal error: Too many network_ports '16385' for limit '16384'")
+		c.refused(proto.NetworkGetDHCPLeases, &proto.LeasesArgs{Network: net, Need: need}, 1, 7, "internal error: Number of leases is 65537, which exceeds max limit: 65536")
 	}
 	f.mu.Lock()
 	f.leases = f.leases[:65536]
@@ -307,16 +307,16 @@ func TestListLimits(t *testing.T) {
 	delete(f.ports, testNet("", 2, true).ref.UUID)
 	f.mu.Unlock()
 	var nets proto.Networks
-	c.must(proto.ConnectListAllNetworks, proto.ListArgs{Need: 5}, &nets)
+	c.must(proto.ConnectListAllNetworks, &proto.ListArgs{Need: 5}, &nets)
 	var ports proto.Ports
-	c.must(proto.NetworkListAllPorts, proto.PortsArgs{Network: net, Need: 1}, &ports)
+	c.must(proto.NetworkListAllPorts, &proto.PortsArgs{Network: net, Need: 1}, &ports)
 	var leases proto.Leases
-	c.must(proto.NetworkGetDHCPLeases, proto.LeasesArgs{Network: net, Need: 1}, &leases)
+	c.must(proto.NetworkGetDHCPLeases, &proto.LeasesArgs{Network: net, Need: 1}, &leases)
 	if len(nets.Networks) != 16384 || nets.Count != 16384 || len(ports.Ports) != 16384 || len(leases.Leases) != 65536 {
 		t.Errorf("%d networks, %d ports, %d leases", len(nets.Networks), len(ports.Ports), len(leases.Leases))
 	}
 	for _, procedure := range []int32{proto.ConnectListAllNetworks} {
-		c.must(procedure, proto.ListArgs{}, &nets)
+		c.must(procedure, &proto.ListArgs{}, &nets)
 		if len(nets.Networks) != 0 || nets.Count != 16384 {
 			t.Errorf("only counted: %d networks, %d", len(nets.Networks), nets.Count)
 		}
@@ -329,17 +329,17 @@ func TestPorts(t *testing.T) {
 	c := login(t, serve(t, rpc.Config{Networks: f}))
 	net := testArgs("another name", 1)
 	var port proto.Port
-	c.must(proto.NetworkPortCreateXML, proto.PortXMLArgs{Network: net, XML: "<networkport/>"}, &port)
+	c.must(proto.NetworkPortCreateXML, &proto.PortXMLArgs{Network: net, XML: "<networkport/>"}, &port)
 	if port.Network.Name != "net" {
 		t.Errorf("the answer has the caller's name: %q", port.Network.Name)
 	}
 	var found proto.Port
-	c.must(proto.NetworkPortLookupByUUID, port, &found)
+	c.must(proto.NetworkPortLookupByUUID, &port, &found)
 	if diff := cmp.Diff(port, found); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	var doc proto.String
-	c.must(proto.NetworkPortGetXMLDesc, proto.PortFlags{Port: port}, &doc)
+	c.must(proto.NetworkPortGetXMLDesc, &proto.PortFlags{Port: port}, &doc)
 	if doc.Value != "<networkport/>" {
 		t.Errorf("XML %q", doc.Value)
 	}
@@ -356,7 +356,7 @@ func TestPorts(t *testing.T) {
 		{"nothing", nil, nil},
 	}
 	for _, tt := range sets {
-		c.must(proto.NetworkPortSetParameters, proto.SetParamsArgs{Port: port, Params: tt.params}, nil)
+		c.must(proto.NetworkPortSetParameters, &proto.SetParamsArgs{Port: port, Params: tt.params}, nil)
 		f.mu.Lock()
 		if diff := cmp.Diff(tt.want, f.ports[port.UUID].bandwidth); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
@@ -364,10 +364,10 @@ func TestPorts(t *testing.T) {
 		f.mu.Unlock()
 	}
 	var params proto.PortParams
-	if c.must(proto.NetworkPortGetParameters, proto.GetParamsArgs{Port: port}, &params); len(params.Params) != 0 {
+	if c.must(proto.NetworkPortGetParameters, &proto.GetParamsArgs{Port: port}, &params); len(params.Params) != 0 {
 		t.Errorf("parameters of a port without bandwidth: %+v", params)
 	}
-	c.must(proto.NetworkPortDelete, proto.PortFlags{Port: port}, nil)
-	c.refused(proto.NetworkPortLookupByUUID, port, 107, 19,
+	c.must(proto.NetworkPortDelete, &proto.PortFlags{Port: port}, nil)
+	c.refused(proto.NetworkPortLookupByUUID, &port, 107, 19,
 		"network port not found: Network port with UUID bb000000-0000-0000-0000-000000000001 does not exist")
 }

@@ -213,13 +213,11 @@ type handler func(ctx context.Context, rq *call) (wire.Message, error)
 // then looks whether the connection is in a state for the call.
 func bind[A any, P interface {
 	*A
-	Decode(*wire.Decoder)
+	wire.Message
 }](serve func(*Server, context.Context, *call, A) (wire.Message, error)) handler {
 	return func(ctx context.Context, rq *call) (wire.Message, error) {
 		var args A
-		d := wire.NewDecoder(rq.payload)
-		P(&args).Decode(d)
-		if d.Err() != nil {
+		if _, err := wire.Decode(rq.payload, P(&args)); err != nil {
 			if rq.cut { // libvirt takes all of it, and then finds that it must not
 				if err := rq.admissible(); err != nil {
 					return nil, err

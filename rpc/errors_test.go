@@ -106,7 +106,7 @@ func TestErrorTable(t *testing.T) {
 			f.err = row.err
 			socket := serve(t, rpc.Config{Networks: f})
 			c := login(t, socket)
-			e := c.refused(proto.NetworkDestroy, proto.Network{Name: "broken", UUID: testNet("", 1, true).ref.UUID}, row.code, row.domain, row.message)
+			e := c.refused(proto.NetworkDestroy, &proto.Network{Name: "broken", UUID: testNet("", 1, true).ref.UUID}, row.code, row.domain, row.message)
 			if row.str1 != "" && (e.Str1 == nil || *e.Str1 != row.str1) {
 				t.Errorf("str1 is %q, want %q", text(e.Str1), row.str1)
 			}
@@ -161,7 +161,7 @@ func TestErrorShapes(t *testing.T) {
 			f := newFake(testNet("broken", 1, true))
 			f.err = tt.err
 			c := login(t, serve(t, rpc.Config{Networks: f}))
-			_, e := c.call(proto.NetworkCreate, testArgs("broken", 1))
+			_, e := c.call(proto.NetworkCreate, ptr(testArgs("broken", 1)))
 			if diff := cmp.Diff(&tt.want, e); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -178,10 +178,10 @@ func testArgs(name string, number byte) proto.Network {
 func TestErrorSafe(t *testing.T) {
 	t.Parallel()
 	c := login(t, serve(t, rpc.Config{Networks: newFake()}))
-	c.refused(proto.NetworkLookupByName, proto.String{Value: "a\x1b[2J\xff\tb\r\n"}, 43, 19,
+	c.refused(proto.NetworkLookupByName, &proto.String{Value: "a\x1b[2J\xff\tb\r\n"}, 43, 19,
 		"Network not found: no network with matching name 'a?[2J\xff\tb?\n'")
 	for _, name := range []string{strings.Repeat("n", 4<<20), strings.Repeat("é", 2<<20), strings.Repeat("\xff", 4<<20)} {
-		_, e := c.call(proto.NetworkLookupByName, proto.String{Value: name})
+		_, e := c.call(proto.NetworkLookupByName, &proto.String{Value: name})
 		if e == nil || e.Code != 43 || len(*e.Message) > 65536 || len(*e.Message) < 65530 {
 			t.Errorf("a name of 4 MiB: %d bytes of message", len(*e.Message))
 		}
@@ -197,6 +197,6 @@ func TestResultTooLarge(t *testing.T) {
 	n := testNet("large", 1, true)
 	n.doc = strings.Repeat("x", 4<<20+1)
 	c := login(t, serve(t, rpc.Config{Networks: newFake(n)}))
-	c.refused(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: testArgs("large", 1)}, 39, 7, "Unable to encode message payload")
+	c.refused(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: testArgs("large", 1)}, 39, 7, "Unable to encode message payload")
 	c.alive()
 }

@@ -184,10 +184,10 @@ func eventFrame(id int32, e driver.Event) ([]byte, error) {
 		if e.MetadataType == driver.MetadataElement {
 			m.URI = &e.URI
 		}
-		return wire.Frame(h, m)
+		return wire.Frame(h, &m)
 	}
 	h.Procedure = proto.NetworkEventLifecycle
-	return wire.Frame(h, proto.Lifecycle{CallbackID: id, Network: networkOf(e.Network), Event: lifecycles[e.Kind]})
+	return wire.Frame(h, &proto.Lifecycle{CallbackID: id, Network: networkOf(e.Network), Event: lifecycles[e.Kind]})
 }
 
 // add registers a listener. answer sends the reply with its id: no event may
@@ -280,7 +280,7 @@ func (s *Server) listen(ctx context.Context, rq *call, eventID int32, network *p
 		uuid := xml.UUID(network.UUID)
 		l.network = &uuid
 	}
-	return nil, s.events.add(l, func(id int32) { rq.reply(proto.Int{Value: id}, nil) })
+	return nil, s.events.add(l, func(id int32) { rq.reply(&proto.Int{Value: id}, nil) })
 }
 
 func (s *Server) deregister(ctx context.Context, rq *call, a proto.Int) (wire.Message, error) {

@@ -17,7 +17,7 @@ import (
 func listen(c *conn, eventID int32, net *proto.Network) int32 {
 	c.t.Helper()
 	var id proto.Int
-	c.must(proto.ConnectNetworkEventRegister, proto.EventArgs{EventID: eventID, Network: net}, &id)
+	c.must(proto.ConnectNetworkEventRegister, &proto.EventArgs{EventID: eventID, Network: net}, &id)
 	return id.Value
 }
 
@@ -80,7 +80,7 @@ func TestEvents(t *testing.T) {
 		}
 	}
 
-	c.must(proto.ConnectNetworkEventDeregister, proto.Int{Value: all}, nil)
+	c.must(proto.ConnectNetworkEventDeregister, &proto.Int{Value: all}, nil)
 	s.Publish(driver.Event{Kind: driver.EventStarted, Network: refOf(net)})
 	c.alive()
 }
@@ -98,10 +98,10 @@ func TestEventRegistration(t *testing.T) {
 	}
 	const tracked = "invalid argument: event callback already tracked"
 	again := testArgs("the same by another name", 1)
-	a.refused(proto.ConnectNetworkEventRegister, proto.EventArgs{}, 8, 0, tracked)
-	a.refused(proto.ConnectNetworkEventRegister, proto.EventArgs{Network: &again}, 8, 0, tracked)
-	a.refused(proto.ConnectNetworkEventDeregister, proto.Int{Value: 2}, 1, 7, "internal error: network event callback 2 not registered")
-	a.must(proto.ConnectNetworkEventDeregister, proto.Int{Value: 0}, nil)
+	a.refused(proto.ConnectNetworkEventRegister, &proto.EventArgs{}, 8, 0, tracked)
+	a.refused(proto.ConnectNetworkEventRegister, &proto.EventArgs{Network: &again}, 8, 0, tracked)
+	a.refused(proto.ConnectNetworkEventDeregister, &proto.Int{Value: 2}, 1, 7, "internal error: network event callback 2 not registered")
+	a.must(proto.ConnectNetworkEventDeregister, &proto.Int{Value: 0}, nil)
 	if id := listen(a, 0, nil); id != 3 {
 		t.Errorf("an id was used again: %d", id)
 	}

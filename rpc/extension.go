@@ -1,19 +1,35 @@
 package rpc
 
-import "github.com/virbr/virbr/rpc/proto"
+import (
+	"github.com/virbr/virbr/rpc/proto"
+	"github.com/virbr/virbr/xml"
+)
 
 // extensions are the procedures of the extension program. They are behind the
 // same authentication, sockets and access checks as libvirt's.
 var extensions = map[int32]procedure{
-	proto.ForwardList:   {serve: bind((*Server).forwards), stage: stageNetwork},
-	proto.ForwardAdd:    {serve: bind((*Server).addForward), stage: stageNetwork, forbid: "virbrForwardAdd", slow: true},
-	proto.ForwardRemove: {serve: bind((*Server).removeForward), stage: stageNetwork, forbid: "virbrForwardRemove", slow: true},
-	proto.AddressAdd:    {serve: bind((*Server).addAddress), stage: stageNetwork, forbid: "virbrAddressAdd", slow: true},
-	proto.AddressRemove: {serve: bind((*Server).removeAddress), stage: stageNetwork, forbid: "virbrAddressRemove", slow: true},
-	proto.EventList:     {serve: bind((*Server).listEvents), stage: stageNetwork},
-	proto.UplinkList:    {serve: bind((*Server).uplinks), stage: stageNetwork},
-	proto.UplinkAdd:     {serve: bind((*Server).addUplink), stage: stageNetwork, forbid: "virbrUplinkAdd", slow: true},
-	proto.UplinkRemove:  {serve: bind((*Server).removeUplink), stage: stageNetwork, forbid: "virbrUplinkRemove", slow: true},
+	proto.ForwardList: {serve: bind((*Server).forwards), stage: stageNetwork},
+	proto.EventList:   {serve: bind((*Server).listEvents), stage: stageNetwork},
+	proto.UplinkList:  {serve: bind((*Server).uplinks), stage: stageNetwork},
+
+	proto.ForwardAdd: editing("virbrForwardAdd", xml.ParsePortForward, func(e *xml.Extensions, f *xml.PortForward, at int) error {
+		return e.AddForward(*f, at)
+	}, (*Server).added),
+	proto.ForwardRemove: editing("virbrForwardRemove", xml.ParsePortForward, func(e *xml.Extensions, f *xml.PortForward, _ int) error {
+		return e.CutForward(f)
+	}, nil),
+	proto.AddressAdd: editing("virbrAddressAdd", xml.ParsePublicAddress, func(e *xml.Extensions, p *xml.PublicAddress, _ int) error {
+		return e.AddPublic(*p)
+	}, nil),
+	proto.AddressRemove: editing("virbrAddressRemove", xml.ParsePublicAddress, func(e *xml.Extensions, p *xml.PublicAddress, _ int) error {
+		return e.CutPublic(p)
+	}, nil),
+	proto.UplinkAdd: editing("virbrUplinkAdd", xml.ParseUplink, func(e *xml.Extensions, u *xml.Uplink, at int) error {
+		return e.AddUplink(*u, at)
+	}, nil),
+	proto.UplinkRemove: editing("virbrUplinkRemove", xml.ParseUplink, func(e *xml.Extensions, u *xml.Uplink, _ int) error {
+		return e.CutUplink(u)
+	}, nil),
 
 	proto.HistoryList: {serve: bind((*Server).history), stage: stageNetwork, slow: true},
 	proto.HistoryGet:  {serve: bind((*Server).revision), stage: stageNetwork, slow: true, memory: revisionMemory},

@@ -107,9 +107,9 @@ func strerror(errno syscall.Errno) string {
 }
 
 // wire returns the error structure.
-func (f *failure) wire() proto.Error {
+func (f *failure) wire() *proto.Error {
 	message := printable(f.Error())
-	e := proto.Error{Code: int32(f.code), Domain: int32(f.domain), Message: &message, Level: proto.LevelError}
+	e := &proto.Error{Code: int32(f.code), Domain: int32(f.domain), Message: &message, Level: proto.LevelError}
 	switch f.shape {
 	case shapeUnset:
 	case shapeArgument:

@@ -174,7 +174,7 @@ func TestRequestMemory(t *testing.T) {
 	}
 	for _, uid := range []uint32{1001, 0} {
 		doc := "<name>n</name>" + strings.Repeat(" ", 300<<10)
-		w.login(uid).must(proto.NetworkDefineXML, proto.String{Value: doc}, nil)
+		w.login(uid).must(proto.NetworkDefineXML, &proto.String{Value: doc}, nil)
 	}
 }
 
@@ -184,9 +184,9 @@ func TestReadOnlyFrames(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	c := login(t, serve(t, rpc.Config{Networks: f}, rpc.RoleReadOnly))
-	c.refused(proto.NetworkDefineXML, proto.String{Value: strings.Repeat("x", 1<<20)}, 29, 19,
+	c.refused(proto.NetworkDefineXML, &proto.String{Value: strings.Repeat("x", 1<<20)}, 29, 19,
 		"operation forbidden: read only access prevents virNetworkDefineXML")
-	c.refused(proto.NetworkLookupByName, proto.String{Value: strings.Repeat("x", 1<<20)}, 39, 7,
+	c.refused(proto.NetworkLookupByName, &proto.String{Value: strings.Repeat("x", 1<<20)}, 39, 7,
 		"Unable to decode message payload: a read-only connection may send 65536 bytes")
 	c.alive()
 }
@@ -197,14 +197,14 @@ func TestKept(t *testing.T) {
 	c := connect(t, serve(t, rpc.Config{Networks: newFake()}))
 	c.must(proto.AuthList, nil, nil)
 	long := "network:///system?" + strings.Repeat("x", 4096)
-	c.refused(proto.ConnectOpen, proto.OpenArgs{Name: &long}, 1, 45, "internal error: Unable to parse URI of 4114 bytes, more than 4096")
+	c.refused(proto.ConnectOpen, &proto.OpenArgs{Name: &long}, 1, 45, "internal error: Unable to parse URI of 4114 bytes, more than 4096")
 	fits := long[:4096]
-	c.must(proto.ConnectOpen, proto.OpenArgs{Name: &fits}, nil)
+	c.must(proto.ConnectOpen, &proto.OpenArgs{Name: &fits}, nil)
 	identity := func(bytes int) proto.IdentityArgs {
 		return proto.IdentityArgs{Params: []wire.Param{param("user-name", strings.Repeat("u", bytes/2)), param("selinux-context", strings.Repeat("s", bytes/2))}}
 	}
-	c.must(proto.ConnectSetIdentity, identity(16<<10), nil)
-	c.refused(proto.ConnectSetIdentity, identity(16<<10+2), 8, 0, "invalid argument: an identity of more than 16384 bytes")
+	c.must(proto.ConnectSetIdentity, ptr(identity(16<<10)), nil)
+	c.refused(proto.ConnectSetIdentity, ptr(identity(16<<10+2)), 8, 0, "invalid argument: an identity of more than 16384 bytes")
 }
 
 // TestRegistrationLimits: registrations for events are limited for a client, for a
@@ -219,24 +219,24 @@ func TestRegistrationLimits(t *testing.T) {
 	}
 	first, second := w.login(1000), w.login(1000)
 	for range 8 {
-		first.must(proto.ConnectNetworkEventRegister, args(), nil)
+		first.must(proto.ConnectNetworkEventRegister, ptr(args()), nil)
 	}
-	first.refused(proto.ConnectNetworkEventRegister, args(), 9, 7, "operation failed: too many event callbacks: a connection may have 8")
+	first.refused(proto.ConnectNetworkEventRegister, ptr(args()), 9, 7, "operation failed: too many event callbacks: a connection may have 8")
 	for range 2 {
-		second.must(proto.ConnectNetworkEventRegister, args(), nil)
+		second.must(proto.ConnectNetworkEventRegister, ptr(args()), nil)
 	}
-	second.refused(proto.ConnectNetworkEventRegister, args(), 9, 7, "operation failed: too many event callbacks: the connections of user 1000 have 10")
-	w.login(1001).must(proto.ConnectNetworkEventRegister, args(), nil)
-	w.login(0).must(proto.ConnectNetworkEventRegister, args(), nil)
+	second.refused(proto.ConnectNetworkEventRegister, ptr(args()), 9, 7, "operation failed: too many event callbacks: the connections of user 1000 have 10")
+	w.login(1001).must(proto.ConnectNetworkEventRegister, ptr(args()), nil)
+	w.login(0).must(proto.ConnectNetworkEventRegister, ptr(args()), nil)
 
 	// What was given up, or ended with its connection, is free again.
-	first.must(proto.ConnectNetworkEventDeregister, proto.Int{}, nil)
-	second.must(proto.ConnectNetworkEventRegister, args(), nil)
+	first.must(proto.ConnectNetworkEventDeregister, &proto.Int{}, nil)
+	second.must(proto.ConnectNetworkEventRegister, ptr(args()), nil)
 	_ = first.Close()
 	third := w.login(1000)
 	deadline := time.Now().Add(patience)
 	for {
-		_, e := third.call(proto.ConnectNetworkEventRegister, args())
+		_, e := third.call(proto.ConnectNetworkEventRegister, ptr(args()))
 		if e == nil {
 			break
 		}
@@ -265,9 +265,9 @@ func TestWorkersOfUsers(t *testing.T) {
 			hold.Store(true)
 			args := func() wire.Message {
 				if procedure == proto.NetworkGetXMLDesc {
-					return proto.NetworkFlags{Network: testArgs("net", 1)}
+					return &proto.NetworkFlags{Network: testArgs("net", 1)}
 				}
-				return proto.LeasesArgs{Network: testArgs("net", 1)}
+				return &proto.LeasesArgs{Network: testArgs("net", 1)}
 			}
 			for uid := uint32(1000); uid < 1004; uid++ {
 				for range 4 {
@@ -302,7 +302,7 @@ func TestIdentityPays(t *testing.T) {
 	var daemons []*conn
 	for uid := range uint64(10) {
 		c := w.login(0)
-		c.must(proto.ConnectSetIdentity, proto.IdentityArgs{Params: []wire.Param{
+		c.must(proto.ConnectSetIdentity, &proto.IdentityArgs{Params: []wire.Param{
 			param("process-id", int64(1)), param("unix-user-id", 1000+uid),
 		}}, nil)
 		daemons = append(daemons, c)
@@ -310,12 +310,12 @@ func TestIdentityPays(t *testing.T) {
 	hold.Store(true)
 	for _, c := range daemons {
 		for range 5 {
-			c.send(proto.NetworkGetDHCPLeases, ask)
+			c.send(proto.NetworkGetDHCPLeases, &ask)
 		}
 	}
 	g.wait(t, 1)
 	hold.Store(false)
-	w.login(0).must(proto.NetworkGetDHCPLeases, ask, nil)
+	w.login(0).must(proto.NetworkGetDHCPLeases, &ask, nil)
 	close(g.open)
 	for _, c := range daemons {
 		for range 5 {
@@ -337,13 +337,13 @@ func TestReplyMemory(t *testing.T) {
 		for range 4 {
 			c := w.login(uid)
 			for range 5 {
-				c.send(proto.NetworkGetXMLDesc, ask)
+				c.send(proto.NetworkGetXMLDesc, &ask)
 			}
 			deaf = append(deaf, c)
 		}
 	}
 	for range 10 {
-		w.login(0).must(proto.NetworkGetXMLDesc, ask, nil)
+		w.login(0).must(proto.NetworkGetXMLDesc, &ask, nil)
 	}
 	var group errgroup.Group
 	for _, c := range deaf { // nothing was lost
@@ -375,11 +375,11 @@ func TestEventMemory(t *testing.T) {
 	var deaf []*conn
 	for range 20 {
 		c := w.login(1000)
-		c.must(proto.ConnectNetworkEventRegister, proto.EventArgs{}, nil)
+		c.must(proto.ConnectNetworkEventRegister, &proto.EventArgs{}, nil)
 		deaf = append(deaf, c)
 	}
 	good := w.login(0)
-	good.must(proto.ConnectNetworkEventRegister, proto.EventArgs{}, nil)
+	good.must(proto.ConnectNetworkEventRegister, &proto.EventArgs{}, nil)
 	e := driver.Event{Kind: driver.EventStarted, Network: driver.Ref{Name: strings.Repeat("n", 200), UUID: xml.UUID{1}}}
 	for range 3000 {
 		s.Publish(e)

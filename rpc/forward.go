@@ -39,7 +39,7 @@ func (s *Server) forwards(ctx context.Context, rq *call, a proto.Network) (wire.
 		p := &publics[i]
 		result.Publics[i] = stateOf(p.Public.XML(), p.Phase, p.Addresses, p.Reason)
 	}
-	return result, nil
+	return &result, nil
 }
 
 func forwardOf(s *driver.ForwardState) proto.Forward {
@@ -54,73 +54,44 @@ func stateOf(document string, phase driver.Phase, addrs []netip.Addr, reason str
 	return f
 }
 
-func (s *Server) addForward(ctx context.Context, rq *call, a proto.EditArgs) (wire.Message, error) {
-	f, err := xml.ParsePortForward([]byte(a.XML))
-	if err != nil {
-		return nil, err
-	}
-	err = s.editExtensions(ctx, rq, &a, "virbrForwardAdd", func(e *xml.Extensions) error {
-		return e.AddForward(*f, int(a.Index))
-	})
-	if err != nil {
-		return nil, err
-	}
-	return s.added(ctx, refOf(a.Network), f), nil
-}
-
 // added tells what became of a forward. That the list cannot be read does not make
 // the adding fail.
-func (s *Server) added(ctx context.Context, ref driver.Ref, f *xml.PortForward) proto.Added {
+func (s *Server) added(ctx context.Context, ref driver.Ref, f *xml.PortForward) wire.Message {
 	list, err := s.cfg.Networks.Forwards(ctx, ref)
 	if err != nil {
 		s.log.Warn("listing forwards after one was added", "network", ref.Name, "err", err)
 	}
 	at := slices.IndexFunc(list, func(o driver.ForwardState) bool { return o.Forward.Equal(f) })
 	if at < 0 {
-		return proto.Added{Index: -1, Forward: proto.Forward{XML: f.XML()}}
+		return &proto.Added{Index: -1, Forward: proto.Forward{XML: f.XML()}}
 	}
-	return proto.Added{Index: int32(at), Forward: forwardOf(&list[at])}
+	return &proto.Added{Index: int32(at), Forward: forwardOf(&list[at])}
 }
 
-func (s *Server) removeForward(ctx context.Context, rq *call, a proto.EditArgs) (wire.Message, error) {
-	f, err := xml.ParsePortForward([]byte(a.XML))
-	if err != nil {
-		return nil, err
-	}
-	return nil, s.editExtensions(ctx, rq, &a, "virbrForwardRemove", func(e *xml.Extensions) error {
-		return e.CutForward(f)
+// editing is a procedure that has the driver change a list, if the caller has the
+// permissions that setting metadata needs. result is made afterwards; nil: void.
+func editing[T any](function string, parse func([]byte) (*T, error), change func(e *xml.Extensions, item *T, at int) error,
+	result func(*Server, context.Context, driver.Ref, *T) wire.Message,
+) procedure {
+	serve := bind(func(s *Server, ctx context.Context, rq *call, a proto.EditArgs) (wire.Message, error) {
+		item, err := parse([]byte(a.XML))
+		if err != nil {
+			return nil, err
+		}
+		if err := checkFlags(a.Flags, flagsAffect, function); err != nil {
+			return nil, err
+		}
+		ref, affect := refOf(a.Network), driver.Affect(a.Flags)
+		if err := s.allowedNetwork(ctx, rq, ref, changing(affect)...); err != nil {
+			return nil, err
+		}
+		err = s.cfg.Networks.EditExtensions(ctx, ref, affect, func(e *xml.Extensions) error {
+			return change(e, item, int(a.Index))
+		})
+		if err != nil || result == nil {
+			return nil, err
+		}
+		return result(s, ctx, ref, item), nil
 	})
-}
-
-func (s *Server) addAddress(ctx context.Context, rq *call, a proto.EditArgs) (wire.Message, error) {
-	p, err := xml.ParsePublicAddress([]byte(a.XML))
-	if err != nil {
-		return nil, err
-	}
-	return nil, s.editExtensions(ctx, rq, &a, "virbrAddressAdd", func(e *xml.Extensions) error {
-		return e.AddPublic(*p)
-	})
-}
-
-func (s *Server) removeAddress(ctx context.Context, rq *call, a proto.EditArgs) (wire.Message, error) {
-	p, err := xml.ParsePublicAddress([]byte(a.XML))
-	if err != nil {
-		return nil, err
-	}
-	return nil, s.editExtensions(ctx, rq, &a, "virbrAddressRemove", func(e *xml.Extensions) error {
-		return e.CutPublic(p)
-	})
-}
-
-// editExtensions has the driver make a change if the caller has the permissions
-// that setting metadata needs.
-func (s *Server) editExtensions(ctx context.Context, rq *call, a *proto.EditArgs, function string, edit func(*xml.Extensions) error) error {
-	if err := checkFlags(a.Flags, flagsAffect, function); err != nil {
-		return err
-	}
-	ref, affect := refOf(a.Network), driver.Affect(a.Flags)
-	if err := s.allowedNetwork(ctx, rq, ref, changing(affect)...); err != nil {
-		return err
-	}
-	return s.cfg.Networks.EditExtensions(ctx, ref, affect, edit)
+	return procedure{serve: serve, stage: stageNetwork, forbid: function, slow: true}
 }

@@ -36,7 +36,7 @@ func (c *conn) extension(procedure int32, args wire.Message) ([]byte, *proto.Err
 }
 
 // extended makes a call of the extension program that succeeds.
-func (c *conn) extended(procedure int32, args wire.Message, result interface{ Decode(*wire.Decoder) }) {
+func (c *conn) extended(procedure int32, args, result wire.Message) {
 	c.t.Helper()
 	payload, e := c.extension(procedure, args)
 	if e != nil {
@@ -77,7 +77,7 @@ func TestForwards(t *testing.T) {
 	}}
 	c := login(t, serve(t, rpc.Config{Networks: f}))
 	var got proto.Forwards
-	c.extended(proto.ForwardList, testArgs("net", 1), &got)
+	c.extended(proto.ForwardList, ptr(testArgs("net", 1)), &got)
 	want := proto.Forwards{Forwards: []proto.Forward{
 		{XML: web.XML(), Phase: proto.PhaseActive, Addresses: []string{"192.0.2.10", "fd00::10"}},
 		{XML: web.XML(), Phase: proto.PhaseWaiting, Addresses: []string{}, Reason: "taken by nginx (pid 812)"},
@@ -88,7 +88,7 @@ func TestForwards(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	c.wantExtension(proto.ForwardList, testArgs("nosuch", 9), 43, 19, "Network not found: no network with matching uuid 'aa000000-0000-0000-0000-000000000009' (nosuch)")
+	c.wantExtension(proto.ForwardList, ptr(testArgs("nosuch", 9)), 43, 19, "Network not found: no network with matching uuid 'aa000000-0000-0000-0000-000000000009' (nosuch)")
 	c.wantExtension(99, nil, 39, 7, "unknown procedure: 99")
 	c.alive()
 }
@@ -105,7 +105,7 @@ func TestEditExtensions(t *testing.T) {
 		t.Fatal(err)
 	}
 	var added proto.Added
-	c.extended(proto.ForwardAdd, proto.EditArgs{Network: net, XML: webForward, Index: -1, Flags: 3}, &added)
+	c.extended(proto.ForwardAdd, &proto.EditArgs{Network: net, XML: webForward, Index: -1, Flags: 3}, &added)
 	if diff := cmp.Diff(proto.Added{Index: -1, Forward: proto.Forward{XML: web.XML(), Addresses: []string{}}}, added); diff != "" {
 		t.Errorf("added, but not listed (-want +got):\n%s", diff)
 	}
@@ -116,11 +116,11 @@ func TestEditExtensions(t *testing.T) {
 	f.mu.Lock()
 	f.forwards = []driver.ForwardState{{Forward: *web}, {Forward: *ignored, Outcome: driver.Outcome{Phase: driver.PhaseActive}}}
 	f.mu.Unlock()
-	c.extended(proto.ForwardAdd, proto.EditArgs{Network: net, XML: ssh, Flags: 1}, &added)
+	c.extended(proto.ForwardAdd, &proto.EditArgs{Network: net, XML: ssh, Flags: 1}, &added)
 	if diff := cmp.Diff(proto.Added{Index: 1, Forward: proto.Forward{XML: ignored.XML(), Phase: proto.PhaseActive, Addresses: []string{}}}, added); diff != "" {
 		t.Errorf("added (-want +got):\n%s", diff)
 	}
-	c.extended(proto.AddressAdd, proto.EditArgs{Network: net, XML: public, Flags: 2}, &proto.Void{})
+	c.extended(proto.AddressAdd, &proto.EditArgs{Network: net, XML: public, Flags: 2}, &proto.Void{})
 	for _, tt := range []struct {
 		procedure    int32
 		args         proto.EditArgs
@@ -141,7 +141,7 @@ func TestEditExtensions(t *testing.T) {
 		{proto.AddressRemove, proto.EditArgs{Network: net, XML: "<address public='203.0.113.7' guest='web2'/>"}, 55, 19,
 			"Requested operation is not valid: there is no public address 203.0.113.7 of web2"},
 	} {
-		c.wantExtension(tt.procedure, tt.args, tt.code, tt.domain, tt.message)
+		c.wantExtension(tt.procedure, &tt.args, tt.code, tt.domain, tt.message)
 	}
 	f.mu.Lock()
 	kept := f.extensions.String()
@@ -157,7 +157,7 @@ func TestEditExtensions(t *testing.T) {
 		procedure int32
 		xml       string
 	}{{proto.ForwardRemove, webForward}, {proto.ForwardRemove, ssh}, {proto.AddressRemove, public}} {
-		c.extended(args.procedure, proto.EditArgs{Network: net, XML: args.xml}, &proto.Void{})
+		c.extended(args.procedure, &proto.EditArgs{Network: net, XML: args.xml}, &proto.Void{})
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -177,19 +177,19 @@ func TestExtensionStages(t *testing.T) {
 		anonymous.wantExtension(procedure, nil, 39, 7, "authentication required")
 	}
 	closed := connect(t, serve(t, rpc.Config{Networks: f}))
-	closed.wantExtension(proto.ForwardList, net, 1, 7, "internal error: connection not open")
+	closed.wantExtension(proto.ForwardList, &net, 1, 7, "internal error: connection not open")
 
 	reader := login(t, serve(t, rpc.Config{Networks: f}, rpc.RoleReadOnly))
 	for procedure, api := range map[int32]string{
 		proto.ForwardAdd: "virbrForwardAdd", proto.ForwardRemove: "virbrForwardRemove",
 		proto.AddressAdd: "virbrAddressAdd", proto.AddressRemove: "virbrAddressRemove",
 	} {
-		reader.wantExtension(procedure, proto.EditArgs{Network: net}, 29, 19, "operation forbidden: read only access prevents "+api)
+		reader.wantExtension(procedure, &proto.EditArgs{Network: net}, 29, 19, "operation forbidden: read only access prevents "+api)
 	}
-	reader.extended(proto.ForwardList, net, &proto.Forwards{})
+	reader.extended(proto.ForwardList, &net, &proto.Forwards{})
 	reader.extended(proto.EventList, nil, &proto.Happenings{})
 	var list proto.Revisions
-	reader.extended(proto.HistoryList, proto.String{Value: "net"}, &list)
+	reader.extended(proto.HistoryList, &proto.String{Value: "net"}, &list)
 	want := []proto.Revision{
 		{Number: 7, Time: 5e9, Network: "net", UID: 1000, PID: 12, Program: "virsh", Call: "virNetworkDefineXML"},
 		{Number: 8, Running: true, UID: proto.UIDUnknown},
@@ -197,9 +197,9 @@ func TestExtensionStages(t *testing.T) {
 	if diff := cmp.Diff(want, list.List); diff != "" {
 		t.Errorf("history (-want +got):\n%s", diff)
 	}
-	reader.wantExtension(proto.Apply, proto.ApplyArgs{}, 29, 19, "operation forbidden: read only access prevents virbrApply")
+	reader.wantExtension(proto.Apply, &proto.ApplyArgs{}, 29, 19, "operation forbidden: read only access prevents virbrApply")
 	var planned proto.Proposals
-	reader.extended(proto.Plan, proto.ApplyArgs{Documents: []string{"<network/>"}}, &planned)
+	reader.extended(proto.Plan, &proto.ApplyArgs{Documents: []string{"<network/>"}}, &planned)
 	wanted := []proto.Proposal{{
 		Network: proto.Network{Name: "net"}, Running: true, Defines: true, Way: proto.WayRestart, Effect: "link flaps",
 		Changes: []proto.Change{{Text: "+ something", Effect: "link flaps"}}, Drift: []string{"an address"},
@@ -207,7 +207,7 @@ func TestExtensionStages(t *testing.T) {
 	if diff := cmp.Diff(wanted, planned.List); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
-	reader.extended(proto.HistoryGet, proto.RevisionArgs{Network: "net", Number: 7}, &proto.String{})
+	reader.extended(proto.HistoryGet, &proto.RevisionArgs{Network: "net", Number: 7}, &proto.String{})
 }
 
 // TestExtensionAccess: the permissions are those of libvirt's procedures that do
@@ -220,10 +220,10 @@ func TestExtensionAccess(t *testing.T) {
 		args      wire.Message
 		want      []string
 	}{
-		{proto.ForwardList, net, []string{"read"}},
-		{proto.ForwardAdd, proto.EditArgs{Network: net, XML: webForward, Flags: 1}, []string{"write"}},
-		{proto.ForwardAdd, proto.EditArgs{Network: net, XML: webForward, Flags: 3}, []string{"write", "save"}},
-		{proto.AddressAdd, proto.EditArgs{Network: net, XML: "<address public='203.0.113.7' guest='a'/>"}, []string{"write", "save"}},
+		{proto.ForwardList, &net, []string{"read"}},
+		{proto.ForwardAdd, &proto.EditArgs{Network: net, XML: webForward, Flags: 1}, []string{"write"}},
+		{proto.ForwardAdd, &proto.EditArgs{Network: net, XML: webForward, Flags: 3}, []string{"write", "save"}},
+		{proto.AddressAdd, &proto.EditArgs{Network: net, XML: "<address public='203.0.113.7' guest='a'/>"}, []string{"write", "save"}},
 	} {
 		for _, deny := range append([]string{""}, tt.want...) {
 			t.Run(fmt.Sprintf("%d %s", tt.procedure, deny), func(t *testing.T) {

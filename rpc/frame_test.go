@@ -138,7 +138,7 @@ func TestFrameErrors(t *testing.T) {
 		{"admin program", change(func(h *wire.Header) { h.Program = 0x06900690 }), nil, 39, 7, "Cannot find program 110102160 version 1"},
 		{"another version", change(func(h *wire.Header) { h.Version = 2 }), nil, 39, 7, "Cannot find program 536903814 version 2"},
 		{"keepalive as a call", change(func(h *wire.Header) { h.Program, h.Procedure = proto.KeepaliveProgram, 1 }), nil, 39, 7, "Cannot find program 1801807216 version 1"},
-		{"with descriptors, of which there are none", change(func(h *wire.Header) { h.Type, h.Program = wire.TypeCallWithFDs, 1 }), proto.Int{}, 39, 7, "Cannot find program 1 version 1"},
+		{"with descriptors, of which there are none", change(func(h *wire.Header) { h.Type, h.Program = wire.TypeCallWithFDs, 1 }), &proto.Int{}, 39, 7, "Cannot find program 1 version 1"},
 		{"status error", change(func(h *wire.Header) { h.Status = wire.StatusError }), nil, 39, 7, "Unexpected message status 1"},
 		{"status unknown", change(func(h *wire.Header) { h.Status = 77 }), nil, 39, 7, "Unexpected message status 77"},
 		{"status before procedure", change(func(h *wire.Header) { h.Status, h.Procedure = 1, 999 }), nil, 39, 7, "Unexpected message status 1"},
@@ -148,10 +148,10 @@ func TestFrameErrors(t *testing.T) {
 		{"an event", change(func(h *wire.Header) { h.Procedure = proto.NetworkEventLifecycle }), nil, 39, 7, "unknown procedure: 315"},
 		{"a new event", change(func(h *wire.Header) { h.Procedure = proto.NetworkEventMetadataChange }), nil, 39, 7, "unknown procedure: 446"},
 		{"no arguments", change(func(h *wire.Header) { h.Procedure = proto.NetworkLookupByName }), nil, 39, 7, "Unable to decode message payload"},
-		{"half the arguments", change(func(h *wire.Header) { h.Procedure = proto.NetworkCreate }), proto.String{Value: "net"}, 39, 7, "Unable to decode message payload"},
-		{"arguments before the connection", change(func(h *wire.Header) { h.Procedure = proto.ConnectListAllNetworks }), proto.Int{}, 39, 7, "Unable to decode message payload"},
+		{"half the arguments", change(func(h *wire.Header) { h.Procedure = proto.NetworkCreate }), &proto.String{Value: "net"}, 39, 7, "Unable to decode message payload"},
+		{"arguments before the connection", change(func(h *wire.Header) { h.Procedure = proto.ConnectListAllNetworks }), &proto.Int{}, 39, 7, "Unable to decode message payload"},
 		{"too many parameters", change(func(h *wire.Header) { h.Procedure = proto.ConnectSetIdentity }), tooMany{}, 39, 7, "Unable to decode message payload"},
-		{"network call before open", change(func(h *wire.Header) { h.Procedure = proto.NetworkCreate }), proto.Network{}, 1, 7, "internal error: connection not open"},
+		{"network call before open", change(func(h *wire.Header) { h.Procedure = proto.NetworkCreate }), &proto.Network{}, 1, 7, "internal error: connection not open"},
 		{"connection call before open", change(func(h *wire.Header) { h.Procedure = proto.ConnectGetURI }), nil, 1, 7, "internal error: hypervisor connection not open"},
 		{"domain call before open", change(func(h *wire.Header) { h.Procedure = 9 }), nil, 1, 7, "internal error: hypervisor connection not open"},
 		{"storage call", change(func(h *wire.Header) { h.Procedure = 71 }), nil, 1, 7, "internal error: connection not open"},
@@ -179,7 +179,10 @@ func TestFrameErrors(t *testing.T) {
 
 type tooMany struct{}
 
-func (tooMany) Encode(e *wire.Encoder) { e.Params(make([]wire.Param, 21), 21) }
+func (tooMany) XDR(c *wire.Codec) {
+	params := make([]wire.Param, 21)
+	c.Params(&params, 21)
+}
 
 // TestFrameDropped: frames that are nobody's business are not answered.
 func TestFrameDropped(t *testing.T) {
@@ -195,7 +198,7 @@ func TestFrameDropped(t *testing.T) {
 	}
 	h := header(proto.AuthList, 0)
 	h.Type = wire.TypeReplyWithFDs
-	c.frame(h, proto.Int{})
+	c.frame(h, &proto.Int{})
 	c.frame(wire.Header{Program: proto.KeepaliveProgram, Version: 2, Procedure: 1, Type: wire.TypeMessage}, nil)
 	c.frame(wire.Header{Program: proto.KeepaliveProgram, Version: 1, Procedure: 2, Type: wire.TypeMessage}, nil)
 	c.frame(wire.Header{Program: proto.KeepaliveProgram, Version: 1, Procedure: 9, Type: wire.TypeMessage}, nil)
@@ -207,7 +210,7 @@ func TestFrameDropped(t *testing.T) {
 func TestFrameTrailing(t *testing.T) {
 	t.Parallel()
 	c := connect(t, serve(t, rpc.Config{Networks: newFake()}))
-	c.must(proto.AuthList, proto.String{Value: "from an old go-libvirt"}, nil)
+	c.must(proto.AuthList, &proto.String{Value: "from an old go-libvirt"}, nil)
 }
 
 // fixtures are frames that libvirt 11.3 and its clients exchanged.
@@ -352,7 +355,7 @@ func TestFixturePortParams(t *testing.T) {
 	}}
 	c := login(t, serve(t, rpc.Config{Networks: f}))
 	args := proto.GetParamsArgs{Port: proto.Port{Network: proto.Network{Name: "net", UUID: port.Network.UUID}, UUID: port.UUID}, Count: 99}
-	payload, e := c.call(proto.NetworkPortGetParameters, args)
+	payload, e := c.call(proto.NetworkPortGetParameters, &args)
 	if e != nil {
 		t.Fatal(*e.Message)
 	}

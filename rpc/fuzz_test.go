@@ -22,16 +22,16 @@ func FuzzConnection(f *testing.F) {
 		f.Add(b)
 	}
 	one := testArgs("net", 1)
-	seed(proto.ConnectListAllNetworks, proto.ListArgs{Need: 1})
-	seed(proto.NetworkUpdate, proto.UpdateArgs{Network: one, XML: "<host/>"})
-	seed(proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: one, Type: 2, URI: ptr("u"), Key: ptr("k")})
-	seed(proto.NetworkPortSetParameters, proto.SetParamsArgs{Params: []wire.Param{{Field: "inbound.average", Type: wire.ParamUint, Number: 1}}})
-	seed(proto.ConnectSetIdentity, proto.IdentityArgs{Params: []wire.Param{{Field: "user-name", Type: wire.ParamString, Text: "u"}}})
-	seed(proto.ConnectNetworkEventRegister, proto.EventArgs{Network: &one})
-	seed(proto.ConnectSupportsFeature, proto.Int{Value: proto.FeatureKeepalive})
+	seed(proto.ConnectListAllNetworks, &proto.ListArgs{Need: 1})
+	seed(proto.NetworkUpdate, &proto.UpdateArgs{Network: one, XML: "<host/>"})
+	seed(proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: one, Type: 2, URI: ptr("u"), Key: ptr("k")})
+	seed(proto.NetworkPortSetParameters, &proto.SetParamsArgs{Params: []wire.Param{{Field: "inbound.average", Type: wire.ParamUint, Number: 1}}})
+	seed(proto.ConnectSetIdentity, &proto.IdentityArgs{Params: []wire.Param{{Field: "user-name", Type: wire.ParamString, Text: "u"}}})
+	seed(proto.ConnectNetworkEventRegister, &proto.EventArgs{Network: &one})
+	seed(proto.ConnectSupportsFeature, &proto.Int{Value: proto.FeatureKeepalive})
 	seed(proto.ConnectClose, nil)
 	name := "network:///system"
-	open, err := wire.Frame(header(proto.ConnectOpen, 0), proto.OpenArgs{Name: &name})
+	open, err := wire.Frame(header(proto.ConnectOpen, 0), &proto.OpenArgs{Name: &name})
 	if err != nil {
 		f.Fatal(err)
 	}

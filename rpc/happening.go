@@ -37,7 +37,7 @@ func toldFrame(id int32, e happening) ([]byte, error) {
 		Program: proto.ExtensionProgram, Version: proto.ExtensionVersion,
 		Procedure: proto.EventTold, Type: wire.TypeMessage, Serial: eventSerial,
 	}
-	return wire.Frame(h, told)
+	return wire.Frame(h, &told)
 }
 
 // toldOf is an event as clients are told it.

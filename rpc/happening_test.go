@@ -36,7 +36,7 @@ func TestHappenings(t *testing.T) {
 	listen(stock, proto.EventIDLifecycle, nil)
 	listen(stock, proto.EventIDMetadata, nil)
 	var id proto.Int
-	c.extended(proto.EventRegister, proto.EventFilter{Network: &net}, &id)
+	c.extended(proto.EventRegister, &proto.EventFilter{Network: &net}, &id)
 	from := time.Now()
 	for _, tt := range []struct {
 		event driver.Event
@@ -98,13 +98,13 @@ func TestHappeningRegistration(t *testing.T) {
 	net := testArgs("net", 1)
 	c := login(t, socket)
 	all, life := proto.Int{}, listen(c, proto.EventIDLifecycle, nil)
-	c.extended(proto.EventRegister, proto.EventFilter{}, &all)
-	c.extended(proto.EventRegister, proto.EventFilter{Network: &net}, &proto.Int{})
-	c.wantExtension(proto.EventRegister, proto.EventFilter{}, 8, 0, "invalid argument: event callback already tracked")
-	c.wantExtension(proto.EventDeregister, proto.Int{Value: life}, 1, 7, "internal error: network event callback 0 not registered")
-	c.refused(proto.ConnectNetworkEventDeregister, all, 1, 7, "internal error: network event callback 1 not registered")
+	c.extended(proto.EventRegister, &proto.EventFilter{}, &all)
+	c.extended(proto.EventRegister, &proto.EventFilter{Network: &net}, &proto.Int{})
+	c.wantExtension(proto.EventRegister, &proto.EventFilter{}, 8, 0, "invalid argument: event callback already tracked")
+	c.wantExtension(proto.EventDeregister, &proto.Int{Value: life}, 1, 7, "internal error: network event callback 0 not registered")
+	c.refused(proto.ConnectNetworkEventDeregister, &all, 1, 7, "internal error: network event callback 1 not registered")
 	c.wantExtension(proto.EventTold, nil, 39, 7, "unknown procedure: 9")
-	c.extended(proto.EventDeregister, all, &proto.Void{})
+	c.extended(proto.EventDeregister, &all, &proto.Void{})
 	s.Publish(driver.Event{Kind: driver.EventHealed, Network: refOf(testArgs("other", 2))})
 	c.alive()
 	_ = c.Close()
@@ -120,7 +120,7 @@ func TestHappeningOverflow(t *testing.T) {
 	limits.QueueFrames, limits.QueueBytes = 8, 1<<10
 	s, socket := serveServer(t, rpc.Config{Networks: newFake(), Limits: limits})
 	deaf, c := login(t, socket), login(t, socket)
-	deaf.extended(proto.EventRegister, proto.EventFilter{}, &proto.Int{})
+	deaf.extended(proto.EventRegister, &proto.EventFilter{}, &proto.Int{})
 	var got proto.Int
 	for s.Clients() == 2 {
 		for range 100 {

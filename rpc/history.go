@@ -52,7 +52,7 @@ func (s *Server) history(ctx context.Context, rq *call, a proto.String) (wire.Me
 		}
 		result.List = append(result.List, made)
 	}
-	return result, nil
+	return &result, nil
 }
 
 func (s *Server) revision(ctx context.Context, rq *call, a proto.RevisionArgs) (wire.Message, error) {

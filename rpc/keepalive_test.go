@@ -77,7 +77,7 @@ func TestKeepalive(t *testing.T) {
 	bubble(t, rpc.Config{Networks: newFake()}, func(t *testing.T, _ *rpc.Server, p *pipes) {
 		c := p.connect(t)
 		time.Sleep(time.Hour) // a client that did not ask is not pinged
-		c.must(proto.ConnectSupportsFeature, proto.Int{Value: proto.FeatureKeepalive}, nil)
+		c.must(proto.ConnectSupportsFeature, &proto.Int{Value: proto.FeatureKeepalive}, nil)
 		start := time.Now()
 		for i := 1; i <= 5; i++ {
 			wantPing(t, c, start.Add(time.Duration(i)*5*time.Second))
@@ -106,7 +106,7 @@ func TestKeepaliveReset(t *testing.T) {
 	t.Parallel()
 	bubble(t, rpc.Config{Networks: newFake()}, func(t *testing.T, _ *rpc.Server, p *pipes) {
 		c := p.connect(t)
-		c.must(proto.ConnectSupportsFeature, proto.Int{Value: proto.FeatureKeepalive}, nil)
+		c.must(proto.ConnectSupportsFeature, &proto.Int{Value: proto.FeatureKeepalive}, nil)
 		pong := wire.Header{Program: proto.KeepaliveProgram, Version: 1, Procedure: proto.KeepalivePong, Type: wire.TypeMessage}
 		for range 20 {
 			start := time.Now()
@@ -133,10 +133,10 @@ func TestKeepaliveBusy(t *testing.T) {
 	f.before = func(string) { time.Sleep(time.Hour) }
 	bubble(t, rpc.Config{Networks: f}, func(t *testing.T, _ *rpc.Server, p *pipes) {
 		c := p.connect(t)
-		c.must(proto.ConnectSupportsFeature, proto.Int{Value: proto.FeatureKeepalive}, nil)
+		c.must(proto.ConnectSupportsFeature, &proto.Int{Value: proto.FeatureKeepalive}, nil)
 		c.open(0)
 		for range 5 {
-			c.send(proto.NetworkIsActive, testArgs("net", 1))
+			c.send(proto.NetworkIsActive, ptr(testArgs("net", 1)))
 		}
 		for range 5 {
 			if h, _ := c.next(); h.Procedure != proto.NetworkIsActive || h.Program != proto.Program {
@@ -152,7 +152,7 @@ func TestKeepaliveOff(t *testing.T) {
 	cfg := rpc.Config{Networks: newFake(), Limits: limits(func(l *rpc.Limits) { l.KeepaliveInterval = -1 })}
 	bubble(t, cfg, func(t *testing.T, _ *rpc.Server, p *pipes) {
 		c := p.connect(t)
-		c.must(proto.ConnectSupportsFeature, proto.Int{Value: proto.FeatureKeepalive}, nil)
+		c.must(proto.ConnectSupportsFeature, &proto.Int{Value: proto.FeatureKeepalive}, nil)
 		time.Sleep(time.Hour)
 		c.frame(wire.Header{Program: proto.KeepaliveProgram, Version: 1, Procedure: proto.KeepalivePing, Type: wire.TypeMessage}, nil)
 		if h, _ := c.next(); h.Procedure != proto.KeepalivePong || h.Program != proto.KeepaliveProgram {

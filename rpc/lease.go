@@ -30,7 +30,7 @@ func (s *Server) leases(ctx context.Context, rq *call, a proto.LeasesArgs) (wire
 			result.Leases[i] = leaseOf(&leases[i])
 		}
 	}
-	return result, nil
+	return &result, nil
 }
 
 func leaseOf(l *driver.Lease) proto.Lease {

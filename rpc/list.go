@@ -53,7 +53,7 @@ func (s *Server) listAll(ctx context.Context, rq *call, a proto.ListArgs) (wire.
 			result.Networks[i] = networkOf(r)
 		}
 	}
-	return result, nil
+	return &result, nil
 }
 
 func (s *Server) listActive(ctx context.Context, rq *call, a proto.Int) (wire.Message, error) {
@@ -81,7 +81,7 @@ func (s *Server) names(ctx context.Context, rq *call, limit int32, filter driver
 	for i, r := range refs {
 		result.Names[i] = r.Name
 	}
-	return result, nil
+	return &result, nil
 }
 
 func (s *Server) countActive(ctx context.Context, rq *call, _ proto.Void) (wire.Message, error) {
@@ -97,5 +97,5 @@ func (s *Server) count(ctx context.Context, rq *call, filter driver.ListFilter) 
 	if err != nil {
 		return nil, err
 	}
-	return proto.Int{Value: int32(len(refs))}, nil
+	return &proto.Int{Value: int32(len(refs))}, nil
 }

@@ -71,7 +71,7 @@ func TestPipeline(t *testing.T) {
 			c := login(t, socket)
 			waiting := map[uint32]bool{}
 			for range calls {
-				waiting[c.send(proto.NetworkIsActive, testArgs("net", 1))] = true
+				waiting[c.send(proto.NetworkIsActive, ptr(testArgs("net", 1)))] = true
 			}
 			c.frame(wire.Header{Program: proto.KeepaliveProgram, Version: 1, Procedure: proto.KeepalivePing, Type: wire.TypeMessage}, nil)
 			g.wait(t, atOnce)
@@ -110,10 +110,10 @@ func TestSlowCall(t *testing.T) {
 		}
 	}
 	c := login(t, serve(t, rpc.Config{Networks: f}))
-	slow := c.send(proto.NetworkCreate, testArgs("net", 1))
+	slow := c.send(proto.NetworkCreate, ptr(testArgs("net", 1)))
 	g.wait(t, 1)
-	c.must(proto.NetworkIsActive, testArgs("net", 1), nil)
-	c.frame(wire.Header{Program: proto.KeepaliveProgram, Version: 1, Procedure: proto.KeepalivePing, Type: wire.TypeMessage, Serial: 5, Status: 1}, proto.Int{})
+	c.must(proto.NetworkIsActive, ptr(testArgs("net", 1)), nil)
+	c.frame(wire.Header{Program: proto.KeepaliveProgram, Version: 1, Procedure: proto.KeepalivePing, Type: wire.TypeMessage, Serial: 5, Status: 1}, &proto.Int{})
 	if h, payload := c.next(); h != (wire.Header{Program: proto.KeepaliveProgram, Version: 1, Procedure: proto.KeepalivePong, Type: wire.TypeMessage}) || len(payload) > 0 {
 		t.Errorf("not a pong: %+v", h)
 	}
@@ -138,11 +138,11 @@ func TestWorkers(t *testing.T) {
 	var clients []*conn
 	for range 6 {
 		c := login(t, socket)
-		c.send(proto.NetworkDestroy, testArgs("net", 1))
+		c.send(proto.NetworkDestroy, ptr(testArgs("net", 1)))
 		clients = append(clients, c)
 	}
 	g.wait(t, 3)
-	login(t, socket).must(proto.NetworkIsActive, testArgs("net", 1), nil)
+	login(t, socket).must(proto.NetworkIsActive, ptr(testArgs("net", 1)), nil)
 	if len(g.entered) > 0 {
 		t.Error("more calls run than there are workers")
 	}
@@ -167,9 +167,9 @@ func TestAutostartWaits(t *testing.T) {
 	}
 	socket := serve(t, rpc.Config{Networks: f, Limits: limits(func(l *rpc.Limits) { l.PrioWorkers = 1 })})
 	c := login(t, socket)
-	waiting := c.send(proto.NetworkSetAutostart, proto.AutostartArgs{Network: testArgs("net", 1), Autostart: 1})
+	waiting := c.send(proto.NetworkSetAutostart, &proto.AutostartArgs{Network: testArgs("net", 1), Autostart: 1})
 	g.wait(t, 1)
-	login(t, socket).must(proto.NetworkIsActive, testArgs("net", 1), nil)
+	login(t, socket).must(proto.NetworkIsActive, ptr(testArgs("net", 1)), nil)
 	close(g.open)
 	if h, _ := c.next(); h.Serial != waiting {
 		t.Errorf("not the reply: %+v", h)
@@ -186,11 +186,11 @@ func TestPanic(t *testing.T) {
 		}
 	}
 	c := login(t, serve(t, rpc.Config{Networks: f}))
-	e := c.refused(proto.NetworkGetBridgeName, testArgs("net", 1), 1, 7, "Library function returned error but did not set virError")
+	e := c.refused(proto.NetworkGetBridgeName, ptr(testArgs("net", 1)), 1, 7, "Library function returned error but did not set virError")
 	if e.Str1 != nil || e.Int1 != 0 {
 		t.Errorf("not libvirt's shape: %+v", e)
 	}
-	c.must(proto.NetworkIsActive, testArgs("net", 1), nil)
+	c.must(proto.NetworkIsActive, ptr(testArgs("net", 1)), nil)
 }
 
 // TestGone: what a client began is finished without it, and a client that
@@ -213,7 +213,7 @@ func TestGone(t *testing.T) {
 			started := make(chan driver.Event, 1)
 			f.tell = func(e driver.Event) { started <- e }
 			c := login(t, serve(t, rpc.Config{Networks: f}))
-			c.send(proto.NetworkCreate, testArgs("net", 1))
+			c.send(proto.NetworkCreate, ptr(testArgs("net", 1)))
 			g.wait(t, 1)
 			if err := leave(c); err != nil {
 				t.Fatal(err)
@@ -241,14 +241,14 @@ func TestNotReading(t *testing.T) {
 		l.QueueFrames, l.QueueBytes = 100, 1<<20
 	})})
 	deaf := login(t, socket)
-	deaf.must(proto.ConnectNetworkEventRegister, proto.EventArgs{}, nil)
+	deaf.must(proto.ConnectNetworkEventRegister, &proto.EventArgs{}, nil)
 	other := login(t, socket)
-	other.must(proto.ConnectNetworkEventRegister, proto.EventArgs{}, nil)
+	other.must(proto.ConnectNetworkEventRegister, &proto.EventArgs{}, nil)
 
 	// Two replies fill the socket, then events pile up behind them.
-	deaf.send(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: testArgs("net", 1)})
-	deaf.send(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: testArgs("net", 1)})
-	other.must(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: testArgs("net", 1)}, nil)
+	deaf.send(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: testArgs("net", 1)})
+	deaf.send(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: testArgs("net", 1)})
+	other.must(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: testArgs("net", 1)}, nil)
 	for range 2000 {
 		s.Publish(driver.Event{Kind: driver.EventStarted, Network: n.ref})
 		if h, _ := other.next(); h.Procedure != proto.NetworkEventLifecycle {
@@ -268,7 +268,7 @@ func TestWriteTimeout(t *testing.T) {
 	n.doc = strings.Repeat("x", 4<<20)
 	socket := serve(t, rpc.Config{Networks: newFake(n), Limits: limits(func(l *rpc.Limits) { l.WriteTimeout = 50 * time.Millisecond })})
 	c := login(t, socket)
-	c.send(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: testArgs("net", 1)})
+	c.send(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: testArgs("net", 1)})
 	// The end is noticed by writing, because nothing is read.
 	ping, err := wire.Frame(wire.Header{Program: proto.KeepaliveProgram, Version: 1, Procedure: proto.KeepalivePing, Type: wire.TypeMessage}, nil)
 	if err != nil {
@@ -293,14 +293,14 @@ func TestStall(t *testing.T) {
 		connect(t, socket).raw(words(t, "02000004 20008086 00000001 00000029 00000000 00000000 00000000 00000010"))
 	}
 	c := login(t, socket)
-	c.must(proto.NetworkIsActive, testArgs("net", 1), nil)
+	c.must(proto.NetworkIsActive, ptr(testArgs("net", 1)), nil)
 	var after runtime.MemStats
 	runtime.ReadMemStats(&after)
 	if used := int64(after.HeapAlloc) - int64(before.HeapAlloc); used > 200<<20 {
 		t.Errorf("200 clients that send nothing hold %d MiB", used>>20)
 	}
 	// One whole large document still gets through.
-	c.must(proto.NetworkDefineXML, proto.String{Value: "<name>a</name>" + strings.Repeat(" ", 4<<20-20)}, nil)
+	c.must(proto.NetworkDefineXML, &proto.String{Value: "<name>a</name>" + strings.Repeat(" ", 4<<20-20)}, nil)
 }
 
 // TestLargeFrames: there are more clients with large documents than may be in
@@ -317,7 +317,7 @@ func TestLargeFrames(t *testing.T) {
 	for _, c := range clients {
 		group.Go(func() error {
 			for range 3 {
-				b, err := wire.Frame(header(proto.NetworkDefineXML, 1), proto.String{Value: doc})
+				b, err := wire.Frame(header(proto.NetworkDefineXML, 1), &proto.String{Value: doc})
 				if err != nil {
 					return err
 				}
@@ -361,7 +361,7 @@ func TestManyClients(t *testing.T) {
 		}
 	}()
 	for i := range conns {
-		group.Go(func() error { return quickCall(conns[i], proto.NetworkIsActive, testArgs("net", 1)) })
+		group.Go(func() error { return quickCall(conns[i], proto.NetworkIsActive, ptr(testArgs("net", 1))) })
 	}
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
@@ -380,7 +380,7 @@ func TestManyClients(t *testing.T) {
 		next <- err
 	}()
 	for i := range 100 { // the others are still served, while it waits
-		if err := quickCall(conns[i], proto.NetworkIsActive, testArgs("net", 1)); err != nil {
+		if err := quickCall(conns[i], proto.NetworkIsActive, ptr(testArgs("net", 1))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -421,7 +421,7 @@ func quickLogin(socket string) (net.Conn, error) {
 	if err := quickCall(c, proto.AuthList, nil); err != nil {
 		return nil, err
 	}
-	return c, quickCall(c, proto.ConnectOpen, proto.OpenArgs{Name: ptr("network:///system")})
+	return c, quickCall(c, proto.ConnectOpen, &proto.OpenArgs{Name: ptr("network:///system")})
 }
 
 func quickCall(c net.Conn, procedure int32, args wire.Message) error {
@@ -464,8 +464,8 @@ func TestConcurrentClients(t *testing.T) {
 					return
 				}
 				for _, err := range []error{
-					quickCall(c, proto.NetworkDefineXML, proto.String{Value: "<name>" + name + "</name>"}),
-					quickCall(c, proto.ConnectNetworkEventRegister, proto.EventArgs{}),
+					quickCall(c, proto.NetworkDefineXML, &proto.String{Value: "<name>" + name + "</name>"}),
+					quickCall(c, proto.ConnectNetworkEventRegister, &proto.EventArgs{}),
 					c.Close(),
 				} {
 					if err != nil {

@@ -25,7 +25,7 @@ func network(r driver.Ref, err error) (wire.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return networkOf(r), nil
+	return new(networkOf(r)), nil
 }
 
 // text makes a result of a string.
@@ -33,7 +33,7 @@ func text(s string, err error) (wire.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return proto.String{Value: s}, nil
+	return &proto.String{Value: s}, nil
 }
 
 // yesNo makes a result of a bool.
@@ -42,9 +42,9 @@ func yesNo(yes bool, err error) (wire.Message, error) {
 		return nil, err
 	}
 	if yes {
-		return proto.Int{Value: 1}, nil
+		return &proto.Int{Value: 1}, nil
 	}
-	return proto.Int{}, nil
+	return &proto.Int{}, nil
 }
 
 func (s *Server) lookupByName(ctx context.Context, rq *call, a proto.String) (wire.Message, error) {

@@ -73,7 +73,7 @@ func (s *Server) closeConn(context.Context, *call, proto.Void) (wire.Message, er
 func (s *Server) feature(_ context.Context, rq *call, a proto.Int) (wire.Message, error) {
 	if a.Value == proto.FeatureKeepalive {
 		rq.client.pulse.start()
-		return proto.Int{Value: 1}, nil
+		return &proto.Int{Value: 1}, nil
 	}
 	rq.client.session.mu.Lock()
 	open := rq.client.session.open
@@ -84,28 +84,28 @@ func (s *Server) feature(_ context.Context, rq *call, a proto.Int) (wire.Message
 	switch a.Value {
 	case proto.FeatureFDPassing, proto.FeatureTypedParamString, proto.FeatureRemoteEventCallback,
 		proto.FeatureRemoteCloseCallback, proto.FeatureUpdateOrder, proto.FeatureExtensions:
-		return proto.Int{Value: 1}, nil
+		return &proto.Int{Value: 1}, nil
 	}
-	return proto.Int{}, nil
+	return &proto.Int{}, nil
 }
 
 func (s *Server) connType(context.Context, *call, proto.Void) (wire.Message, error) {
-	return proto.String{Value: driverName}, nil
+	return &proto.String{Value: driverName}, nil
 }
 
 func (s *Server) connURI(_ context.Context, rq *call, _ proto.Void) (wire.Message, error) {
 	rq.client.session.mu.Lock()
 	defer rq.client.session.mu.Unlock()
-	return proto.String{Value: rq.client.session.uri}, nil
+	return &proto.String{Value: rq.client.session.uri}, nil
 }
 
 // isSecure: nobody can listen to a Unix socket.
 func (s *Server) isSecure(context.Context, *call, proto.Void) (wire.Message, error) {
-	return proto.Int{Value: 1}, nil
+	return &proto.Int{Value: 1}, nil
 }
 
 func (s *Server) libVersion(context.Context, *call, proto.Void) (wire.Message, error) {
-	return proto.Hyper{Value: s.cfg.Version}, nil
+	return &proto.Hyper{Value: s.cfg.Version}, nil
 }
 
 // closeCallback registers or deregisters a listener for an event that a

@@ -48,7 +48,7 @@ func (s *Server) listPorts(ctx context.Context, rq *call, a proto.PortsArgs) (wi
 			result.Ports[i] = portOf(p)
 		}
 	}
-	return result, nil
+	return &result, nil
 }
 
 // visible returns the ports that the caller may see.
@@ -83,7 +83,7 @@ func port(r driver.PortRef, err error) (wire.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return portOf(r), nil
+	return new(portOf(r)), nil
 }
 
 func (s *Server) createPort(ctx context.Context, rq *call, a proto.PortXMLArgs) (wire.Message, error) {
@@ -148,7 +148,7 @@ func (s *Server) portParams(ctx context.Context, rq *call, a proto.GetParamsArgs
 	if err != nil {
 		return nil, err
 	}
-	return proto.PortParams{Params: bandwidthParams(bandwidth)}, nil
+	return &proto.PortParams{Params: bandwidthParams(bandwidth)}, nil
 }
 
 func (s *Server) setPortParams(ctx context.Context, rq *call, a proto.SetParamsArgs) (wire.Message, error) {

@@ -52,5 +52,5 @@ func (s *Server) listEvents(ctx context.Context, rq *call, _ proto.Void) (wire.M
 		}
 		result.Events = append(result.Events, toldOf(e))
 	}
-	return result, nil
+	return &result, nil
 }

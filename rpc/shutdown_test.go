@@ -34,7 +34,7 @@ func TestShutdown(t *testing.T) {
 	go func() { served <- s.Serve(ctx, []rpc.Listener{l}) }()
 	idler := login(t, path)
 	c := login(t, path)
-	c.send(proto.NetworkCreate, testArgs("net", 1))
+	c.send(proto.NetworkCreate, ptr(testArgs("net", 1)))
 	g.wait(t, 1)
 	stop()
 	idler.closed()
@@ -68,7 +68,7 @@ func TestShutdownTimeout(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, []rpc.Listener{l}) }()
 	c := login(t, path)
-	c.send(proto.NetworkCreate, testArgs("net", 1))
+	c.send(proto.NetworkCreate, ptr(testArgs("net", 1)))
 	<-f.entered
 	stop()
 	_, payload := c.next()

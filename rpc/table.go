@@ -150,7 +150,7 @@ func (s *Server) noDomainCallback(_ context.Context, _ *call, a proto.Int) (wire
 // memoryStats succeeds when it is asked for nothing, as libvirt's does.
 func (s *Server) memoryStats(_ context.Context, _ *call, a proto.StatsArgs) (wire.Message, error) {
 	if a.Max == 0 {
-		return proto.Int{}, nil
+		return &proto.Int{}, nil
 	}
 	return nil, fail(codeNoSupport, domainDomain, "virDomainMemoryStats")
 }

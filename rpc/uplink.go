@@ -5,7 +5,6 @@ import (
 
 	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/rpc/wire"
-	"github.com/virbr/virbr/xml"
 )
 
 func (s *Server) uplinks(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
@@ -29,25 +28,5 @@ func (s *Server) uplinks(ctx context.Context, rq *call, a proto.Network) (wire.M
 			u.Ways = append(u.Ways, proto.UplinkWay{IPv6: w.IPv6, Used: w.Used, Since: w.Since, Gateway: gateway, Reason: w.Reason})
 		}
 	}
-	return result, nil
-}
-
-func (s *Server) addUplink(ctx context.Context, rq *call, a proto.EditArgs) (wire.Message, error) {
-	u, err := xml.ParseUplink([]byte(a.XML))
-	if err != nil {
-		return nil, err
-	}
-	return nil, s.editExtensions(ctx, rq, &a, "virbrUplinkAdd", func(e *xml.Extensions) error {
-		return e.AddUplink(*u, int(a.Index))
-	})
-}
-
-func (s *Server) removeUplink(ctx context.Context, rq *call, a proto.EditArgs) (wire.Message, error) {
-	u, err := xml.ParseUplink([]byte(a.XML))
-	if err != nil {
-		return nil, err
-	}
-	return nil, s.editExtensions(ctx, rq, &a, "virbrUplinkRemove", func(e *xml.Extensions) error {
-		return e.CutUplink(u)
-	})
+	return &result, nil
 }

@@ -52,7 +52,7 @@ func (c *Conn) proposals(ctx context.Context, procedure int32, args proto.ApplyA
 		return nil, ErrNoApply
 	}
 	var found proto.Proposals
-	if err := c.extension(ctx, procedure, args, &found); err != nil {
+	if err := c.extension(ctx, procedure, &args, &found); err != nil {
 		return nil, err
 	}
 	list := make([]Proposal, len(found.List))

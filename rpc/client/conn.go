@@ -113,7 +113,7 @@ func (c *Conn) login(ctx context.Context, readOnly bool) error {
 	if readOnly {
 		args.Flags = proto.OpenReadOnly
 	}
-	return c.call(ctx, proto.ConnectOpen, args, &proto.Void{})
+	return c.call(ctx, proto.ConnectOpen, &args, &proto.Void{})
 }
 
 // Socket returns where the daemon listens.
@@ -131,12 +131,9 @@ func (c *Conn) Close() error {
 	return c.conn.Close()
 }
 
-// decodable is a result.
-type decodable interface{ Decode(*wire.Decoder) }
-
 // Call calls a procedure of libvirt's program for which there is no method here.
 // A nil result means that there is none. An *[Error] is the daemon's.
-func (c *Conn) Call(ctx context.Context, procedure int32, args wire.Message, result interface{ Decode(*wire.Decoder) }) error {
+func (c *Conn) Call(ctx context.Context, procedure int32, args, result wire.Message) error {
 	if result == nil {
 		result = &proto.Void{}
 	}
@@ -144,18 +141,18 @@ func (c *Conn) Call(ctx context.Context, procedure int32, args wire.Message, res
 }
 
 // call calls a procedure of libvirt's program.
-func (c *Conn) call(ctx context.Context, procedure int32, args wire.Message, result decodable) error {
+func (c *Conn) call(ctx context.Context, procedure int32, args, result wire.Message) error {
 	return c.exchange(ctx, wire.Header{Program: proto.Program, Version: proto.Version, Procedure: procedure}, args, result)
 }
 
 // extension calls a procedure of the extension program.
-func (c *Conn) extension(ctx context.Context, procedure int32, args wire.Message, result decodable) error {
+func (c *Conn) extension(ctx context.Context, procedure int32, args, result wire.Message) error {
 	return c.exchange(ctx, wire.Header{Program: proto.ExtensionProgram, Version: proto.ExtensionVersion, Procedure: procedure}, args, result)
 }
 
 // exchange sends a call and waits for its reply. An *Error is the daemon's; after
 // any other the stream cannot be trusted.
-func (c *Conn) exchange(ctx context.Context, h wire.Header, args wire.Message, result decodable) error {
+func (c *Conn) exchange(ctx context.Context, h wire.Header, args, result wire.Message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.broken != nil {
@@ -178,15 +175,14 @@ func (c *Conn) exchange(ctx context.Context, h wire.Header, args wire.Message, r
 		c.broken = fmt.Errorf("talking to the daemon at %q: %w", c.socket, err)
 		return c.broken
 	}
-	d := wire.NewDecoder(payload)
 	if status != wire.StatusOK {
 		var e proto.Error
-		if e.Decode(d); d.Err() != nil {
+		if _, err := wire.Decode(payload, &e); err != nil {
 			return fmt.Errorf("the daemon at %q: %w", c.socket, errProtocol)
 		}
 		return answer(&e)
 	}
-	if result.Decode(d); d.Err() != nil {
+	if _, err := wire.Decode(payload, result); err != nil {
 		return fmt.Errorf("the daemon at %q: procedure %d: %w", c.socket, h.Procedure, errProtocol)
 	}
 	return nil

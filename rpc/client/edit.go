@@ -99,10 +99,10 @@ func (c *Conn) edit(ctx context.Context, n Network, affect Affect, ch Change) (*
 	number, document := ch.procedure()
 	args := proto.EditArgs{Network: n.ref, XML: document, Index: int32(ch.At), Flags: uint32(affect)}
 	if number != proto.ForwardAdd {
-		return nil, -1, c.extension(ctx, number, args, &proto.Void{})
+		return nil, -1, c.extension(ctx, number, &args, &proto.Void{})
 	}
 	var added proto.Added
-	if err := c.extension(ctx, number, args, &added); err != nil {
+	if err := c.extension(ctx, number, &args, &added); err != nil {
 		return nil, -1, err
 	}
 	f, err := forwardOf(n, added.Forward)

@@ -68,7 +68,7 @@ func (c *Conn) Events(ctx context.Context, n *Network, began func(), tell func(E
 		filter.Network = &n.ref
 	}
 	var id proto.Int
-	if err := c.extension(ctx, proto.EventRegister, filter, &id); err != nil {
+	if err := c.extension(ctx, proto.EventRegister, &filter, &id); err != nil {
 		return err
 	}
 	began()
@@ -108,8 +108,7 @@ func (c *Conn) hear(id int32, tell func(Event) error) error {
 			}
 		case h.Program == proto.ExtensionProgram && h.Procedure == proto.EventTold && h.Type == wire.TypeMessage:
 			var told proto.Happening
-			d := wire.NewDecoder(payload)
-			if told.Decode(d); d.Err() != nil {
+			if _, err := wire.Decode(payload, &told); err != nil {
 				return fmt.Errorf("the daemon at %q: an event: %w", c.socket, errProtocol)
 			}
 			if told.CallbackID != id {

@@ -51,7 +51,7 @@ func (c *Conn) Resolved(ctx context.Context, n Network, src *Source) ([]Forward,
 		return c.foreign(ctx, n, src)
 	}
 	var list proto.Forwards
-	if err := c.extension(ctx, proto.ForwardList, n.ref, &list); err != nil {
+	if err := c.extension(ctx, proto.ForwardList, &n.ref, &list); err != nil {
 		return nil, nil, err
 	}
 	forwards := make([]Forward, 0, len(list.Forwards))

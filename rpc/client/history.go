@@ -32,7 +32,7 @@ func (c *Conn) History(ctx context.Context, network string) ([]Revision, error) 
 		return nil, err
 	}
 	var found proto.Revisions
-	if err := c.extension(ctx, proto.HistoryList, proto.String{Value: network}, &found); err != nil {
+	if err := c.extension(ctx, proto.HistoryList, &proto.String{Value: network}, &found); err != nil {
 		return nil, err
 	}
 	list := make([]Revision, 0, len(found.List))
@@ -56,7 +56,7 @@ func (c *Conn) Revision(ctx context.Context, network string, number int) (*xml.N
 		return nil, err
 	}
 	var doc proto.String
-	if err := c.extension(ctx, proto.HistoryGet, proto.RevisionArgs{Network: network, Number: int32(number)}, &doc); err != nil {
+	if err := c.extension(ctx, proto.HistoryGet, &proto.RevisionArgs{Network: network, Number: int32(number)}, &doc); err != nil {
 		return nil, err
 	}
 	def, err := xml.ParseNetwork([]byte(doc.Value))

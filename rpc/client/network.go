@@ -38,7 +38,7 @@ type Network struct {
 // Networks returns all networks.
 func (c *Conn) Networks(ctx context.Context) ([]Network, error) {
 	var list proto.Networks
-	if err := c.call(ctx, proto.ConnectListAllNetworks, proto.ListArgs{Need: 1}, &list); err != nil {
+	if err := c.call(ctx, proto.ConnectListAllNetworks, &proto.ListArgs{Need: 1}, &list); err != nil {
 		return nil, fmt.Errorf("listing networks: %w", err)
 	}
 	nets := make([]Network, 0, len(list.Networks))
@@ -58,7 +58,7 @@ func (c *Conn) Networks(ctx context.Context) ([]Network, error) {
 // Lookup returns a network by its name; see [IsNoNetwork].
 func (c *Conn) Lookup(ctx context.Context, name string) (Network, error) {
 	var ref proto.Network
-	if err := c.call(ctx, proto.NetworkLookupByName, proto.String{Value: name}, &ref); err != nil {
+	if err := c.call(ctx, proto.NetworkLookupByName, &proto.String{Value: name}, &ref); err != nil {
 		return Network{}, err
 	}
 	return c.state(ctx, ref)
@@ -71,7 +71,7 @@ func (c *Conn) state(ctx context.Context, ref proto.Network) (Network, error) {
 		into      *bool
 	}{{proto.NetworkIsActive, &n.Active}, {proto.NetworkIsPersistent, &n.Persistent}, {proto.NetworkGetAutostart, &n.Autostart}} {
 		var yes proto.Int
-		if err := c.call(ctx, q.procedure, ref, &yes); err != nil {
+		if err := c.call(ctx, q.procedure, &ref, &yes); err != nil {
 			return n, err
 		}
 		*q.into = yes.Value != 0
@@ -86,7 +86,7 @@ func (c *Conn) Definition(ctx context.Context, n Network, live bool) (*xml.Netwo
 		args.Flags = inactive
 	}
 	var doc proto.String
-	if err := c.call(ctx, proto.NetworkGetXMLDesc, args, &doc); err != nil {
+	if err := c.call(ctx, proto.NetworkGetXMLDesc, &args, &doc); err != nil {
 		return nil, err
 	}
 	def, err := xml.ParseNetwork([]byte(doc.Value))
@@ -105,7 +105,7 @@ type Lease struct {
 // Leases returns the leases of a network that runs.
 func (c *Conn) Leases(ctx context.Context, n Network) ([]Lease, error) {
 	var list proto.Leases
-	if err := c.call(ctx, proto.NetworkGetDHCPLeases, proto.LeasesArgs{Network: n.ref, Need: 1}, &list); err != nil {
+	if err := c.call(ctx, proto.NetworkGetDHCPLeases, &proto.LeasesArgs{Network: n.ref, Need: 1}, &list); err != nil {
 		return nil, err
 	}
 	found := make([]Lease, 0, len(list.Leases))
@@ -165,7 +165,7 @@ func (c *Conn) metadataText(ctx context.Context, n Network, affect Affect) (elem
 	}
 	space := xml.Namespace
 	var text proto.String
-	err = c.call(ctx, proto.NetworkGetMetadata, proto.MetadataArgs{Network: n.ref, Type: metadataElement, URI: &space, Flags: uint32(affect)}, &text)
+	err = c.call(ctx, proto.NetworkGetMetadata, &proto.MetadataArgs{Network: n.ref, Type: metadataElement, URI: &space, Flags: uint32(affect)}, &text)
 	if hasCode(err, codeNoMetadata) {
 		return "", true, nil
 	}
@@ -193,7 +193,7 @@ func (c *Conn) setMetadata(ctx context.Context, n Network, affect Affect, e *xml
 		text := e.Bare()
 		args.Metadata = &text
 	}
-	return c.call(ctx, proto.NetworkSetMetadata, args, &proto.Void{})
+	return c.call(ctx, proto.NetworkSetMetadata, &args, &proto.Void{})
 }
 
 // HasExtensions reports whether the daemon has the extension program: whether it
@@ -207,7 +207,7 @@ func (c *Conn) HasExtensions(ctx context.Context) (bool, error) {
 	}
 	// Calling the program would tell as well, but libvirt logs that as an error.
 	var answer proto.Int
-	err := c.call(ctx, proto.ConnectSupportsFeature, proto.Int{Value: proto.FeatureExtensions}, &answer)
+	err := c.call(ctx, proto.ConnectSupportsFeature, &proto.Int{Value: proto.FeatureExtensions}, &answer)
 	if _, refused := errors.AsType[*Error](err); err != nil && !refused {
 		return false, err
 	}
@@ -222,13 +222,13 @@ func (c *Conn) HasExtensions(ctx context.Context) (bool, error) {
 // knows of.
 func (c *Conn) Ports(ctx context.Context, n Network) ([]*xml.Port, error) {
 	var list proto.Ports
-	if err := c.call(ctx, proto.NetworkListAllPorts, proto.PortsArgs{Network: n.ref, Need: 1}, &list); err != nil {
+	if err := c.call(ctx, proto.NetworkListAllPorts, &proto.PortsArgs{Network: n.ref, Need: 1}, &list); err != nil {
 		return nil, fmt.Errorf("listing the ports of network %q: %w", n.Name, err)
 	}
 	var found []*xml.Port
 	for _, ref := range list.Ports {
 		var doc proto.String
-		err := c.call(ctx, proto.NetworkPortGetXMLDesc, proto.PortFlags{Port: ref}, &doc)
+		err := c.call(ctx, proto.NetworkPortGetXMLDesc, &proto.PortFlags{Port: ref}, &doc)
 		if hasCode(err, codeNoPort) {
 			continue // gone meanwhile
 		}

@@ -43,7 +43,7 @@ func (c *Conn) Uplinks(ctx context.Context, n Network, src *Source) (list []Upli
 		return list, false, nil
 	}
 	var told proto.Uplinks
-	if err := c.extension(ctx, proto.UplinkList, n.ref, &told); err != nil {
+	if err := c.extension(ctx, proto.UplinkList, &n.ref, &told); err != nil {
 		return nil, true, err
 	}
 	for _, u := range told.Uplinks {

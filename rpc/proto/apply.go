@@ -19,22 +19,10 @@ type ApplyArgs struct {
 	Flags     uint32
 }
 
-// Encode appends v.
-func (v ApplyArgs) Encode(e *wire.Encoder) {
-	e.Length(len(v.Documents), MaxDocuments)
-	for _, d := range v.Documents {
-		e.String(d)
-	}
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *ApplyArgs) Decode(d *wire.Decoder) {
-	v.Documents = make([]string, d.Length(MaxDocuments, 4))
-	for i := range v.Documents {
-		v.Documents[i] = d.String()
-	}
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *ApplyArgs) XDR(c *wire.Codec) {
+	c.Strings(&v.Documents, MaxDocuments)
+	c.Uint32(&v.Flags)
 }
 
 // The ways of a Proposal.
@@ -60,56 +48,25 @@ type Proposal struct {
 	Drift                 []string
 }
 
-// Encode appends v.
-func (v Proposal) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.Bool(v.New)
-	e.Bool(v.Running)
-	e.Bool(v.Defines)
-	e.Int32(v.Way)
-	e.String(v.Effect)
-	e.Length(len(v.Changes), MaxChanges)
-	for _, c := range v.Changes {
-		e.String(c.Text)
-		e.String(c.Effect)
-	}
-	e.Length(len(v.Drift), MaxChanges)
-	for _, s := range v.Drift {
-		e.String(s)
-	}
-}
-
-// Decode reads v.
-func (v *Proposal) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.New, v.Running, v.Defines = d.Bool(), d.Bool(), d.Bool()
-	v.Way = d.Int32()
-	v.Effect = d.String()
-	v.Changes = make([]Change, d.Length(MaxChanges, 8))
-	for i := range v.Changes {
-		v.Changes[i] = Change{Text: d.String(), Effect: d.String()}
-	}
-	v.Drift = make([]string, d.Length(MaxChanges, 4))
-	for i := range v.Drift {
-		v.Drift[i] = d.String()
-	}
+// XDR is the encoding of v.
+func (v *Proposal) XDR(c *wire.Codec) {
+	v.Network.XDR(c)
+	c.Bool(&v.New)
+	c.Bool(&v.Running)
+	c.Bool(&v.Defines)
+	c.Int32(&v.Way)
+	c.String(&v.Effect)
+	wire.List(c, &v.Changes, MaxChanges, 8, func(v *Change, c *wire.Codec) {
+		c.String(&v.Text)
+		c.String(&v.Effect)
+	})
+	c.Strings(&v.Drift, MaxChanges)
 }
 
 // Proposals is the result of Plan and Apply.
 type Proposals struct{ List []Proposal }
 
-// Encode appends v.
-func (v Proposals) Encode(e *wire.Encoder) {
-	e.Length(len(v.List), MaxDocuments)
-	for i := range v.List {
-		v.List[i].Encode(e)
-	}
-}
-
-// Decode reads v.
-func (v *Proposals) Decode(d *wire.Decoder) {
-	v.List = make([]Proposal, d.Length(MaxDocuments, minProposal))
-	for i := range v.List {
-		v.List[i].Decode(d)
-	}
+// XDR is the encoding of v.
+func (v *Proposals) XDR(c *wire.Codec) {
+	wire.List(c, &v.List, MaxDocuments, minProposal, (*Proposal).XDR)
 }

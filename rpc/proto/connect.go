@@ -8,36 +8,18 @@ type OpenArgs struct {
 	Flags uint32
 }
 
-// Encode appends v.
-func (v OpenArgs) Encode(e *wire.Encoder) {
-	e.OptString(v.Name)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *OpenArgs) Decode(d *wire.Decoder) {
-	v.Name = d.OptString()
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *OpenArgs) XDR(c *wire.Codec) {
+	c.OptString(&v.Name)
+	c.Uint32(&v.Flags)
 }
 
 // AuthTypes is the result of AuthList.
 type AuthTypes struct{ Types []int32 }
 
-// Encode appends v.
-func (v AuthTypes) Encode(e *wire.Encoder) {
-	e.Length(len(v.Types), MaxAuthTypes)
-	for _, t := range v.Types {
-		e.Int32(t)
-	}
-}
-
-// Decode reads v.
-func (v *AuthTypes) Decode(d *wire.Decoder) {
-	n := d.Length(MaxAuthTypes, 4)
-	v.Types = make([]int32, 0, n)
-	for range n {
-		v.Types = append(v.Types, d.Int32())
-	}
+// XDR is the encoding of v.
+func (v *AuthTypes) XDR(c *wire.Codec) {
+	wire.List(c, &v.Types, MaxAuthTypes, 4, func(v *int32, c *wire.Codec) { c.Int32(v) })
 }
 
 // IdentityArgs are the arguments of ConnectSetIdentity.
@@ -46,16 +28,10 @@ type IdentityArgs struct {
 	Flags  uint32
 }
 
-// Encode appends v.
-func (v IdentityArgs) Encode(e *wire.Encoder) {
-	e.Params(v.Params, MaxIdentityParams)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *IdentityArgs) Decode(d *wire.Decoder) {
-	v.Params = d.Params(MaxIdentityParams)
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *IdentityArgs) XDR(c *wire.Codec) {
+	c.Params(&v.Params, MaxIdentityParams)
+	c.Uint32(&v.Flags)
 }
 
 // EventArgs are the arguments of ConnectNetworkEventRegister. The result is an
@@ -66,22 +42,10 @@ type EventArgs struct {
 	Network *Network // nil: all networks
 }
 
-// Encode appends v.
-func (v EventArgs) Encode(e *wire.Encoder) {
-	e.Int32(v.EventID)
-	e.Bool(v.Network != nil)
-	if v.Network != nil {
-		v.Network.Encode(e)
-	}
-}
-
-// Decode reads v.
-func (v *EventArgs) Decode(d *wire.Decoder) {
-	v.EventID = d.Int32()
-	if d.Bool() {
-		v.Network = new(Network)
-		v.Network.Decode(d)
-	}
+// XDR is the encoding of v.
+func (v *EventArgs) XDR(c *wire.Codec) {
+	c.Int32(&v.EventID)
+	wire.Optional(c, &v.Network, (*Network).XDR)
 }
 
 // StatsArgs are the arguments of DomainMemoryStats.
@@ -92,18 +56,10 @@ type StatsArgs struct {
 	Flags  uint32
 }
 
-// Encode appends v.
-func (v StatsArgs) Encode(e *wire.Encoder) {
-	v.Domain.Encode(e)
-	e.Int32(v.ID)
-	e.Uint32(v.Max)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *StatsArgs) Decode(d *wire.Decoder) {
-	v.Domain.Decode(d)
-	v.ID = d.Int32()
-	v.Max = d.Uint32()
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *StatsArgs) XDR(c *wire.Codec) {
+	v.Domain.XDR(c)
+	c.Int32(&v.ID)
+	c.Uint32(&v.Max)
+	c.Uint32(&v.Flags)
 }

@@ -20,37 +20,21 @@ type Error struct {
 	Int2    int32
 }
 
-// Encode appends v.
-func (v Error) Encode(e *wire.Encoder) {
-	e.Int32(v.Code)
-	e.Int32(v.Domain)
-	e.OptString(v.Message)
-	e.Int32(v.Level)
-	e.Bool(false) // domain
-	e.OptString(v.Str1)
-	e.OptString(v.Str2)
-	e.OptString(v.Str3)
-	e.Int32(v.Int1)
-	e.Int32(v.Int2)
-	e.Bool(false) // network
-}
-
-// Decode reads v.
-func (v *Error) Decode(d *wire.Decoder) {
-	v.Code = d.Int32()
-	v.Domain = d.Int32()
-	v.Message = d.OptString()
-	v.Level = d.Int32()
-	if d.Bool() {
-		new(Network).Decode(d) // a domain begins as a network does
-		d.Int32()
-	}
-	v.Str1 = d.OptString()
-	v.Str2 = d.OptString()
-	v.Str3 = d.OptString()
-	v.Int1 = d.Int32()
-	v.Int2 = d.Int32()
-	if d.Bool() {
-		new(Network).Decode(d)
-	}
+// XDR is the encoding of v.
+func (v *Error) XDR(c *wire.Codec) {
+	var domain, network *Network
+	c.Int32(&v.Code)
+	c.Int32(&v.Domain)
+	c.OptString(&v.Message)
+	c.Int32(&v.Level)
+	wire.Optional(c, &domain, func(v *Network, c *wire.Codec) { // a domain begins as a network does
+		v.XDR(c)
+		c.Int32(new(int32))
+	})
+	c.OptString(&v.Str1)
+	c.OptString(&v.Str2)
+	c.OptString(&v.Str3)
+	c.Int32(&v.Int1)
+	c.Int32(&v.Int2)
+	wire.Optional(c, &network, (*Network).XDR)
 }

@@ -10,20 +10,12 @@ type Lifecycle struct {
 	Detail     int32 // always 0
 }
 
-// Encode appends v.
-func (v Lifecycle) Encode(e *wire.Encoder) {
-	e.Int32(v.CallbackID)
-	v.Network.Encode(e)
-	e.Int32(v.Event)
-	e.Int32(v.Detail)
-}
-
-// Decode reads v.
-func (v *Lifecycle) Decode(d *wire.Decoder) {
-	v.CallbackID = d.Int32()
-	v.Network.Decode(d)
-	v.Event = d.Int32()
-	v.Detail = d.Int32()
+// XDR is the encoding of v.
+func (v *Lifecycle) XDR(c *wire.Codec) {
+	c.Int32(&v.CallbackID)
+	v.Network.XDR(c)
+	c.Int32(&v.Event)
+	c.Int32(&v.Detail)
 }
 
 // MetadataChange is the payload of NetworkEventMetadataChange.
@@ -34,18 +26,10 @@ type MetadataChange struct {
 	URI        *string // of an element
 }
 
-// Encode appends v.
-func (v MetadataChange) Encode(e *wire.Encoder) {
-	e.Int32(v.CallbackID)
-	v.Network.Encode(e)
-	e.Int32(v.Type)
-	e.OptString(v.URI)
-}
-
-// Decode reads v.
-func (v *MetadataChange) Decode(d *wire.Decoder) {
-	v.CallbackID = d.Int32()
-	v.Network.Decode(d)
-	v.Type = d.Int32()
-	v.URI = d.OptString()
+// XDR is the encoding of v.
+func (v *MetadataChange) XDR(c *wire.Codec) {
+	c.Int32(&v.CallbackID)
+	v.Network.XDR(c)
+	c.Int32(&v.Type)
+	c.OptString(&v.URI)
 }

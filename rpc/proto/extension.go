@@ -63,50 +63,22 @@ type Forward struct {
 	Reason    string   // why it is not active, or not all of it; "": nothing is amiss
 }
 
-// Encode appends v.
-func (v Forward) Encode(e *wire.Encoder) {
-	e.String(v.XML)
-	e.Int32(v.Phase)
-	e.Length(len(v.Addresses), MaxForwardAddresses)
-	for _, a := range v.Addresses {
-		e.String(a)
-	}
-	e.String(v.Reason)
-}
-
-// Decode reads v.
-func (v *Forward) Decode(d *wire.Decoder) {
-	v.XML = d.String()
-	v.Phase = d.Int32()
-	n := d.Length(MaxForwardAddresses, 4)
-	v.Addresses = make([]string, 0, n)
-	for range n {
-		v.Addresses = append(v.Addresses, d.String())
-	}
-	v.Reason = d.String()
+// XDR is the encoding of v.
+func (v *Forward) XDR(c *wire.Codec) {
+	c.String(&v.XML)
+	c.Int32(&v.Phase)
+	c.Strings(&v.Addresses, MaxForwardAddresses)
+	c.String(&v.Reason)
 }
 
 // Forwards is the result of ForwardList, whose argument is a Network. Publics are
 // its public addresses; their XML is <virbr:address>.
 type Forwards struct{ Forwards, Publics []Forward }
 
-// Encode appends v.
-func (v Forwards) Encode(e *wire.Encoder) {
-	for _, list := range [][]Forward{v.Forwards, v.Publics} {
-		e.Length(len(list), MaxForwards)
-		for i := range list {
-			list[i].Encode(e)
-		}
-	}
-}
-
-// Decode reads v.
-func (v *Forwards) Decode(d *wire.Decoder) {
+// XDR is the encoding of v.
+func (v *Forwards) XDR(c *wire.Codec) {
 	for _, list := range []*[]Forward{&v.Forwards, &v.Publics} {
-		*list = make([]Forward, d.Length(MaxForwards, minForward))
-		for i := range *list {
-			(*list)[i].Decode(d)
-		}
+		wire.List(c, list, MaxForwards, minForward, (*Forward).XDR)
 	}
 }
 
@@ -117,16 +89,10 @@ type Added struct {
 	Forward Forward
 }
 
-// Encode appends v.
-func (v Added) Encode(e *wire.Encoder) {
-	e.Int32(v.Index)
-	v.Forward.Encode(e)
-}
-
-// Decode reads v.
-func (v *Added) Decode(d *wire.Decoder) {
-	v.Index = d.Int32()
-	v.Forward.Decode(d)
+// XDR is the encoding of v.
+func (v *Added) XDR(c *wire.Codec) {
+	c.Int32(&v.Index)
+	v.Forward.XDR(c)
 }
 
 // EditArgs are the arguments of procedures that add to a list or remove from it.
@@ -137,18 +103,10 @@ type EditArgs struct {
 	Flags   uint32 // as those of NetworkUpdate
 }
 
-// Encode appends v.
-func (v EditArgs) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.String(v.XML)
-	e.Int32(v.Index)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *EditArgs) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.XML = d.String()
-	v.Index = d.Int32()
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *EditArgs) XDR(c *wire.Codec) {
+	v.Network.XDR(c)
+	c.String(&v.XML)
+	c.Int32(&v.Index)
+	c.Uint32(&v.Flags)
 }

@@ -26,20 +26,9 @@ const MaxEventAddresses = 16
 // EventFilter is the argument of EventRegister.
 type EventFilter struct{ Network *Network } // nil: all networks
 
-// Encode appends v.
-func (v EventFilter) Encode(e *wire.Encoder) {
-	e.Bool(v.Network != nil)
-	if v.Network != nil {
-		v.Network.Encode(e)
-	}
-}
-
-// Decode reads v.
-func (v *EventFilter) Decode(d *wire.Decoder) {
-	if d.Bool() {
-		v.Network = new(Network)
-		v.Network.Decode(d)
-	}
+// XDR is the encoding of v.
+func (v *EventFilter) XDR(c *wire.Codec) {
+	wire.Optional(c, &v.Network, (*Network).XDR)
 }
 
 // Happening is the payload of EventTold. What a kind does not need is zero.
@@ -56,59 +45,25 @@ type Happening struct {
 	Was, Now   []string // addresses
 }
 
-// Encode appends v.
-func (v Happening) Encode(e *wire.Encoder) {
-	e.Int32(v.CallbackID)
-	v.Network.Encode(e)
-	e.Int64(v.Time)
-	e.Int32(v.Kind)
-	e.String(v.By)
-	e.Int32(v.Count)
-	e.Int64(v.Took)
-	e.Int64(v.Wait)
-	e.String(v.Detail)
-	for _, list := range [][]string{v.Was, v.Now} {
-		e.Length(len(list), MaxEventAddresses)
-		for _, a := range list {
-			e.String(a)
-		}
-	}
-}
-
-// Decode reads v.
-func (v *Happening) Decode(d *wire.Decoder) {
-	v.CallbackID = d.Int32()
-	v.Network.Decode(d)
-	v.Time = d.Int64()
-	v.Kind = d.Int32()
-	v.By = d.String()
-	v.Count = d.Int32()
-	v.Took = d.Int64()
-	v.Wait = d.Int64()
-	v.Detail = d.String()
-	for _, list := range []*[]string{&v.Was, &v.Now} {
-		*list = make([]string, 0, d.Length(MaxEventAddresses, 4))
-		for range cap(*list) {
-			*list = append(*list, d.String())
-		}
-	}
+// XDR is the encoding of v.
+func (v *Happening) XDR(c *wire.Codec) {
+	c.Int32(&v.CallbackID)
+	v.Network.XDR(c)
+	c.Int64(&v.Time)
+	c.Int32(&v.Kind)
+	c.String(&v.By)
+	c.Int32(&v.Count)
+	c.Int64(&v.Took)
+	c.Int64(&v.Wait)
+	c.String(&v.Detail)
+	c.Strings(&v.Was, MaxEventAddresses)
+	c.Strings(&v.Now, MaxEventAddresses)
 }
 
 // Happenings is the result of EventList. They have no CallbackID.
 type Happenings struct{ Events []Happening }
 
-// Encode appends v.
-func (v Happenings) Encode(e *wire.Encoder) {
-	e.Length(len(v.Events), MaxRecentEvents)
-	for i := range v.Events {
-		v.Events[i].Encode(e)
-	}
-}
-
-// Decode reads v.
-func (v *Happenings) Decode(d *wire.Decoder) {
-	v.Events = make([]Happening, d.Length(MaxRecentEvents, minHappening))
-	for i := range v.Events {
-		v.Events[i].Decode(d)
-	}
+// XDR is the encoding of v.
+func (v *Happenings) XDR(c *wire.Codec) {
+	wire.List(c, &v.Events, MaxRecentEvents, minHappening, (*Happening).XDR)
 }

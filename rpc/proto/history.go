@@ -22,28 +22,16 @@ type Revision struct {
 	Call    string // of libvirt's API or of virbr's; "": not known
 }
 
-// Encode appends v.
-func (v Revision) Encode(e *wire.Encoder) {
-	e.Int32(v.Number)
-	e.Int64(v.Time)
-	e.String(v.Network)
-	e.Bool(v.Running)
-	e.Int64(v.UID)
-	e.Int32(v.PID)
-	e.String(v.Program)
-	e.String(v.Call)
-}
-
-// Decode reads v.
-func (v *Revision) Decode(d *wire.Decoder) {
-	v.Number = d.Int32()
-	v.Time = d.Int64()
-	v.Network = d.String()
-	v.Running = d.Bool()
-	v.UID = d.Int64()
-	v.PID = d.Int32()
-	v.Program = d.String()
-	v.Call = d.String()
+// XDR is the encoding of v.
+func (v *Revision) XDR(c *wire.Codec) {
+	c.Int32(&v.Number)
+	c.Int64(&v.Time)
+	c.String(&v.Network)
+	c.Bool(&v.Running)
+	c.Int64(&v.UID)
+	c.Int32(&v.PID)
+	c.String(&v.Program)
+	c.String(&v.Call)
 }
 
 // Revisions is the result of HistoryList, the oldest first. Network is whose they are.
@@ -52,22 +40,10 @@ type Revisions struct {
 	List    []Revision
 }
 
-// Encode appends v.
-func (v Revisions) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.Length(len(v.List), MaxRevisions)
-	for i := range v.List {
-		v.List[i].Encode(e)
-	}
-}
-
-// Decode reads v.
-func (v *Revisions) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.List = make([]Revision, d.Length(MaxRevisions, minRevision))
-	for i := range v.List {
-		v.List[i].Decode(d)
-	}
+// XDR is the encoding of v.
+func (v *Revisions) XDR(c *wire.Codec) {
+	v.Network.XDR(c)
+	wire.List(c, &v.List, MaxRevisions, minRevision, (*Revision).XDR)
 }
 
 // RevisionArgs name a definition.
@@ -76,14 +52,8 @@ type RevisionArgs struct {
 	Number  int32
 }
 
-// Encode appends v.
-func (v RevisionArgs) Encode(e *wire.Encoder) {
-	e.String(v.Network)
-	e.Int32(v.Number)
-}
-
-// Decode reads v.
-func (v *RevisionArgs) Decode(d *wire.Decoder) {
-	v.Network = d.String()
-	v.Number = d.Int32()
+// XDR is the encoding of v.
+func (v *RevisionArgs) XDR(c *wire.Codec) {
+	c.String(&v.Network)
+	c.Int32(&v.Number)
 }

@@ -13,20 +13,12 @@ type LeasesArgs struct {
 	Flags   uint32
 }
 
-// Encode appends v.
-func (v LeasesArgs) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.OptString(v.MAC)
-	e.Int32(v.Need)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *LeasesArgs) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.MAC = d.OptString()
-	v.Need = d.Int32()
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *LeasesArgs) XDR(c *wire.Codec) {
+	v.Network.XDR(c)
+	c.OptString(&v.MAC)
+	c.Int32(&v.Need)
+	c.Uint32(&v.Flags)
 }
 
 // Lease is one DHCP lease: remote_network_dhcp_lease.
@@ -42,30 +34,17 @@ type Lease struct {
 	ClientID  *string
 }
 
-// Encode appends v.
-func (v Lease) Encode(e *wire.Encoder) {
-	e.String(v.Interface)
-	e.Int64(v.Expiry)
-	e.Int32(v.Type)
-	e.OptString(v.MAC)
-	e.OptString(v.IAID)
-	e.String(v.Address)
-	e.Uint32(v.Prefix)
-	e.OptString(v.Hostname)
-	e.OptString(v.ClientID)
-}
-
-// Decode reads v.
-func (v *Lease) Decode(d *wire.Decoder) {
-	v.Interface = d.String()
-	v.Expiry = d.Int64()
-	v.Type = d.Int32()
-	v.MAC = d.OptString()
-	v.IAID = d.OptString()
-	v.Address = d.String()
-	v.Prefix = d.Uint32()
-	v.Hostname = d.OptString()
-	v.ClientID = d.OptString()
+// XDR is the encoding of v.
+func (v *Lease) XDR(c *wire.Codec) {
+	c.String(&v.Interface)
+	c.Int64(&v.Expiry)
+	c.Int32(&v.Type)
+	c.OptString(&v.MAC)
+	c.OptString(&v.IAID)
+	c.String(&v.Address)
+	c.Uint32(&v.Prefix)
+	c.OptString(&v.Hostname)
+	c.OptString(&v.ClientID)
 }
 
 // Leases is the result of NetworkGetDHCPLeases.
@@ -90,20 +69,8 @@ func (v Leases) MaxSize() int {
 	return size
 }
 
-// Encode appends v.
-func (v Leases) Encode(e *wire.Encoder) {
-	e.Length(len(v.Leases), MaxLeases)
-	for i := range v.Leases {
-		v.Leases[i].Encode(e)
-	}
-	e.Uint32(v.Count)
-}
-
-// Decode reads v.
-func (v *Leases) Decode(d *wire.Decoder) {
-	v.Leases = make([]Lease, d.Length(MaxLeases, minLease))
-	for i := range v.Leases {
-		v.Leases[i].Decode(d)
-	}
-	v.Count = d.Uint32()
+// XDR is the encoding of v.
+func (v *Leases) XDR(c *wire.Codec) {
+	wire.List(c, &v.Leases, MaxLeases, minLease, (*Lease).XDR)
+	c.Uint32(&v.Count)
 }

@@ -11,16 +11,10 @@ type Network struct {
 	UUID [16]byte
 }
 
-// Encode appends v.
-func (v Network) Encode(e *wire.Encoder) {
-	e.String(v.Name)
-	e.UUID(v.UUID)
-}
-
-// Decode reads v.
-func (v *Network) Decode(d *wire.Decoder) {
-	v.Name = d.String()
-	v.UUID = d.UUID()
+// XDR is the encoding of v.
+func (v *Network) XDR(c *wire.Codec) {
+	c.String(&v.Name)
+	c.UUID(&v.UUID)
 }
 
 // ListArgs are the arguments of ConnectListAllNetworks.
@@ -29,16 +23,10 @@ type ListArgs struct {
 	Flags uint32
 }
 
-// Encode appends v.
-func (v ListArgs) Encode(e *wire.Encoder) {
-	e.Int32(v.Need)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *ListArgs) Decode(d *wire.Decoder) {
-	v.Need = d.Int32()
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *ListArgs) XDR(c *wire.Codec) {
+	c.Int32(&v.Need)
+	c.Uint32(&v.Flags)
 }
 
 // Networks is the result of ConnectListAllNetworks.
@@ -47,22 +35,10 @@ type Networks struct {
 	Count    uint32
 }
 
-// Encode appends v.
-func (v Networks) Encode(e *wire.Encoder) {
-	e.Length(len(v.Networks), MaxNames)
-	for i := range v.Networks {
-		v.Networks[i].Encode(e)
-	}
-	e.Uint32(v.Count)
-}
-
-// Decode reads v.
-func (v *Networks) Decode(d *wire.Decoder) {
-	v.Networks = make([]Network, d.Length(MaxNames, minNetwork))
-	for i := range v.Networks {
-		v.Networks[i].Decode(d)
-	}
-	v.Count = d.Uint32()
+// XDR is the encoding of v.
+func (v *Networks) XDR(c *wire.Codec) {
+	wire.List(c, &v.Networks, MaxNames, minNetwork, (*Network).XDR)
+	c.Uint32(&v.Count)
 }
 
 // XMLArgs are the arguments of NetworkCreateXMLFlags and
@@ -72,16 +48,10 @@ type XMLArgs struct {
 	Flags uint32
 }
 
-// Encode appends v.
-func (v XMLArgs) Encode(e *wire.Encoder) {
-	e.String(v.XML)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *XMLArgs) Decode(d *wire.Decoder) {
-	v.XML = d.String()
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *XMLArgs) XDR(c *wire.Codec) {
+	c.String(&v.XML)
+	c.Uint32(&v.Flags)
 }
 
 // NetworkFlags is a network and flags, the arguments of NetworkGetXMLDesc.
@@ -90,16 +60,10 @@ type NetworkFlags struct {
 	Flags   uint32
 }
 
-// Encode appends v.
-func (v NetworkFlags) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *NetworkFlags) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *NetworkFlags) XDR(c *wire.Codec) {
+	v.Network.XDR(c)
+	c.Uint32(&v.Flags)
 }
 
 // AutostartArgs are the arguments of NetworkSetAutostart.
@@ -108,16 +72,10 @@ type AutostartArgs struct {
 	Autostart int32 // anything but zero: on
 }
 
-// Encode appends v.
-func (v AutostartArgs) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.Int32(v.Autostart)
-}
-
-// Decode reads v.
-func (v *AutostartArgs) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.Autostart = d.Int32()
+// XDR is the encoding of v.
+func (v *AutostartArgs) XDR(c *wire.Codec) {
+	v.Network.XDR(c)
+	c.Int32(&v.Autostart)
 }
 
 // UpdateArgs are the arguments of NetworkUpdate, in the order that is right
@@ -131,24 +89,14 @@ type UpdateArgs struct {
 	Flags       uint32
 }
 
-// Encode appends v.
-func (v UpdateArgs) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.Uint32(v.Command)
-	e.Uint32(v.Section)
-	e.Int32(v.ParentIndex)
-	e.String(v.XML)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *UpdateArgs) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.Command = d.Uint32()
-	v.Section = d.Uint32()
-	v.ParentIndex = d.Int32()
-	v.XML = d.String()
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *UpdateArgs) XDR(c *wire.Codec) {
+	v.Network.XDR(c)
+	c.Uint32(&v.Command)
+	c.Uint32(&v.Section)
+	c.Int32(&v.ParentIndex)
+	c.String(&v.XML)
+	c.Uint32(&v.Flags)
 }
 
 // SetMetadataArgs are the arguments of NetworkSetMetadata.
@@ -161,24 +109,14 @@ type SetMetadataArgs struct {
 	Flags    uint32
 }
 
-// Encode appends v.
-func (v SetMetadataArgs) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.Int32(v.Type)
-	e.OptString(v.Metadata)
-	e.OptString(v.Key)
-	e.OptString(v.URI)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *SetMetadataArgs) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.Type = d.Int32()
-	v.Metadata = d.OptString()
-	v.Key = d.OptString()
-	v.URI = d.OptString()
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *SetMetadataArgs) XDR(c *wire.Codec) {
+	v.Network.XDR(c)
+	c.Int32(&v.Type)
+	c.OptString(&v.Metadata)
+	c.OptString(&v.Key)
+	c.OptString(&v.URI)
+	c.Uint32(&v.Flags)
 }
 
 // MetadataArgs are the arguments of NetworkGetMetadata.
@@ -189,18 +127,10 @@ type MetadataArgs struct {
 	Flags   uint32
 }
 
-// Encode appends v.
-func (v MetadataArgs) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.Int32(v.Type)
-	e.OptString(v.URI)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *MetadataArgs) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.Type = d.Int32()
-	v.URI = d.OptString()
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *MetadataArgs) XDR(c *wire.Codec) {
+	v.Network.XDR(c)
+	c.Int32(&v.Type)
+	c.OptString(&v.URI)
+	c.Uint32(&v.Flags)
 }

@@ -9,16 +9,10 @@ type Port struct {
 	UUID    [16]byte
 }
 
-// Encode appends v.
-func (v Port) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.UUID(v.UUID)
-}
-
-// Decode reads v.
-func (v *Port) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.UUID = d.UUID()
+// XDR is the encoding of v.
+func (v *Port) XDR(c *wire.Codec) {
+	v.Network.XDR(c)
+	c.UUID(&v.UUID)
 }
 
 // PortsArgs are the arguments of NetworkListAllPorts.
@@ -28,18 +22,11 @@ type PortsArgs struct {
 	Flags   uint32
 }
 
-// Encode appends v.
-func (v PortsArgs) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.Int32(v.Need)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *PortsArgs) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.Need = d.Int32()
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *PortsArgs) XDR(c *wire.Codec) {
+	v.Network.XDR(c)
+	c.Int32(&v.Need)
+	c.Uint32(&v.Flags)
 }
 
 // Ports is the result of NetworkListAllPorts.
@@ -48,22 +35,10 @@ type Ports struct {
 	Count uint32
 }
 
-// Encode appends v.
-func (v Ports) Encode(e *wire.Encoder) {
-	e.Length(len(v.Ports), MaxNames)
-	for i := range v.Ports {
-		v.Ports[i].Encode(e)
-	}
-	e.Uint32(v.Count)
-}
-
-// Decode reads v.
-func (v *Ports) Decode(d *wire.Decoder) {
-	v.Ports = make([]Port, d.Length(MaxNames, minNetwork+16))
-	for i := range v.Ports {
-		v.Ports[i].Decode(d)
-	}
-	v.Count = d.Uint32()
+// XDR is the encoding of v.
+func (v *Ports) XDR(c *wire.Codec) {
+	wire.List(c, &v.Ports, MaxNames, minNetwork+16, (*Port).XDR)
+	c.Uint32(&v.Count)
 }
 
 // PortXMLArgs are the arguments of NetworkPortCreateXML.
@@ -73,18 +48,11 @@ type PortXMLArgs struct {
 	Flags   uint32
 }
 
-// Encode appends v.
-func (v PortXMLArgs) Encode(e *wire.Encoder) {
-	v.Network.Encode(e)
-	e.String(v.XML)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *PortXMLArgs) Decode(d *wire.Decoder) {
-	v.Network.Decode(d)
-	v.XML = d.String()
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *PortXMLArgs) XDR(c *wire.Codec) {
+	v.Network.XDR(c)
+	c.String(&v.XML)
+	c.Uint32(&v.Flags)
 }
 
 // PortFlags is a port and flags, the arguments of NetworkPortGetXMLDesc and
@@ -94,16 +62,10 @@ type PortFlags struct {
 	Flags uint32
 }
 
-// Encode appends v.
-func (v PortFlags) Encode(e *wire.Encoder) {
-	v.Port.Encode(e)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *PortFlags) Decode(d *wire.Decoder) {
-	v.Port.Decode(d)
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *PortFlags) XDR(c *wire.Codec) {
+	v.Port.XDR(c)
+	c.Uint32(&v.Flags)
 }
 
 // GetParamsArgs are the arguments of NetworkPortGetParameters.
@@ -113,18 +75,11 @@ type GetParamsArgs struct {
 	Flags uint32
 }
 
-// Encode appends v.
-func (v GetParamsArgs) Encode(e *wire.Encoder) {
-	v.Port.Encode(e)
-	e.Int32(v.Count)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *GetParamsArgs) Decode(d *wire.Decoder) {
-	v.Port.Decode(d)
-	v.Count = d.Int32()
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *GetParamsArgs) XDR(c *wire.Codec) {
+	v.Port.XDR(c)
+	c.Int32(&v.Count)
+	c.Uint32(&v.Flags)
 }
 
 // PortParams is the result of NetworkPortGetParameters.
@@ -133,16 +88,10 @@ type PortParams struct {
 	Count  int32 // always 0
 }
 
-// Encode appends v.
-func (v PortParams) Encode(e *wire.Encoder) {
-	e.Params(v.Params, MaxPortParams)
-	e.Int32(v.Count)
-}
-
-// Decode reads v.
-func (v *PortParams) Decode(d *wire.Decoder) {
-	v.Params = d.Params(MaxPortParams)
-	v.Count = d.Int32()
+// XDR is the encoding of v.
+func (v *PortParams) XDR(c *wire.Codec) {
+	c.Params(&v.Params, MaxPortParams)
+	c.Int32(&v.Count)
 }
 
 // SetParamsArgs are the arguments of NetworkPortSetParameters.
@@ -152,16 +101,9 @@ type SetParamsArgs struct {
 	Flags  uint32
 }
 
-// Encode appends v.
-func (v SetParamsArgs) Encode(e *wire.Encoder) {
-	v.Port.Encode(e)
-	e.Params(v.Params, MaxPortParams)
-	e.Uint32(v.Flags)
-}
-
-// Decode reads v.
-func (v *SetParamsArgs) Decode(d *wire.Decoder) {
-	v.Port.Decode(d)
-	v.Params = d.Params(MaxPortParams)
-	v.Flags = d.Uint32()
+// XDR is the encoding of v.
+func (v *SetParamsArgs) XDR(c *wire.Codec) {
+	v.Port.XDR(c)
+	c.Params(&v.Params, MaxPortParams)
+	c.Uint32(&v.Flags)
 }

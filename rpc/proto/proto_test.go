@@ -2,6 +2,7 @@ package proto
 
 import (
 	"bytes"
+	"encoding/binary"
 	"reflect"
 	"testing"
 
@@ -10,20 +11,14 @@ import (
 	"github.com/virbr/virbr/rpc/wire"
 )
 
-// decodable is a message that can be read.
-type decodable interface {
-	wire.Message
-	Decode(*wire.Decoder)
-}
-
 func ptr(s string) *string { return &s }
 
 // samples holds every message with every field filled.
-func samples() []decodable {
+func samples() []wire.Message {
 	net := Network{"net", [16]byte{1, 15: 2}}
 	port := Port{net, [16]byte{3, 15: 4}}
 	params := []wire.Param{{Field: "f", Type: wire.ParamUint, Number: 7}}
-	return []decodable{
+	return []wire.Message{
 		&Void{}, &Int{-1}, &Hyper{1 << 40}, &String{"text"}, &UUID{net.UUID}, &Names{[]string{"a", "bcde"}},
 		&OpenArgs{ptr("network:///system"), 1}, &AuthTypes{[]int32{AuthTypePolkit}},
 		&IdentityArgs{params, 1}, &EventArgs{1, &net}, &StatsArgs{net, 1, 2, 3},
@@ -65,19 +60,15 @@ func TestMessages(t *testing.T) {
 			if s, ok := m.(wire.Sized); ok && s.MaxSize() < len(b) {
 				t.Errorf("%d bytes, and says that it takes %d at most", len(b), s.MaxSize())
 			}
-			got := reflect.New(reflect.TypeOf(m).Elem()).Interface().(decodable)
-			d := wire.NewDecoder(b)
-			got.Decode(d)
-			if d.Err() != nil || d.Rest() != 0 {
-				t.Fatalf("err %v, %d bytes left", d.Err(), d.Rest())
+			got := reflect.New(reflect.TypeOf(m).Elem()).Interface().(wire.Message)
+			if rest, err := wire.Decode(b, got); err != nil || rest != 0 {
+				t.Fatalf("err %v, %d bytes left", err, rest)
 			}
 			if diff := cmp.Diff(m, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			for n := range len(b) {
-				d := wire.NewDecoder(b[:n])
-				reflect.New(reflect.TypeOf(m).Elem()).Interface().(decodable).Decode(d)
-				if d.Err() == nil {
+				if _, err := wire.Decode(b[:n], reflect.New(reflect.TypeOf(m).Elem()).Interface().(wire.Message)); err == nil {
 					t.Errorf("decoded from %d of %d bytes", n, len(b))
 				}
 			}
@@ -89,31 +80,22 @@ func TestMessages(t *testing.T) {
 // a network.
 func TestErrorForeign(t *testing.T) {
 	t.Parallel()
-	var e wire.Encoder
-	e.Int32(1)
-	e.Int32(2)
-	e.OptString(nil)
-	e.Int32(LevelError)
-	e.Bool(true)
-	Network{"dom", [16]byte{1}}.Encode(&e)
-	e.Int32(5)
-	for range 3 {
-		e.OptString(nil)
+	const absent, present = 0, 1
+	var b []byte
+	words := func(list ...uint32) {
+		for _, w := range list {
+			b = binary.BigEndian.AppendUint32(b, w)
+		}
 	}
-	e.Int32(7)
-	e.Int32(8)
-	e.Bool(true)
-	Network{"net", [16]byte{1}}.Encode(&e)
-	b, err := e.Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
+	words(1, 2, absent, LevelError, present)
+	b = append(b, encode(t, &Network{"dom", [16]byte{1}})...)
+	words(5, absent, absent, absent, 7, 8, present)
+	b = append(b, encode(t, &Network{"net", [16]byte{1}})...)
 	var got Error
-	d := wire.NewDecoder(b)
-	got.Decode(d)
+	rest, err := wire.Decode(b, &got)
 	want := Error{Code: 1, Domain: 2, Level: LevelError, Int1: 7, Int2: 8}
-	if diff := cmp.Diff(want, got); diff != "" || d.Err() != nil || d.Rest() != 0 {
-		t.Errorf("err %v, %d bytes left (-want +got):\n%s", d.Err(), d.Rest(), diff)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil || rest != 0 {
+		t.Errorf("err %v, %d bytes left (-want +got):\n%s", err, rest, diff)
 	}
 }
 
@@ -128,18 +110,14 @@ func FuzzMessages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
 		all := samples()
 		kind := reflect.TypeOf(all[int(which)%len(all)]).Elem()
-		first := reflect.New(kind).Interface().(decodable)
-		d := wire.NewDecoder(data)
-		first.Decode(d)
-		if d.Err() != nil {
+		first := reflect.New(kind).Interface().(wire.Message)
+		if _, err := wire.Decode(data, first); err != nil {
 			return
 		}
 		b := encode(t, first)
-		second := reflect.New(kind).Interface().(decodable)
-		d = wire.NewDecoder(b)
-		second.Decode(d)
-		if d.Err() != nil || d.Rest() != 0 {
-			t.Fatalf("%s: err %v, %d bytes left", kind.Name(), d.Err(), d.Rest())
+		second := reflect.New(kind).Interface().(wire.Message)
+		if rest, err := wire.Decode(b, second); err != nil || rest != 0 {
+			t.Fatalf("%s: err %v, %d bytes left", kind.Name(), err, rest)
 		}
 		if !bytes.Equal(b, encode(t, second)) {
 			t.Errorf("%s: another encoding after another decoding", kind.Name())

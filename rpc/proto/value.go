@@ -5,64 +5,37 @@ import "github.com/virbr/virbr/rpc/wire"
 // Void is an empty argument or result.
 type Void struct{}
 
-// Encode appends v.
-func (v Void) Encode(*wire.Encoder) {}
-
-// Decode reads v.
-func (v *Void) Decode(*wire.Decoder) {}
+// XDR is the encoding of v.
+func (v *Void) XDR(*wire.Codec) {}
 
 // Int is a single int.
 type Int struct{ Value int32 }
 
-// Encode appends v.
-func (v Int) Encode(e *wire.Encoder) { e.Int32(v.Value) }
-
-// Decode reads v.
-func (v *Int) Decode(d *wire.Decoder) { v.Value = d.Int32() }
+// XDR is the encoding of v.
+func (v *Int) XDR(c *wire.Codec) { c.Int32(&v.Value) }
 
 // Hyper is a single unsigned hyper.
 type Hyper struct{ Value uint64 }
 
-// Encode appends v.
-func (v Hyper) Encode(e *wire.Encoder) { e.Uint64(v.Value) }
-
-// Decode reads v.
-func (v *Hyper) Decode(d *wire.Decoder) { v.Value = d.Uint64() }
+// XDR is the encoding of v.
+func (v *Hyper) XDR(c *wire.Codec) { c.Uint64(&v.Value) }
 
 // String is a single string.
 type String struct{ Value string }
 
-// Encode appends v.
-func (v String) Encode(e *wire.Encoder) { e.String(v.Value) }
-
-// Decode reads v.
-func (v *String) Decode(d *wire.Decoder) { v.Value = d.String() }
+// XDR is the encoding of v.
+func (v *String) XDR(c *wire.Codec) { c.String(&v.Value) }
 
 // UUID is a single UUID.
 type UUID struct{ Value [16]byte }
 
-// Encode appends v.
-func (v UUID) Encode(e *wire.Encoder) { e.UUID(v.Value) }
-
-// Decode reads v.
-func (v *UUID) Decode(d *wire.Decoder) { v.Value = d.UUID() }
+// XDR is the encoding of v.
+func (v *UUID) XDR(c *wire.Codec) { c.UUID(&v.Value) }
 
 // Names is a list of names.
 type Names struct{ Names []string }
 
-// Encode appends v.
-func (v Names) Encode(e *wire.Encoder) {
-	e.Length(len(v.Names), MaxNames)
-	for _, name := range v.Names {
-		e.String(name)
-	}
-}
-
-// Decode reads v.
-func (v *Names) Decode(d *wire.Decoder) {
-	n := d.Length(MaxNames, 4)
-	v.Names = make([]string, 0, n)
-	for range n {
-		v.Names = append(v.Names, d.String())
-	}
+// XDR is the encoding of v.
+func (v *Names) XDR(c *wire.Codec) {
+	c.Strings(&v.Names, MaxNames)
 }

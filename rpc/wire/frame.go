@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 )
 
@@ -48,9 +47,6 @@ type Header struct {
 	Status    Status
 }
 
-// ErrTooBig says that a value does not fit its limit on the wire.
-var ErrTooBig = errors.New("too big for the wire")
-
 // parse reads a header from the HeaderSize bytes at the start of a frame.
 func (h *Header) parse(b []byte) {
 	h.Program = binary.BigEndian.Uint32(b[4:])
@@ -71,9 +67,6 @@ func (h *Header) put(b []byte) {
 	binary.BigEndian.PutUint32(b[24:], uint32(h.Status))
 }
 
-// Message is a value that has an encoding.
-type Message interface{ Encode(e *Encoder) }
-
 // Sized is a message that may be large, and tells how many bytes its encoding takes
 // at most: growing into megabytes would take several times that.
 type Sized interface{ MaxSize() int }
@@ -85,16 +78,16 @@ func Frame(h Header, payload Message) ([]byte, error) {
 	if s, ok := payload.(Sized); ok {
 		room = HeaderSize + min(s.MaxSize(), MaxPayload)
 	}
-	e := Encoder{buf: make([]byte, HeaderSize, room)}
+	c := Codec{buf: make([]byte, HeaderSize, room)}
 	if payload != nil {
-		payload.Encode(&e)
+		payload.XDR(&c)
 	}
-	if e.err != nil {
-		return nil, fmt.Errorf("encoding the payload of procedure %d: %w", h.Procedure, e.err)
+	if c.err != nil {
+		return nil, fmt.Errorf("encoding the payload of procedure %d: %w", h.Procedure, c.err)
 	}
-	if len(e.buf) > MaxFrame {
-		return nil, fmt.Errorf("encoding the payload of procedure %d: %d bytes: %w", h.Procedure, len(e.buf), ErrTooBig)
+	if len(c.buf) > MaxFrame {
+		return nil, fmt.Errorf("encoding the payload of procedure %d: %d bytes: %w", h.Procedure, len(c.buf), ErrTooBig)
 	}
-	h.put(e.buf)
-	return e.buf, nil
+	h.put(c.buf)
+	return c.buf, nil
 }

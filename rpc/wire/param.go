@@ -49,57 +49,37 @@ type Param struct {
 	Text   string
 }
 
-// Params encodes a list of at most limit typed parameters.
-func (e *Encoder) Params(params []Param, limit int) {
-	e.Length(len(params), limit)
-	for i := range params {
-		params[i].encode(e)
+// Params is a list of at most limit typed parameters.
+func (c *Codec) Params(v *[]Param, limit int) {
+	const smallest = 12 // empty name, type, 4 bytes of value
+	List(c, v, limit, smallest, (*Param).XDR)
+	if c.reading && (c.err != nil || len(*v) == 0) {
+		*v = nil
 	}
 }
 
-func (p *Param) encode(e *Encoder) {
-	e.String(p.Field)
-	e.Int32(int32(p.Type))
+// XDR is the parameter's encoding.
+func (p *Param) XDR(c *Codec) {
+	c.String(&p.Field)
+	c.Int32((*int32)(&p.Type))
 	switch p.Type {
 	case ParamInt, ParamUint, ParamBoolean:
-		e.Uint32(uint32(p.Number))
+		number := uint32(p.Number)
+		c.Uint32(&number)
+		switch {
+		case !c.reading:
+		case p.Type == ParamUint:
+			p.Number = uint64(number)
+		default:
+			p.Number = uint64(int64(int32(number)))
+		}
 	case ParamLlong, ParamUllong, ParamDouble:
-		e.Uint64(p.Number)
+		c.Uint64(&p.Number)
 	case ParamString:
-		e.String(p.Text)
-	}
-}
-
-// Params decodes a list of at most limit typed parameters.
-func (d *Decoder) Params(limit int) []Param {
-	const smallest = 12 // empty name, type, 4 bytes of value
-	n := d.Length(limit, smallest)
-	if n == 0 {
-		return nil
-	}
-	params := make([]Param, n)
-	for i := range params {
-		params[i].decode(d)
-	}
-	if d.err != nil {
-		return nil
-	}
-	return params
-}
-
-func (p *Param) decode(d *Decoder) {
-	p.Field = d.String()
-	p.Type = ParamType(d.Int32())
-	switch p.Type {
-	case ParamInt, ParamBoolean:
-		p.Number = uint64(int64(d.Int32()))
-	case ParamUint:
-		p.Number = uint64(d.Uint32())
-	case ParamLlong, ParamUllong, ParamDouble:
-		p.Number = d.Uint64()
-	case ParamString:
-		p.Text = d.String()
+		c.String(&p.Text)
 	default:
-		d.Fail()
+		if c.reading {
+			c.undecodable()
+		}
 	}
 }

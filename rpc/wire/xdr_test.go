@@ -20,38 +20,48 @@ func unhex(t *testing.T, s string) []byte {
 	return b
 }
 
+// message is one that a function codes.
+type message func(*Codec)
+
+func (m message) XDR(c *Codec) { m(c) }
+
+func ptr[T any](v T) *T { return &v }
+
+// numbers codes a list of ints.
+func numbers(list []int32, limit, size int) message {
+	return func(c *Codec) { List(c, &list, limit, size, func(v *int32, c *Codec) { c.Int32(v) }) }
+}
+
 func TestEncode(t *testing.T) {
 	t.Parallel()
-	word := "abc"
+	var word, absent *string = ptr("abc"), nil
 	tests := []struct {
 		name   string
-		encode func(*Encoder)
+		encode message
 		want   string
 	}{
-		{"int", func(e *Encoder) { e.Int32(-2) }, "fffffffe"},
-		{"unsigned", func(e *Encoder) { e.Uint32(7) }, "00000007"},
-		{"hyper", func(e *Encoder) { e.Int64(-1) }, "ffffffffffffffff"},
-		{"unsigned hyper", func(e *Encoder) { e.Uint64(1 << 32) }, "0000000100000000"},
-		{"double", func(e *Encoder) { e.Float64(1) }, "3ff0000000000000"},
-		{"bool", func(e *Encoder) { e.Bool(true); e.Bool(false) }, "0000000100000000"},
-		{"string with padding", func(e *Encoder) { e.String("abcde") }, "00000005 6162636465 000000"},
-		{"string without", func(e *Encoder) { e.String("abcd") }, "00000004 61626364"},
-		{"empty string", func(e *Encoder) { e.String("") }, "00000000"},
-		{"present", func(e *Encoder) { e.OptString(&word) }, "00000001 00000003 61626300"},
-		{"absent", func(e *Encoder) { e.OptString(nil) }, "00000000"},
-		{"uuid", func(e *Encoder) { e.UUID([16]byte{1, 15: 2}) }, "01000000 00000000 00000000 00000002"},
-		{"length", func(e *Encoder) { e.Length(3, 3) }, "00000003"},
+		{"int", func(c *Codec) { c.Int32(ptr(int32(-2))) }, "fffffffe"},
+		{"unsigned", func(c *Codec) { c.Uint32(ptr(uint32(7))) }, "00000007"},
+		{"hyper", func(c *Codec) { c.Int64(ptr(int64(-1))) }, "ffffffffffffffff"},
+		{"unsigned hyper", func(c *Codec) { c.Uint64(ptr(uint64(1 << 32))) }, "0000000100000000"},
+		{"bool", func(c *Codec) { c.Bool(ptr(true)); c.Bool(ptr(false)) }, "0000000100000000"},
+		{"string with padding", func(c *Codec) { c.String(ptr("abcde")) }, "00000005 6162636465 000000"},
+		{"string without", func(c *Codec) { c.String(ptr("abcd")) }, "00000004 61626364"},
+		{"empty string", func(c *Codec) { c.String(ptr("")) }, "00000000"},
+		{"present", func(c *Codec) { c.OptString(&word) }, "00000001 00000003 61626300"},
+		{"absent", func(c *Codec) { c.OptString(&absent) }, "00000000"},
+		{"uuid", func(c *Codec) { c.UUID(&[16]byte{1, 15: 2}) }, "01000000 00000000 00000000 00000002"},
+		{"list", numbers([]int32{1, 2, 3}, 3, 4), "00000003 00000001 00000002 00000003"},
+		{"strings", func(c *Codec) { c.Strings(&[]string{"a"}, 1) }, "00000001 00000001 61000000"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			var e Encoder
-			tt.encode(&e)
-			got, err := e.Bytes()
+			got, err := Frame(Header{}, tt.encode)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(strings.ReplaceAll(tt.want, " ", ""), hex.EncodeToString(got)); diff != "" {
+			if diff := cmp.Diff(strings.ReplaceAll(tt.want, " ", ""), hex.EncodeToString(got[HeaderSize:])); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -60,28 +70,26 @@ func TestEncode(t *testing.T) {
 
 func TestEncodeLimits(t *testing.T) {
 	t.Parallel()
-	for name, encode := range map[string]func(*Encoder){
-		"string": func(e *Encoder) { e.String(strings.Repeat("x", MaxString+1)) },
-		"array":  func(e *Encoder) { e.Length(4, 3) },
-		"params": func(e *Encoder) { e.Params(make([]Param, 2), 1) },
+	params := make([]Param, 2)
+	for name, encode := range map[string]message{
+		"string": func(c *Codec) { c.String(ptr(strings.Repeat("x", MaxString+1))) },
+		"list":   numbers(make([]int32, 4), 3, 4),
+		"params": func(c *Codec) { c.Params(&params, 1) },
 	} {
-		var e Encoder
-		encode(&e)
-		e.Uint32(1)
-		if _, err := e.Bytes(); !errors.Is(err, ErrTooBig) {
+		_, err := Frame(Header{}, message(func(c *Codec) {
+			encode(c)
+			c.Uint32(ptr(uint32(1)))
+		}))
+		if !errors.Is(err, ErrTooBig) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-type message func(*Encoder)
-
-func (m message) Encode(e *Encoder) { m(e) }
-
 func TestFrame(t *testing.T) {
 	t.Parallel()
 	h := Header{Program: 0x20008086, Version: 1, Procedure: 60, Type: TypeReply, Serial: 1}
-	got, err := Frame(h, message(func(e *Encoder) { e.Int32(1) }))
+	got, err := Frame(h, message(func(c *Codec) { c.Int32(ptr(int32(1))) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,9 +101,9 @@ func TestFrame(t *testing.T) {
 		t.Errorf("void payload: %d bytes, %v", len(void), err)
 	}
 	large := strings.Repeat("x", MaxString)
-	_, err = Frame(h, message(func(e *Encoder) {
+	_, err = Frame(h, message(func(c *Codec) {
 		for range 8 {
-			e.String(large)
+			c.String(&large)
 		}
 	}))
 	if !errors.Is(err, ErrTooBig) {
@@ -105,33 +113,43 @@ func TestFrame(t *testing.T) {
 
 func TestDecodeRefuses(t *testing.T) {
 	t.Parallel()
+	var (
+		word     string
+		optional *string
+		params   []Param
+	)
 	tests := []struct {
 		name, input string
-		decode      func(*Decoder)
+		decode      message
 	}{
-		{"int of three bytes", "000000", func(d *Decoder) { d.Int32() }},
-		{"hyper of seven bytes", "00000000000000", func(d *Decoder) { d.Uint64() }},
-		{"string above its limit", "00400001 61", func(d *Decoder) { _ = d.String() }},
-		{"string of minus one", "ffffffff 61", func(d *Decoder) { _ = d.String() }},
-		{"string that is not there", "00000004 616263", func(d *Decoder) { _ = d.String() }},
-		{"string without its padding", "00000003 616263", func(d *Decoder) { _ = d.String() }},
-		{"optional string that is not there", "00000001", func(d *Decoder) { d.OptString() }},
-		{"short uuid", "0000000000000000000000000000ff", func(d *Decoder) { d.UUID() }},
-		{"array above its limit", "00000004 00000000 00000000 00000000 00000000", func(d *Decoder) { d.Length(3, 4) }},
-		{"array that cannot be there", "00000003 00000000 00000000", func(d *Decoder) { d.Length(3, 4) }},
-		{"array of minus one", "ffffffff 00000000", func(d *Decoder) { d.Length(math.MaxInt, 4) }},
-		{"param of an unknown type", "00000001 00000001 61000000 00000008 00000000", func(d *Decoder) { d.Params(1) }},
-		{"param of type 0", "00000001 00000001 61000000 00000000 00000000", func(d *Decoder) { d.Params(1) }},
+		{"int of three bytes", "000000", func(c *Codec) { c.Int32(new(int32)) }},
+		{"hyper of seven bytes", "00000000000000", func(c *Codec) { c.Uint64(new(uint64)) }},
+		{"string above its limit", "00400001 61", func(c *Codec) { c.String(new(string)) }},
+		{"string of minus one", "ffffffff 61", func(c *Codec) { c.String(new(string)) }},
+		{"string that is not there", "00000004 616263", func(c *Codec) { c.String(new(string)) }},
+		{"string without its padding", "00000003 616263", func(c *Codec) { c.String(new(string)) }},
+		{"optional string that is not there", "00000001", func(c *Codec) { c.OptString(&optional) }},
+		{"short uuid", "0000000000000000000000000000ff", func(c *Codec) { c.UUID(new([16]byte)) }},
+		{"list above its limit", "00000004 00000000 00000000 00000000 00000000", numbers(nil, 3, 4)},
+		{"list that cannot be there", "00000003 00000000 00000000", numbers(nil, 3, 4)},
+		{"list of minus one", "ffffffff 00000000", numbers(nil, math.MaxInt, 4)},
+		{"param of an unknown type", "00000001 00000001 61000000 00000008 00000000", func(c *Codec) { c.Params(&params, 1) }},
+		{"param of type 0", "00000001 00000001 61000000 00000000 00000000", func(c *Codec) { c.Params(&params, 1) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			d := NewDecoder(unhex(t, tt.input))
-			tt.decode(d)
-			if !errors.Is(d.Err(), ErrDecode) {
-				t.Errorf("err %v with %d bytes left", d.Err(), d.Rest())
+			number, uuid := uint32(1), [16]byte{1}
+			word = "word"
+			rest, err := Decode(unhex(t, tt.input), message(func(c *Codec) {
+				tt.decode(c)
+				c.Uint32(&number)
+				c.String(&word)
+				c.UUID(&uuid)
+			}))
+			if !errors.Is(err, ErrDecode) {
+				t.Errorf("err %v with %d bytes left", err, rest)
 			}
-			if d.Uint32() != 0 || d.String() != "" || d.UUID() != [16]byte{} || d.Rest() != 0 {
+			if number != 0 || word != "" || uuid != [16]byte{} || rest != 0 {
 				t.Error("something was read after the error")
 			}
 		})
@@ -141,19 +159,42 @@ func TestDecodeRefuses(t *testing.T) {
 // TestDecodeLenient: what libvirt's decoder forgives.
 func TestDecodeLenient(t *testing.T) {
 	t.Parallel()
-	d := NewDecoder(unhex(t, "01000000 00000001 61ffffff 00000004 61006263 00000002 ff80aaaa"))
-	if s := d.OptString(); s == nil || *s != "a" {
-		t.Errorf("presence 0x01000000 and padding of ones: %v", s)
+	var optional *string
+	var cut, bytes string
+	rest, err := Decode(unhex(t, "01000000 00000001 61ffffff 00000004 61006263 00000002 ff80aaaa"), message(func(c *Codec) {
+		c.OptString(&optional)
+		c.String(&cut)
+		c.String(&bytes)
+	}))
+	if optional == nil || *optional != "a" {
+		t.Errorf("presence 0x01000000 and padding of ones: %v", optional)
 	}
-	if s := d.String(); s != "a" {
-		t.Errorf("embedded NUL: %q", s)
+	if cut != "a" {
+		t.Errorf("embedded NUL: %q", cut)
 	}
-	if s := d.String(); s != "\xff\x80" {
-		t.Errorf("not UTF-8: %q", s)
+	if bytes != "\xff\x80" {
+		t.Errorf("not UTF-8: %q", bytes)
 	}
-	if d.Err() != nil || d.Rest() != 0 {
-		t.Errorf("err %v, %d bytes left", d.Err(), d.Rest())
+	if err != nil || rest != 0 {
+		t.Errorf("err %v, %d bytes left", err, rest)
 	}
+}
+
+// paramList is a message of nothing but typed parameters.
+type paramList struct {
+	limit int
+	list  []Param
+}
+
+func (p *paramList) XDR(c *Codec) { c.Params(&p.list, p.limit) }
+
+func encodeParams(t testing.TB, list []Param) []byte {
+	t.Helper()
+	b, err := Frame(Header{}, &paramList{20, list})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[HeaderSize:]
 }
 
 func allParams() []Param {
@@ -170,41 +211,29 @@ func allParams() []Param {
 
 func TestParams(t *testing.T) {
 	t.Parallel()
-	var e Encoder
-	e.Params(allParams(), 7)
-	b, err := e.Bytes()
-	if err != nil {
-		t.Fatal(err)
+	b := encodeParams(t, allParams())
+	got := paramList{limit: 7}
+	rest, err := Decode(b, &got)
+	if diff := cmp.Diff(allParams(), got.list); diff != "" || err != nil || rest != 0 {
+		t.Errorf("err %v, %d bytes left (-want +got):\n%s", err, rest, diff)
 	}
-	d := NewDecoder(b)
-	if diff := cmp.Diff(allParams(), d.Params(7)); diff != "" || d.Err() != nil || d.Rest() != 0 {
-		t.Errorf("err %v, %d bytes left (-want +got):\n%s", d.Err(), d.Rest(), diff)
-	}
-	if NewDecoder(b).Params(6) != nil {
+	few := paramList{limit: 6}
+	if _, err := Decode(b, &few); err == nil || few.list != nil {
 		t.Error("more parameters than the limit were read")
 	}
 }
 
 func FuzzParams(f *testing.F) {
-	var e Encoder
-	e.Params(allParams(), 7)
-	f.Add(e.buf)
+	f.Add(encodeParams(f, allParams()))
 	f.Add([]byte{0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d := NewDecoder(data)
-		params := d.Params(20)
-		if d.Err() != nil {
+		first, second := paramList{limit: 20}, paramList{limit: 20}
+		if _, err := Decode(data, &first); err != nil {
 			return
 		}
-		var e Encoder
-		e.Params(params, 20)
-		b, err := e.Bytes()
-		if err != nil {
-			t.Fatalf("what was decoded cannot be encoded: %v", err)
-		}
-		again := NewDecoder(b)
-		if diff := cmp.Diff(params, again.Params(20)); diff != "" || again.Err() != nil || again.Rest() != 0 {
-			t.Errorf("err %v, %d bytes left (-first +second):\n%s", again.Err(), again.Rest(), diff)
+		rest, err := Decode(encodeParams(t, first.list), &second)
+		if diff := cmp.Diff(first.list, second.list); diff != "" || err != nil || rest != 0 {
+			t.Errorf("err %v, %d bytes left (-first +second):\n%s", err, rest, diff)
 		}
 	})
 }

@@ -83,16 +83,16 @@ func why(message string, right []string) (cause string, ok bool) {
 
 var actions = []action{
 	{"define", 4, func(ctx context.Context, c *client.Conn, n, _ int) error {
-		return c.Call(ctx, proto.NetworkDefineXML, proto.String{Value: document(n)}, new(proto.Network))
+		return c.Call(ctx, proto.NetworkDefineXML, &proto.String{Value: document(n)}, new(proto.Network))
 	}, nil},
 	{"start", 4, func(ctx context.Context, c *client.Conn, n, _ int) error {
-		return c.Call(ctx, proto.NetworkCreate, reference(n), nil)
+		return c.Call(ctx, proto.NetworkCreate, new(reference(n)), nil)
 	}, []string{gone, running, busy}},
 	{"destroy", 3, func(ctx context.Context, c *client.Conn, n, _ int) error {
-		return c.Call(ctx, proto.NetworkDestroy, reference(n), nil)
+		return c.Call(ctx, proto.NetworkDestroy, new(reference(n)), nil)
 	}, []string{gone, stopped, busy}},
 	{"undefine", 1, func(ctx context.Context, c *client.Conn, n, _ int) error {
-		return c.Call(ctx, proto.NetworkUndefine, reference(n), nil)
+		return c.Call(ctx, proto.NetworkUndefine, new(reference(n)), nil)
 	}, []string{gone, transient, busy}},
 	{"list", 4, func(ctx context.Context, c *client.Conn, _, _ int) error {
 		_, err := c.Networks(ctx)
@@ -100,7 +100,7 @@ var actions = []action{
 	}, nil},
 	{"read XML", 6, func(ctx context.Context, c *client.Conn, n, chance int) error {
 		var doc proto.String
-		err := c.Call(ctx, proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: reference(n), Flags: uint32(chance % 2)}, &doc)
+		err := c.Call(ctx, proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: reference(n), Flags: uint32(chance % 2)}, &doc)
 		if err == nil && !strings.Contains(doc.Value, "<name>"+reference(n).Name+"</name>") {
 			err = fmt.Errorf("the XML of another network: %s", doc.Value)
 		}
@@ -164,7 +164,7 @@ func TestSideBySide(t *testing.T) {
 			t.Helper()
 			for n := range shared {
 				for _, procedure := range []int32{proto.NetworkDestroy, proto.NetworkUndefine} {
-					if err := c.Call(t.Context(), procedure, reference(n), nil); err != nil {
+					if err := c.Call(t.Context(), procedure, new(reference(n)), nil); err != nil {
 						if _, ok := why(err.Error(), []string{gone, stopped}); !ok {
 							t.Fatal(err)
 						}

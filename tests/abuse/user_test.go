@@ -48,37 +48,37 @@ var floods = []flood{
 	{name: "begins to authenticate", socket: socket, clients: 200, write: func() []byte { return call(proto.AuthList, nil)[:20] }},
 	{name: "takes all places", socket: readOnlySocket, clients: 600, write: login},
 	{name: "sends half of a large frame", socket: readOnlySocket, clients: 60, write: func() []byte {
-		frame := call(proto.NetworkLookupByName, proto.String{Value: strings.Repeat("x", 100<<10)})
+		frame := call(proto.NetworkLookupByName, &proto.String{Value: strings.Repeat("x", 100<<10)})
 		return append(login(), frame[:70<<10]...)
 	}},
 	{name: "asks and does not read", socket: readOnlySocket, clients: 60, write: func() []byte {
-		ask := call(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: reference(0)})
+		ask := call(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: reference(0)})
 		return append(login(), bytes.Repeat(ask, 500)...)
 	}},
 	{name: "asks for leases and does not read", socket: readOnlySocket, clients: 60, write: func() []byte {
-		ask := call(proto.NetworkGetDHCPLeases, proto.LeasesArgs{Network: reference(1), Need: 1})
+		ask := call(proto.NetworkGetDHCPLeases, &proto.LeasesArgs{Network: reference(1), Need: 1})
 		return append(login(), bytes.Repeat(ask, 20)...)
 	}},
 	{name: "listens to everything and does not read", socket: readOnlySocket, clients: 100, write: func() []byte {
 		frames := login()
 		for n := range 500 {
-			frames = append(frames, call(proto.ConnectNetworkEventRegister, proto.EventArgs{Network: &proto.Network{Name: "x", UUID: [16]byte{byte(n), byte(n >> 8)}}})...)
+			frames = append(frames, call(proto.ConnectNetworkEventRegister, &proto.EventArgs{Network: &proto.Network{Name: "x", UUID: [16]byte{byte(n), byte(n >> 8)}}})...)
 		}
-		return append(frames, call(proto.ConnectNetworkEventRegister, proto.EventArgs{})...)
+		return append(frames, call(proto.ConnectNetworkEventRegister, &proto.EventArgs{})...)
 	}},
 	{name: "sends calls without a pause", socket: readOnlySocket, clients: 60, write: func() []byte {
 		return append(login(), bytes.Repeat(call(proto.ConnectGetLibVersion, nil), 5000)...)
 	}},
 	{name: "has much kept", socket: readOnlySocket, clients: 20, write: func() []byte {
 		long := "network:///system?" + strings.Repeat("x", 4<<20-64)
-		return append(call(proto.AuthList, nil), call(proto.ConnectOpen, proto.OpenArgs{Name: &long})...)
+		return append(call(proto.AuthList, nil), call(proto.ConnectOpen, &proto.OpenArgs{Name: &long})...)
 	}},
 	{name: "has much of itself kept", socket: readOnlySocket, clients: 20, write: func() []byte {
 		var params []wire.Param
 		for _, field := range []string{"user-name", "group-name", "sasl-user-name", "selinux-context"} {
 			params = append(params, wire.Param{Field: field, Type: wire.ParamString, Text: strings.Repeat("x", 4<<20-64)})
 		}
-		return append(login(), call(proto.ConnectSetIdentity, proto.IdentityArgs{Params: params})...)
+		return append(login(), call(proto.ConnectSetIdentity, &proto.IdentityArgs{Params: params})...)
 	}},
 	{name: "keeps metrics", network: "tcp", socket: metricsAddress, clients: 40, write: func() []byte {
 		return []byte("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -95,7 +95,7 @@ func TestOtherUsers(t *testing.T) {
 		d := startWith(t, open, metricsAddress)
 		c := dial(t)
 		define(t, c)
-		if err := c.Call(t.Context(), proto.NetworkCreate, reference(1), nil); err != nil {
+		if err := c.Call(t.Context(), proto.NetworkCreate, new(reference(1)), nil); err != nil {
 			t.Fatal(err)
 		}
 		manyLeases(t, 2000)
@@ -162,12 +162,12 @@ func asRoot(t *testing.T) {
 		procedure int32
 		args      wire.Message
 	}{
-		{"define", proto.NetworkDefineXML, proto.String{Value: doc}},
-		{"start", proto.NetworkCreate, reference(0)},
-		{"list", proto.ConnectListAllNetworks, proto.ListArgs{Need: 1}},
-		{"leases", proto.NetworkGetDHCPLeases, proto.LeasesArgs{Network: reference(1), Need: 1}},
-		{"register", proto.ConnectNetworkEventRegister, proto.EventArgs{}},
-		{"destroy", proto.NetworkDestroy, reference(0)},
+		{"define", proto.NetworkDefineXML, &proto.String{Value: doc}},
+		{"start", proto.NetworkCreate, new(reference(0))},
+		{"list", proto.ConnectListAllNetworks, &proto.ListArgs{Need: 1}},
+		{"leases", proto.NetworkGetDHCPLeases, &proto.LeasesArgs{Network: reference(1), Need: 1}},
+		{"register", proto.ConnectNetworkEventRegister, &proto.EventArgs{}},
+		{"destroy", proto.NetworkDestroy, new(reference(0))},
 	} {
 		if err := c.Call(ctx, do.procedure, do.args, new(anything)); err != nil {
 			t.Fatalf("root: %s: %v", do.what, err)
@@ -197,7 +197,7 @@ func asUser(t *testing.T, readOnly bool) {
 	if err := conn.SetDeadline(time.Now().Add(soon)); err != nil {
 		t.Fatal(err)
 	}
-	frames := append(login(), call(proto.ConnectListAllNetworks, proto.ListArgs{Need: 1})...)
+	frames := append(login(), call(proto.ConnectListAllNetworks, &proto.ListArgs{Need: 1})...)
 	if _, err := conn.Write(frames); err != nil {
 		t.Fatalf("another user: %v", err)
 	}
@@ -216,11 +216,7 @@ func asUser(t *testing.T, readOnly bool) {
 // anything takes any result.
 type anything struct{}
 
-func (*anything) Decode(d *wire.Decoder) {
-	for d.Rest() >= 4 {
-		d.Uint32()
-	}
-}
+func (anything) XDR(*wire.Codec) {}
 
 // peak returns the most memory that the daemon had, in KiB.
 func (d *daemon) peak() (kib int) {

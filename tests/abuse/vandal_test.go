@@ -38,7 +38,7 @@ var vandals = []vandal{
 		return err
 	}},
 	{"sends a byte at a time, and stops", func(conn net.Conn, r *rand.Rand) error {
-		frame := call(proto.ConnectOpen, proto.OpenArgs{})
+		frame := call(proto.ConnectOpen, &proto.OpenArgs{})
 		for _, b := range frame[:r.IntN(len(frame))] {
 			if _, err := conn.Write([]byte{b}); err != nil {
 				return err
@@ -56,37 +56,37 @@ var vandals = []vandal{
 		return err
 	}},
 	{"announces a large frame, and sends little of it", func(conn net.Conn, r *rand.Rand) error {
-		frame := append([]byte{0, 0xff, 0, 0}, call(proto.NetworkDefineXML, proto.String{Value: strings.Repeat("x", 1+r.IntN(1<<16))})[4:]...)
+		frame := append([]byte{0, 0xff, 0, 0}, call(proto.NetworkDefineXML, &proto.String{Value: strings.Repeat("x", 1+r.IntN(1<<16))})[4:]...)
 		_, err := conn.Write(frame)
 		return err
 	}},
 	{"announces long strings in short frames", func(conn net.Conn, r *rand.Rand) error {
-		frame := call(proto.NetworkLookupByName, proto.String{Value: "net1"})
+		frame := call(proto.NetworkLookupByName, &proto.String{Value: "net1"})
 		frame[28], frame[29] = byte(r.IntN(256)), byte(r.IntN(256)) // of the string's length
 		_, err := conn.Write(append(login(), frame...))
 		return err
 	}},
 	{"calls before it has opened the connection", func(conn net.Conn, _ *rand.Rand) error {
-		return pour(conn, func() []byte { return call(proto.NetworkDestroy, reference(0)) })
+		return pour(conn, func() []byte { return call(proto.NetworkDestroy, new(reference(0))) })
 	}},
 	{"asks for more and more, and never reads", func(conn net.Conn, _ *rand.Rand) error {
 		if _, err := conn.Write(login()); err != nil {
 			return err
 		}
-		ask := call(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: reference(0)})
+		ask := call(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: reference(0)})
 		return pour(conn, func() []byte { return ask })
 	}},
 	{"wants to hear of events, and never reads", func(conn net.Conn, _ *rand.Rand) error {
-		_, err := conn.Write(append(login(), call(proto.ConnectNetworkEventRegister, proto.EventArgs{EventID: proto.EventIDLifecycle})...))
+		_, err := conn.Write(append(login(), call(proto.ConnectNetworkEventRegister, &proto.EventArgs{EventID: proto.EventIDLifecycle})...))
 		return err
 	}},
 	{"hangs up in the middle", func(conn net.Conn, r *rand.Rand) error {
-		frame := append(login(), call(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: reference(0)})...)
+		frame := append(login(), call(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: reference(0)})...)
 		_, err := conn.Write(frame[:r.IntN(len(frame))])
 		return errors.Join(err, conn.Close())
 	}},
 	{"asks, and hangs up", func(conn net.Conn, _ *rand.Rand) error {
-		_, err := conn.Write(append(login(), call(proto.NetworkDefineXML, proto.String{Value: document(1)})...))
+		_, err := conn.Write(append(login(), call(proto.NetworkDefineXML, &proto.String{Value: document(1)})...))
 		return errors.Join(err, conn.Close())
 	}},
 }
@@ -103,7 +103,7 @@ func call(procedure int32, args wire.Message) []byte {
 // login returns the frames that open a connection.
 func login() []byte {
 	name := "network:///system"
-	return append(call(proto.AuthList, nil), call(proto.ConnectOpen, proto.OpenArgs{Name: &name})...)
+	return append(call(proto.AuthList, nil), call(proto.ConnectOpen, &proto.OpenArgs{Name: &name})...)
 }
 
 func noise(r *rand.Rand, n int) []byte {
@@ -167,7 +167,7 @@ func TestVandals(t *testing.T) {
 func define(t *testing.T, c *client.Conn) {
 	t.Helper()
 	for n := range 2 {
-		if err := c.Call(t.Context(), proto.NetworkDefineXML, proto.String{Value: document(n)}, new(proto.Network)); err != nil {
+		if err := c.Call(t.Context(), proto.NetworkDefineXML, &proto.String{Value: document(n)}, new(proto.Network)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -188,7 +188,7 @@ func good(ctx context.Context, c *client.Conn) error {
 		return fmt.Errorf("networks (-want +got):\n%s", diff)
 	}
 	for _, procedure := range []int32{proto.NetworkCreate, proto.NetworkDestroy} {
-		if err := c.Call(ctx, procedure, reference(0), nil); err != nil {
+		if err := c.Call(ctx, procedure, new(reference(0)), nil); err != nil {
 			return err
 		}
 	}

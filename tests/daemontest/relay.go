@@ -1,10 +1,13 @@
 package daemontest
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/virbr/virbr/rpc/proto"
@@ -79,7 +82,7 @@ func pass(conn, up net.Conn, h wire.Header, payload []byte, pose Pose) error {
 		if answer := pose(h, payload); answer != nil {
 			to, says = conn, answer
 			h.Type = wire.TypeReply
-			if _, refused := answer.(proto.Error); refused {
+			if _, refused := answer.(*proto.Error); refused {
 				h.Status = wire.StatusError
 			}
 		}
@@ -95,11 +98,11 @@ func pass(conn, up net.Conn, h wire.Header, payload []byte, pose Pose) error {
 // raw is an encoded payload.
 type raw []byte
 
-// Encode appends v.
-func (v raw) Encode(e *wire.Encoder) {
-	d := wire.NewDecoder(v)
-	for d.Rest() > 0 {
-		e.Uint32(d.Uint32())
+// XDR appends v.
+func (v raw) XDR(c *wire.Codec) {
+	for word := range slices.Chunk(v, 4) {
+		u := binary.BigEndian.Uint32(word)
+		c.Uint32(&u)
 	}
 }
 
@@ -109,9 +112,9 @@ func Libvirt97(h wire.Header, payload []byte) wire.Message {
 	case h.Program == proto.ExtensionProgram:
 		return unknown("Cannot find program 1986622050 version 1")
 	case h.Procedure == proto.ConnectGetLibVersion:
-		return proto.Hyper{Value: 9_007_000}
-	case h.Procedure == proto.ConnectSupportsFeature && wire.NewDecoder(payload).Int32() == proto.FeatureExtensions:
-		return proto.Int{}
+		return &proto.Hyper{Value: 9_007_000}
+	case h.Procedure == proto.ConnectSupportsFeature && bytes.Equal(payload, binary.BigEndian.AppendUint32(nil, proto.FeatureExtensions)):
+		return &proto.Int{}
 	}
 	return nil
 }
@@ -120,7 +123,7 @@ func Libvirt97(h wire.Header, payload []byte) wire.Message {
 func Libvirt90(h wire.Header, payload []byte) wire.Message {
 	switch h.Procedure {
 	case proto.ConnectGetLibVersion:
-		return proto.Hyper{Value: 9_000_000}
+		return &proto.Hyper{Value: 9_000_000}
 	case proto.NetworkSetMetadata, proto.NetworkGetMetadata:
 		return unknown(fmt.Sprintf("unknown procedure: %d", h.Procedure))
 	}
@@ -128,5 +131,5 @@ func Libvirt90(h wire.Header, payload []byte) wire.Message {
 }
 
 func unknown(message string) wire.Message {
-	return proto.Error{Code: 39, Domain: 7, Message: &message, Level: proto.LevelError}
+	return &proto.Error{Code: 39, Domain: 7, Message: &message, Level: proto.LevelError}
 }

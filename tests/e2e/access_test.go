@@ -112,7 +112,7 @@ func TestReadOnly(t *testing.T) {
 		d.up("default", natXML)
 		boss := dial(t, socketRW, 0)
 		net := boss.lookup("default")
-		boss.must(proto.NetworkPortCreateXML, proto.PortXMLArgs{Network: net, XML: quietPort}, nil)
+		boss.must(proto.NetworkPortCreateXML, &proto.PortXMLArgs{Network: net, XML: quietPort}, nil)
 		port := proto.Port{Network: net, UUID: [16]byte{0x11, 0x11, 0x11, 0x11, 6: 0x40, 8: 0x80, 15: 1}}
 		files := func() map[string]string {
 			all := netnstest.Snapshot(t)
@@ -131,9 +131,9 @@ func TestReadOnly(t *testing.T) {
 			for api, call := range changes(net, port) {
 				c.refused(call.procedure, call.args, 29, 19, "operation forbidden: read only access prevents "+api)
 			}
-			c.must(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: net}, nil)
-			c.must(proto.NetworkPortGetXMLDesc, proto.PortFlags{Port: port}, nil)
-			c.must(proto.ConnectSetIdentity, proto.IdentityArgs{}, nil)
+			c.must(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: net}, nil)
+			c.must(proto.NetworkPortGetXMLDesc, &proto.PortFlags{Port: port}, nil)
+			c.must(proto.ConnectSetIdentity, &proto.IdentityArgs{}, nil)
 			if diff := cmp.Diff(before, files()); diff != "" {
 				t.Errorf("read-only %s changed (-before +after):\n%s", name, diff)
 			}
@@ -151,18 +151,18 @@ type change struct {
 func changes(net proto.Network, port proto.Port) map[string]change {
 	title := pointer("changed")
 	return map[string]change{
-		"virNetworkCreate":            {proto.NetworkCreate, net},
-		"virNetworkCreateXML":         {proto.NetworkCreateXML, proto.String{Value: quietXML}},
-		"virNetworkCreateXMLFlags":    {proto.NetworkCreateXMLFlags, proto.XMLArgs{XML: quietXML}},
-		"virNetworkDefineXML":         {proto.NetworkDefineXML, proto.String{Value: quietXML}},
-		"virNetworkDefineXMLFlags":    {proto.NetworkDefineXMLFlags, proto.XMLArgs{XML: quietXML}},
-		"virNetworkDestroy":           {proto.NetworkDestroy, net},
-		"virNetworkUndefine":          {proto.NetworkUndefine, net},
-		"virNetworkSetAutostart":      {proto.NetworkSetAutostart, proto.AutostartArgs{Network: net, Autostart: 1}},
-		"virNetworkUpdate":            {proto.NetworkUpdate, proto.UpdateArgs{Network: net, Command: 3, Section: 9, ParentIndex: -1, XML: "<portgroup name='g'/>", Flags: 3}},
-		"virNetworkSetMetadata":       {proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: net, Type: 1, Metadata: title, Flags: 3}},
-		"virNetworkPortCreateXML":     {proto.NetworkPortCreateXML, proto.PortXMLArgs{Network: net, XML: strings.ReplaceAll(quietPort, "1111-0000", "2222-0000")}},
-		"virNetworkPortSetParameters": {proto.NetworkPortSetParameters, proto.SetParamsArgs{Port: port, Params: []wire.Param{{Field: "outbound.average", Type: wire.ParamUint, Number: 9}}}},
-		"virNetworkPortDelete":        {proto.NetworkPortDelete, proto.PortFlags{Port: port}},
+		"virNetworkCreate":            {proto.NetworkCreate, &net},
+		"virNetworkCreateXML":         {proto.NetworkCreateXML, &proto.String{Value: quietXML}},
+		"virNetworkCreateXMLFlags":    {proto.NetworkCreateXMLFlags, &proto.XMLArgs{XML: quietXML}},
+		"virNetworkDefineXML":         {proto.NetworkDefineXML, &proto.String{Value: quietXML}},
+		"virNetworkDefineXMLFlags":    {proto.NetworkDefineXMLFlags, &proto.XMLArgs{XML: quietXML}},
+		"virNetworkDestroy":           {proto.NetworkDestroy, &net},
+		"virNetworkUndefine":          {proto.NetworkUndefine, &net},
+		"virNetworkSetAutostart":      {proto.NetworkSetAutostart, &proto.AutostartArgs{Network: net, Autostart: 1}},
+		"virNetworkUpdate":            {proto.NetworkUpdate, &proto.UpdateArgs{Network: net, Command: 3, Section: 9, ParentIndex: -1, XML: "<portgroup name='g'/>", Flags: 3}},
+		"virNetworkSetMetadata":       {proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: net, Type: 1, Metadata: title, Flags: 3}},
+		"virNetworkPortCreateXML":     {proto.NetworkPortCreateXML, &proto.PortXMLArgs{Network: net, XML: strings.ReplaceAll(quietPort, "1111-0000", "2222-0000")}},
+		"virNetworkPortSetParameters": {proto.NetworkPortSetParameters, &proto.SetParamsArgs{Port: port, Params: []wire.Param{{Field: "outbound.average", Type: wire.ParamUint, Number: 9}}}},
+		"virNetworkPortDelete":        {proto.NetworkPortDelete, &proto.PortFlags{Port: port}},
 	}
 }

@@ -37,7 +37,7 @@ func TestEvents(t *testing.T) {
 		c := l.actor
 
 		var quiet proto.Network
-		c.must(proto.NetworkDefineXML, proto.String{Value: quietXML}, &quiet)
+		c.must(proto.NetworkDefineXML, &proto.String{Value: quietXML}, &quiet)
 		life := func(kinds ...int32) (list []any) {
 			for _, kind := range kinds {
 				list = append(list, proto.Lifecycle{Network: quiet, Event: kind})
@@ -58,27 +58,27 @@ func TestEvents(t *testing.T) {
 			fails     bool
 			want      []any
 		}{
-			{"define again", proto.NetworkDefineXML, proto.String{Value: withUUID(quiet)}, false, life(wasDefined)},
-			{"define what is wrong", proto.NetworkDefineXML, proto.String{Value: "<network/>"}, true, nil},
-			{"autostart", proto.NetworkSetAutostart, proto.AutostartArgs{Network: quiet, Autostart: 1}, false, nil},
-			{"start", proto.NetworkCreate, quiet, false, life(wasStarted)},
-			{"start what runs", proto.NetworkCreate, quiet, true, nil},
-			{"define what runs", proto.NetworkDefineXML, proto.String{Value: withUUID(quiet)}, false, life(wasDefined)},
-			{"update", proto.NetworkUpdate, proto.UpdateArgs{Network: quiet, Command: 3, Section: 9, ParentIndex: -1, XML: "<portgroup name='g'/>", Flags: 3}, false, nil},
-			{"title", proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: quiet, Type: 1, Metadata: pointer("T"), Flags: 3}, false, meta(1, nil)},
-			{"description", proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: quiet, Metadata: pointer("two\nlines")}, false, meta(0, nil)},
-			{"element", proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: quiet, Type: 2, Metadata: pointer("<x/>"), Key: pointer("k"), URI: pointer("urn:k")}, false, meta(2, pointer("urn:k"))},
-			{"no element", proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: quiet, Type: 2, URI: pointer("urn:k")}, false, meta(2, pointer("urn:k"))},
-			{"metadata that is none", proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: quiet, Type: 2, Metadata: pointer("<x"), Key: pointer("k"), URI: pointer("urn:k")}, true, nil},
-			{"port", proto.NetworkPortCreateXML, proto.PortXMLArgs{Network: quiet, XML: quietPort}, false, nil},
-			{"port parameters", proto.NetworkPortSetParameters, shape, false, nil},
-			{"no port", proto.NetworkPortDelete, proto.PortFlags{Port: port}, false, nil},
-			{"undefine what runs", proto.NetworkUndefine, quiet, false, life(wasUndefined)},
-			{"stop for ever", proto.NetworkDestroy, quiet, false, life(wasStopped)},
-			{"create", proto.NetworkCreateXML, proto.String{Value: withUUID(quiet)}, false, life(wasStarted)},
-			{"make it stay", proto.NetworkDefineXML, proto.String{Value: withUUID(quiet)}, false, life(wasDefined)},
-			{"stop", proto.NetworkDestroy, quiet, false, life(wasStopped)},
-			{"undefine", proto.NetworkUndefine, quiet, false, life(wasUndefined)},
+			{"define again", proto.NetworkDefineXML, &proto.String{Value: withUUID(quiet)}, false, life(wasDefined)},
+			{"define what is wrong", proto.NetworkDefineXML, &proto.String{Value: "<network/>"}, true, nil},
+			{"autostart", proto.NetworkSetAutostart, &proto.AutostartArgs{Network: quiet, Autostart: 1}, false, nil},
+			{"start", proto.NetworkCreate, &quiet, false, life(wasStarted)},
+			{"start what runs", proto.NetworkCreate, &quiet, true, nil},
+			{"define what runs", proto.NetworkDefineXML, &proto.String{Value: withUUID(quiet)}, false, life(wasDefined)},
+			{"update", proto.NetworkUpdate, &proto.UpdateArgs{Network: quiet, Command: 3, Section: 9, ParentIndex: -1, XML: "<portgroup name='g'/>", Flags: 3}, false, nil},
+			{"title", proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: quiet, Type: 1, Metadata: pointer("T"), Flags: 3}, false, meta(1, nil)},
+			{"description", proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: quiet, Metadata: pointer("two\nlines")}, false, meta(0, nil)},
+			{"element", proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: quiet, Type: 2, Metadata: pointer("<x/>"), Key: pointer("k"), URI: pointer("urn:k")}, false, meta(2, pointer("urn:k"))},
+			{"no element", proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: quiet, Type: 2, URI: pointer("urn:k")}, false, meta(2, pointer("urn:k"))},
+			{"metadata that is none", proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: quiet, Type: 2, Metadata: pointer("<x"), Key: pointer("k"), URI: pointer("urn:k")}, true, nil},
+			{"port", proto.NetworkPortCreateXML, &proto.PortXMLArgs{Network: quiet, XML: quietPort}, false, nil},
+			{"port parameters", proto.NetworkPortSetParameters, &shape, false, nil},
+			{"no port", proto.NetworkPortDelete, &proto.PortFlags{Port: port}, false, nil},
+			{"undefine what runs", proto.NetworkUndefine, &quiet, false, life(wasUndefined)},
+			{"stop for ever", proto.NetworkDestroy, &quiet, false, life(wasStopped)},
+			{"create", proto.NetworkCreateXML, &proto.String{Value: withUUID(quiet)}, false, life(wasStarted)},
+			{"make it stay", proto.NetworkDefineXML, &proto.String{Value: withUUID(quiet)}, false, life(wasDefined)},
+			{"stop", proto.NetworkDestroy, &quiet, false, life(wasStopped)},
+			{"undefine", proto.NetworkUndefine, &quiet, false, life(wasUndefined)},
 		} {
 			_, e := c.call(step.procedure, step.args)
 			if (e != nil) != step.fails {
@@ -104,7 +104,7 @@ type listener struct {
 func newListener(t *testing.T) *listener {
 	t.Helper()
 	l := &listener{ear: dial(t, socketRO, 0), actor: dial(t, socketRW, 0)}
-	l.actor.must(proto.NetworkDefineXML, proto.String{Value: "<network><name>marker</name><forward mode='bridge'/></network>"}, &l.marker)
+	l.actor.must(proto.NetworkDefineXML, &proto.String{Value: "<network><name>marker</name><forward mode='bridge'/></network>"}, &l.marker)
 	l.ear.listen(proto.EventIDLifecycle, nil)
 	l.ear.listen(proto.EventIDMetadata, nil)
 	return l
@@ -113,7 +113,7 @@ func newListener(t *testing.T) *listener {
 // heard compares what was told since the last time; the ids of callbacks aside.
 func (l *listener) heard(what string, want []any) {
 	l.ear.t.Helper()
-	l.actor.must(proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: l.marker, Metadata: &what}, nil)
+	l.actor.must(proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: l.marker, Metadata: &what}, nil)
 	var got []any
 	for {
 		switch e := l.ear.hear().(type) {
@@ -142,7 +142,7 @@ func TestManyListeners(t *testing.T) {
 		startVirbrd(t)
 		c := dial(t, socketRW, 0)
 		var quiet proto.Network
-		c.must(proto.NetworkDefineXML, proto.String{Value: quietXML}, &quiet)
+		c.must(proto.NetworkDefineXML, &proto.String{Value: quietXML}, &quiet)
 
 		const many, rounds = 1000, 5
 		listeners := make([]*client, many)
@@ -166,10 +166,10 @@ func TestManyListeners(t *testing.T) {
 		uri := pointer("urn:" + strings.Repeat("x", 1<<20))
 		for range rounds {
 			want = append(want, wasStarted, wasStopped)
-			c.must(proto.NetworkCreate, quiet, nil)
-			c.must(proto.NetworkDestroy, quiet, nil)
+			c.must(proto.NetworkCreate, &quiet, nil)
+			c.must(proto.NetworkDestroy, &quiet, nil)
 			for range 10 { // more than may wait for one client, in the end
-				c.must(proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: quiet, Type: 2, URI: uri}, nil)
+				c.must(proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: quiet, Type: 2, URI: uri}, nil)
 			}
 		}
 		for i, l := range listeners {
@@ -184,7 +184,7 @@ func TestManyListeners(t *testing.T) {
 		for _, d := range deaf {
 			d.ended()
 		}
-		c.must(proto.NetworkUndefine, quiet, nil)
+		c.must(proto.NetworkUndefine, &quiet, nil)
 		if e := listeners[0].hear().(proto.Lifecycle); e.Event != wasUndefined {
 			t.Errorf("heard %+v after the others were dropped", e)
 		}

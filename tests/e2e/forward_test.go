@@ -268,7 +268,7 @@ func TestForwardEnds(t *testing.T) {
 		set := func(content string) {
 			t.Helper()
 			text := "<network>" + content + "</network>"
-			c.must(proto.NetworkSetMetadata, proto.SetMetadataArgs{
+			c.must(proto.NetworkSetMetadata, &proto.SetMetadataArgs{
 				Network: network, Type: 2, Metadata: &text, Key: pointer("virbr"), URI: pointer(xml.Namespace), Flags: 1}, nil)
 		}
 		echo(t, g, ":7")

@@ -398,7 +398,7 @@ func setGuard(t *testing.T, guard string) {
 	c := dial(t, socketRW, 0)
 	const element, live, config = 2, 1, 2
 	text := "<network>" + strings.ReplaceAll(guard, "virbr:", "") + "</network>"
-	c.must(proto.NetworkSetMetadata, proto.SetMetadataArgs{
+	c.must(proto.NetworkSetMetadata, &proto.SetMetadataArgs{
 		Network: c.lookup("g"), Type: element, Metadata: &text, Key: pointer("virbr"), URI: pointer("urn:virbr:network:1"), Flags: live | config,
 	}, nil)
 }

@@ -33,7 +33,7 @@ func TestMetadata(t *testing.T) {
 		get := func(kind int32, uri *string, flags uint32) string {
 			t.Helper()
 			var s proto.String
-			c.must(proto.NetworkGetMetadata, proto.MetadataArgs{Network: net, Type: kind, URI: uri, Flags: flags}, &s)
+			c.must(proto.NetworkGetMetadata, &proto.MetadataArgs{Network: net, Type: kind, URI: uri, Flags: flags}, &s)
 			return s.Value
 		}
 		want := func(what, want, got string) {
@@ -43,17 +43,17 @@ func TestMetadata(t *testing.T) {
 			}
 		}
 		for _, kind := range []int32{description, title} {
-			c.refused(proto.NetworkGetMetadata, proto.MetadataArgs{Network: net, Type: kind}, 111, 19, absent)
+			c.refused(proto.NetworkGetMetadata, &proto.MetadataArgs{Network: net, Type: kind}, 111, 19, absent)
 		}
 		k, uri := pointer("app"), pointer("urn:app:1")
-		c.refused(proto.NetworkGetMetadata, proto.MetadataArgs{Network: net, Type: element, URI: uri}, 111, 19, absent)
-		c.refused(proto.NetworkGetMetadata, proto.MetadataArgs{Network: net, Type: title, Flags: live | config}, 8, 19, twoDefs)
-		c.refused(proto.NetworkSetMetadata, set(7, pointer("x"), nil, nil, 0), 8, 19, "invalid argument: unknown metadata type '7'")
+		c.refused(proto.NetworkGetMetadata, &proto.MetadataArgs{Network: net, Type: element, URI: uri}, 111, 19, absent)
+		c.refused(proto.NetworkGetMetadata, &proto.MetadataArgs{Network: net, Type: title, Flags: live | config}, 8, 19, twoDefs)
+		c.refused(proto.NetworkSetMetadata, new(set(7, pointer("x"), nil, nil, 0)), 8, 19, "invalid argument: unknown metadata type '7'")
 
-		c.must(proto.NetworkSetMetadata, set(title, pointer("running"), nil, nil, live), nil)
-		c.must(proto.NetworkSetMetadata, set(title, pointer("for <later> & ever"), nil, nil, config), nil)
-		c.must(proto.NetworkSetMetadata, set(description, pointer("line\nand line"), nil, nil, live|config), nil)
-		c.must(proto.NetworkSetMetadata, set(element, pointer("<rack n='7'><row/></rack>"), k, uri, live|config), nil)
+		c.must(proto.NetworkSetMetadata, new(set(title, pointer("running"), nil, nil, live)), nil)
+		c.must(proto.NetworkSetMetadata, new(set(title, pointer("for <later> & ever"), nil, nil, config)), nil)
+		c.must(proto.NetworkSetMetadata, new(set(description, pointer("line\nand line"), nil, nil, live|config)), nil)
+		c.must(proto.NetworkSetMetadata, new(set(element, pointer("<rack n='7'><row/></rack>"), k, uri, live|config)), nil)
 		check := func(when string) {
 			t.Helper()
 			want(when+": the running title", "running", get(title, nil, live))
@@ -76,17 +76,17 @@ func TestMetadata(t *testing.T) {
 		c = dial(t, socketRW, 0)
 		check("after a restart")
 
-		c.must(proto.NetworkSetMetadata, set(element, nil, nil, uri, live|config), nil)
-		c.must(proto.NetworkSetMetadata, set(title, pointer(""), nil, nil, live|config), nil)
-		c.refused(proto.NetworkGetMetadata, proto.MetadataArgs{Network: net, Type: title, Flags: config}, 111, 19, absent)
-		c.refused(proto.NetworkGetMetadata, proto.MetadataArgs{Network: net, Type: element, URI: uri}, 111, 19, absent)
+		c.must(proto.NetworkSetMetadata, new(set(element, nil, nil, uri, live|config)), nil)
+		c.must(proto.NetworkSetMetadata, new(set(title, pointer(""), nil, nil, live|config)), nil)
+		c.refused(proto.NetworkGetMetadata, &proto.MetadataArgs{Network: net, Type: title, Flags: config}, 111, 19, absent)
+		c.refused(proto.NetworkGetMetadata, &proto.MetadataArgs{Network: net, Type: element, URI: uri}, 111, 19, absent)
 		d.virsh("net-undefine", "default")
-		c.refused(proto.NetworkSetMetadata, set(title, pointer("x"), nil, nil, config), 55, 19, noTransient)
+		c.refused(proto.NetworkSetMetadata, new(set(title, pointer("x"), nil, nil, config)), 55, 19, noTransient)
 
 		net = proto.Network{}
-		c.must(proto.NetworkDefineXML, proto.String{Value: quietXML}, &net)
-		c.refused(proto.NetworkSetMetadata, set(title, pointer("x"), nil, nil, live), 55, 19, notRunning)
-		c.must(proto.NetworkSetMetadata, set(title, pointer("x"), nil, nil, 0), nil)
+		c.must(proto.NetworkDefineXML, &proto.String{Value: quietXML}, &net)
+		c.refused(proto.NetworkSetMetadata, new(set(title, pointer("x"), nil, nil, live)), 55, 19, notRunning)
+		c.must(proto.NetworkSetMetadata, new(set(title, pointer("x"), nil, nil, 0)), nil)
 		want("the current title of what does not run", "x", get(title, nil, config))
 	})
 }

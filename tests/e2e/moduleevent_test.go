@@ -157,15 +157,15 @@ func TestModuleEvents(t *testing.T) {
 		})
 
 		c := dial(t, socketLibvirtd, 0)
-		c.refused(proto.ConnectNetworkEventRegister, proto.EventArgs{EventID: 7}, 1, 7, "internal error: unsupported network event ID 7")
+		c.refused(proto.ConnectNetworkEventRegister, &proto.EventArgs{EventID: 7}, 1, 7, "internal error: unsupported network event ID 7")
 		id := c.listen(proto.EventIDLifecycle, nil)
-		c.refused(proto.ConnectNetworkEventRegister, proto.EventArgs{}, 8, 0, "invalid argument: event callback already tracked")
+		c.refused(proto.ConnectNetworkEventRegister, &proto.EventArgs{}, 8, 0, "invalid argument: event callback already tracked")
 		d.virsh("net-undefine", "one")
 		if e, ok := c.hear().(proto.Lifecycle); !ok || e.CallbackID != id || e.Network.Name != "one" || e.Event != wasUndefined {
 			t.Errorf("instead of the end of one, callback %d was told %+v", id, e)
 		}
-		c.must(proto.ConnectNetworkEventDeregister, proto.Int{Value: id}, nil)
-		c.refused(proto.ConnectNetworkEventDeregister, proto.Int{Value: id}, 1, 7, fmt.Sprintf("internal error: network event callback %d not registered", id))
+		c.must(proto.ConnectNetworkEventDeregister, &proto.Int{Value: id}, nil)
+		c.refused(proto.ConnectNetworkEventDeregister, &proto.Int{Value: id}, 1, 7, fmt.Sprintf("internal error: network event callback %d not registered", id))
 		_ = c.Close()
 		virbrd.stop()
 		d.fails("cannot be reached", "net-list")

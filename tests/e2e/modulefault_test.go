@@ -195,12 +195,12 @@ func TestModuleClients(t *testing.T) {
 				all.Go(func() {
 					net := c.lookup("default")
 					for range rounds {
-						c.must(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: net}, nil)
-						c.must(proto.ConnectListAllNetworks, proto.ListArgs{Need: 1}, nil)
-						c.refused(proto.NetworkCreate, net, 55, 19, "Requested operation is not valid: network is already active")
-						c.must(proto.NetworkGetDHCPLeases, proto.LeasesArgs{Network: net, Need: 1}, nil)
+						c.must(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: net}, nil)
+						c.must(proto.ConnectListAllNetworks, &proto.ListArgs{Need: 1}, nil)
+						c.refused(proto.NetworkCreate, &net, 55, 19, "Requested operation is not valid: network is already active")
+						c.must(proto.NetworkGetDHCPLeases, &proto.LeasesArgs{Network: net, Need: 1}, nil)
 						id := c.listen(proto.EventIDLifecycle, &net)
-						c.must(proto.ConnectNetworkEventDeregister, proto.Int{Value: id}, nil)
+						c.must(proto.ConnectNetworkEventDeregister, &proto.Int{Value: id}, nil)
 					}
 				})
 			}

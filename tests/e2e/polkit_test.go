@@ -168,12 +168,12 @@ func TestAccessDrivers(t *testing.T) {
 		c := dial(t, socketRW, 0)
 		two := c.lookup("two")
 		other := backgroundAs(t, nobody, "sleep", "infinity")
-		c.must(proto.ConnectSetIdentity, proto.IdentityArgs{Params: identityOf(t, other.Process.Pid, nobody)}, nil)
-		c.refused(proto.NetworkCreate, two, 88, 55, denied)
-		c.refused(proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: two}, 88, 55, denied)
-		c.must(proto.NetworkIsActive, c.lookup("one"), nil)
-		c.must(proto.ConnectSetIdentity, proto.IdentityArgs{Params: identityOf(t, os.Getpid(), account{})}, nil)
-		c.must(proto.NetworkCreate, two, nil)
+		c.must(proto.ConnectSetIdentity, &proto.IdentityArgs{Params: identityOf(t, other.Process.Pid, nobody)}, nil)
+		c.refused(proto.NetworkCreate, &two, 88, 55, denied)
+		c.refused(proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: two}, 88, 55, denied)
+		c.must(proto.NetworkIsActive, new(c.lookup("one")), nil)
+		c.must(proto.ConnectSetIdentity, &proto.IdentityArgs{Params: identityOf(t, os.Getpid(), account{})}, nil)
+		c.must(proto.NetworkCreate, &two, nil)
 	})
 }
 

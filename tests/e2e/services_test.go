@@ -84,7 +84,7 @@ func TestServices(t *testing.T) {
 		limit := func(host string) { // virsh net-metadata, which is of libvirt 9.7
 			t.Helper()
 			doc, key, uri := `<network><firewall host="`+host+`"/></network>`, "virbr", "urn:virbr:network:1"
-			c.must(proto.NetworkSetMetadata, proto.SetMetadataArgs{Network: c.lookup("default"), Type: 2, Metadata: &doc, Key: &key, URI: &uri, Flags: 1}, nil)
+			c.must(proto.NetworkSetMetadata, &proto.SetMetadataArgs{Network: c.lookup("default"), Type: 2, Metadata: &doc, Key: &key, URI: &uri, Flags: 1}, nil)
 		}
 		limit("services")
 		wantCall(t, "limited", g, "192.168.122.1:8000", "refused")

@@ -29,9 +29,6 @@ type client struct {
 	told   []any // events that came before the reply of a call
 }
 
-// decoder is a message that can be read.
-type decoder interface{ Decode(*wire.Decoder) }
-
 // dial connects to a socket as root and opens the network driver.
 func dial(t *testing.T, socket string, flags uint32) *client {
 	t.Helper()
@@ -46,7 +43,7 @@ func dial(t *testing.T, socket string, flags uint32) *client {
 	c := &client{t: t, Conn: conn, r: wire.NewReader(conn)}
 	c.must(proto.AuthList, nil, nil)
 	name := "network:///system"
-	c.must(proto.ConnectOpen, proto.OpenArgs{Name: &name, Flags: flags}, nil)
+	c.must(proto.ConnectOpen, &proto.OpenArgs{Name: &name, Flags: flags}, nil)
 	return c
 }
 
@@ -93,17 +90,15 @@ func (c *client) next() (wire.Header, []byte, error) {
 	return h, payload, err
 }
 
-func (c *client) decode(payload []byte, into decoder) {
+func (c *client) decode(payload []byte, into wire.Message) {
 	c.t.Helper()
-	d := wire.NewDecoder(payload)
-	into.Decode(d)
-	if d.Err() != nil || d.Rest() != 0 {
-		c.t.Fatalf("decoding %T: %v, %d bytes left", into, d.Err(), d.Rest())
+	if rest, err := wire.Decode(payload, into); err != nil || rest != 0 {
+		c.t.Fatalf("decoding %T: %v, %d bytes left", into, err, rest)
 	}
 }
 
 // must makes a call that succeeds. A nil result means that there is none.
-func (c *client) must(procedure int32, args wire.Message, result decoder) {
+func (c *client) must(procedure int32, args, result wire.Message) {
 	c.t.Helper()
 	payload, e := c.call(procedure, args)
 	if e != nil {
@@ -131,7 +126,7 @@ func (c *client) refused(procedure int32, args wire.Message, code, domain int32,
 func (c *client) lookup(name string) proto.Network {
 	c.t.Helper()
 	var n proto.Network
-	c.must(proto.NetworkLookupByName, proto.String{Value: name}, &n)
+	c.must(proto.NetworkLookupByName, &proto.String{Value: name}, &n)
 	return n
 }
 
@@ -140,7 +135,7 @@ func (c *client) lookup(name string) proto.Network {
 func (c *client) listen(event int32, network *proto.Network) int32 {
 	c.t.Helper()
 	var id proto.Int
-	c.must(proto.ConnectNetworkEventRegister, proto.EventArgs{EventID: event, Network: network}, &id)
+	c.must(proto.ConnectNetworkEventRegister, &proto.EventArgs{EventID: event, Network: network}, &id)
 	return id.Value
 }
 

@@ -98,15 +98,15 @@ func (s *session) do(ctx context.Context, o op) error {
 	case defineIt:
 		return s.define(ctx, o.Net, define(o.Value))
 	case create:
-		return s.conn.Call(ctx, proto.NetworkCreateXML, proto.String{Value: define(o.Value).document(o.Net)}, new(proto.Network))
+		return s.conn.Call(ctx, proto.NetworkCreateXML, &proto.String{Value: define(o.Value).document(o.Net)}, new(proto.Network))
 	case start:
-		return s.conn.Call(ctx, proto.NetworkCreate, ref, nil)
+		return s.conn.Call(ctx, proto.NetworkCreate, &ref, nil)
 	case destroy:
-		return s.conn.Call(ctx, proto.NetworkDestroy, ref, nil)
+		return s.conn.Call(ctx, proto.NetworkDestroy, &ref, nil)
 	case undefine:
-		return s.conn.Call(ctx, proto.NetworkUndefine, ref, nil)
+		return s.conn.Call(ctx, proto.NetworkUndefine, &ref, nil)
 	case autostart:
-		return s.conn.Call(ctx, proto.NetworkSetAutostart, proto.AutostartArgs{Network: ref, Autostart: int32(o.Value)}, nil)
+		return s.conn.Call(ctx, proto.NetworkSetAutostart, &proto.AutostartArgs{Network: ref, Autostart: int32(o.Value)}, nil)
 	case update:
 		return s.update(ctx, o)
 	case title:
@@ -115,11 +115,11 @@ func (s *session) do(ctx context.Context, o op) error {
 			text := fmt.Sprintf("title %d", o.Value)
 			args.Metadata = &text
 		}
-		return s.conn.Call(ctx, proto.NetworkSetMetadata, args, nil)
+		return s.conn.Call(ctx, proto.NetworkSetMetadata, &args, nil)
 	case portCreate:
-		return s.conn.Call(ctx, proto.NetworkPortCreateXML, proto.PortXMLArgs{Network: ref, XML: portDocument(o.Net, o.Key)}, new(proto.Port))
+		return s.conn.Call(ctx, proto.NetworkPortCreateXML, &proto.PortXMLArgs{Network: ref, XML: portDocument(o.Net, o.Key)}, new(proto.Port))
 	case portDelete:
-		return s.conn.Call(ctx, proto.NetworkPortDelete, proto.PortFlags{Port: proto.Port{Network: ref, UUID: portUUID(o.Net, o.Key)}}, nil)
+		return s.conn.Call(ctx, proto.NetworkPortDelete, &proto.PortFlags{Port: proto.Port{Network: ref, UUID: portUUID(o.Net, o.Key)}}, nil)
 	case flush, dropTable, dropRule, dropLink, killDnsmasq, lease:
 		return meddle(ctx, o)
 	case restart:
@@ -169,7 +169,7 @@ func pause(ctx context.Context, microseconds int) {
 }
 
 func (s *session) define(ctx context.Context, net int, d *definition) error {
-	return s.conn.Call(ctx, proto.NetworkDefineXML, proto.String{Value: d.document(net)}, new(proto.Network))
+	return s.conn.Call(ctx, proto.NetworkDefineXML, &proto.String{Value: d.document(net)}, new(proto.Network))
 }
 
 // update edits a list, of the first <ip> where that has several. Deleting by a whole element finds it by what no
@@ -180,7 +180,7 @@ func (s *session) update(ctx context.Context, o op) error {
 		if o.Command == xml.UpdateDelete {
 			doc = o.Section.brief(o.Net, o.Key)
 		}
-		return s.conn.Call(ctx, proto.NetworkUpdate, proto.UpdateArgs{Network: reference(o.Net), Command: uint32(o.Command),
+		return s.conn.Call(ctx, proto.NetworkUpdate, &proto.UpdateArgs{Network: reference(o.Net), Command: uint32(o.Command),
 			Section: uint32(updated[o.Section]), XML: doc, Flags: uint32(o.Affect)}, nil)
 	}
 	net, err := s.conn.Lookup(ctx, networks[o.Net].name)

@@ -315,7 +315,7 @@ func (s *session) check(ctx context.Context, net int) error {
 		return fmt.Errorf("network %q: active %v, persistent %v; the model says %v and %v", name, got.Active, got.Persistent, n.Live != nil, n.Config != nil)
 	}
 	var auto proto.Int
-	if err := s.conn.Call(ctx, proto.NetworkGetAutostart, reference(net), &auto); err != nil {
+	if err := s.conn.Call(ctx, proto.NetworkGetAutostart, new(reference(net)), &auto); err != nil {
 		return err
 	}
 	if (auto.Value != 0) != n.Autostart {
@@ -338,7 +338,7 @@ func (s *session) check(ctx context.Context, net int) error {
 // compare wants one form of a network's document to be what the model says.
 func (s *session) compare(ctx context.Context, net int, d *definition, form xml.FormatFlags, connections int) error {
 	var got proto.String
-	if err := s.conn.Call(ctx, proto.NetworkGetXMLDesc, proto.NetworkFlags{Network: reference(net), Flags: uint32(form)}, &got); err != nil {
+	if err := s.conn.Call(ctx, proto.NetworkGetXMLDesc, &proto.NetworkFlags{Network: reference(net), Flags: uint32(form)}, &got); err != nil {
 		return err
 	}
 	want, err := d.expect(net, form)
@@ -359,7 +359,7 @@ func (s *session) compare(ctx context.Context, net int, d *definition, form xml.
 // classes.
 func (s *session) checkPorts(ctx context.Context, net int) error {
 	var list proto.Ports
-	if err := s.conn.Call(ctx, proto.NetworkListAllPorts, proto.PortsArgs{Network: reference(net), Need: 1}, &list); err != nil {
+	if err := s.conn.Call(ctx, proto.NetworkListAllPorts, &proto.PortsArgs{Network: reference(net), Need: 1}, &list); err != nil {
 		return err
 	}
 	ports := s.model.Networks[net].Ports
@@ -369,7 +369,7 @@ func (s *session) checkPorts(ctx context.Context, net int) error {
 	for _, p := range ports {
 		var doc proto.String
 		ref := proto.Port{Network: reference(net), UUID: portUUID(net, p.Key)}
-		if err := s.conn.Call(ctx, proto.NetworkPortGetXMLDesc, proto.PortFlags{Port: ref}, &doc); err != nil {
+		if err := s.conn.Call(ctx, proto.NetworkPortGetXMLDesc, &proto.PortFlags{Port: ref}, &doc); err != nil {
 			return err
 		}
 		if class := fmt.Sprintf("classID='%d'", p.Class); p.Class > 0 && !strings.Contains(doc.Value, class) {
