@@ -21,7 +21,7 @@ address reaches the guest, and all that the guest sends comes from it.`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	f.add(cmd)
+	f.add(cmd, io)
 	cmd.AddCommand(newAddressAdd(io, f), newAddressList(io, f), newAddressRemove(io, f))
 	return cmd
 }

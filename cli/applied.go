@@ -19,6 +19,7 @@ const maxReport = 1 << 20
 
 // applied is what came of a network's extensions where virbrd's hook adds them.
 type applied struct {
+	hidden  bool   // only virbr on that host sees it
 	missing bool   // nothing is in force
 	failure string // "": all is in force
 	report  *doctor.Added
@@ -26,6 +27,9 @@ type applied struct {
 
 // applied reads the hook's report of a network that libvirt's daemon runs.
 func (f *daemonFlags) applied(network string) (applied, error) {
+	if f.source.Elsewhere != "" {
+		return applied{hidden: true}, nil
+	}
 	if filepath.Base(network) != network {
 		return applied{missing: true}, nil // such a network has no report
 	}
@@ -51,6 +55,16 @@ func (f *daemonFlags) applied(network string) (applied, error) {
 // notInForce begins what is said of what the hook was not called for, or failed at.
 const notInForce = "not in force"
 
+// unseen is said of what only that host's files tell.
+const unseen = "whether it is in force virbr sees on that host only"
+
+func (a *applied) reason() string {
+	if a.hidden {
+		return unseen
+	}
+	return notInForce
+}
+
 // forward fills in what the hook says about a forward, in the place of what is
 // asked for.
 func (a *applied) forward(f *client.Forward) {
@@ -72,7 +86,7 @@ func (a *applied) public(p *client.Public) {
 func (a *applied) uplink(u *client.Uplink) {
 	for i := range u.Ways {
 		w := &u.Ways[i]
-		w.Reason = notInForce
+		w.Reason = a.reason()
 		if a.failure != "" {
 			w.Reason += ": " + a.failure
 		}
@@ -88,8 +102,8 @@ func (a *applied) uplink(u *client.Uplink) {
 }
 
 func (a *applied) fill(s *client.State, listed func(*doctor.Added) []doctor.Resolved, same func(string) bool) {
-	*s = client.State{Phase: client.Waiting, Reason: notInForce}
-	if a.missing {
+	*s = client.State{Phase: client.Waiting, Reason: a.reason()}
+	if a.hidden || a.missing {
 		return
 	}
 	if a.failure != "" {

@@ -20,8 +20,8 @@ type definitionFlags struct {
 	asJSON bool
 }
 
-func (f *definitionFlags) addTo(cmd *cobra.Command) {
-	f.add(cmd)
+func (f *definitionFlags) addTo(cmd *cobra.Command, io IO) {
+	f.add(cmd, io)
 	cmd.Flags().StringVar(&f.all, "all", "", "all definitions, *.xml, in a `directory`")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print a JSON array")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -99,7 +99,7 @@ error.`,
 			})
 		},
 	}
-	f.addTo(cmd)
+	f.addTo(cmd, io)
 	return cmd
 }
 
@@ -129,7 +129,7 @@ A network that does not run is not started, and one that there is not is defined
 			return f.on(cmd.Context(), false, func(c *client.Conn) error { return apply(cmd.Context(), io, c, f, docs, yes) })
 		},
 	}
-	f.addTo(cmd)
+	f.addTo(cmd, io)
 	cmd.Flags().BoolVar(&yes, "yes", false, "apply it also where guests are cut off")
 	return cmd
 }

@@ -13,8 +13,12 @@ import (
 
 // daemonFlags are those of commands that talk to a daemon.
 type daemonFlags struct {
-	socket string
-	source client.Source
+	connect string // a URI, or an alias
+	socket  string
+	source  client.Source
+
+	io    IO          // says what is meant where the command line does not
+	found *client.URI // what is meant; nil: not asked yet
 
 	reports string // directory
 
@@ -22,7 +26,9 @@ type daemonFlags struct {
 }
 
 // add adds the flags that say where the daemon is.
-func (f *daemonFlags) add(cmd *cobra.Command) {
+func (f *daemonFlags) add(cmd *cobra.Command, io IO) {
+	f.io = io
+	addConnect(cmd.PersistentFlags(), &f.connect)
 	cmd.PersistentFlags().StringVar(&f.socket, "socket", "", "`path` of the daemon's socket, instead of virbrd's, virtnetworkd's or libvirtd's in /run/libvirt")
 	cmd.PersistentFlags().StringVar(&f.reports, "reports-dir", state.System().Reports(), "`directory` in which virbrd's hook reports what it added to libvirt's networks")
 	cmd.PersistentFlags().StringVar(&f.source.Dir, "networks-dir", client.ConfigDir, "`directory` with the extensions of networks whose libvirt keeps no metadata")
@@ -36,7 +42,11 @@ func (f *daemonFlags) addAffect(cmd *cobra.Command) {
 
 // on runs a command about networks on a connection.
 func (f *daemonFlags) on(ctx context.Context, readOnly bool, do func(*client.Conn) error) error {
-	c, err := client.Dial(ctx, client.Config{Socket: f.socket, ReadOnly: readOnly})
+	uri, err := f.uri()
+	if err != nil {
+		return err
+	}
+	c, err := client.Dial(ctx, client.Config{URI: *uri, ReadOnly: readOnly})
 	if err != nil {
 		return err
 	}
@@ -54,7 +64,7 @@ func (f *daemonFlags) on(ctx context.Context, readOnly bool, do func(*client.Con
 // named one, the other is as good.
 func (f *daemonFlags) reading(ctx context.Context, do func(*client.Conn) error) error {
 	err := f.on(ctx, true, do)
-	if errors.Is(err, client.ErrNoDaemon) && f.socket == "" {
+	if errors.Is(err, client.ErrNoDaemon) && f.found.Socket == "" {
 		return f.on(ctx, false, do)
 	}
 	return err

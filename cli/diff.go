@@ -45,7 +45,7 @@ The exit status is 0 where nothing differs, 2 where something does, 1 on an erro
 			return f.completeNetworks(cmd), cobra.ShellCompDirectiveDefault
 		},
 	}
-	f.add(cmd)
+	f.add(cmd, io)
 	return cmd
 }
 

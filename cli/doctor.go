@@ -28,7 +28,7 @@ type doctorOptions struct {
 }
 
 func newDoctor(io IO) *cobra.Command {
-	o := doctorOptions{dirs: state.System()}
+	o, elsewhere := doctorOptions{dirs: state.System()}, &daemonFlags{io: io}
 	cmd := &cobra.Command{
 		Use:   "doctor [NETWORK...]",
 		Short: "Find connectivity problems of guests, and how to fix them",
@@ -65,11 +65,18 @@ some, and 2 if the host could not be looked at, or there is no such network.`,
 			if cmd.Flags().Changed("explain") {
 				return explain(io, o.explain, args)
 			}
+			if elsewhere.connect != "" {
+				if err := elsewhere.here("doctor", "looks at"); err != nil {
+					return err
+				}
+			}
 			return examine(cmd.Context(), io, &o, args)
 		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
+	addConnect(f, &elsewhere.connect)
+	_ = f.MarkHidden("connect") // it is there to say what to do instead
 	f.BoolVar(&o.json, "json", false, "print everything as one JSON object")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show what was seen for each step, also where all is well")
 	f.BoolVar(&o.way, "way", false, "only show how virbr can serve this host: module, socket or hook")

@@ -48,7 +48,7 @@ others. They come from virbrd: libvirt's own daemons do not tell them.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line instead")
 	cmd.Flags().IntVar(&timeout, "timeout", 0, "end after so many `seconds`; 0: never")
-	f.add(cmd)
+	f.add(cmd, io)
 	return cmd
 }
 

@@ -23,7 +23,7 @@ decides. They live in the network's definition and are changed while it runs.`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	f.add(cmd)
+	f.add(cmd, io)
 	cmd.AddCommand(newForwardAdd(io, f), newForwardList(io, f), newForwardRemove(io, f))
 	return cmd
 }

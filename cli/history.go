@@ -48,7 +48,7 @@ again. So does one that another of its name replaces.`,
 		},
 		ValidArgsFunction: f.completeFirst,
 	}
-	f.add(cmd)
+	f.add(cmd, io)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	return cmd
 }
@@ -172,7 +172,7 @@ What cuts guests off is refused without --yes.`,
 		},
 		ValidArgsFunction: f.completeFirst,
 	}
-	f.add(cmd)
+	f.add(cmd, io)
 	cmd.Flags().BoolVar(&yes, "yes", false, "roll back also where guests are cut off")
 	return cmd
 }

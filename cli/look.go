@@ -75,9 +75,6 @@ func (f *daemonFlags) look(ctx context.Context, io IO, names []string) (*topolog
 	return t, nil
 }
 
-// local reports whether the daemon is that of this host.
-func (f *daemonFlags) local() bool { return f.socket == "" }
-
 // lookAtHost reads what the host shows.
 func (f *daemonFlags) lookAtHost(ctx context.Context, io IO, t *topology.Facts, names []string) error {
 	if io.Host == nil {

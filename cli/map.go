@@ -49,7 +49,7 @@ and dark, by keyboard and screen reader. Names that guests choose are cleaned.`,
 	cmd.Flags().BoolVar(&o.html, "html", false, "print a page with the drawing, and all that it shows as text")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the graph as one JSON object")
 	cmd.MarkFlagsMutuallyExclusive("svg", "html", "json")
-	f.add(cmd)
+	f.add(cmd, io)
 	return cmd
 }
 

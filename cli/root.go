@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/virbr/virbr/driver/state"
 )
 
 // Exit statuses of virbr.
@@ -28,6 +30,11 @@ type IO struct {
 	Err io.Writer
 
 	Host func() (Host, error) // opens this host, for commands that look at it; nil: there is none here
+
+	DefaultURI string // LIBVIRT_DEFAULT_URI
+	ClientFile string // libvirt.conf; "": none
+
+	completes bool // for a shell that completes a command line: nobody can be asked for a password
 }
 
 // usageError is a command line that makes no sense.
@@ -41,6 +48,7 @@ var errReported = errors.New("already reported")
 
 // Run executes one command line and returns the exit status.
 func Run(ctx context.Context, version string, args []string, io IO) int {
+	io.completes = len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd)
 	root := newRoot(version, io)
 	root.SetArgs(args)
 	root.SetIn(io.In)
@@ -72,6 +80,7 @@ func Run(ctx context.Context, version string, args []string, io IO) int {
 }
 
 func newRoot(version string, io IO) *cobra.Command {
+	f := &daemonFlags{}
 	root := &cobra.Command{
 		Use:   "virbr [COMMAND]",
 		Short: "Inspect libvirt networks, and forward ports to their guests",
@@ -88,6 +97,10 @@ run; history, diff and rollback are about the definitions that a network had.
 events shows what happens to networks. doctor finds connectivity problems of guests on
 this host.
 
+Commands that ask a daemon take -c with a connection URI of libvirt, also of another host
+by ssh, or an alias in libvirt.conf. Without it LIBVIRT_DEFAULT_URI counts, then uri_default
+in libvirt.conf. doctor, top and trace look at the host that they run on.
+
 Without a command virbr shows the networks, and the commands that help next.`,
 		Example: `  virbr check net.xml                      is this a valid definition?
   virbr render plan net.xml                what would starting it do to the host?
@@ -102,14 +115,18 @@ Without a command virbr shows the networks, and the commands that help next.`,
   virbr history default                    who changed the network, and when?
   virbr rollback default                   undo the last change
   virbr events                             who flushed the firewall's rules?
-  virbr doctor                             why do guests have no network?`,
+  virbr doctor                             why do guests have no network?
+  virbr -c qemu+ssh://root@host/system status
+                                           the networks of another host`,
 		Version:       version,
 		Args:          noSuchCommand,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return overview(cmd.Context(), io) },
+		RunE:          func(cmd *cobra.Command, _ []string) error { return overview(cmd.Context(), io, f) },
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.SuggestionsMinimumDistance = 2
+	f.io, f.reports = io, state.System().Reports()
+	addConnect(root.Flags(), &f.connect) // of the command that follows, if that is about a daemon
 	root.SetVersionTemplate("virbr {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRender(io), newCheck(io), newDoctor(io), newMan(io))

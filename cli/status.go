@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/rpc/client"
 	"github.com/virbr/virbr/topology"
 )
@@ -60,7 +59,7 @@ The exit status is 0 if it could be shown, and 2 if not.`,
 	}
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the networks as one JSON object")
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "draw again whenever virbrd tells that something happened, until interrupted")
-	f.add(cmd)
+	f.add(cmd, io)
 	return cmd
 }
 
@@ -284,8 +283,7 @@ func (f *daemonFlags) watch(ctx context.Context, io IO, show func(context.Contex
 }
 
 // overview is what virbr alone prints: the networks, and the commands that help next.
-func overview(ctx context.Context, io IO) error {
-	f := &daemonFlags{reports: state.System().Reports()}
+func overview(ctx context.Context, io IO, f *daemonFlags) error {
 	facts, err := f.look(ctx, io, nil)
 	if err != nil {
 		return write(io.Out, fmt.Sprintf("No networks can be shown: %v\n\n%s", err, next(nil)))

@@ -51,14 +51,17 @@ What guests of one bridge send each other the host does not see. It needs root.`
 	cmd.Flags().BoolVar(&o.once, "once", false, "end after the first time")
 	cmd.Flags().DurationVarP(&o.interval, "interval", "n", 2*time.Second, "time between two drawings")
 	cmd.Flags().IntVar(&o.rows, "rows", 20, "show at most so many guests and peers; 0: all")
-	f.add(cmd)
+	f.add(cmd, io)
 	return cmd
 }
 
 // top shows rates until it is interrupted.
 func (f *daemonFlags) top(ctx context.Context, io IO, o *topOptions, names []string) error {
-	if io.Host == nil || !f.local() {
-		return errLook{errors.New("virbr top counts packets of the host that it runs on; use it there")}
+	if err := f.here("top", "counts packets of"); err != nil {
+		return err
+	}
+	if io.Host == nil {
+		return errLook{errors.New("this virbr cannot look at hosts")}
 	}
 	h, err := io.Host()
 	if err != nil {

@@ -47,7 +47,7 @@ the host could not be looked at.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the way as one JSON object")
-	f.add(cmd)
+	f.add(cmd, io)
 	return cmd
 }
 
@@ -56,8 +56,8 @@ func (f *daemonFlags) trace(ctx context.Context, io IO, from, to string, asJSON 
 	if io.Host == nil {
 		return errLook{errors.New("this virbr cannot look at hosts")}
 	}
-	if !f.local() {
-		return usageError{errors.New("virbr trace: it follows packets of the host that it runs on; use it there")}
+	if err := f.here("trace", "follows packets of"); err != nil {
+		return err
 	}
 	h, err := io.Host()
 	if err != nil {

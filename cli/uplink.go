@@ -24,7 +24,7 @@ link.`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	f.add(cmd)
+	f.add(cmd, io)
 	cmd.AddCommand(newUplinkAdd(io, f), newUplinkList(io, f), newUplinkRemove(io, f))
 	return cmd
 }

@@ -243,3 +243,22 @@ func TestAdoptAccess(t *testing.T) {
 		t.Error("a driver that is not known is taken for none")
 	}
 }
+
+func TestReadClient(t *testing.T) {
+	t.Parallel()
+	got, err := ReadClient(write(t, "uri_aliases = [ \"a-1=qemu+ssh://root@a/system?x=y\", \"a-1=second\" ]\nuri_default = \"qemu:///system\"\nremote_mode = \"direct\"\nremote_proxy = \"netcat\"\nother = 1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Client{Aliases: map[string]string{"a-1": "qemu+ssh://root@a/system?x=y"}, Default: "qemu:///system", Mode: "direct", Proxy: "netcat"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, err := ReadClient(write(t, "uri_aliases = [\n  \"no sign\",\n  \"a.b=qemu:///system\" ]\nuri_default = 1\n")); err == nil ||
+		!strings.Contains(err.Error(), "expected 'alias=uri://host/path'") || !strings.Contains(err.Error(), "aliases may only contain") || !strings.Contains(err.Error(), "a string in quotes was wanted") {
+		t.Errorf("%v", err)
+	}
+	if got, err := ReadClient(filepath.Join(t.TempDir(), "none")); err != nil || len(got.Aliases) > 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+}

@@ -362,7 +362,7 @@ func TestDial(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
-	for _, cfg := range []client.Config{{RunDir: t.TempDir()}, {Socket: filepath.Join(t.TempDir(), "sock")}, {RunDir: filepath.Dir(r.Socket), ReadOnly: true}} {
+	for _, cfg := range []client.Config{{RunDir: t.TempDir()}, {URI: client.URI{Socket: filepath.Join(t.TempDir(), "sock")}}, {RunDir: filepath.Dir(r.Socket), ReadOnly: true}} {
 		if _, err := client.Dial(t.Context(), cfg); !errors.Is(err, client.ErrNoDaemon) {
 			t.Errorf("%+v: %v, want ErrNoDaemon", cfg, err)
 		}
@@ -374,7 +374,7 @@ func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	r := daemontest.New(t)
 	r.Define(t, lab, false)
-	c, err := client.Dial(t.Context(), client.Config{Socket: r.Socket, ReadOnly: true})
+	c, err := client.Dial(t.Context(), client.Config{URI: client.URI{Socket: r.Socket}, ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -423,7 +423,7 @@ func TestHostileDaemons(t *testing.T) {
 				cancel() // as a person does who has waited enough
 			}
 			defer cancel()
-			if _, err := client.Dial(ctx, client.Config{Socket: path}); err == nil {
+			if _, err := client.Dial(ctx, client.Config{URI: client.URI{Socket: path}}); err == nil {
 				t.Error("this is taken for a daemon")
 			}
 		})

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,11 +9,13 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/virbr/virbr/rpc/proto"
+	"github.com/virbr/virbr/rpc/ssh"
 	"github.com/virbr/virbr/rpc/wire"
 )
 
@@ -25,8 +28,8 @@ const smallReply = 1 << 20
 
 // Config is how to reach a daemon.
 type Config struct {
-	// Socket is where it listens; "": the first of Sockets that answers.
-	Socket string
+	// URI says where it is.
+	URI URI
 	// RunDir is where Sockets are looked for; "": /run/libvirt.
 	RunDir string
 	// ReadOnly asks for a connection that changes nothing.
@@ -35,17 +38,25 @@ type Config struct {
 
 // Sockets are where daemons that know networks listen, below RunDir: virbrd or
 // virtnetworkd, and libvirtd, which does everything.
-func Sockets(readOnly bool) []string {
+func Sockets(mode Mode, readOnly bool) []string {
+	direct, legacy := "virtnetworkd-sock", "libvirt-sock"
 	if readOnly {
-		return []string{"virtnetworkd-sock-ro", "libvirt-sock-ro"}
+		direct, legacy = direct+"-ro", legacy+"-ro"
 	}
-	return []string{"virtnetworkd-sock", "libvirt-sock"}
+	switch mode {
+	case ModeDirect:
+		return []string{direct}
+	case ModeLegacy:
+		return []string{legacy}
+	case ModeAuto:
+	}
+	return []string{direct, legacy}
 }
 
 // Conn is an open connection. Calls may be made by several goroutines and are
 // made one after the other. An error that is not an [*Error] ends it.
 type Conn struct {
-	socket string
+	socket string // or the host
 	conn   net.Conn
 	r      *wire.Reader
 
@@ -58,21 +69,48 @@ type Conn struct {
 // Dial connects, authenticates and opens the connection to the network driver.
 // The error wraps [ErrNoDaemon] where nobody is there.
 func Dial(ctx context.Context, cfg Config) (*Conn, error) {
-	if cfg.Socket != "" {
-		return dial(ctx, cfg.Socket, cfg.ReadOnly)
+	switch {
+	case cfg.URI.SSH != nil:
+		return dialSSH(ctx, &cfg)
+	case cfg.URI.Socket != "":
+		return dial(ctx, cfg.URI.Socket, cfg.ReadOnly)
 	}
 	dir := cfg.RunDir
 	if dir == "" {
 		dir = "/run/libvirt"
 	}
-	names := Sockets(cfg.ReadOnly)
+	names := Sockets(cfg.URI.Mode, cfg.ReadOnly)
 	for _, name := range names {
 		c, err := dial(ctx, filepath.Join(dir, name), cfg.ReadOnly)
 		if !errors.Is(err, ErrNoDaemon) {
 			return c, err
 		}
 	}
-	return nil, fmt.Errorf("connecting to %s or %s in %q: %w; is virbrd running?", names[0], names[1], dir, ErrNoDaemon)
+	return nil, fmt.Errorf("connecting to %s in %q: %w; is virbrd running?", strings.Join(names, " or "), dir, ErrNoDaemon)
+}
+
+// dialSSH connects to another host's daemon. The error wraps [ErrNoDaemon] where ssh got
+// to the host, and nobody is there.
+func dialSSH(ctx context.Context, cfg *Config) (*Conn, error) {
+	t := cfg.URI.target(cfg.ReadOnly)
+	conn, err := ssh.Dial(ctx, t, cfg.ReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{socket: t.String(), conn: conn, r: wire.NewReader(conn)}
+	err = c.login(ctx, cfg.ReadOnly)
+	if err == nil {
+		return c, nil
+	}
+	why, reached := conn.Failure()
+	_, refused := errors.AsType[*Error](err)
+	switch {
+	case refused, ctx.Err() != nil, why == "" && !reached:
+		return nil, fmt.Errorf("opening the connection to %q: %w", t, err)
+	case reached:
+		return nil, fmt.Errorf("connecting to %q by ssh: %w: %s", t, ErrNoDaemon, cmp.Or(why, "is virbrd running there?"))
+	}
+	return nil, fmt.Errorf("connecting to %q by ssh: %s", t, why)
 }
 
 func dial(ctx context.Context, socket string, readOnly bool) (*Conn, error) {
@@ -116,7 +154,7 @@ func (c *Conn) login(ctx context.Context, readOnly bool) error {
 	return c.call(ctx, proto.ConnectOpen, &args, &proto.Void{})
 }
 
-// Socket returns where the daemon listens.
+// Socket returns where the daemon listens, or the host that ssh reached.
 func (c *Conn) Socket() string { return c.socket }
 
 // goodbye bounds how long Close waits to be told goodbye.

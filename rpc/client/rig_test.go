@@ -21,7 +21,7 @@ const lab = `<network>
 // dial connects to a socket.
 func dial(t *testing.T, socket string) *client.Conn {
 	t.Helper()
-	c, err := client.Dial(t.Context(), client.Config{Socket: socket})
+	c, err := client.Dial(t.Context(), client.Config{URI: client.URI{Socket: socket}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,10 @@ const maxFile = 4 << 20
 // Source is a directory with one file for each network, NAME.xml.
 type Source struct {
 	Dir string // "": ConfigDir
+
+	// Elsewhere is the host whose files they are where that is another one: they are
+	// neither seen nor changed. "": this one.
+	Elsewhere string
 }
 
 // Path returns the file of a network.
@@ -49,6 +53,9 @@ func (s *Source) read(network string) (*xml.Extensions, error) {
 
 // text returns what the file of a network holds; nothing: it is missing.
 func (s *Source) text(network string) ([]byte, error) {
+	if s.Elsewhere != "" {
+		return nil, nil
+	}
 	f, err := os.Open(s.Path(network))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -80,6 +87,9 @@ func (s *Source) edit(network string, change func(*xml.Extensions) error) error 
 // be changed make returns nil.
 func (s *Source) rewrite(network string, make func() (*xml.Extensions, error)) (err error) {
 	path := s.Path(network)
+	if s.Elsewhere != "" {
+		return fmt.Errorf("this libvirt keeps no metadata of networks, so the extensions of network %q stand in files of %q: use virbr there", network, s.Elsewhere)
+	}
 	if filepath.Base(path) != network+".xml" {
 		return fmt.Errorf("network %q: a name with a slash has no file", network)
 	}
