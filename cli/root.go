@@ -91,8 +91,8 @@ standard input where the file is "-". They need no daemon and no root.
 
 Others are about networks that a daemon has, virbrd or libvirt's own: status shows
 them, map draws them, top shows who sends how much, and trace follows a packet through
-the host. forward forwards ports of the host to guests, and address gives guests public
-addresses. plan shows what a definition would change and apply changes it, while networks
+the host. forward forwards ports of the host to guests, address gives guests public
+addresses, and lease shows and reserves those of DHCP. plan shows what a definition would change and apply changes it, while networks
 run; history, diff and rollback are about the definitions that a network had.
 events shows what happens to networks. doctor finds connectivity problems of guests on
 this host.
@@ -110,6 +110,7 @@ Without a command virbr shows the networks, and the commands that help next.`,
   virbr map --html > map.html              what may talk to what?
   virbr trace web1 203.0.113.9:443         what becomes of a guest's packet?
   virbr forward add default 8080:80 web1   forward port 8080 of the host to a guest
+  virbr lease reserve default web1         let a guest keep its address for good
   virbr plan default.xml                   what would this change, and what would guests notice?
   virbr apply default.xml                  change the network while it runs
   virbr history default                    who changed the network, and when?
@@ -130,7 +131,7 @@ Without a command virbr shows the networks, and the commands that help next.`,
 	root.SetVersionTemplate("virbr {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRender(io), newCheck(io), newDoctor(io), newMan(io))
-	root.AddCommand(newStatus(io), newMap(io), newTrace(io), newTop(io), newForward(io), newAddress(io), newUplink(io), newEvents(io))
+	root.AddCommand(newStatus(io), newMap(io), newTrace(io), newTop(io), newForward(io), newAddress(io), newLease(io), newUplink(io), newEvents(io))
 	root.AddCommand(newHistory(io), newDiff(io), newRollback(io), newPlan(io), newApply(io))
 	return root
 }

@@ -187,14 +187,24 @@ func (ip *IP) formatDHCP(p *printer) {
 	for _, r := range ip.Ranges {
 		formatLeased(p, "range", new(attrs).addr("start", r.Start).addr("end", r.End), r.Lease)
 	}
-	for _, h := range ip.Hosts {
-		a := new(attrs).text("mac", h.MAC).text("id", h.ID).text("name", h.Name).addr("ip", h.IP)
-		formatLeased(p, "host", a, h.Lease)
+	for i := range ip.Hosts {
+		ip.Hosts[i].format(p)
 	}
 	if b := ip.Bootp; b != nil {
 		p.empty("bootp", new(attrs).put("file", b.File).addr("server", b.Server))
 	}
 	p.end("dhcp")
+}
+
+// XML returns a static host as a definition and an update of one have it.
+func (h *DHCPHost) XML() string {
+	p := &printer{}
+	h.format(p)
+	return string(p.b)
+}
+
+func (h *DHCPHost) format(p *printer) {
+	formatLeased(p, "host", new(attrs).text("mac", h.MAC).text("id", h.ID).text("name", h.Name).addr("ip", h.IP), h.Lease)
 }
 
 func formatLeased(p *printer, name string, a *attrs, lease *Lease) {

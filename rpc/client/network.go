@@ -99,7 +99,8 @@ func (c *Conn) Definition(ctx context.Context, n Network, live bool) (*xml.Netwo
 // Lease is one DHCP lease of a network.
 type Lease struct {
 	Name, MAC, Address string
-	Expiry             int64 // seconds since the epoch; 0: never
+	ClientID           string // of IPv6: the DUID
+	Expiry             int64  // seconds since the epoch; 0: never
 }
 
 // Leases returns the leases of a network that runs.
@@ -110,7 +111,7 @@ func (c *Conn) Leases(ctx context.Context, n Network) ([]Lease, error) {
 	}
 	found := make([]Lease, 0, len(list.Leases))
 	for _, l := range list.Leases {
-		found = append(found, Lease{Name: deref(l.Hostname), MAC: deref(l.MAC), Address: l.Address, Expiry: l.Expiry})
+		found = append(found, Lease{Name: deref(l.Hostname), MAC: deref(l.MAC), Address: l.Address, ClientID: deref(l.ClientID), Expiry: l.Expiry})
 	}
 	return found, nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -144,4 +145,52 @@ func output(t *testing.T, name string, args ...string) (string, error) {
 		err = fmt.Errorf("%s %v: %w\n%s", name, args, err, out)
 	}
 	return string(out), err
+}
+
+// TestVirbrLease: leases are seen, reserved for good and given up, on the running
+// network and in its definition, by a domain's name, a DHCP name and a MAC address.
+func TestVirbrLease(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		d := startVirbrd(t)
+		d.up("default", leaseXML)
+		anna := tapped(t, d, "default", "virbr0", "anna", "")
+		four := anna.DHCP(t, "-x", "hostname:debian")["ip"]
+		bert := netnstest.NewGuest(t, "bert", "virbr0")
+		bert.DHCP(t, "-x", "hostname:bert")
+
+		list := func() string { return mustVirbr(t, "lease", "list", "default") }
+		if text := list(); !regexp.MustCompile(`default +` + four + ` +anna +` + anna.MAC.String() + ` +leased until `).MatchString(text) {
+			t.Errorf("%s\n%s", four, text)
+		}
+		mustVirbr(t, "lease", "reserve", "default", "anna")
+		mustVirbr(t, "lease", "reserve", "default", "bert", "192.168.122.200")
+		mustVirbr(t, "lease", "reserve", "default", "bert", "192.168.122.201") // another one instead
+		mustVirbr(t, "lease", "reserve", "default", "52:54:00:AA:00:01", "192.168.122.210")
+		want := fmt.Sprintf(`<host mac='%s' name='anna' ip='%s'/><host mac='%s' name='bert' ip='192.168.122.201'/><host mac='52:54:00:aa:00:01' ip='192.168.122.210'/>`, anna.MAC, four, bert.MAC)
+		for _, flags := range [][]string{{}, {"--inactive"}} {
+			text := d.virsh(append([]string{"net-dumpxml", "default"}, flags...)...)
+			if got := strings.Join(regexp.MustCompile(`<host [^>]*/>`).FindAllString(text, -1), ""); got != want {
+				t.Errorf("%v: got\n%s\nwant\n%s", flags, got, want)
+			}
+		}
+		if again := bert.DHCP(t, "-x", "hostname:bert")["ip"]; again != "192.168.122.201" {
+			t.Errorf("bert has %s", again)
+		}
+		if text := list(); strings.Count(text, ", reserved\n") != 2 || !strings.Contains(text, "52:54:00:aa:00:01  reserved\n") {
+			t.Error(text)
+		}
+		for _, guest := range []string{"anna", "192.168.122.201", "52-54-00-aa-00-01"} {
+			mustVirbr(t, "lease", "release", "default", guest)
+		}
+		if text := d.virsh("net-dumpxml", "default") + list(); strings.Contains(text, "<host") || strings.Contains(text, "reserved") {
+			t.Error(text)
+		}
+		for guest, why := range map[string]string{"nobody": "knows no guest", "52:54:00:00:00:77": "has no address"} {
+			if out, err := exec.Command(bin("virbr"), "lease", "reserve", "default", guest).CombinedOutput(); err == nil || !strings.Contains(string(out), why) {
+				t.Errorf("%s: %v, %s", guest, err, out)
+			}
+		}
+	})
 }
