@@ -1,11 +1,12 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -106,6 +107,7 @@ error.`,
 func newApply(io IO) *cobra.Command {
 	f := &definitionFlags{}
 	var yes bool
+	var confirm time.Duration
 	cmd := &cobra.Command{
 		Use:   "apply FILE...",
 		Short: "Make networks what definitions say, while they run",
@@ -116,30 +118,43 @@ notice.
 
 What can be changed on a running network is; where that is not so, as with the name of the bridge, the
 network is restarted and its guests are attached again, which takes them offline
-for a moment. What cuts guests off is refused without --yes.
+for a moment. What cuts guests off is refused without --yes or --confirm.
+
+With --confirm 60s all is undone after 60 seconds unless "virbr confirm NETWORK" is run
+before, for example by a new login: a change that cuts yourself off takes itself back,
+also when virbrd or the host is restarted meanwhile. Until then no one else can change
+these networks.
 
 A network that does not run is not started, and one that there is not is defined.
 "virbr rollback" undoes what was applied.`,
-		Example: "  virbr apply default.xml\n  virbr apply --yes --all /etc/my-networks",
+		Example: "  virbr apply default.xml\n  virbr apply --confirm 60s default.xml\n  virbr apply --yes --all /etc/my-networks",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("confirm") && (confirm < time.Second || confirm%time.Second != 0) {
+				return usageError{fmt.Errorf("%s: --confirm is a time of whole seconds, as 60s or 5m", cmd.CommandPath())}
+			}
 			docs, err := f.documents(io, args)
 			if err != nil {
 				return err
 			}
-			return f.on(cmd.Context(), false, func(c *client.Conn) error { return apply(cmd.Context(), io, c, f, docs, yes) })
+			return f.on(cmd.Context(), false, func(c *client.Conn) error {
+				list, err := c.Apply(cmd.Context(), docs, yes, confirm)
+				if err == nil {
+					err = f.print(io, list)
+				}
+				if err != nil || confirm == 0 {
+					return err
+				}
+				if i := slices.IndexFunc(list, func(p client.Proposal) bool { return p.Changed() }); i >= 0 {
+					return write(io.Err, toConfirm(list[i].Network, time.Now().Add(confirm)))
+				}
+				return nil
+			})
 		},
 	}
 	f.addTo(cmd, io)
 	cmd.Flags().BoolVar(&yes, "yes", false, "apply it also where guests are cut off")
+	cmd.Flags().DurationVar(&confirm, "confirm", 0, `undo it after a time, as 60s, unless "virbr confirm" is run before`)
 	return cmd
-}
-
-func apply(ctx context.Context, io IO, c *client.Conn, f *definitionFlags, docs []string, yes bool) error {
-	list, err := c.Apply(ctx, docs, yes)
-	if err != nil {
-		return err
-	}
-	return f.print(io, list)
 }
 
 // proposalJSON is one network as --json prints it.

@@ -40,10 +40,21 @@ again. So does one that another of its name replaces.`,
 				if err != nil {
 					return err
 				}
-				if asJSON {
-					return writeHistory(io, list)
+				pending, err := c.Pending(cmd.Context())
+				if err != nil {
+					return err
 				}
-				return printHistory(io, list)
+				name := args[0]
+				if len(list) > 0 {
+					name = list[len(list)-1].Network // it may have been named by its UUID
+				}
+				if asJSON {
+					return writeHistory(io, list, pending[name])
+				}
+				if err := printHistory(io, list); err != nil || pending[name].IsZero() {
+					return err
+				}
+				return write(io.Out, toConfirm(name, pending[name]))
 			})
 		},
 		ValidArgsFunction: f.completeFirst,
@@ -121,9 +132,10 @@ type revisionJSON struct {
 	PID     int        `json:"pid,omitempty"`
 	Program string     `json:"program,omitempty"`
 	Call    string     `json:"call,omitempty"`
+	Confirm *time.Time `json:"confirm_until,omitempty"` // it is undone then unless it is confirmed
 }
 
-func writeHistory(io IO, list []client.Revision) error {
+func writeHistory(io IO, list []client.Revision, confirm time.Time) error {
 	made := make([]revisionJSON, len(list))
 	for i, r := range list {
 		made[i] = revisionJSON{Number: r.Number, Network: r.Network, Running: r.Running, UID: r.UID, User: whose(r.UID), PID: r.PID, Program: r.Program, Call: r.Call}
@@ -131,6 +143,10 @@ func writeHistory(io IO, list []client.Revision) error {
 			when := r.Time.UTC()
 			made[i].Time = &when
 		}
+	}
+	if len(made) > 0 && !confirm.IsZero() {
+		until := confirm.UTC()
+		made[len(made)-1].Confirm = &until
 	}
 	text, err := json.MarshalIndent(made, "", "  ")
 	if err != nil {
@@ -148,6 +164,7 @@ func newRollback(io IO) *cobra.Command {
 		Long: `Apply definition NUMBER of "virbr history NETWORK" again, as "virbr apply" does, to the
 network as it runs; without NUMBER the one before the last. It is a change like others,
 so a second rollback takes it back. A network that was undefined is defined again.
+A change that waits for "virbr confirm" is undone, whole and at once.
 
 What cuts guests off is refused without --yes.`,
 		Example: "  virbr rollback default\n  virbr rollback default 3",
@@ -179,6 +196,9 @@ What cuts guests off is refused without --yes.`,
 
 func rollback(ctx context.Context, io IO, c *client.Conn, network string, number int, yes bool) error {
 	if number == 0 {
+		if undone, err := rollBackPending(ctx, io, c, network); undone || err != nil {
+			return err
+		}
 		found, err := previous(ctx, c, network)
 		if err != nil {
 			return err
@@ -189,7 +209,7 @@ func rollback(ctx context.Context, io IO, c *client.Conn, network string, number
 	if err != nil {
 		return err
 	}
-	list, err := c.Apply(ctx, []string{def.Format(xml.Inactive)}, yes)
+	list, err := c.Apply(ctx, []string{def.Format(xml.Inactive)}, yes, 0)
 	if err != nil {
 		return err
 	}

@@ -124,6 +124,9 @@ func (f *daemonFlags) ask(ctx context.Context, t *topology.Facts) error {
 				}
 			}
 		}
+		if t.Pending, err = c.Pending(ctx); err != nil {
+			return err
+		}
 		history, err := c.RecentEvents(ctx)
 		for _, e := range history {
 			t.Last[e.Network] = topology.Change{Time: e.Time.UTC(), Event: eventNames[e.Kind], Text: flat(eventText(e))}

@@ -92,8 +92,9 @@ standard input where the file is "-". They need no daemon and no root.
 Others are about networks that a daemon has, virbrd or libvirt's own: status shows
 them, map draws them, top shows who sends how much, and trace follows a packet through
 the host. forward forwards ports of the host to guests, address gives guests public
-addresses, and lease shows and reserves those of DHCP. plan shows what a definition would change and apply changes it, while networks
-run; history, diff and rollback are about the definitions that a network had.
+addresses, and lease shows and reserves those of DHCP. plan shows what a definition
+would change and apply changes it, while networks run; confirm keeps a change that would
+else be undone; history, diff and rollback are about the definitions that a network had.
 events shows what happens to networks. doctor finds connectivity problems of guests on
 this host.
 
@@ -113,6 +114,7 @@ Without a command virbr shows the networks, and the commands that help next.`,
   virbr lease reserve default web1         let a guest keep its address for good
   virbr plan default.xml                   what would this change, and what would guests notice?
   virbr apply default.xml                  change the network while it runs
+  virbr apply --confirm 60s default.xml    so, and undo it unless "virbr confirm default" follows
   virbr history default                    who changed the network, and when?
   virbr rollback default                   undo the last change
   virbr events                             who flushed the firewall's rules?
@@ -132,7 +134,7 @@ Without a command virbr shows the networks, and the commands that help next.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRender(io), newCheck(io), newDoctor(io), newMan(io))
 	root.AddCommand(newStatus(io), newMap(io), newTrace(io), newTop(io), newForward(io), newAddress(io), newLease(io), newUplink(io), newEvents(io))
-	root.AddCommand(newHistory(io), newDiff(io), newRollback(io), newPlan(io), newApply(io))
+	root.AddCommand(newHistory(io), newDiff(io), newRollback(io), newPlan(io), newApply(io), newConfirm(io))
 	return root
 }
 

@@ -82,9 +82,14 @@ func (f *daemonFlags) status(ctx context.Context, io IO, asJSON bool, names []st
 	return write(io.Out, remarks(g))
 }
 
-// remarks tells what could not be looked at.
+// remarks tells what waits for a confirmation, and what could not be looked at.
 func remarks(g *topology.Graph) string {
 	text := ""
+	for i := range g.Networks {
+		if n := &g.Networks[i]; n.Confirm != nil {
+			text += toConfirm(n.Name, *n.Confirm)
+		}
+	}
 	for _, u := range g.Unchecked {
 		text += "not looked at: " + u + "\n"
 	}

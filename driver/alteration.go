@@ -107,7 +107,7 @@ func (v revision) revert(path string) error {
 // to guests have been put right by then, as at every start.
 func (d *Driver) revert(ctx context.Context, changes map[xml.UUID]*alteration) {
 	for uuid, e := range changes {
-		n, v, err := d.change(ctx, Ref{UUID: uuid}, "taking back a change of")
+		n, v, err := d.hold(ctx, Ref{UUID: uuid}, "taking back a change of")
 		if err != nil {
 			continue // it does not run any more
 		}

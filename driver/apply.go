@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
@@ -166,11 +167,22 @@ func (d *Driver) compare(ctx context.Context, n *network, v, next *view) (*plan.
 	return plan.Compare(v.live, next.live, before.Steps, after.Steps), nil
 }
 
+// ApplyRequest is one call of Apply.
+type ApplyRequest struct {
+	Documents []string
+	Cut       bool          // guests may be cut off
+	Confirm   time.Duration // how long Confirm may take; it is undone then. 0: it needs none
+}
+
 // Apply makes networks what definitions say: the persistent definition of each, and
 // the running one where it runs. All of them are changed, or none; a daemon that dies meanwhile
-// has its successor take back what was done. What cuts guests off is refused unless cut.
-func (d *Driver) Apply(ctx context.Context, docs []string, cut bool) ([]Proposal, error) {
-	list, err := d.targets(docs)
+// has its successor take back what was done. What cuts guests off is refused unless
+// that is asked for, or must be confirmed.
+func (d *Driver) Apply(ctx context.Context, req ApplyRequest) ([]Proposal, error) {
+	if c := req.Confirm; c != 0 && (c < MinConfirm || c > MaxConfirm) {
+		return nil, &Error{Kind: KindInvalidArg, Msg: fmt.Sprintf("a change can be confirmed within %v to %v, not %v", MinConfirm, MaxConfirm, c)}
+	}
+	list, err := d.targets(req.Documents)
 	if err != nil {
 		return nil, err
 	}
@@ -193,10 +205,10 @@ func (d *Driver) Apply(ctx context.Context, docs []string, cut bool) ([]Proposal
 			return nil, err
 		}
 	}
-	if err := refuseCut(all, cut); err != nil {
+	if err := refuseCut(all, req.Cut || req.Confirm > 0); err != nil {
 		return nil, err
 	}
-	return d.applyAll(context.WithoutCancel(ctx), all)
+	return d.applyAll(context.WithoutCancel(ctx), all, req.Confirm)
 }
 
 // application is one network's part of an Apply. Its turn is held.
@@ -206,6 +218,9 @@ type application struct {
 	from, to *view // from is nil of a network that is not defined yet
 	Proposal
 }
+
+// changed reports whether anything becomes different.
+func (a *application) changed() bool { return a.New || a.Defines || len(a.Changes) > 0 }
 
 // prepareTo finds out what a network is to be, and that it can be that.
 func (d *Driver) prepareTo(ctx context.Context, a *application) error {
@@ -250,41 +265,53 @@ func refuseCut(all []*application, cut bool) error {
 	if cut || len(texts) == 0 {
 		return nil
 	}
-	return &Error{Kind: KindOperationInvalid, Msg: "guests would be cut off (--yes applies it all the same): " + strings.Join(texts, "; ")}
+	return &Error{Kind: KindOperationInvalid, Msg: "guests would be cut off (--yes applies it all the same, --confirm 60s until it is confirmed): " + strings.Join(texts, "; ")}
 }
 
 // applyAll changes all networks, or none.
-func (d *Driver) applyAll(ctx context.Context, all []*application) ([]Proposal, error) {
+func (d *Driver) applyAll(ctx context.Context, all []*application, confirm time.Duration) ([]Proposal, error) {
+	proposals := make([]Proposal, len(all))
+	for i, a := range all {
+		proposals[i] = a.Proposal
+	}
+	all = slices.DeleteFunc(all, func(a *application) bool { return !a.changed() })
 	if len(all) == 0 {
-		return nil, nil
+		return proposals, nil
 	}
 	j, under := newJournal(all)
 	journals := d.dirs.Applying()
 	if err := journals.Write(under, j); err != nil {
 		return nil, err
 	}
-	for i, a := range all {
-		err := d.transform(ctx, a.n, a.from, a.to)
-		if err == nil {
-			continue
+	var done []*application
+	var err error
+	for _, a := range all {
+		if err = d.transform(ctx, a.n, a.from, a.to); err != nil {
+			err = fmt.Errorf("applying the definition of network %q: %w", a.n.ref.Name, err)
+			break
 		}
-		errs := []error{fmt.Errorf("applying the definition of network %q: %w", a.n.ref.Name, err)}
-		for _, done := range slices.Backward(all[:i]) {
-			errs = append(errs, d.transformBack(ctx, done))
+		done = append(done, a)
+	}
+	switch {
+	case err != nil:
+	case confirm > 0:
+		j.Until = time.Now().Add(confirm)
+		err = journals.Write(under, j)
+	default:
+		err = journals.Remove(under) // or it would all be undone after a restart
+	}
+	if err != nil {
+		errs := []error{err}
+		for _, a := range slices.Backward(done) {
+			errs = append(errs, d.transformBack(ctx, a))
 		}
 		return nil, errors.Join(append(errs, journals.Remove(under))...)
 	}
-	if err := journals.Remove(under); err != nil { // it would all be taken back after a restart
-		errs := []error{err}
-		for _, done := range slices.Backward(all) {
-			errs = append(errs, d.transformBack(ctx, done))
-		}
-		return nil, errors.Join(errs...)
-	}
-	proposals := make([]Proposal, len(all))
-	for i, a := range all {
-		proposals[i] = a.Proposal
+	for _, a := range all {
 		d.applied(ctx, a)
+	}
+	if confirm > 0 {
+		d.pending.arm(under, j, connectionOf(ctx))
 	}
 	return proposals, nil
 }

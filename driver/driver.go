@@ -90,6 +90,7 @@ type Driver struct {
 	news    *news
 	slots   chan struct{}
 	retired chan struct{} // holds a token when a network has got a former prefix
+	pending *pendings
 
 	detachedMu sync.Mutex // guards detached and its files; mu may be taken under it
 	detached   map[xml.UUID]*state.Detached
@@ -131,6 +132,7 @@ func New(cfg Config) *Driver {
 		news:    newNews(),
 		slots:   newSlots(),
 		retired: make(chan struct{}, 1),
+		pending: &pendings{wake: make(chan struct{}, 1), by: make(map[xml.UUID]*pending)},
 		byUUID:  make(map[xml.UUID]*network),
 		byName:  make(map[string]*network),
 
@@ -155,8 +157,22 @@ func (d *Driver) find(ref Ref) (*network, *view, error) {
 	return nil, nil, noNetwork(ref)
 }
 
-// change returns a network with its turn taken; the caller ends it.
+// change returns a network, which a client wants to change, with its turn taken; the
+// caller ends it.
 func (d *Driver) change(ctx context.Context, ref Ref, what string) (*network, *view, error) {
+	n, v, err := d.hold(ctx, ref, what)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := d.pending.refuse(n.ref); err != nil {
+		n.end()
+		return nil, nil, err
+	}
+	return n, v, nil
+}
+
+// hold is change for what may be done to a network whose change waits for a confirmation.
+func (d *Driver) hold(ctx context.Context, ref Ref, what string) (*network, *view, error) {
 	n, _, err := d.find(ref)
 	if err != nil {
 		return nil, nil, err
@@ -186,9 +202,15 @@ func (d *Driver) claim(ctx context.Context, def *xml.Network, what string) (*net
 			return nil, err
 		}
 		if !n.gone {
+			err = d.pending.refuse(n.ref)
+		}
+		if !n.gone && err == nil {
 			return n, nil
 		}
 		n.end()
+		if err != nil {
+			return nil, err
+		}
 	}
 }
 

@@ -18,15 +18,16 @@ import (
 )
 
 // Run follows what happens on the host until ctx ends: forwards go where their
-// guests are, rules and dnsmasq that others took away come back. It must be
-// called after Load, once; without a Watcher it only waits.
+// guests are, rules and dnsmasq that others took away come back, and changes that are
+// not confirmed in time are undone. It must be called after Load, once; without a
+// Watcher it does the last only.
 func (d *Driver) Run(ctx context.Context) error {
 	if d.cfg.Watcher == nil {
-		<-ctx.Done()
-		return nil
+		return d.expire(ctx)
 	}
 	d.news.put(Change{Kind: ChangeDnsmasq}) // of those that died before anybody watched
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.expire(ctx) })
 	group.Go(func() error { return d.watch(ctx) })
 	group.Go(func() error { return d.news.guard(ctx, d) })
 	group.Go(func() error { return d.news.permit(ctx, d) })

@@ -16,6 +16,8 @@ type Actor struct {
 	PID     int32   // 0: not known
 	Program string
 	Call    string // what was called, in libvirt's words: "virNetworkDefineXML"
+
+	Connection any // equal for the calls of one connection; nil: none
 }
 
 type actorKey struct{}
@@ -24,6 +26,14 @@ type actorKey struct{}
 // when there is something to write down.
 func WithActor(ctx context.Context, who func() Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, who)
+}
+
+// connectionOf returns by which connection a change is asked for; nil: by none.
+func connectionOf(ctx context.Context) any {
+	if who, ok := ctx.Value(actorKey{}).(func() Actor); ok {
+		return who().Connection
+	}
+	return nil
 }
 
 // record keeps what a network's definition has become; nil: it had none, or has none. That

@@ -3,6 +3,9 @@ package driver
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"time"
 
 	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/xml"
@@ -25,9 +28,10 @@ func newJournal(all []*application) (*state.Applying, xml.UUID) {
 	return j, all[0].n.ref.UUID
 }
 
-// takeBackApplied makes networks what they were before an Apply that was cut short. After
-// the host was booted those are not started that ran before.
-func (d *Driver) takeBackApplied(ctx context.Context, booted bool) {
+// loadJournals undoes each Apply that was cut short, or was not confirmed in time, and
+// watches over those that may still be confirmed. After the host was booted those
+// networks are not started that ran before: their autostart is to come.
+func (d *Driver) loadJournals(ctx context.Context, booted bool) {
 	files := d.dirs.Applying()
 	list, err := files.List()
 	d.warn("listing changes that were cut short", Ref{}, err)
@@ -37,56 +41,110 @@ func (d *Driver) takeBackApplied(ctx context.Context, booted bool) {
 			d.warn("what a daemon was changing cannot be read, and stays as it is", Ref{UUID: uuid}, err)
 			continue
 		}
-		for _, e := range j.Networks {
-			if booted {
-				e.Status = ""
+		if booted {
+			for i := range j.Networks {
+				j.Networks[i].Status = ""
 			}
-			ref := Ref{Name: e.Network, UUID: e.UUID}
-			d.log.Info("taking back a definition that was being applied", "network", ref.Name, "uuid", ref.UUID.String())
-			d.warn("taking back a definition that was being applied", ref, d.takeBackEntry(ctx, ref, e))
 		}
-		d.warn("taking back a definition that was being applied", Ref{UUID: uuid}, files.Remove(uuid))
+		if time.Now().Before(j.Until) {
+			d.warn("keeping what a change is to be undone to", Ref{UUID: uuid}, files.Write(uuid, j))
+			d.pending.arm(uuid, j, nil)
+			continue
+		}
+		d.warn("undoing a change", Ref{UUID: uuid}, errors.Join(d.undoJournal(ctx, j), files.Remove(uuid)))
 	}
 }
 
-// takeBackEntry makes one network what it was.
-func (d *Driver) takeBackEntry(ctx context.Context, ref Ref, e state.Applied) error {
-	n, v, err := d.change(ctx, ref, "taking back a change of")
-	if err != nil {
-		if e.Config == "" {
-			return nil // it had not been defined yet
+// undoJournal makes networks what they were before an Apply, the last one first.
+func (d *Driver) undoJournal(ctx context.Context, j *state.Applying) error {
+	var errs []error
+	for _, e := range slices.Backward(j.Networks) {
+		ref := Ref{Name: e.Network, UUID: e.UUID}
+		d.log.Info("undoing a change", "network", ref.Name, "uuid", ref.UUID.String())
+		if err := d.undoEntry(ctx, ref, e, !j.Until.IsZero()); err != nil {
+			errs = append(errs, fmt.Errorf("undoing a change of network %q: %w", ref.Name, err))
 		}
+	}
+	return errors.Join(errs...)
+}
+
+// undoEntry makes one network what it was. It is in its history where the change is.
+func (d *Driver) undoEntry(ctx context.Context, ref Ref, e state.Applied, told bool) error {
+	n, v, err := d.hold(ctx, ref, "undoing a change of")
+	if gone, ok := errors.AsType[*Error](err); ok && gone.Kind == KindNoNetwork {
+		return nil // it had not been defined yet, or somebody removed its files
+	}
+	if err != nil {
 		return err
 	}
 	defer n.end()
 	if e.Config == "" {
-		if v.active() {
-			return nil // somebody started it
-		}
-		d.forget(n)
-		return errors.Join(d.dirs.RemoveDefinition(ref.Name), d.clean(ref, v.config.Bridge.Name))
+		return d.undoNew(ctx, n, v, told)
 	}
-	was := *v
+	was, err := d.before(ctx, n, v, e)
+	if err != nil {
+		return err
+	}
+	if err := d.transform(ctx, n, v, was); err != nil || !told {
+		return err
+	}
+	d.recordViews(ctx, n, v, was)
+	d.tell(EventDefined, n)
+	return nil
+}
+
+// undoNew removes a network that an Apply defined. One that runs was started since.
+func (d *Driver) undoNew(ctx context.Context, n *network, v *view, told bool) error {
+	if v.active() {
+		if err := d.stop(ctx, n, v); err != nil {
+			return err
+		}
+	}
+	d.warn("removing the autostart link", n.ref, d.dirs.UnlinkAutostart(n.ref.Name))
+	if err := d.dirs.RemoveDefinition(n.ref.Name); err != nil {
+		return err
+	}
+	n.view.Store(nil)
+	err := d.clean(n.ref, v.config.Bridge.Name)
+	d.forget(n)
+	if told {
+		d.warn("keeping the network's history", n.ref, d.history.Gone(historical(n.ref)))
+		d.tell(EventUndefined, n)
+	}
+	return err
+}
+
+// before returns what a network was.
+func (d *Driver) before(ctx context.Context, n *network, v *view, e state.Applied) (*view, error) {
 	def, err := xml.LoadNetwork([]byte(e.Config))
 	if err != nil {
-		return err
+		return nil, err
 	}
+	was := *v
 	d.setConfig(n, &was, def)
-	if e.Status == "" {
-		if v.active() {
-			return nil
+	switch {
+	case e.Status != "":
+		s, err := xml.ParseStatus([]byte(e.Status))
+		if err != nil {
+			return nil, err
 		}
-		return d.transform(ctx, n, v, &was)
+		was.live = s.Network
+	case v.active(): // it has been started since
+		facts, err := d.sys.Facts(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if was.live, err = d.makeLive(ctx, n, was.made, facts); err != nil {
+			return nil, err
+		}
+	default:
+		return &was, nil
 	}
-	s, err := xml.ParseStatus([]byte(e.Status))
-	if err != nil {
-		return err
-	}
-	was.live = count(s.Network, v.ports)
+	was.live = count(was.live, v.ports)
 	if !v.active() {
 		was.status = newStatus()
 	} else if v.live.Format(0) == was.live.Format(0) {
 		was.live = v.live
 	}
-	return d.transform(ctx, n, v, &was)
+	return &was, nil
 }

@@ -57,7 +57,7 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 	}
 	d.revert(ctx, changes)
 	booted := !d.dirs.Autostarted()
-	d.takeBackApplied(ctx, booted)
+	d.loadJournals(ctx, booted)
 	if booted {
 		d.holdAutostart()
 	}

@@ -24,7 +24,7 @@ func (d *Driver) CreatePort(ctx context.Context, net Ref, doc string, reclaim, v
 	if err != nil {
 		return PortRef{}, err
 	}
-	n, v, err := d.change(ctx, net, "plugging a port into")
+	n, v, err := d.hold(ctx, net, "plugging a port into")
 	if err != nil {
 		return PortRef{}, err
 	}

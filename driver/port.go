@@ -97,7 +97,7 @@ func (d *Driver) findPort(ref PortRef) (*network, *xml.Port, error) {
 
 // changePort returns a port with its network's turn taken; the caller ends it.
 func (d *Driver) changePort(ctx context.Context, ref PortRef, what string) (*network, *view, *xml.Port, error) {
-	n, v, err := d.change(ctx, ref.Network, what)
+	n, v, err := d.hold(ctx, ref.Network, what)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -52,7 +52,7 @@ func PlanRelease(dirs state.Dirs) (*Release, error) {
 			r.Ops = append(r.Ops, slices.DeleteFunc(record.ops, func(op step.Op) bool { return step.ScopeOf(op) != step.ScopeGuests })...)
 		}
 	}
-	for _, table := range []interface{ Paths() ([]string, error) }{dirs.Learned(), dirs.Detached()} {
+	for _, table := range []interface{ Paths() ([]string, error) }{dirs.Learned(), dirs.Detached(), dirs.Applying()} {
 		paths, err := table.Paths()
 		r.Files, errs = append(r.Files, paths...), append(errs, err)
 	}

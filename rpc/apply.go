@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/plan"
@@ -12,6 +14,9 @@ import (
 // ways are the driver's on the wire.
 var ways = map[plan.Way]int32{plan.WayNone: proto.WayNone, plan.WayLive: proto.WayLive, plan.WayRestart: proto.WayRestart}
 
+// applyPermissions are what who applies a definition may do by other calls.
+var applyPermissions = []string{"write", "save", "stop", "start"}
+
 func (s *Server) plan(ctx context.Context, rq *call, a proto.ApplyArgs) (wire.Message, error) {
 	if err := s.allowedDocuments(ctx, rq, a, 0, "virbrPlan", "read"); err != nil {
 		return nil, err
@@ -20,10 +25,59 @@ func (s *Server) plan(ctx context.Context, rq *call, a proto.ApplyArgs) (wire.Me
 }
 
 func (s *Server) apply(ctx context.Context, rq *call, a proto.ApplyArgs) (wire.Message, error) {
-	if err := s.allowedDocuments(ctx, rq, a, proto.ApplyYes, "virbrApply", "write", "save", "stop", "start"); err != nil {
+	if err := s.allowedDocuments(ctx, rq, a, proto.ApplyYes, "virbrApply", applyPermissions...); err != nil {
 		return nil, err
 	}
-	return proposals(s.cfg.Networks.Apply(ctx, a.Documents, a.Flags&proto.ApplyYes != 0))
+	return proposals(s.cfg.Networks.Apply(ctx, driver.ApplyRequest{
+		Documents: a.Documents, Cut: a.Flags&proto.ApplyYes != 0, Confirm: time.Duration(a.Confirm) * time.Second,
+	}))
+}
+
+// listPending lists what waits for its confirmation, of networks that the caller may read.
+func (s *Server) listPending(ctx context.Context, rq *call, _ proto.Void) (wire.Message, error) {
+	result := proto.Pendings{}
+	for _, p := range s.cfg.Networks.Pending(ctx) {
+		made := proto.Pending{Until: p.Until.UnixNano()}
+		for i := range p.Networks {
+			if s.allowed(ctx, rq, objectNetwork, "read", &p.Networks[i], nil) == nil {
+				made.Networks = append(made.Networks, networkOf(p.Networks[i]))
+			}
+		}
+		if len(made.Networks) > 0 {
+			result.List = append(result.List, made)
+		}
+	}
+	return &result, nil
+}
+
+func (s *Server) confirm(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
+	return nil, s.decide(ctx, rq, a, s.cfg.Networks.Confirm)
+}
+
+func (s *Server) rollBack(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
+	return nil, s.decide(ctx, rq, a, s.cfg.Networks.RollBack)
+}
+
+// decide ends the wait for a confirmation. Who does must be allowed to change each
+// network of the change.
+func (s *Server) decide(ctx context.Context, rq *call, a proto.Network, do func(context.Context, driver.Ref) error) error {
+	ref := refOf(a)
+	if err := s.allowedNetwork(ctx, rq, ref, applyPermissions...); err != nil {
+		return err
+	}
+	for _, p := range s.cfg.Networks.Pending(ctx) {
+		if !slices.ContainsFunc(p.Networks, func(o driver.Ref) bool { return o.UUID == ref.UUID }) {
+			continue
+		}
+		for i := range p.Networks {
+			for _, permission := range applyPermissions {
+				if err := s.allowed(ctx, rq, objectNetwork, permission, &p.Networks[i], nil); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return do(ctx, ref)
 }
 
 // allowedDocuments checks flags, and permissions on the networks that are described.

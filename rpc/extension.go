@@ -37,6 +37,10 @@ var extensions = map[int32]procedure{
 	proto.Plan:  {serve: bind((*Server).plan), stage: stageNetwork, slow: true},
 	proto.Apply: {serve: bind((*Server).apply), stage: stageNetwork, forbid: "virbrApply", slow: true},
 
+	proto.PendingList: {serve: bind((*Server).listPending), stage: stageNetwork},
+	proto.Confirm:     {serve: bind((*Server).confirm), stage: stageNetwork, forbid: "virbrConfirm"},
+	proto.RollBack:    {serve: bind((*Server).rollBack), stage: stageNetwork, forbid: "virbrRollBack", slow: true},
+
 	proto.EventRegister:   {serve: bind((*Server).registerAll), stage: stageNetwork, inline: true},
 	proto.EventDeregister: {serve: bind((*Server).deregisterAll), stage: stageNetwork, inline: true},
 }

@@ -323,8 +323,20 @@ func (f *fake) Plan(_ context.Context, docs []string) ([]driver.Proposal, error)
 	return []driver.Proposal{{Network: driver.Ref{Name: "net"}, Running: true, Defines: true, Comparison: plan.Comparison{Way: plan.WayRestart, Changes: []plan.Change{change}}, Drift: []string{"an address"}}}, f.err
 }
 
-func (f *fake) Apply(ctx context.Context, docs []string, cut bool) ([]driver.Proposal, error) {
-	defer f.enter(fmt.Sprintf("Apply %d %v", len(docs), cut))()
+func (f *fake) Pending(context.Context) []driver.Pending { return nil }
+
+func (f *fake) Confirm(_ context.Context, net driver.Ref) error {
+	defer f.enter("Confirm " + net.Name)()
+	return f.err
+}
+
+func (f *fake) RollBack(_ context.Context, net driver.Ref) error {
+	defer f.enter("RollBack " + net.Name)()
+	return f.err
+}
+
+func (f *fake) Apply(ctx context.Context, req driver.ApplyRequest) ([]driver.Proposal, error) {
+	defer f.enter(fmt.Sprintf("Apply %d %v %v", len(req.Documents), req.Cut, req.Confirm))()
 	return nil, f.err
 }
 

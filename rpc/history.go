@@ -20,7 +20,7 @@ const revisionMemory = 4 * (4 << 20)
 // actor is who makes the call.
 func (rq *call) actor() driver.Actor {
 	id := rq.client.caller()
-	a := driver.Actor{Call: rq.procedure.forbid}
+	a := driver.Actor{Call: rq.procedure.forbid, Connection: rq.client}
 	if id.UID != nil && *id.UID <= math.MaxUint32 {
 		uid := uint32(*id.UID)
 		a.UID = &uid

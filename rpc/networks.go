@@ -40,7 +40,10 @@ type Networks interface {
 	RevisionXML(ctx context.Context, name string, number int) (driver.Ref, string, error)
 
 	Plan(ctx context.Context, docs []string) ([]driver.Proposal, error)
-	Apply(ctx context.Context, docs []string, cut bool) ([]driver.Proposal, error)
+	Apply(ctx context.Context, req driver.ApplyRequest) ([]driver.Proposal, error)
+	Pending(ctx context.Context) []driver.Pending
+	Confirm(ctx context.Context, net driver.Ref) error
+	RollBack(ctx context.Context, net driver.Ref) error
 
 	Ports(ctx context.Context, net driver.Ref) ([]driver.PortRef, error)
 	LookupPort(ctx context.Context, net driver.Ref, uuid xml.UUID) (driver.PortRef, error)

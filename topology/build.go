@@ -62,6 +62,9 @@ func (b *builder) network(n *doctor.Network) Network {
 	if c, ok := b.f.Last[n.Name]; ok {
 		made.Last = &Change{c.Time, c.Event, Printable(c.Text)}
 	}
+	if until, ok := b.f.Pending[n.Name]; ok {
+		made.Confirm = &until
+	}
 	if n.Def == nil {
 		made.Mode = "unreadable"
 		return made

@@ -18,6 +18,8 @@ type Facts struct {
 	Ports map[string][]*xml.Port // by network: the cards of domains that run
 	Last  map[string]Change      // by network: what happened to it last
 
+	Pending map[string]time.Time // by network: until when its last change must be confirmed
+
 	Connections []Connection // that the host tracks; nil: not known
 }
 

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/virbr/virbr/doctor"
 )
@@ -48,6 +49,8 @@ type Network struct {
 	Health    Health         `json:"health"`            //
 	Findings  []string       `json:"findings"`          // of the doctor, without hints: what it says
 	Last      *Change        `json:"changed,omitempty"` // what happened last
+
+	Confirm *time.Time `json:"confirm_until,omitempty"` // its last change is undone then unless it is confirmed
 
 	place *Place // nil: packets are not routed to it
 	exits [2]string

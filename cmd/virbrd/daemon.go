@@ -128,10 +128,11 @@ func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, hangu
 	return errors.Join(err, networks.Close(context.WithoutCancel(ctx)))
 }
 
-// active reports whether some network runs and so needs the daemon.
+// active reports whether some network runs, or waits for a confirmation, and so needs
+// the daemon.
 func active(ctx context.Context, networks *driver.Driver) bool {
 	list, err := networks.List(ctx, driver.ListActive)
-	return err != nil || len(list) > 0
+	return err != nil || len(list) > 0 || len(networks.Pending(ctx)) > 0
 }
 
 func auth(s config.Socket) rpc.Auth {

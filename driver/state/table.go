@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
@@ -42,9 +43,11 @@ func (d Dirs) Applying() Table[Applying] {
 }
 
 // Applying is what networks were before they are changed together. A daemon that
-// finds one takes back what was done.
+// finds one undoes what was done, unless that is all done and may be confirmed until
+// a time.
 type Applying struct {
 	Networks []Applied `json:"networks"`
+	Until    time.Time `json:"until,omitzero"` // zero: it is under way
 }
 
 // Applied is what a network was. Empty texts: it had no such definition.

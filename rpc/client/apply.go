@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"errors"
+	"math"
+	"time"
 
 	"github.com/virbr/virbr/rpc/proto"
 )
@@ -34,13 +36,43 @@ func (c *Conn) Plan(ctx context.Context, docs []string) ([]Proposal, error) {
 }
 
 // Apply makes networks what definitions say, all of them or none. What cuts guests off
-// is refused unless yes.
-func (c *Conn) Apply(ctx context.Context, docs []string, yes bool) ([]Proposal, error) {
-	args := proto.ApplyArgs{Documents: docs}
+// is refused unless yes, or with a time after which all is undone unless it is
+// confirmed, in whole seconds.
+func (c *Conn) Apply(ctx context.Context, docs []string, yes bool, confirm time.Duration) ([]Proposal, error) {
+	args := proto.ApplyArgs{Documents: docs, Confirm: uint32(min(confirm/time.Second, math.MaxUint32))}
 	if yes {
 		args.Flags = proto.ApplyYes
 	}
 	return c.proposals(ctx, proto.Apply, args)
+}
+
+// Pending returns by network until when its change must be confirmed.
+func (c *Conn) Pending(ctx context.Context) (map[string]time.Time, error) {
+	has, err := c.HasExtensions(ctx)
+	if err != nil || !has {
+		return nil, err
+	}
+	var found proto.Pendings
+	if err := c.extension(ctx, proto.PendingList, nil, &found); err != nil {
+		return nil, err
+	}
+	made := map[string]time.Time{}
+	for _, p := range found.List {
+		for _, n := range p.Networks {
+			made[n.Name] = time.Unix(0, p.Until)
+		}
+	}
+	return made, nil
+}
+
+// Confirm keeps what was applied to a network and those that were changed with it.
+func (c *Conn) Confirm(ctx context.Context, n Network) error {
+	return c.extension(ctx, proto.Confirm, &n.ref, &proto.Void{})
+}
+
+// RollBack undoes now what waits for a confirmation.
+func (c *Conn) RollBack(ctx context.Context, n Network) error {
+	return c.extension(ctx, proto.RollBack, &n.ref, &proto.Void{})
 }
 
 func (c *Conn) proposals(ctx context.Context, procedure int32, args proto.ApplyArgs) ([]Proposal, error) {

@@ -17,12 +17,14 @@ const minProposal = minNetwork + 28 // smallest encoding, in bytes
 type ApplyArgs struct {
 	Documents []string
 	Flags     uint32
+	Confirm   uint32 // seconds until it is undone unless it is confirmed; 0: it needs no confirmation
 }
 
 // XDR is the encoding of v.
 func (v *ApplyArgs) XDR(c *wire.Codec) {
 	c.Strings(&v.Documents, MaxDocuments)
 	c.Uint32(&v.Flags)
+	c.Uint32(&v.Confirm)
 }
 
 // The ways of a Proposal.
@@ -69,4 +71,24 @@ type Proposals struct{ List []Proposal }
 // XDR is the encoding of v.
 func (v *Proposals) XDR(c *wire.Codec) {
 	wire.List(c, &v.List, MaxDocuments, minProposal, (*Proposal).XDR)
+}
+
+// Pending is an Apply that is undone at a time unless it is confirmed.
+type Pending struct {
+	Networks []Network
+	Until    int64 // nanoseconds since the epoch
+}
+
+// XDR is the encoding of v.
+func (v *Pending) XDR(c *wire.Codec) {
+	wire.List(c, &v.Networks, MaxDocuments, minNetwork, (*Network).XDR)
+	c.Int64(&v.Until)
+}
+
+// Pendings is the result of PendingList, what is undone first at the front.
+type Pendings struct{ List []Pending }
+
+// XDR is the encoding of v.
+func (v *Pendings) XDR(c *wire.Codec) {
+	wire.List(c, &v.List, MaxDocuments, 12, (*Pending).XDR)
 }

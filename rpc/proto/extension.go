@@ -30,6 +30,10 @@ const (
 	Plan  = 12 // ApplyArgs to Proposals: what Apply would do
 	Apply = 13 // so: what it did
 
+	PendingList = 14 // Void to Pendings: what is undone unless it is confirmed
+	Confirm     = 15 // Network: keep what was applied to it, and to those that were changed with it
+	RollBack    = 16 // Network: undo that now
+
 	UplinkList   = 20
 	UplinkAdd    = 21
 	UplinkRemove = 22

@@ -35,7 +35,7 @@ func samples() []wire.Message {
 		&Added{3, Forward{"<portForward/>", PhaseWaiting, []string{"::1"}, ""}},
 		&EditArgs{net, "<portForward/>", -1, 3}, &Happenings{[]Happening{{Network: net, Time: 1 << 60, By: "nft (pid 1)", Was: []string{}, Now: []string{"::1"}}}},
 		&Revisions{net, []Revision{{7, 1 << 60, "net", true, UIDUnknown, 8, "virsh", "virNetworkDefineXML"}}}, &RevisionArgs{"net", 7},
-		&ApplyArgs{[]string{"<network/>"}, ApplyYes}, &Proposals{[]Proposal{{net, true, true, true, WayLive, "nothing", []Change{{"+ a", "nothing"}}, []string{"b"}}}},
+		&ApplyArgs{[]string{"<network/>"}, ApplyYes, 60}, &Pendings{[]Pending{{[]Network{net}, 5}}}, &Proposals{[]Proposal{{net, true, true, true, WayLive, "nothing", []Change{{"+ a", "nothing"}}, []string{"b"}}}},
 		&EventFilter{&net}, &Happening{1, net, 1 << 60, EventGuest, "nft (pid 1)", 2, 1 << 40, 1 << 41, "web1", []string{"192.0.2.1"}, []string{"192.0.2.2", "fd00::1"}},
 		&Uplinks{[]Uplink{{"<uplink/>", PhaseActive, []UplinkWay{{true, true, 1 << 40, "fe80::1", ""}, {false, false, 0, "", "down"}}}}},
 		&Error{1, 2, ptr("m"), LevelError, ptr("1"), ptr("2"), ptr("3"), 4, 5},
