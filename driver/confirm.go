@@ -154,9 +154,15 @@ func (d *Driver) RollBack(ctx context.Context, net Ref) error {
 // rollBack undoes what nobody else may confirm or undo any more. After an error it
 // waits for a confirmation again, and is tried again in a while.
 func (d *Driver) rollBack(ctx context.Context, o *pending) error {
-	err := d.undoJournal(context.WithoutCancel(ctx), o.journal)
+	ctx = context.WithoutCancel(ctx)
+	journals := d.dirs.Applying()
+	o.journal.Until = time.Time{} // who finds it half undone is to go on
+	err := journals.Write(o.under, o.journal)
 	if err == nil {
-		err = d.dirs.Applying().Remove(o.under)
+		err = d.undoJournal(ctx, o.journal, true)
+	}
+	if err == nil {
+		err = journals.Remove(o.under)
 	}
 	p := d.pending
 	p.mu.Lock()

@@ -51,24 +51,25 @@ func (d *Driver) loadJournals(ctx context.Context, booted bool) {
 			d.pending.arm(uuid, j, nil)
 			continue
 		}
-		d.warn("undoing a change", Ref{UUID: uuid}, errors.Join(d.undoJournal(ctx, j), files.Remove(uuid)))
+		d.warn("undoing a change", Ref{UUID: uuid}, errors.Join(d.undoJournal(ctx, j, !j.Until.IsZero()), files.Remove(uuid)))
 	}
 }
 
-// undoJournal makes networks what they were before an Apply, the last one first.
-func (d *Driver) undoJournal(ctx context.Context, j *state.Applying) error {
+// undoJournal makes networks what they were before an Apply, the last one first. Told
+// says that clients have been told of the change, and the history has it.
+func (d *Driver) undoJournal(ctx context.Context, j *state.Applying, told bool) error {
 	var errs []error
 	for _, e := range slices.Backward(j.Networks) {
 		ref := Ref{Name: e.Network, UUID: e.UUID}
 		d.log.Info("undoing a change", "network", ref.Name, "uuid", ref.UUID.String())
-		if err := d.undoEntry(ctx, ref, e, !j.Until.IsZero()); err != nil {
+		if err := d.undoEntry(ctx, ref, e, told); err != nil {
 			errs = append(errs, fmt.Errorf("undoing a change of network %q: %w", ref.Name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// undoEntry makes one network what it was. It is in its history where the change is.
+// undoEntry makes one network what it was.
 func (d *Driver) undoEntry(ctx context.Context, ref Ref, e state.Applied, told bool) error {
 	n, v, err := d.hold(ctx, ref, "undoing a change of")
 	if gone, ok := errors.AsType[*Error](err); ok && gone.Kind == KindNoNetwork {

@@ -3,10 +3,12 @@
 package crash
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"libvirt.org/go/libvirt"
 
@@ -118,18 +120,11 @@ func forward(port uint16, remove bool) step {
 		if err := f.Validate(); err != nil {
 			return err
 		}
-		c, err := client.Dial(d.t.Context(), client.Config{})
-		if err != nil {
+		return ofRich(func(c *client.Conn, ctx context.Context, n client.Network) error {
+			change := client.Change{Forward: f, At: xml.Last, Remove: remove}
+			_, err := c.Edit(ctx, n, client.AffectLive|client.AffectConfig, change, nil)
 			return err
-		}
-		defer c.Close() //nolint:errcheck // nothing is under way
-		n, err := c.Lookup(d.t.Context(), "rich")
-		if err != nil {
-			return err
-		}
-		change := client.Change{Forward: f, At: xml.Last, Remove: remove}
-		_, err = c.Edit(d.t.Context(), n, client.AffectLive|client.AffectConfig, change, nil)
-		return err
+		})(d)
 	}
 }
 
@@ -145,18 +140,47 @@ func slower() string { return strings.Replace(rich, "stp='off'", "stp='off' dela
 const other = `<network><name>other</name><uuid>c0ffee00-0000-4000-8000-000000000093</uuid><bridge name='vb-other'/><mac address='52:54:00:93:00:01'/>
 <ip address='10.93.0.1' prefix='24'/></network>`
 
-// apply makes networks what definitions say.
-func apply(docs ...string) step {
+// dialled is a step that calls something of a connection of its own.
+func dialled(call func(context.Context, *client.Conn) error) step {
 	return func(d *daemon) error {
 		c, err := client.Dial(d.t.Context(), client.Config{})
 		if err != nil {
 			return err
 		}
 		defer c.Close() //nolint:errcheck // nothing is under way
-		_, err = c.Apply(d.t.Context(), docs, false)
-		return err
+		return call(d.t.Context(), c)
 	}
 }
+
+// apply makes networks what definitions say.
+func apply(docs ...string) step {
+	return dialled(func(ctx context.Context, c *client.Conn) error {
+		_, err := c.Apply(ctx, docs, false, 0)
+		return err
+	})
+}
+
+// try is apply until it is confirmed.
+func try(docs ...string) step {
+	return dialled(func(ctx context.Context, c *client.Conn) error {
+		_, err := c.Apply(ctx, docs, false, time.Hour)
+		return err
+	})
+}
+
+// ofRich is a step that calls something of a connection for the network rich.
+func ofRich(call func(*client.Conn, context.Context, client.Network) error) step {
+	return dialled(func(ctx context.Context, c *client.Conn) error {
+		n, err := c.Lookup(ctx, "rich")
+		if err != nil {
+			return err
+		}
+		return call(c, ctx, n)
+	})
+}
+
+func confirm() step  { return ofRich((*client.Conn).Confirm) }
+func rollBack() step { return ofRich((*client.Conn).RollBack) }
 
 func autostart(on bool) step {
 	return of("rich", func(n *libvirt.Network) error { return n.SetAutostart(on) })
@@ -209,6 +233,9 @@ var operations = []operation{
 	{name: "port without floor", before: pluggedRich, do: floor(0), undo: floor(300), guest: true},
 	{name: "apply", before: runningRich, do: apply(edited()), undo: apply(rich), guest: true},
 	{name: "apply by a restart", before: runningRich, do: apply(slower(), other), undo: in(apply(rich), of("other", (*libvirt.Network).Undefine))},
+	{name: "apply to confirm", before: runningRich, do: try(edited(), other), undo: rollBack(), guest: true},
+	{name: "confirm", before: append(runningRich, try(edited())), do: confirm(), undo: in(apply(rich), try(edited())), guest: true},
+	{name: "roll back", before: append(runningRich, try(slower(), other)), do: rollBack(), undo: try(slower(), other)},
 	{name: "forward", before: runningRich, do: forward(8443, false), undo: forward(8443, true), guest: true},
 	{name: "unforward", before: runningRich, do: forward(8080, true), undo: forward(8080, false), guest: true},
 }

@@ -113,6 +113,9 @@ func rules(text string) string {
 // come at any time: the addresses that they told of themselves, and who had a port.
 var learned = regexp.MustCompile(`"learned":\{[^{}]*\},?|"plugged":\[[^]]*\],?`)
 
+// deadline matches until when a change must be confirmed.
+var deadline = regexp.MustCompile(`"until":"[^"]*"`)
+
 // addFiles adds the files of a place: their modes, and what they hold.
 func (s state) addFiles(place string) error {
 	return filepath.WalkDir(place, func(path string, d fs.DirEntry, err error) error {
@@ -141,7 +144,7 @@ func (s state) addFiles(place string) error {
 			if err != nil {
 				return err
 			}
-			data = learned.ReplaceAll(data, nil)
+			data = deadline.ReplaceAll(learned.ReplaceAll(data, nil), nil)
 			if string(data) == "{}\n" {
 				return nil // nothing else is in it
 			}
