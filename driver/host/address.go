@@ -31,23 +31,21 @@ func (h *Host) addAddress(op step.AddAddress) error {
 		msg.IfAddrmsg.Flags = unix.IFA_F_NODAD
 	}
 	ip := op.Address.Addr().AsSlice()
-	req := h.nl.request(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
-	req.AddData(msg)
-	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip))
-	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, ip))
+	body := attrs{msg}
+	body.put(unix.IFA_LOCAL, ip)
+	body.put(unix.IFA_ADDRESS, ip)
 	if op.Broadcast.IsValid() {
-		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, op.Broadcast.AsSlice()))
+		body.put(unix.IFA_BROADCAST, op.Broadcast.AsSlice())
 	}
 	if op.Routeless {
-		req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(uint32(msg.IfAddrmsg.Flags)|unix.IFA_F_NOPREFIXROUTE)))
+		body.put(unix.IFA_FLAGS, nl.Uint32Attr(uint32(msg.IfAddrmsg.Flags)|unix.IFA_F_NOPREFIXROUTE))
 	}
 	if op.Deprecated { // struct ifa_cacheinfo: preferred for no time, valid for ever, two stamps
 		times := make([]byte, 16)
 		binary.NativeEndian.PutUint32(times[4:], math.MaxUint32)
-		req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, times))
+		body.put(unix.IFA_CACHEINFO, times)
 	}
-	_, err = req.Execute(unix.NETLINK_ROUTE, 0)
-	return opError(doing, op.Link, err)
+	return opError(doing, op.Link, h.nl.change(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, body...))
 }
 
 // delAddress removes an address from a link; one that is gone, or whose link
@@ -67,10 +65,7 @@ func (h *Host) delAddress(op step.DelAddress) error {
 	msg := nl.NewIfAddrmsg(family(op.Address.Addr()))
 	msg.Index = uint32(index)
 	msg.Prefixlen = uint8(op.Address.Bits())
-	req := h.nl.request(unix.RTM_DELADDR, unix.NLM_F_ACK)
-	req.AddData(msg)
-	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, op.Address.Addr().AsSlice()))
-	_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+	err = h.nl.change(unix.RTM_DELADDR, 0, msg, nl.NewRtAttr(unix.IFA_LOCAL, op.Address.Addr().AsSlice()))
 	if errors.Is(err, syscall.EADDRNOTAVAIL) {
 		return nil
 	}

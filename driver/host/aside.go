@@ -8,11 +8,46 @@ import (
 	"github.com/virbr/virbr/driver/step"
 )
 
-// starts are the dnsmasqs that were started aside and that nobody has waited for
-// yet.
-type starts struct {
+// byPIDFile is what somebody will take care of later, by the pid file of a dnsmasq.
+type byPIDFile[T any] struct {
 	mu   sync.Mutex
-	list map[string]*aside // by pid file; guarded by mu
+	list map[string]*T // guarded by mu
+}
+
+// swap puts something in for a pid file, nil: nothing, and returns what there was, which
+// is the caller's then.
+func (p *byPIDFile[T]) swap(pidFile string, v *T) *T {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.list[pidFile]
+	if p.list == nil {
+		p.list = map[string]*T{}
+	}
+	p.list[pidFile] = v
+	if v == nil {
+		delete(p.list, pidFile)
+	}
+	return old
+}
+
+// take takes what there is for a pid file; nil: nothing.
+func (p *byPIDFile[T]) take(pidFile string) *T { return p.swap(pidFile, nil) }
+
+func (p *byPIDFile[T]) has(pidFile string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.list[pidFile] != nil
+}
+
+// end takes all, and calls end for each.
+func (p *byPIDFile[T]) end(end func(*T)) {
+	p.mu.Lock()
+	left := p.list
+	p.list = nil
+	p.mu.Unlock()
+	for _, v := range left {
+		end(v)
+	}
 }
 
 // aside is a start that goes on while other ops are done.
@@ -23,34 +58,19 @@ type aside struct {
 }
 
 // begin starts a dnsmasq and returns. None is under way for the same pid file.
-func (s *starts) begin(ctx context.Context, pidFile string, start func(context.Context) error) {
+func (h *Host) begin(ctx context.Context, pidFile string, start func(context.Context) error) {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &aside{cancel: cancel, over: make(chan struct{})}
-	s.mu.Lock()
-	if s.list == nil {
-		s.list = map[string]*aside{}
-	}
-	s.list[pidFile] = a
-	s.mu.Unlock()
+	h.starts.swap(pidFile, a)
 	go func() {
 		defer close(a.over)
 		a.err = start(ctx)
 	}()
 }
 
-// take returns the start of a pid file that is under way, which is the caller's
-// then; nil: there is none.
-func (s *starts) take(pidFile string) *aside {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.list[pidFile]
-	delete(s.list, pidFile)
-	return a
-}
-
 // giveUp ends the start of a pid file that is under way, if one is.
-func (s *starts) giveUp(pidFile string) {
-	if a := s.take(pidFile); a != nil {
+func (h *Host) giveUp(pidFile string) {
+	if a := h.starts.take(pidFile); a != nil {
 		a.end()
 	}
 }
@@ -59,17 +79,6 @@ func (s *starts) giveUp(pidFile string) {
 func (a *aside) end() {
 	a.cancel()
 	<-a.over
-}
-
-// close ends all starts that are under way.
-func (s *starts) close() {
-	s.mu.Lock()
-	left := s.list
-	s.list = nil
-	s.mu.Unlock()
-	for _, a := range left {
-		a.end()
-	}
 }
 
 // awaitDnsmasq waits for a dnsmasq that was started aside. The start ends by itself

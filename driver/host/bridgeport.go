@@ -175,13 +175,5 @@ func (h *Host) passGroup(link string, pass bool) error {
 	if err != nil {
 		return err
 	}
-	req := h.nl.request(unix.RTM_SETLINK, unix.NLM_F_ACK)
-	msg := nl.NewIfInfomsg(unix.AF_BRIDGE)
-	msg.Index = int32(index)
-	req.AddData(msg)
-	info := nl.NewRtAttr(unix.IFLA_PROTINFO|unix.NLA_F_NESTED, nil)
-	info.AddRtAttr(unix.IFLA_BRPORT_GROUP_FWD_MASK, nl.Uint16Attr(uint16(mask)))
-	req.AddData(info)
-	_, err = req.Execute(unix.NETLINK_ROUTE, 0)
-	return err
+	return h.setPort(index, step.PortSetting{ID: unix.IFLA_BRPORT_GROUP_FWD_MASK, Value: nl.Uint16Attr(uint16(mask))})
 }

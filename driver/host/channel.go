@@ -23,6 +23,10 @@ type channel struct {
 	number uint32 // of the last request
 }
 
+// notices is how many bytes of notifications the kernel may keep for us: some
+// thousands of changes. When there are more, some are lost, which it says.
+const notices = 4 << 20
+
 // openChannel opens a netlink socket of a protocol and joins multicast groups.
 func openChannel(protocol int, groups ...int) (*channel, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
@@ -60,12 +64,14 @@ func (c *channel) setUp(fd int, groups []int) (err error) {
 // filter has the kernel keep messages from the channel that a classic BPF program
 // does not take. What came before stays.
 func (c *channel) filter(code []unix.SockFilter) error {
-	var failed error
-	err := c.raw.Control(func(fd uintptr) { failed = attachFilter(int(fd), code) })
-	return errors.Join(err, failed)
+	return control(c.file, func(fd int) error { return attachFilter(fd, code) })
 }
 
-func (c *channel) close() { _ = c.file.Close() }
+func (c *channel) close() {
+	if c != nil {
+		_ = c.file.Close()
+	}
+}
 
 // interrupt ends what waits on the channel, now and later.
 func (c *channel) interrupt() { _ = c.file.SetDeadline(time.Unix(1, 0)) }
@@ -129,6 +135,23 @@ func (c *channel) next(wait bool, each func(m syscall.NetlinkMessage)) (bool, er
 		each(m)
 	}
 	return true, nil
+}
+
+// drain calls take for each notification that is there, and reports whether none was
+// lost.
+func (c *channel) drain(take func(m syscall.NetlinkMessage)) (whole bool) {
+	whole = true
+	for {
+		more, err := c.next(false, take)
+		switch {
+		case errors.Is(err, unix.ENOBUFS):
+			whole = false
+		case err != nil:
+			return false
+		case !more:
+			return whole
+		}
+	}
 }
 
 // dump asks for a list and calls each with the body of every entry.

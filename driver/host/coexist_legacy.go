@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/virbr/virbr/firewall/coexist"
 )
@@ -19,16 +16,13 @@ func (h *Host) legacyTables(ctx context.Context, tables ...string) (list []coexi
 	var errs []error
 	for i, family := range []string{coexist.IPv4, coexist.IPv6} {
 		l := legacies[i]
-		names, err := os.ReadFile(l.tables)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		names, err := l.names()
 		errs = append(errs, err)
 		for _, table := range tables {
-			if !slices.Contains(strings.Fields(string(names)), table) {
+			if !slices.Contains(names, table) {
 				continue
 			}
-			listing, err := h.listLegacy(ctx, l, table)
+			listing, err := l.list(ctx, table)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("reading the %s table of %s: %w", table, l.program, err))
 				continue
@@ -37,12 +31,6 @@ func (h *Host) legacyTables(ctx context.Context, tables ...string) (list []coexi
 		}
 	}
 	return list, errors.Join(errs...)
-}
-
-func (h *Host) listLegacy(ctx context.Context, l legacy, table string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, legacyPatience)
-	defer cancel()
-	return l.run(ctx, l.program, nil, "-w", "-t", table, "-S")
 }
 
 // changeLegacy applies the changes that decide asks for to the tables of the older
@@ -58,10 +46,7 @@ func (h *Host) changeLegacy(ctx context.Context, decide func(*coexist.Survey) []
 		if c.Family == coexist.IPv6 {
 			l = legacies[1]
 		}
-		ctx, cancel := context.WithTimeout(ctx, legacyPatience)
-		_, err := l.run(ctx, l.program+"-restore", strings.NewReader(c.Script()), "-w", "--noflush")
-		cancel()
-		if err != nil {
+		if err := l.restore(ctx, c.Script()); err != nil {
 			errs = append(errs, fmt.Errorf("changing the filter table of %s: %w", l.program, err))
 		}
 	}

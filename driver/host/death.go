@@ -75,7 +75,7 @@ func (d *deaths) watch(pidFile string, p *process) {
 	}
 	d.forgetLocked(pidFile)
 	d.number++
-	err := p.control(func(fd int) error {
+	err := control(p.file, func(fd int) error {
 		return d.control(unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: d.number})
 	})
 	if err != nil { // out of memory, or of /proc/sys/fs/epoll/max_user_watches
@@ -101,19 +101,13 @@ func (d *deaths) forgetLocked(pidFile string) {
 	p := d.entries[number].process
 	delete(d.entries, number)
 	delete(d.byFile, pidFile)
-	_ = p.control(func(fd int) error { return d.control(unix.EPOLL_CTL_DEL, fd, nil) })
+	_ = control(p.file, func(fd int) error { return d.control(unix.EPOLL_CTL_DEL, fd, nil) })
 	p.close()
 }
 
 // control changes the set.
 func (d *deaths) control(op, fd int, event *unix.EpollEvent) error {
-	raw, err := d.epoll.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var inner error
-	err = raw.Control(func(epoll uintptr) { inner = unix.EpollCtl(int(epoll), op, fd, event) })
-	return errors.Join(err, inner)
+	return control(d.epoll, func(epoll int) error { return unix.EpollCtl(epoll, op, fd, event) })
 }
 
 // run calls ended with the pid file of each process that ends, until ctx ends.

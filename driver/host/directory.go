@@ -66,7 +66,11 @@ func (d *directories) add(dir directory) error {
 			return err
 		}
 	}
-	watch, err := d.call(func(fd int) (int, error) { return unix.InotifyAddWatch(fd, dir.path, fileNews|directoryNews) })
+	var watch int
+	err := control(d.file, func(fd int) (err error) {
+		watch, err = unix.InotifyAddWatch(fd, dir.path, fileNews|directoryNews)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("following %q: %w", dir.path, os.NewSyscallError("inotify_add_watch", err))
 	}
@@ -80,24 +84,16 @@ func (d *directories) leave(path string) error {
 	var errs []error
 	for watch, dir := range d.followed {
 		if dir.path == path || strings.HasPrefix(dir.path, path+"/") {
-			_, err := d.call(func(fd int) (int, error) { return unix.InotifyRmWatch(fd, uint32(watch)) })
+			err := control(d.file, func(fd int) error {
+				_, err := unix.InotifyRmWatch(fd, uint32(watch))
+				return err
+			})
 			if !errors.Is(err, unix.EINVAL) { // its end has been told, and is not read yet
 				errs = append(errs, err)
 			}
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// call calls fn with the descriptor.
-func (d *directories) call(fn func(fd int) (int, error)) (n int, err error) {
-	raw, err := d.file.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var inner error
-	err = raw.Control(func(fd uintptr) { n, inner = fn(int(fd)) })
-	return n, errors.Join(err, inner)
 }
 
 // run tells of changes until ctx ends.

@@ -64,7 +64,7 @@ func (h *Host) startDnsmasq(ctx context.Context, op step.StartDnsmasq) error {
 		return opError(doing, op.Bridge, err)
 	}
 	if op.Aside {
-		h.starts.begin(ctx, op.PidFile, func(ctx context.Context) error { return h.serve(ctx, path, op) })
+		h.begin(ctx, op.PidFile, func(ctx context.Context) error { return h.serve(ctx, path, op) })
 		return nil
 	}
 	return h.serve(ctx, path, op)
@@ -151,7 +151,7 @@ func (h *Host) signalDnsmasq(op step.SignalDnsmasq) error {
 	if err := checkPath(op.PidFile); err != nil {
 		return opError(doing, op.PidFile, err)
 	}
-	h.starts.giveUp(op.PidFile)
+	h.giveUp(op.PidFile)
 	p, err := h.openDnsmasq(op.PidFile)
 	if errors.Is(err, errStopped) {
 		return nil
@@ -159,7 +159,9 @@ func (h *Host) signalDnsmasq(op step.SignalDnsmasq) error {
 		return opError(doing, op.PidFile, err)
 	}
 	h.deaths.forget(op.PidFile)
-	h.leaving.put(op.PidFile, p)
+	if old := h.leaving.swap(op.PidFile, p); old != nil {
+		old.close()
+	}
 	return opError(doing, op.PidFile, p.leave())
 }
 
@@ -169,7 +171,7 @@ func (h *Host) stopDnsmasq(ctx context.Context, op step.StopDnsmasq) error {
 	if err := checkPath(op.PidFile); err != nil {
 		return opError("stopping dnsmasq", op.PidFile, err)
 	}
-	h.starts.giveUp(op.PidFile)
+	h.giveUp(op.PidFile)
 	return h.endDnsmasq(ctx, op.PidFile)
 }
 
@@ -177,7 +179,7 @@ func (h *Host) stopDnsmasq(ctx context.Context, op step.StopDnsmasq) error {
 // whoever removes that looks for the process first, which takes too long for each
 // start on a host with thousands of processes.
 func (h *Host) makeRoom(ctx context.Context, pidFile string) error {
-	h.starts.giveUp(pidFile)
+	h.giveUp(pidFile)
 	if _, err := os.Lstat(pidFile); errors.Is(err, fs.ErrNotExist) && !h.leaving.has(pidFile) {
 		return nil
 	}

@@ -105,9 +105,7 @@ func TestLostNewsAreToldAsAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.news.close()
-		_, err = (&directories{file: f.news.file}).call(func(fd int) (int, error) {
-			return 0, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096)
-		})
+		err = control(f.news.file, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) })
 		if err != nil {
 			t.Fatal(err)
 		}

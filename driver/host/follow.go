@@ -192,12 +192,7 @@ func forwards(m []byte) bool {
 	if len(m) < header {
 		return false
 	}
-	for typ := range attributes(m[header:]) {
-		if typ == forwarding {
-			return true
-		}
-	}
-	return false
+	return attribute(m[header:], forwarding) != nil
 }
 
 func (f *follower) neighbour(n seenNeighbour) {
@@ -310,12 +305,7 @@ func parseDefault(m []byte) (link int, ok bool) {
 	if len(m) < unix.SizeofRtMsg || m[1] != 0 || m[5] == policy.Protocol || m[4] != unix.RT_TABLE_MAIN || m[0] != unix.AF_INET && m[0] != unix.AF_INET6 {
 		return 0, false
 	}
-	for typ, value := range attributes(m[unix.SizeofRtMsg:]) {
-		if typ == unix.RTA_OIF {
-			link = number(value)
-		}
-	}
-	return link, true
+	return number(attribute(m[unix.SizeofRtMsg:], unix.RTA_OIF)), true
 }
 
 // routesOfInterest is a classic BPF program for an rtnetlink socket: of the news of

@@ -25,8 +25,7 @@ func (h *Host) routeGuest(ctx context.Context, op step.RouteGuest) error {
 	if err != nil {
 		return opError(doing, op.Bridge, err)
 	}
-	req := h.guestRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, nl.NewRtMsg(), op.Address, index)
-	_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+	err = h.guestRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, nl.NewRtMsg(), op.Address, index)
 	if errors.Is(err, syscall.EEXIST) && h.leadsTo(ctx, op.Address, index) {
 		return nil
 	}
@@ -42,8 +41,7 @@ func (h *Host) unrouteGuest(op step.UnrouteGuest) error {
 	}
 	index, err := h.index(op.Bridge)
 	if err == nil {
-		req := h.guestRoute(unix.RTM_DELROUTE, 0, nl.NewRtDelMsg(), op.Address, index)
-		_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+		err = h.guestRoute(unix.RTM_DELROUTE, 0, nl.NewRtDelMsg(), op.Address, index)
 	}
 	if errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ESRCH) {
 		return nil
@@ -51,20 +49,16 @@ func (h *Host) unrouteGuest(op step.UnrouteGuest) error {
 	return opError(doing, op.Bridge, err)
 }
 
-// guestRoute is a request about an address's route in the main table. IPv4
+// guestRoute adds or deletes an address's route in the main table. IPv4
 // wants to be told that who is led to is on the link.
-func (h *Host) guestRoute(command, flags int, msg *nl.RtMsg, a netip.Addr, index int) *nl.NetlinkRequest {
+func (h *Host) guestRoute(command, flags int, msg *nl.RtMsg, a netip.Addr, index int) error {
 	msg.Family = uint8(family(a))
 	msg.Dst_len = uint8(a.BitLen())
 	msg.Table = unix.RT_TABLE_MAIN
 	if a.Is4() {
 		msg.Scope = unix.RT_SCOPE_LINK
 	}
-	req := h.nl.request(command, flags|unix.NLM_F_ACK)
-	req.AddData(msg)
-	req.AddData(nl.NewRtAttr(unix.RTA_DST, a.AsSlice()))
-	req.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index))))
-	return req
+	return h.nl.change(command, flags, msg, nl.NewRtAttr(unix.RTA_DST, a.AsSlice()), nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index))))
 }
 
 // leadsTo reports whether the main table leads an address to a link.

@@ -107,17 +107,8 @@ func Describe(pid int) step.Process {
 
 // parent returns the parent of a process; 0: not known.
 func parent(pid int) int {
-	data, err := readCapped(fmt.Sprintf("/proc/%d/status", pid), maxConf)
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(data)) {
-		if text, ok := strings.CutPrefix(line, "PPid:"); ok {
-			n, _ := strconv.Atoi(strings.TrimSpace(text))
-			return n
-		}
-	}
-	return 0
+	n, _ := strconv.Atoi(statusOf(pid, "PPid"))
+	return n
 }
 
 // unitOf returns the systemd service of a process by its control group; "":

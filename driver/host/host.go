@@ -79,8 +79,8 @@ type Host struct {
 
 	bus     bus
 	dnsmasq dnsmasqProbe
-	starts  starts
-	leaving leaving
+	starts  byPIDFile[aside]   // that were begun, and that nobody has waited for yet
+	leaving byPIDFile[process] // that were asked to leave; they remove their pid files, by which they could be found
 	deaths  deaths
 
 	checksum   checksum
@@ -117,13 +117,19 @@ func (h *Host) open() (err error) {
 	if h.dumps, err = openSocket(true); err != nil {
 		return err
 	}
-	if err = h.links.open(); err != nil {
-		return err
+	for _, s := range []struct {
+		news   **channel
+		groups []int
+	}{
+		{&h.links.news, []int{unix.RTNLGRP_LINK}},
+		{&h.table.news, []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_NEXTHOP}},
+		{&h.policies.news, []int{unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE}},
+	} {
+		if *s.news, err = openChannel(unix.NETLINK_ROUTE, s.groups...); err != nil {
+			return err
+		}
 	}
-	if err = h.table.open(); err != nil {
-		return err
-	}
-	if err = h.policies.open(); err != nil {
+	if err = h.policies.news.filter(routesOfInterest()); err != nil {
 		return err
 	}
 	if err = h.deaths.open(); err != nil {
@@ -146,15 +152,15 @@ func (h *Host) open() (err error) {
 
 // Close gives back what New opened. What ops did to the host stays.
 func (h *Host) Close() {
-	h.starts.close()
-	h.leaving.close()
+	h.starts.end((*aside).end)
+	h.leaving.end((*process).close)
 	h.snoopers.close()
 	h.unlinks.Wait()
 	h.nl.close()
 	h.dumps.close()
-	h.links.close()
-	h.table.close()
-	h.policies.close()
+	h.links.news.close()
+	h.table.news.close()
+	h.policies.news.close()
 	h.deaths.close()
 	if h.tc != nil {
 		h.tc.Close()

@@ -40,19 +40,37 @@ var legacies = []legacy{
 func (h *Host) dropLegacy(ctx context.Context) (dropped fwnetlink.Dropped, err error) {
 	var errs []error
 	for _, l := range legacies {
-		names, err := os.ReadFile(l.tables)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("asking for the tables of %s: %w", l.program, err))
-			continue
-		}
-		for _, table := range strings.Fields(string(names)) {
+		names, err := l.names()
+		errs = append(errs, err)
+		for _, table := range names {
 			errs = append(errs, l.drop(ctx, table, &dropped))
 		}
 	}
 	return dropped, errors.Join(errs...)
+}
+
+// names returns the tables that there are.
+func (l legacy) names() ([]string, error) {
+	names, err := os.ReadFile(l.tables)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("asking for the tables of %s: %w", l.program, err)
+	}
+	return strings.Fields(string(names)), nil
+}
+
+// list returns the rules of a table, as -S prints them. It waits for who changes rules now.
+func (l legacy) list(ctx context.Context, table string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, legacyPatience)
+	defer cancel()
+	return l.run(ctx, l.program, nil, "-w", "-t", table, "-S")
+}
+
+// restore has a script change rules.
+func (l legacy) restore(ctx context.Context, script string) error {
+	ctx, cancel := context.WithTimeout(ctx, legacyPatience)
+	defer cancel()
+	_, err := l.run(ctx, l.program+"-restore", strings.NewReader(script), "-w", "--noflush")
+	return err
 }
 
 // drop removes libvirt's chains from one table, all at once, and adds them to
@@ -61,10 +79,7 @@ func (l legacy) drop(ctx context.Context, table string, dropped *fwnetlink.Dropp
 	if table != "filter" && table != "nat" && table != "mangle" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, legacyPatience)
-	defer cancel()
-	const lock = "-w" // wait for who changes rules now
-	listing, err := l.run(ctx, l.program, nil, lock, "-t", table, "-S")
+	listing, err := l.list(ctx, table)
 	if err != nil {
 		return fmt.Errorf("looking for libvirt's rules in table %q of %s, which can be removed by hand "+
 			"(see `%s -t %s -S | grep LIBVIRT`): %w", table, l.program, l.program, table, err)
@@ -73,7 +88,7 @@ func (l legacy) drop(ctx context.Context, table string, dropped *fwnetlink.Dropp
 	if len(chains) == 0 {
 		return nil
 	}
-	if _, err := l.run(ctx, l.program+"-restore", strings.NewReader(script), lock, "--noflush"); err != nil {
+	if err := l.restore(ctx, script); err != nil {
 		return fmt.Errorf("removing libvirt's rules from table %q of %s: %w", table, l.program, err)
 	}
 	for _, chain := range chains {

@@ -36,51 +36,36 @@ func (h *Host) index(name string) (int, error) {
 	return int(ifr.Uint32()), nil
 }
 
-// linkRequest starts a request about the link of a name.
-func (h *Host) linkRequest(command, flags int, msg *nl.IfInfomsg, name string) *nl.NetlinkRequest {
-	req := h.nl.request(command, flags|unix.NLM_F_ACK)
-	req.AddData(msg)
-	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
-	return req
-}
-
-// modify sends a RTM_NEWLINK request about a link that is there. fill adds
-// attributes; it may be nil.
-func (h *Host) modify(name string, flags, change uint32, fill func(*nl.NetlinkRequest)) error {
+// newLink sends a RTM_NEWLINK request about the link of a name.
+func (h *Host) newLink(name string, flags int, msg *nl.IfInfomsg, more ...nl.NetlinkRequestData) error {
 	if err := checkLink(name); err != nil {
 		return err
 	}
-	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	msg.Flags, msg.Change = flags, change
-	req := h.linkRequest(unix.RTM_NEWLINK, 0, msg, name)
-	if fill != nil {
-		fill(req)
-	}
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
-	return err
+	body := attrs{msg}
+	body.put(unix.IFLA_IFNAME, nl.ZeroTerminated(name))
+	return h.nl.change(unix.RTM_NEWLINK, flags, append(body, more...)...)
+}
+
+// bridgeInfo is what says that a link is a bridge.
+func bridgeInfo() *nl.RtAttr {
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
+	return info
 }
 
 // addBridge makes a bridge in one request, so that it is never seen without its
 // MAC address.
 func (h *Host) addBridge(op step.AddBridge) error {
-	err := checkLink(op.Name)
-	if err == nil {
-		req := h.linkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, nl.NewIfInfomsg(unix.AF_UNSPEC), op.Name)
-		if op.MAC != (xml.MAC{}) {
-			req.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, op.MAC[:]))
-		}
-		info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-		info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
-		req.AddData(info)
-		_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+	var more attrs
+	if op.MAC != (xml.MAC{}) {
+		more.put(unix.IFLA_ADDRESS, op.MAC[:])
 	}
+	err := h.newLink(op.Name, unix.NLM_F_CREATE|unix.NLM_F_EXCL, nl.NewIfInfomsg(unix.AF_UNSPEC), append(more, bridgeInfo())...)
 	return opError("creating bridge", op.Name, err)
 }
 
 func (h *Host) setMTU(op step.SetMTU) error {
-	err := h.modify(op.Link, 0, 0, func(req *nl.NetlinkRequest) {
-		req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(op.MTU)))
-	})
+	err := h.newLink(op.Link, 0, nl.NewIfInfomsg(unix.AF_UNSPEC), nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(op.MTU)))
 	return opError("setting the MTU of", op.Link, err)
 }
 
@@ -102,20 +87,21 @@ func (h *Host) setBridge(op step.SetBridge) error {
 	if attr.bits == 8 {
 		value = nl.Uint8Attr(uint8(op.Value))
 	}
-	return opError(doing, op.Bridge, h.modify(op.Bridge, 0, 0, func(req *nl.NetlinkRequest) {
-		info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-		info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
-		info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(attr.id, value)
-		req.AddData(info)
-	}))
+	info := bridgeInfo()
+	info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(attr.id, value)
+	return opError(doing, op.Bridge, h.newLink(op.Bridge, 0, nl.NewIfInfomsg(unix.AF_UNSPEC), info))
 }
 
 func (h *Host) setUp(op step.SetUp) error {
-	return opError("bringing up", op.Link, h.modify(op.Link, unix.IFF_UP, unix.IFF_UP, nil))
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Flags, msg.Change = unix.IFF_UP, unix.IFF_UP
+	return opError("bringing up", op.Link, h.newLink(op.Link, 0, msg))
 }
 
 func (h *Host) setDown(op step.SetDown) error {
-	err := h.modify(op.Link, 0, unix.IFF_UP, nil)
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Change = unix.IFF_UP
+	err := h.newLink(op.Link, 0, msg)
 	if errors.Is(err, syscall.ENODEV) {
 		return nil
 	}

@@ -23,7 +23,7 @@ import (
 // over, are read when somebody asks.
 type links struct {
 	mu      sync.Mutex // guards what follows
-	news    news
+	news    *channel
 	known   map[int]seenLink // by index
 	current bool             // known was dumped, and no notification was lost since
 
@@ -33,24 +33,12 @@ type links struct {
 	derived bool           // both are up to date
 }
 
-func (l *links) open() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.news.open(unix.RTNLGRP_LINK)
-}
-
-func (l *links) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.news.close()
-}
-
 // readLinks returns the links by name, and the names by index.
 func (h *Host) readLinks(ctx context.Context) (map[string]step.Link, map[int]string, error) {
 	l := &h.links
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.news.read(l.apply) {
+	if !l.news.drain(l.apply) {
 		l.current = false // what was lost is seen by a dump
 	}
 	if !l.current {
@@ -111,17 +99,12 @@ const rtextFilterSkipStats = 1 << 3
 // dumpLinksLocked reads all links. Notifications of changes since the dump began
 // come after it and are read with the next look.
 func (h *Host) dumpLinksLocked(ctx context.Context) error {
-	err := h.whole(ctx, "links", func() error {
+	err := h.list(ctx, "links", unix.RTM_GETLINK, func() {
 		h.links.known, h.links.derived = map[int]seenLink{}, false
-		req := h.dumps.request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
-		req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-		req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(rtextFilterSkipStats)))
-		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, func(m []byte) bool {
-			link := parseLink(m)
-			h.links.known[link.index] = link
-			return true
-		})
-	})
+	}, func(m []byte) {
+		link := parseLink(m)
+		h.links.known[link.index] = link
+	}, nl.NewIfInfomsg(unix.AF_UNSPEC), nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(rtextFilterSkipStats)))
 	h.links.current = err == nil
 	if err != nil {
 		return fmt.Errorf("listing links: %w", err)
@@ -160,11 +143,7 @@ func parseLink(m []byte) seenLink {
 		case unix.IFLA_MASTER:
 			l.master = number(value)
 		case unix.IFLA_LINKINFO:
-			for typ, value := range attributes(value) {
-				if typ == unix.IFLA_INFO_KIND {
-					l.kind = text(value)
-				}
-			}
+			l.kind = text(attribute(value, unix.IFLA_INFO_KIND))
 		}
 	}
 	return l

@@ -23,12 +23,11 @@ func (h *Host) unrouteLoopback(op step.UnrouteLoopback) error {
 	if err == nil {
 		msg := nl.NewRtDelMsg()
 		msg.Family, msg.Dst_len, msg.Table, msg.Type = unix.AF_INET6, 128, unix.RT_TABLE_LOCAL, unix.RTN_LOCAL
-		req := h.nl.request(unix.RTM_DELROUTE, unix.NLM_F_ACK)
-		req.AddData(msg)
-		req.AddData(nl.NewRtAttr(unix.RTA_DST, netip.IPv6Loopback().AsSlice()))
-		req.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index)))) // not the loopback device's own
-		req.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(loopbackMetric)))
-		_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+		body := attrs{msg}
+		body.put(unix.RTA_DST, netip.IPv6Loopback().AsSlice())
+		body.put(unix.RTA_OIF, nl.Uint32Attr(uint32(index))) // not the loopback device's own
+		body.put(unix.RTA_PRIORITY, nl.Uint32Attr(loopbackMetric))
+		err = h.nl.change(unix.RTM_DELROUTE, 0, body...)
 	}
 	if errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ESRCH) {
 		return nil

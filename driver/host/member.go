@@ -83,9 +83,7 @@ func (h *Host) member(index int) (m step.Member, master int, err error) {
 // describe returns the attributes of a link.
 func (h *Host) describe(index int) ([]byte, error) {
 	req := h.nl.request(unix.RTM_GETLINK, 0)
-	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	msg.Index = int32(index)
-	req.AddData(msg)
+	req.AddData(linkMessage(unix.AF_UNSPEC, index))
 	req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(rtextFilterSkipStats)))
 	messages, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
 	if err != nil || len(messages) == 0 || len(messages[0]) < unix.SizeofIfInfomsg {
@@ -120,17 +118,11 @@ func learns(settings []step.PortSetting) bool {
 // portEntries returns what was written into the forwarding table for a port. Each
 // port has a permanent entry of its own address.
 func (h *Host) portEntries(ctx context.Context, m step.Member) (list []step.PortEntry, err error) {
-	err = h.whole(ctx, "forwarding table", func() error {
-		list = nil
-		req := h.dumps.request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP)
-		req.AddData(&netlink.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(m.Index)})
-		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH, func(b []byte) bool {
-			if e, ok := parseEntry(b, m.Index); ok && e.MAC != m.MAC {
-				list = append(list, e)
-			}
-			return true
-		})
-	})
+	err = h.list(ctx, "forwarding table", unix.RTM_GETNEIGH, func() { list = nil }, func(b []byte) {
+		if e, ok := parseEntry(b, m.Index); ok && e.MAC != m.MAC {
+			list = append(list, e)
+		}
+	}, &netlink.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(m.Index)})
 	return list, err
 }
 
@@ -228,28 +220,22 @@ func (h *Host) plugMember(ctx context.Context, op step.PlugMember) error {
 }
 
 func (h *Host) setMaster(index, master int) error {
-	req := h.nl.request(unix.RTM_NEWLINK, unix.NLM_F_ACK)
-	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	msg.Index = int32(index)
-	req.AddData(msg)
-	req.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(master))))
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
-	return err
+	return h.nl.change(unix.RTM_NEWLINK, 0, linkMessage(unix.AF_UNSPEC, index), nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(master))))
+}
+
+// setPort sets attributes of a bridge's port.
+func (h *Host) setPort(index int, settings ...step.PortSetting) error {
+	info := nl.NewRtAttr(unix.IFLA_PROTINFO|unix.NLA_F_NESTED, nil)
+	for _, s := range settings {
+		info.AddRtAttr(int(s.ID), s.Value)
+	}
+	return h.nl.change(unix.RTM_SETLINK, 0, linkMessage(unix.AF_BRIDGE, index), info)
 }
 
 // setUpMember gives a port its settings, VLANs and entries.
 func (h *Host) setUpMember(m step.Member, filters bool) error {
 	if len(m.Settings) > 0 {
-		req := h.nl.request(unix.RTM_SETLINK, unix.NLM_F_ACK)
-		msg := nl.NewIfInfomsg(unix.AF_BRIDGE)
-		msg.Index = int32(m.Index)
-		req.AddData(msg)
-		info := nl.NewRtAttr(unix.IFLA_PROTINFO|unix.NLA_F_NESTED, nil)
-		for _, s := range m.Settings {
-			info.AddRtAttr(int(s.ID), s.Value)
-		}
-		req.AddData(info)
-		if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		if err := h.setPort(m.Index, m.Settings...); err != nil {
 			return fmt.Errorf("setting up the port: %w", err)
 		}
 	}
@@ -259,13 +245,12 @@ func (h *Host) setUpMember(m step.Member, filters bool) error {
 		}
 	}
 	for _, e := range m.Entries {
-		req := h.nl.request(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
-		req.AddData(&netlink.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(m.Index), State: e.State, Flags: unix.NTF_MASTER})
-		req.AddData(nl.NewRtAttr(unix.NDA_LLADDR, e.MAC[:]))
+		body := attrs{&netlink.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(m.Index), State: e.State, Flags: unix.NTF_MASTER}}
+		body.put(unix.NDA_LLADDR, e.MAC[:])
 		if e.VLAN != 0 {
-			req.AddData(nl.NewRtAttr(unix.NDA_VLAN, nl.Uint16Attr(e.VLAN)))
+			body.put(unix.NDA_VLAN, nl.Uint16Attr(e.VLAN))
 		}
-		if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		if err := h.nl.change(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, body...); err != nil {
 			return fmt.Errorf("writing the entry of %s: %w", e.MAC, err)
 		}
 	}

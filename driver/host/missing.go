@@ -10,9 +10,6 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
-
 	"github.com/virbr/virbr/driver/step"
 )
 
@@ -85,18 +82,10 @@ func (h *Host) addressesOf(ctx context.Context, link string) (map[netip.Addr]boo
 		return nil, err
 	}
 	var list map[netip.Addr]bool
-	err = h.whole(ctx, "addresses", func() error {
-		list = map[netip.Addr]bool{}
-		msg := nl.NewIfAddrmsg(unix.AF_UNSPEC)
-		msg.Index = uint32(index)
-		req := h.dumps.request(unix.RTM_GETADDR, unix.NLM_F_DUMP)
-		req.AddData(msg)
-		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWADDR, func(m []byte) bool {
-			if a, _, ok := parseAddress(m); ok && a.link == index {
-				list[a.address] = true
-			}
-			return true
-		})
+	err = h.eachAddress(ctx, index, func() { list = map[netip.Addr]bool{} }, func(_ []byte, a onLink, _ uint8) {
+		if a.link == index {
+			list[a.address] = true
+		}
 	})
 	return list, err
 }

@@ -36,8 +36,7 @@ func (h *Host) proxyNeighbour(ctx context.Context, op step.ProxyNeighbour) error
 		err = h.answerProxies(ctx, op)
 	}
 	if err == nil {
-		req := h.proxyRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, op.Address, index)
-		_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+		err = h.changeProxy(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, op.Address, index)
 	}
 	if err != nil {
 		return opError(doing, op.Link, err)
@@ -57,7 +56,7 @@ func (h *Host) unproxyNeighbour(op step.UnproxyNeighbour) error {
 	}
 	index, err := h.index(op.Link)
 	if err == nil {
-		_, err = h.proxyRequest(unix.RTM_DELNEIGH, 0, op.Address, index).Execute(unix.NETLINK_ROUTE, 0)
+		err = h.changeProxy(unix.RTM_DELNEIGH, 0, op.Address, index)
 	}
 	if errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENOENT) {
 		return nil
@@ -65,12 +64,10 @@ func (h *Host) unproxyNeighbour(op step.UnproxyNeighbour) error {
 	return opError(doing, op.Link, err)
 }
 
-// proxyRequest is a request about an address that is answered for.
-func (h *Host) proxyRequest(command, flags int, a netip.Addr, index int) *nl.NetlinkRequest {
-	req := h.nl.request(command, flags|unix.NLM_F_ACK)
-	req.AddData(&netlink.Ndmsg{Family: uint8(family(a)), Index: uint32(index), State: unix.NUD_PERMANENT, Flags: unix.NTF_PROXY})
-	req.AddData(nl.NewRtAttr(unix.NDA_DST, a.AsSlice()))
-	return req
+// changeProxy adds or deletes an address that is answered for.
+func (h *Host) changeProxy(command, flags int, a netip.Addr, index int) error {
+	msg := &netlink.Ndmsg{Family: uint8(family(a)), Index: uint32(index), State: unix.NUD_PERMANENT, Flags: unix.NTF_PROXY}
+	return h.nl.change(command, flags, msg, nl.NewRtAttr(unix.NDA_DST, a.AsSlice()))
 }
 
 // answerProxies makes the kernel answer for the addresses that it was told of,
@@ -208,18 +205,11 @@ func (h *Host) Neighbours(ctx context.Context, bridge string) ([]step.Neighbour,
 		return nil, opError(doing, bridge, err)
 	}
 	var list []step.Neighbour
-	err = h.whole(ctx, "neighbours", func() error {
-		list = nil
-		req := h.dumps.request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP)
-		req.AddData(&netlink.Ndmsg{})
-		req.AddData(nl.NewRtAttr(unix.NDA_IFINDEX, nl.Uint32Attr(uint32(index))))
-		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH, func(m []byte) bool {
-			if n, ok := parseNeighbour(m); ok && n.link == index && n.alive && len(list) < maxNeighbours {
-				list = append(list, step.Neighbour{Address: n.address, MAC: n.mac})
-			}
-			return true
-		})
-	})
+	err = h.list(ctx, "neighbours", unix.RTM_GETNEIGH, func() { list = nil }, func(m []byte) {
+		if n, ok := parseNeighbour(m); ok && n.link == index && n.alive && len(list) < maxNeighbours {
+			list = append(list, step.Neighbour{Address: n.address, MAC: n.mac})
+		}
+	}, &netlink.Ndmsg{}, nl.NewRtAttr(unix.NDA_IFINDEX, nl.Uint32Attr(uint32(index))))
 	if err == nil {
 		err = h.findPorts(ctx, bridge, index, list)
 	}

@@ -26,19 +26,13 @@ func PeerUID(conn net.Conn) (uint32, error) {
 
 // unixPeer reads SO_PEERCRED (unix(7)).
 func unixPeer(conn *net.UnixConn) (uint32, error) {
-	raw, err := conn.SyscallConn()
+	var cred *unix.Ucred
+	err := control(conn, func(fd int) (err error) {
+		cred, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+		return os.NewSyscallError("getsockopt", err)
+	})
 	if err != nil {
 		return 0, fmt.Errorf("finding the user of a connection: %w", err)
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return 0, fmt.Errorf("finding the user of a connection: %w", err)
-	}
-	if credErr != nil {
-		return 0, fmt.Errorf("finding the user of a connection: %w", os.NewSyscallError("getsockopt", credErr))
 	}
 	return cred.Uid, nil
 }

@@ -50,13 +50,8 @@ func (h *Host) addPolice(index int, r *xml.Rate) error {
 	if err := h.delPolice(index); err != nil {
 		return err
 	}
-	req := h.nl.request(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_ACK)
-	req.AddData(&nl.TcMsg{
+	return h.nl.change(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE, &nl.TcMsg{
 		Family: unix.AF_UNSPEC, Ifindex: int32(index), Parent: netlink.HANDLE_MIN_INGRESS,
 		Info: netlink.MakeHandle(policePriority, nl.Swap16(unix.ETH_P_ALL)),
-	})
-	req.AddData(nl.NewRtAttr(nl.TCA_KIND, nl.ZeroTerminated("u32")))
-	req.AddData(options)
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
-	return err
+	}, nl.NewRtAttr(nl.TCA_KIND, nl.ZeroTerminated("u32")), options)
 }

@@ -22,30 +22,14 @@ type policies struct {
 	mu       sync.Mutex                // guards what follows
 	networks map[string]policyNetworks // by bridge
 	tables   [2]map[uint32]bool        // of ours, that may have routes; by family
-	news     news                      // of rules, and of routes to everywhere
+	news     *channel                  // of rules, and of routes to everywhere
 	plain    bool                      // when last looked, nothing was needed and nothing was there
-}
-
-func (p *policies) open() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	err := p.news.open(unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
-	if err == nil {
-		err = attachFilter(p.news.fd, routesOfInterest())
-	}
-	return err
-}
-
-func (p *policies) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.news.close()
 }
 
 // stillPlainLocked reports whether nothing has changed since nothing was needed: a start
 // is not to look at the host's routes for that.
 func (p *policies) stillPlainLocked() bool {
-	if !p.news.read(func(syscall.NetlinkMessage) { p.plain = false }) {
+	if !p.news.drain(func(syscall.NetlinkMessage) { p.plain = false }) {
 		p.plain = false
 	}
 	return p.plain

@@ -17,17 +17,11 @@ import (
 // readRules reads the rules of routing of a family.
 func (h *Host) readRules(ctx context.Context, family int) ([]policy.Rule, error) {
 	var list []policy.Rule
-	err := h.whole(ctx, "rules of routing", func() error {
-		list = nil
-		req := h.dumps.request(unix.RTM_GETRULE, unix.NLM_F_DUMP)
-		req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family)}})
-		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWRULE, func(m []byte) bool {
-			if len(m) >= unix.SizeofRtMsg {
-				list = append(list, parseRule(m))
-			}
-			return true
-		})
-	})
+	err := h.list(ctx, "rules of routing", unix.RTM_GETRULE, func() { list = nil }, func(m []byte) {
+		if len(m) >= unix.SizeofRtMsg {
+			list = append(list, parseRule(m))
+		}
+	}, &nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family)}})
 	if errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EOPNOTSUPP) {
 		return nil, nil
 	}
@@ -89,34 +83,32 @@ func parseRule(m []byte) policy.Rule {
 
 // policyRule adds a rule, or deletes it. One that is there, or is not, is no error.
 func (h *Host) policyRule(family int, r policy.Rule, add bool) error {
-	command, flags := unix.RTM_DELRULE, unix.NLM_F_ACK
+	command, flags := unix.RTM_DELRULE, 0
 	if add {
-		command, flags = unix.RTM_NEWRULE, unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL
+		command, flags = unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL
 	}
 	msg := &nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family), Type: fibToTable}}
 	if r.To.IsValid() {
 		msg.Dst_len = uint8(r.To.Bits())
 	}
-	req := h.nl.request(command, flags)
-	req.AddData(msg)
-	put := func(typ int, value []byte) { req.AddData(nl.NewRtAttr(typ, value)) }
-	put(nl.FRA_PRIORITY, nl.Uint32Attr(r.Priority))
-	put(nl.FRA_TABLE, nl.Uint32Attr(r.Table))
-	put(fraProtocol, []byte{r.Protocol})
+	body := attrs{msg}
+	body.put(nl.FRA_PRIORITY, nl.Uint32Attr(r.Priority))
+	body.put(nl.FRA_TABLE, nl.Uint32Attr(r.Table))
+	body.put(fraProtocol, []byte{r.Protocol})
 	if r.To.IsValid() {
-		put(nl.FRA_DST, r.To.Addr().AsSlice())
+		body.put(nl.FRA_DST, r.To.Addr().AsSlice())
 	}
 	if r.In != "" {
-		put(nl.FRA_IIFNAME, nl.ZeroTerminated(r.In))
+		body.put(nl.FRA_IIFNAME, nl.ZeroTerminated(r.In))
 	}
 	if r.Mask != 0 {
-		put(nl.FRA_FWMARK, nl.Uint32Attr(r.Mark))
-		put(nl.FRA_FWMASK, nl.Uint32Attr(r.Mask))
+		body.put(nl.FRA_FWMARK, nl.Uint32Attr(r.Mark))
+		body.put(nl.FRA_FWMASK, nl.Uint32Attr(r.Mask))
 	}
 	if r.Suppress >= 0 {
-		put(nl.FRA_SUPPRESS_PREFIXLEN, nl.Uint32Attr(uint32(r.Suppress)))
+		body.put(nl.FRA_SUPPRESS_PREFIXLEN, nl.Uint32Attr(uint32(r.Suppress)))
 	}
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	err := h.nl.change(command, flags, body...)
 	if add && errors.Is(err, syscall.EEXIST) || !add && errors.Is(err, syscall.ENOENT) {
 		return nil
 	}
@@ -135,9 +127,9 @@ const (
 // policyRoute adds a route of ours, in the place of one with the same metric, or deletes
 // it. One that is gone is no error; so is one by a link that goes in this moment.
 func (h *Host) policyRoute(family int, r policy.Route, add bool) error {
-	command, flags, msg := unix.RTM_DELROUTE, unix.NLM_F_ACK, nl.NewRtDelMsg()
+	command, flags, msg := unix.RTM_DELROUTE, 0, nl.NewRtDelMsg()
 	if add {
-		command, flags, msg = unix.RTM_NEWROUTE, unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_REPLACE, nl.NewRtMsg()
+		command, flags, msg = unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, nl.NewRtMsg()
 	}
 	msg.Family, msg.Protocol, msg.Dst_len, msg.Table = uint8(family), policy.Protocol, uint8(r.Dest.Bits()), unix.RT_TABLE_UNSPEC
 	msg.Type, msg.Scope = unix.RTN_UNICAST, unix.RT_SCOPE_UNIVERSE
@@ -157,24 +149,22 @@ func (h *Host) policyRoute(family int, r policy.Route, add bool) error {
 			msg.Scope = unix.RT_SCOPE_LINK
 		}
 	}
-	req := h.nl.request(command, flags)
-	req.AddData(msg)
-	put := func(typ int, value []byte) { req.AddData(nl.NewRtAttr(typ, value)) }
-	put(unix.RTA_TABLE, nl.Uint32Attr(r.Table))
-	put(unix.RTA_PRIORITY, nl.Uint32Attr(metric))
+	body := attrs{msg}
+	body.put(unix.RTA_TABLE, nl.Uint32Attr(r.Table))
+	body.put(unix.RTA_PRIORITY, nl.Uint32Attr(metric))
 	if r.Dest.Bits() > 0 {
-		put(unix.RTA_DST, r.Dest.Addr().AsSlice())
+		body.put(unix.RTA_DST, r.Dest.Addr().AsSlice())
 	}
 	if index != 0 {
-		put(unix.RTA_OIF, nl.Uint32Attr(uint32(index)))
+		body.put(unix.RTA_OIF, nl.Uint32Attr(uint32(index)))
 	}
 	if r.Gateway.IsValid() {
-		put(unix.RTA_GATEWAY, r.Gateway.AsSlice())
+		body.put(unix.RTA_GATEWAY, r.Gateway.AsSlice())
 	}
 	if r.Source.IsValid() && add {
-		put(unix.RTA_PREFSRC, r.Source.AsSlice())
+		body.put(unix.RTA_PREFSRC, r.Source.AsSlice())
 	}
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	err := h.nl.change(command, flags, body...)
 	if !add && errors.Is(err, syscall.ESRCH) || r.Link != "" && passing(err) {
 		return nil
 	}
@@ -226,12 +216,7 @@ func defaultsOf(m []byte, table uint32, names map[int]string) ([]policy.Default,
 	if err != nil {
 		return nil, err
 	}
-	var metric uint32
-	for typ, value := range attributes(m[unix.SizeofRtMsg:]) {
-		if typ == unix.RTA_PRIORITY {
-			metric = uint32(number(value))
-		}
-	}
+	metric := uint32(number(attribute(m[unix.SizeofRtMsg:], unix.RTA_PRIORITY)))
 	var list []policy.Default
 	for _, w := range ways {
 		if name := names[w.link]; name != "" && !w.dead {

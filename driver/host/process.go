@@ -41,24 +41,22 @@ func (p *process) close() { _ = p.file.Close() }
 
 // signal sends a signal; a process that ended meanwhile is no error.
 func (p *process) signal(s syscall.Signal) error {
-	err := p.control(func(fd int) error { return unix.PidfdSendSignal(fd, s, nil, 0) })
+	err := control(p.file, func(fd int) error { return unix.PidfdSendSignal(fd, s, nil, 0) })
 	if err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("sending %v to process %d: %w", s, p.pid, err)
 	}
 	return nil
 }
 
-// control calls fn with the descriptor.
-func (p *process) control(fn func(fd int) error) error {
-	raw, err := p.file.SyscallConn()
+// control calls fn with the descriptor of a file or a connection.
+func control(c syscall.Conn, fn func(fd int) error) error {
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var inner error
-	if err := raw.Control(func(fd uintptr) { inner = fn(int(fd)) }); err != nil {
-		return err
-	}
-	return inner
+	err = raw.Control(func(fd uintptr) { inner = fn(int(fd)) })
+	return errors.Join(err, inner)
 }
 
 // ended waits until the process has ended, the time is over or the context
@@ -88,7 +86,7 @@ func (p *process) ended(ctx context.Context, patience time.Duration) (bool, erro
 // reaped has.
 func (p *process) running() bool {
 	over := true
-	err := p.control(func(fd int) error { over = readable(fd); return nil })
+	err := control(p.file, func(fd int) error { over = readable(fd); return nil })
 	return err == nil && !over
 }
 
@@ -112,18 +110,19 @@ func (p *process) leave() error {
 // privileged reports whether the process has any capabilities, as proc_pid_status(5)
 // says. They count in its own user namespace.
 func (p *process) privileged() bool {
-	const maxStatus = 16 << 10 // bytes; the list of groups is the longest line
-	data, err := readCapped(fmt.Sprintf("/proc/%d/status", p.pid), maxStatus)
-	if err != nil {
-		return false
-	}
+	set, err := strconv.ParseUint(statusOf(p.pid, "CapPrm"), 16, 64)
+	return err == nil && set != 0
+}
+
+// statusOf returns what /proc says of a process under a name; "": nothing.
+func statusOf(pid int, name string) string {
+	data, _ := readCapped(fmt.Sprintf("/proc/%d/status", pid), maxConf) // none: it has ended
 	for line := range strings.Lines(string(data)) {
-		if text, ok := strings.CutPrefix(line, "CapPrm:"); ok {
-			set, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64)
-			return err == nil && set != 0
+		if text, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(text)
 		}
 	}
-	return false
+	return ""
 }
 
 // exiting reports whether the process is on its way out, or waits to be reaped.

@@ -81,7 +81,7 @@ func (p *process) news() (int, error) {
 // duplicate returns a duplicate of a descriptor of the process.
 func (p *process) duplicate(number int) (fd int, err error) {
 	fd = -1
-	err = p.control(func(pidfd int) (err error) {
+	err = control(p.file, func(pidfd int) (err error) {
 		fd, err = unix.PidfdGetfd(pidfd, number, 0)
 		return err
 	})

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/vishvananda/netlink/nl"
@@ -58,4 +59,43 @@ func (s *socket) request(command, flags int) *nl.NetlinkRequest {
 		},
 		Sockets: s.handles,
 	}
+}
+
+// change asks for a change, and waits until it is made.
+func (s *socket) change(command, flags int, parts ...nl.NetlinkRequestData) error {
+	req := s.request(command, flags|unix.NLM_F_ACK)
+	for _, p := range parts {
+		req.AddData(p)
+	}
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
+
+// attrs is a body with attributes.
+type attrs []nl.NetlinkRequestData
+
+func (a *attrs) put(typ int, value []byte) { *a = append(*a, nl.NewRtAttr(typ, value)) }
+
+// linkMessage is a body about the link of an index.
+func linkMessage(family, index int) *nl.IfInfomsg {
+	msg := nl.NewIfInfomsg(family)
+	msg.Index = int32(index)
+	return msg
+}
+
+// list asks for a list, and calls each with every entry and start before the first: once
+// more where something changed meanwhile. The kernel numbers what it tells of two below
+// what asks for it.
+func (h *Host) list(ctx context.Context, what string, command int, start func(), each func(m []byte), parts ...nl.NetlinkRequestData) error {
+	return h.whole(ctx, what, func() error {
+		start()
+		req := h.dumps.request(command, unix.NLM_F_DUMP)
+		for _, p := range parts {
+			req.AddData(p)
+		}
+		return req.ExecuteIter(unix.NETLINK_ROUTE, uint16(command-2), func(m []byte) bool {
+			each(m)
+			return true
+		})
+	})
 }

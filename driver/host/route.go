@@ -31,15 +31,14 @@ func (h *Host) addRoute(ctx context.Context, op step.AddRoute) error {
 	msg := nl.NewRtMsg() // main table, protocol boot, scope universe, unicast
 	msg.Family = uint8(family(op.Dest.Addr()))
 	msg.Dst_len = uint8(op.Dest.Bits())
-	req := h.nl.request(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
-	req.AddData(msg)
+	body := attrs{msg}
 	if op.Dest.Bits() > 0 {
-		req.AddData(nl.NewRtAttr(unix.RTA_DST, op.Dest.Addr().AsSlice()))
+		body.put(unix.RTA_DST, op.Dest.Addr().AsSlice())
 	}
-	req.AddData(nl.NewRtAttr(unix.RTA_GATEWAY, op.Gateway.AsSlice()))
-	req.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index))))
-	req.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(max(op.Metric, 1))))
-	_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+	body.put(unix.RTA_GATEWAY, op.Gateway.AsSlice())
+	body.put(unix.RTA_OIF, nl.Uint32Attr(uint32(index)))
+	body.put(unix.RTA_PRIORITY, nl.Uint32Attr(max(op.Metric, 1)))
+	err = h.nl.change(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, body...)
 	if errors.Is(err, syscall.EEXIST) && h.hasRoute(ctx, op, index) {
 		return nil
 	}
@@ -117,10 +116,6 @@ func parseRoute(m []byte) ([]route, error) {
 		return nil, fmt.Errorf("reading a route: %d bytes", len(m))
 	}
 	msg := nl.DeserializeRtMsg(m)
-	attrs, err := nl.ParseRouteAttr(m[unix.SizeofRtMsg:])
-	if err != nil {
-		return nil, fmt.Errorf("reading a route: %w", err)
-	}
 	if msg.Type != unix.RTN_UNICAST || msg.Flags&unix.RTM_F_CLONED != 0 {
 		return nil, nil
 	}
@@ -130,18 +125,18 @@ func parseRoute(m []byte) ([]route, error) {
 		dst = netip.IPv6Unspecified()
 	}
 	var hops []route
-	for _, a := range attrs {
-		switch a.Attr.Type {
+	for typ, value := range attributes(m[unix.SizeofRtMsg:]) {
+		switch typ {
 		case unix.RTA_DST:
-			dst, _ = netip.AddrFromSlice(a.Value)
+			dst, _ = netip.AddrFromSlice(value)
 		case unix.RTA_GATEWAY:
-			r.gateway, _ = netip.AddrFromSlice(a.Value)
+			r.gateway, _ = netip.AddrFromSlice(value)
 		case unix.RTA_OIF:
-			r.link = number(a.Value)
+			r.link = number(value)
 		case unix.RTA_CACHEINFO: // struct rta_cacheinfo: rta_expires is the third word
-			r.expires = len(a.Value) >= 12 && number(a.Value[8:]) != 0
+			r.expires = len(value) >= 12 && number(value[8:]) != 0
 		case unix.RTA_MULTIPATH:
-			hops = parseHops(a.Value)
+			hops = parseHops(value)
 		}
 	}
 	r.dest = netip.PrefixFrom(dst, int(msg.Dst_len))
@@ -164,15 +159,7 @@ func parseHops(b []byte) []route {
 			break
 		}
 		hop := route{link: number(b[4:]), dead: uint32(b[2])&dead != 0} // struct rtnexthop: rtnh_flags
-		attrs, err := nl.ParseRouteAttr(b[unix.SizeofRtNexthop:size])
-		if err != nil {
-			break
-		}
-		for _, a := range attrs {
-			if a.Attr.Type == unix.RTA_GATEWAY {
-				hop.gateway, _ = netip.AddrFromSlice(a.Value)
-			}
-		}
+		hop.gateway, _ = netip.AddrFromSlice(attribute(b[unix.SizeofRtNexthop:size], unix.RTA_GATEWAY))
 		hops = append(hops, hop)
 		b = b[min((size+3)&^3, len(b)):]
 	}

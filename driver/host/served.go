@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/virbr/virbr/dnsmasq"
@@ -174,47 +173,4 @@ func samePath(a, b string) bool {
 	fa, errA := os.Stat(a)
 	fb, errB := os.Stat(b)
 	return errA == nil && errB == nil && os.SameFile(fa, fb)
-}
-
-// leaving are the dnsmasqs that were asked to leave and that nobody has waited for
-// yet. They remove their pid files, by which they could be found.
-type leaving struct {
-	mu   sync.Mutex
-	list map[string]*process // by pid file; guarded by mu
-}
-
-func (l *leaving) put(pidFile string, p *process) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.list == nil {
-		l.list = map[string]*process{}
-	}
-	if old := l.list[pidFile]; old != nil {
-		old.close()
-	}
-	l.list[pidFile] = p
-}
-
-// take returns the process of a pid file, which is the caller's then; nil: none.
-func (l *leaving) take(pidFile string) *process {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	p := l.list[pidFile]
-	delete(l.list, pidFile)
-	return p
-}
-
-func (l *leaving) has(pidFile string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.list[pidFile] != nil
-}
-
-func (l *leaving) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, p := range l.list {
-		p.close()
-	}
-	l.list = nil
 }

@@ -124,8 +124,7 @@ func openSnooper(index int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter := snoopFilter()
-	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+	err = attachFilter(fd, snoopFilter())
 	if err == nil { // solicitations go to groups that only who has such an address is in
 		err = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_ALLMULTI})
 	}
@@ -198,23 +197,18 @@ func (s *snooper) allowed(port int) bool {
 
 // addNeighbour enters who has an address, unless the kernel knows of somebody.
 func (h *Host) addNeighbour(link int, a netip.Addr, mac xml.MAC) error {
-	req := h.nl.request(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
-	req.AddData(&netlink.Ndmsg{Family: uint8(family(a)), Index: uint32(link), State: unix.NUD_STALE})
-	req.AddData(nl.NewRtAttr(unix.NDA_DST, a.AsSlice()))
-	req.AddData(nl.NewRtAttr(unix.NDA_LLADDR, mac[:]))
-	return h.neighbour(req, a)
+	msg := &netlink.Ndmsg{Family: uint8(family(a)), Index: uint32(link), State: unix.NUD_STALE}
+	return h.neighbour(a, unix.NLM_F_EXCL, msg, nl.NewRtAttr(unix.NDA_LLADDR, mac[:]))
 }
 
 // askNeighbour has the kernel find out who has an address, whoever had it.
 func (h *Host) askNeighbour(link int, a netip.Addr) error {
-	req := h.nl.request(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_ACK)
-	req.AddData(&netlink.Ndmsg{Family: uint8(family(a)), Index: uint32(link), Flags: unix.NTF_USE})
-	req.AddData(nl.NewRtAttr(unix.NDA_DST, a.AsSlice()))
-	return h.neighbour(req, a)
+	return h.neighbour(a, 0, &netlink.Ndmsg{Family: uint8(family(a)), Index: uint32(link), Flags: unix.NTF_USE})
 }
 
-func (h *Host) neighbour(req *nl.NetlinkRequest, a netip.Addr) error {
-	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+func (h *Host) neighbour(a netip.Addr, flags int, body ...nl.NetlinkRequestData) error {
+	body = append(body, nl.NewRtAttr(unix.NDA_DST, a.AsSlice()))
+	if err := h.nl.change(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|flags, body...); err != nil {
 		return fmt.Errorf("entering neighbour %s: %w", a, err)
 	}
 	return nil

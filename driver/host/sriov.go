@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,10 +15,7 @@ import (
 type sysfs struct{ root string }
 
 func (s sysfs) path(elem ...string) string {
-	if s.root == "" {
-		return filepath.Join(append([]string{"/sys"}, elem...)...)
-	}
-	return filepath.Join(append([]string{s.root}, elem...)...)
+	return filepath.Join(append([]string{cmp.Or(s.root, "/sys")}, elem...)...)
 }
 
 // maxVFs is more than PCI allows (TotalVFs is 16 bits), so a loop ends.

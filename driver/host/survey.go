@@ -67,7 +67,7 @@ func (s *survey) links(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("listing links: %w", err)
 	}
-	err = s.h.eachAddress(ctx, func() {
+	err = s.h.eachAddress(ctx, 0, func() {
 		s.facts.Links = map[string]doctor.Link{}
 		for _, l := range list {
 			known := s.facts.Plan.Links[l.Name]
@@ -110,14 +110,10 @@ func (s *survey) portState(link, master string) string {
 
 // word reads a one-word attribute of a network interface; "": there is none.
 func (s sysfs) word(link, attr string) string {
-	root := s.root
-	if root == "" {
-		root = "/sys"
-	}
 	if checkLink(link) != nil {
 		return ""
 	}
-	data, err := os.ReadFile(path.Join(root, "class/net", link, attr))
+	data, err := os.ReadFile(s.path("class/net", link, attr))
 	if err != nil {
 		return ""
 	}

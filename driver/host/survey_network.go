@@ -186,8 +186,8 @@ func (s *survey) filters(ctx context.Context) {
 	s.missed("libvirt's firewall rules", err)
 	legacy := false
 	for _, l := range legacies {
-		data, err := os.ReadFile(l.tables)
-		legacy = legacy || err == nil && len(strings.TrimSpace(string(data))) > 0
+		names, _ := l.names()
+		legacy = legacy || len(names) > 0
 	}
 	for i := range s.facts.Networks {
 		n := &s.facts.Networks[i]

@@ -21,7 +21,7 @@ import (
 // lifetimes without a word.
 type table struct {
 	mu      sync.Mutex // guards what follows
-	news    news
+	news    *channel
 	known   []entry
 	current bool // known was dumped, and nothing was missed since
 }
@@ -32,25 +32,13 @@ type entry struct {
 	ways []route
 }
 
-func (t *table) open() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.news.open(unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_NEXTHOP)
-}
-
-func (t *table) close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.news.close()
-}
-
 // routes4 returns the main table of IPv4, with room for more routes. The names are
 // those of links, by index.
 func (h *Host) routes4(ctx context.Context, names map[int]string, more int) ([]step.Route, error) {
 	t := &h.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.news.read(t.applyLocked) {
+	if !t.news.drain(t.applyLocked) {
 		t.current = false
 	}
 	if !t.current {
@@ -129,10 +117,8 @@ func (t *table) routeLocked(m syscall.NetlinkMessage) bool {
 
 // tableOfRoute returns the number of the table that a route is in.
 func tableOfRoute(msg *nl.RtMsg, m []byte) int {
-	for typ, value := range attributes(m[unix.SizeofRtMsg:]) {
-		if typ == unix.RTA_TABLE {
-			return number(value)
-		}
+	if value := attribute(m[unix.SizeofRtMsg:], unix.RTA_TABLE); value != nil {
+		return number(value)
 	}
 	return int(msg.Table)
 }

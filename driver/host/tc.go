@@ -72,11 +72,7 @@ func (h *Host) qdisc(index int, parent uint32) (kind string, handle uint32, err 
 			return false
 		}
 		handle = nl.DeserializeTcMsg(m).Handle
-		for typ, value := range attributes(m[nl.SizeofTcMsg:]) {
-			if typ == nl.TCA_KIND {
-				kind = text(value)
-			}
-		}
+		kind = text(attribute(m[nl.SizeofTcMsg:], nl.TCA_KIND))
 		return true
 	})
 	if errors.Is(err, syscall.ENOENT) {

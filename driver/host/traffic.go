@@ -39,17 +39,11 @@ func (h *Host) Traffic(ctx context.Context) (map[string]Traffic, error) {
 		return nil, err
 	}
 	list := make(map[string]Traffic, len(names))
-	err = h.whole(ctx, "counters of links", func() error {
-		clear(list)
-		req := h.dumps.request(unix.RTM_GETSTATS, unix.NLM_F_DUMP)
-		req.AddData(statsRequest{statsLink64Filter})
-		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWSTATS, func(m []byte) bool {
-			if index, t, ok := parseTraffic(m); ok && names[index] != "" {
-				list[names[index]] = t
-			}
-			return true
-		})
-	})
+	err = h.list(ctx, "counters of links", unix.RTM_GETSTATS, func() { clear(list) }, func(m []byte) {
+		if index, t, ok := parseTraffic(m); ok && names[index] != "" {
+			list[names[index]] = t
+		}
+	}, statsRequest{statsLink64Filter})
 	if err != nil {
 		return nil, fmt.Errorf("reading the counters of links: %w", err)
 	}

@@ -50,7 +50,7 @@ func (h *Host) delLink(ctx context.Context, op step.DelLink) error {
 	answer := make(chan error, 1)
 	h.unlinks.Go(func() {
 		defer s.close()
-		answer <- unlink(s, index)
+		answer <- s.change(unix.RTM_DELLINK, 0, linkMessage(unix.AF_UNSPEC, index))
 		_ = watch.SetReadDeadline(time.Unix(1, 0)) // the watch is over
 	})
 	gone := make(chan struct{}, 1)
@@ -71,16 +71,6 @@ func (h *Host) delLink(ctx context.Context, op step.DelLink) error {
 	case <-ctx.Done():
 		return opError(doing, op.Name, ctx.Err())
 	}
-}
-
-// unlink asks the kernel to remove a link by its index.
-func unlink(s *socket, index int) error {
-	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	msg.Index = int32(index)
-	req := s.request(unix.RTM_DELLINK, unix.NLM_F_ACK)
-	req.AddData(msg)
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
-	return err
 }
 
 // sees reports whether the kernel tells that a link has gone, before the watch

@@ -117,7 +117,7 @@ func (h *Host) Addresses(ctx context.Context) (map[string][]netip.Addr, error) {
 		return nil, err
 	}
 	var list map[string][]netip.Addr
-	err = h.eachAddress(ctx, func() {
+	err = h.eachAddress(ctx, 0, func() {
 		list = make(map[string][]netip.Addr)
 		for _, name := range names {
 			list[name] = nil
@@ -133,20 +133,16 @@ func (h *Host) Addresses(ctx context.Context) (map[string][]netip.Addr, error) {
 	return list, nil
 }
 
-// eachAddress calls do for each address of the host's links, and start before the
-// first, each time that it starts. m is the kernel's message.
-func (h *Host) eachAddress(ctx context.Context, start func(), do func(m []byte, a onLink, flags uint8)) error {
-	err := h.whole(ctx, "addresses", func() error {
-		start()
-		req := h.dumps.request(unix.RTM_GETADDR, unix.NLM_F_DUMP)
-		req.AddData(nl.NewIfAddrmsg(unix.AF_UNSPEC))
-		return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWADDR, func(m []byte) bool {
-			if a, flags, ok := parseAddress(m); ok {
-				do(m, a, flags)
-			}
-			return true
-		})
-	})
+// eachAddress calls do for each address of a link, or of all where the index is 0, and
+// start before the first, each time that it starts. m is the kernel's message.
+func (h *Host) eachAddress(ctx context.Context, link int, start func(), do func(m []byte, a onLink, flags uint8)) error {
+	msg := nl.NewIfAddrmsg(unix.AF_UNSPEC)
+	msg.Index = uint32(link)
+	err := h.list(ctx, "addresses", unix.RTM_GETADDR, start, func(m []byte) {
+		if a, flags, ok := parseAddress(m); ok {
+			do(m, a, flags)
+		}
+	}, msg)
 	if err != nil {
 		return fmt.Errorf("listing addresses: %w", err)
 	}
