@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -60,9 +61,8 @@ func spy(t *testing.T, bridges []string, ways ...*wayOut) {
 	rules := ""
 	for _, bridge := range bridges {
 		for _, w := range ways {
-			script += fmt.Sprintf("\tcounter %s-%s {\n\t}\n", bridge, w.link)
-			rules += fmt.Sprintf("\t\tiifname %q oifname %q icmpv6 type != { nd-neighbor-solicit, nd-neighbor-advert } counter name \"%s-%s\"\n", bridge, w.link, bridge, w.link)
-			rules += fmt.Sprintf("\t\tiifname %q oifname %q meta nfproto ipv4 counter name \"%s-%s\"\n", bridge, w.link, bridge, w.link)
+			rules += fmt.Sprintf("\t\tiifname %q oifname %q icmpv6 type != { nd-neighbor-solicit, nd-neighbor-advert } counter comment \"%s-%s\"\n", bridge, w.link, bridge, w.link)
+			rules += fmt.Sprintf("\t\tiifname %q oifname %q meta nfproto ipv4 counter comment \"%s-%s\"\n", bridge, w.link, bridge, w.link)
 		}
 	}
 	script += "\tchain count {\n\t\ttype filter hook postrouting priority 0; policy accept;\n" + rules + "\t}\n}\n"
@@ -74,11 +74,18 @@ func spy(t *testing.T, bridges []string, ways ...*wayOut) {
 }
 
 // sent returns how many packets of a bridge's guests left by a link.
-func sent(t *testing.T, bridge string, w *wayOut) string {
+func sent(t *testing.T, bridge string, w *wayOut) int {
 	t.Helper()
-	text := run(t, "nft", "list", "counter", "inet", "spy", bridge+"-"+w.link)
-	_, rest, _ := strings.Cut(text, "packets ")
-	count, _, _ := strings.Cut(rest, " ")
+	count := 0
+	for line := range strings.Lines(run(t, "nft", "list", "chain", "inet", "spy", "count")) {
+		if _, rest, _ := strings.Cut(line, "packets "); strings.Contains(line, strconv.Quote(bridge+"-"+w.link)) {
+			n, err := strconv.Atoi(strings.Fields(rest + " -")[0])
+			if err != nil {
+				t.Fatal(err, line)
+			}
+			count += n
+		}
+	}
 	return count
 }
 
@@ -212,13 +219,13 @@ func TestUplinks(t *testing.T) {
 		}
 		for bridge, others := range map[string][]*wayOut{"br-one": {alpha, beta}, "br-two": {tunnel}, "br-three": {beta, tunnel}} {
 			for _, w := range others {
-				if n := sent(t, bridge, w); n != "0" {
-					t.Errorf("%s packets of %s left by %s", n, bridge, w.link)
+				if n := sent(t, bridge, w); n != 0 {
+					t.Errorf("%d packets of %s left by %s", n, bridge, w.link)
 				}
 			}
 		}
 		for bridge, w := range map[string]*wayOut{"br-one": tunnel, "br-two": beta, "br-three": alpha} {
-			if n := sent(t, bridge, w); n == "0" {
+			if n := sent(t, bridge, w); n == 0 {
 				t.Errorf("no packet of %s was counted on %s", bridge, w.link)
 			}
 		}
@@ -417,8 +424,8 @@ func TestHookUplink(t *testing.T) {
 			return nil
 		})
 		wantCall(t, "by beta after that", g, to, beta.Name+" "+beta.host4)
-		if n := sent(t, "virbr0", alpha); n != "0" {
-			t.Errorf("%s packets left by alpha", n)
+		if n := sent(t, "virbr0", alpha); n != 0 {
+			t.Errorf("%d packets left by alpha", n)
 		}
 		mustVirbr(t, "uplink", "add", "default", "alpha")
 		beta.forget(t)

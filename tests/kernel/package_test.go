@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 var modules = []string{
 	"bridge", "veth", "af_packet",
 	"nf_tables", "nft_ct", "nft_chain_nat", "nft_nat", "nft_masq", "nft_reject_inet", "nft_compat", "xt_tcpudp", "xt_CHECKSUM",
-	"sch_ingress", "sch_htb", "sch_sfq", "cls_u32", "cls_fw", "act_csum", "act_police",
+	"sch_ingress", "sch_htb", "sch_sfq", "cls_u32", "cls_fw", "act_csum", "act_police", "wireguard",
 }
 
 // TestPackages runs tests of other packages on Debian's kernel: those about what
@@ -24,16 +25,16 @@ func TestPackages(t *testing.T) {
 	for _, c := range []struct {
 		dir, run string
 		programs []string // besides ip, tc, nft and sysctl
-		want     string   // on the console
+		want     []string // on the console
 	}{
 		{
 			dir: "driver/host", run: "Bridge|Address|Facts|(Links|Leases|Routes|Rules)[A-Za-z]*Followed|Limit|Rates|Queues|Ingress", programs: []string{"dnsmasq"},
 		}, {
 			dir: "firewall/netlink", run: "Counters|NoGap|ChecksumOf", programs: []string{"ping"},
 		}, {
-			dir: "tests/e2e", run: "TestNAT|TestRoute|TestIsolated|TestOpen|TestBridge|TestLeavesNothing|TestRestart|TestMACTable",
-			programs: []string{"virsh", "dnsmasq", "dig", "busybox", "dhclient", "ping"},
-			want:     "bridges filter VLANs here",
+			dir: "tests/e2e", run: "TestNAT|TestRoute|TestIsolated|TestOpen|TestBridge|TestLeavesNothing|TestRestart|TestMACTable|TestTunnel$",
+			programs: []string{"virsh", "dnsmasq", "dig", "busybox", "dhclient", "ping", "wg"},
+			want:     []string{"bridges filter VLANs here", "the tunnel is WireGuard's here"},
 		},
 	} {
 		t.Run(c.dir, func(t *testing.T) {
@@ -51,7 +52,7 @@ func TestPackages(t *testing.T) {
 					"export REQUIRE_NETNS=1 VIRBR_E2E_BIN=/opt\n" +
 					"/opt/package.test -test.v -test.parallel 2 -test.run '" + c.run + "'",
 			})
-			if strings.Contains(out, "--- SKIP") || !strings.Contains(out, "\nPASS\n") || !strings.Contains(out, c.want) {
+			if strings.Contains(out, "--- SKIP") || !strings.Contains(out, "\nPASS\n") || slices.ContainsFunc(c.want, func(w string) bool { return !strings.Contains(out, w) }) {
 				t.Errorf("not all is well:\n%s", out)
 			} else if testing.Verbose() {
 				t.Log(out)
