@@ -109,7 +109,7 @@ func TestReadRefuses(t *testing.T) {
 		{"no clients", daemon, "max_clients = 0", "t.conf:1: max_clients: 0 is not within 1 and 2147483647"},
 		{"backend", network, `firewall_backend = "pf"`, `t.conf:1: firewall_backend: unrecognized firewall_backend = 'pf'; known are "nftables" and "none"`},
 		{"typing error", virbrd, "\nlog_levl = \"debug\"", "t.conf:2: log_levl: unknown key; did you mean log_level?"},
-		{"unknown", virbrd, "colour = \"blue\"", "t.conf:1: colour: unknown key; known are log_level, timeout, prefix_pool, subnet_pool, raise_limits, hook_timeout, metrics, libvirtd_module"},
+		{"unknown", virbrd, "colour = \"blue\"", "t.conf:1: colour: unknown key; known are log_level, timeout, prefix_pool, subnet_pool, raise_limits, hook_timeout, metrics, libvirtd_module, apply"},
 		{"neither yes nor no", virbrd, "raise_limits = 2", "t.conf:1: raise_limits: 2 is not within 0 and 1"},
 		{"module", virbrd, `libvirtd_module = "off"`, `t.conf:1: libvirtd_module: "off" is neither "enabled" nor "disabled"`},
 		{"metrics for others", virbrd, `metrics = "0.0.0.0:9477"`, "t.conf:1: metrics: 0.0.0.0 is not a loopback address: metrics are not served to other hosts; have a proxy in front that knows who asks"},
@@ -178,8 +178,8 @@ func TestReadVirbrd(t *testing.T) {
 		"127.0.0.1:9477": {TCP: netip.MustParseAddrPort("127.0.0.1:9477")},
 		"[::1]:80":       {TCP: netip.MustParseAddrPort("[::1]:80")},
 	} {
-		got, err := ReadVirbrd(write(t, "raise_limits = 0\nhook_timeout = 0\nmetrics = \""+text+"\"\n"), false)
-		if err != nil || got.Metrics != want || !got.KeepLimits || got.HookTimeout != 0 {
+		got, err := ReadVirbrd(write(t, "raise_limits = 0\nhook_timeout = 0\napply = \"live\"\nmetrics = \""+text+"\"\n"), false)
+		if err != nil || got.Metrics != want || !got.KeepLimits || !got.ApplyLive || got.HookTimeout != 0 {
 			t.Errorf("metrics = %q: %+v, %v", text, got, err)
 		}
 	}

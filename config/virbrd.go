@@ -28,6 +28,8 @@ type Virbrd struct {
 	// NoModule: a libvirtd that has our module uses its own network driver
 	// nevertheless (libvirtd_module = "disabled"). The module reads the key itself.
 	NoModule bool
+	// ApplyLive: virNetworkDefineXML changes running networks, too (apply = "live").
+	ApplyLive bool
 	// Metrics is where metrics are served; the zero value: nowhere.
 	Metrics Address
 }
@@ -68,7 +70,8 @@ func ReadVirbrd(path string, optional bool) (*Virbrd, error) {
 	v.KeepLimits = raise == 0
 	k.seconds("hook_timeout", &v.HookTimeout, 0, 24*60*60)
 	k.address("metrics", &v.Metrics)
-	v.module(k)
+	v.NoModule = k.choice("libvirtd_module", "enabled", "disabled")
+	v.ApplyLive = k.choice("apply", "start", "live")
 	k.refuseUnknown(foreign())
 	if err := k.err(); err != nil {
 		return nil, err
@@ -76,13 +79,14 @@ func ReadVirbrd(path string, optional bool) (*Virbrd, error) {
 	return v, nil
 }
 
-func (v *Virbrd) module(k *keys) {
+// choice reads one of two words, and reports whether it is the one that is not the
+// default.
+func (k *keys) choice(key, usual, other string) bool {
 	var word string
-	line, ok := k.text("libvirtd_module", &word)
-	v.NoModule = word == "disabled"
-	if ok && !v.NoModule && word != "enabled" {
-		k.refuse(line, "libvirtd_module", `%q is neither "enabled" nor "disabled"`, word)
+	if line, ok := k.text(key, &word); ok && word != usual && word != other {
+		k.refuse(line, key, "%q is neither %q nor %q", word, usual, other)
 	}
+	return word == other
 }
 
 // foreign names the file of each key that people may look for in ours.

@@ -190,7 +190,6 @@ func (d *Driver) Apply(ctx context.Context, req ApplyRequest) ([]Proposal, error
 	var all []*application
 	defer func() {
 		for _, a := range all {
-			d.unclaimPrefix(a.n)
 			d.settle(a.n)
 		}
 	}()
@@ -199,8 +198,15 @@ func (d *Driver) Apply(ctx context.Context, req ApplyRequest) ([]Proposal, error
 		if err != nil {
 			return nil, err
 		}
-		a := &application{n: n, def: def, from: n.view.Load()}
-		all = append(all, a)
+		all = append(all, &application{n: n, def: def, from: n.view.Load()})
+	}
+	return d.applyTo(ctx, all, req)
+}
+
+// applyTo is Apply for networks whose turns are held.
+func (d *Driver) applyTo(ctx context.Context, all []*application, req ApplyRequest) ([]Proposal, error) {
+	for _, a := range all {
+		defer d.unclaimPrefix(a.n)
 		if err := d.prepareTo(ctx, a); err != nil {
 			return nil, err
 		}
@@ -209,6 +215,18 @@ func (d *Driver) Apply(ctx context.Context, req ApplyRequest) ([]Proposal, error
 		return nil, err
 	}
 	return d.applyAll(context.WithoutCancel(ctx), all, req.Confirm)
+}
+
+// appliesLive reports whether defining a network changes it while it runs.
+func (d *Driver) appliesLive(v *view, def *xml.Network) bool {
+	if v == nil || !v.active() || !v.persistent() {
+		return false
+	}
+	ext, err := def.Extensions()
+	if err != nil || ext.Apply == xml.ApplyUnset {
+		return err == nil && d.cfg.Live
+	}
+	return ext.Apply == xml.ApplyLive
 }
 
 // application is one network's part of an Apply. Its turn is held.
@@ -265,7 +283,7 @@ func refuseCut(all []*application, cut bool) error {
 	if cut || len(texts) == 0 {
 		return nil
 	}
-	return &Error{Kind: KindOperationInvalid, Msg: "guests would be cut off (--yes applies it all the same, --confirm 60s until it is confirmed): " + strings.Join(texts, "; ")}
+	return &Error{Kind: KindOperationInvalid, Msg: "guests would be cut off (virbr apply --yes applies it all the same, --confirm 60s until it is confirmed): " + strings.Join(texts, "; ")}
 }
 
 // applyAll changes all networks, or none.

@@ -8,7 +8,8 @@ import (
 )
 
 // DefineXML makes a network persistent, or replaces its persistent definition.
-// A running one goes on as it is; a transient one becomes persistent.
+// A running one goes on as it is, unless it is to change at once; a transient one
+// becomes persistent.
 func (d *Driver) DefineXML(ctx context.Context, doc string, validate bool) (Ref, error) {
 	def, err := d.receive(doc, validate)
 	if err != nil {
@@ -19,6 +20,11 @@ func (d *Driver) DefineXML(ctx context.Context, doc string, validate bool) (Ref,
 		return Ref{}, err
 	}
 	defer d.settle(n)
+	if v := n.view.Load(); d.appliesLive(v, def) {
+		d.complement(def, n)
+		_, err := d.applyTo(ctx, []*application{{n: n, def: def, from: v}}, ApplyRequest{})
+		return n.ref, err
+	}
 	if err := d.complete(ctx, n, def); err != nil {
 		return Ref{}, err
 	}

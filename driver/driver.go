@@ -41,6 +41,10 @@ type Config struct {
 
 	Pools Pools // of addresses; the zero value will do
 
+	// Live says that DefineXML changes a running network at once, where its definition
+	// does not say otherwise.
+	Live bool
+
 	// Patience is how long a change of a network waits for one other change
 	// of it before it gives up. Zero: 30 seconds, as libvirt's hypervisor
 	// drivers wait.

@@ -106,6 +106,9 @@ func TestExtensionRules(t *testing.T) {
 		{"firewall with a child", "<virbr:firewall><virbr:x/></virbr:firewall>", `element "firewall": element "x" of "urn:virbr:network:1" is not allowed here`},
 		{"unknown element", "<virbr:coexit/>", `element "network": element "coexit" of "urn:virbr:network:1" is not allowed here`},
 	})
+	const named = "<virbr:network xmlns:virbr='urn:virbr:network:1' apply='%s'/>"
+	rules = append(rules, rule{"apply live", fmt.Sprintf(named, "live"), ""}, rule{"apply start", fmt.Sprintf(named, "start"), ""},
+		rule{"apply never", fmt.Sprintf(named, "never"), `expected "start" or "live"`})
 	rules = append(rules, rule{"root without namespace", "<network/>", `not allowed as the root element, expected "network" of "urn:virbr:network:1"`})
 	check(t, "virbr.rng", schemas.New().ValidateExtension, rules)
 }

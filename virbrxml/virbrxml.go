@@ -25,6 +25,15 @@ type (
 	Advertise = xml.Advertise
 	// Firewall is <virbr:firewall>.
 	Firewall = xml.Firewall
+	// Apply is <virbr:network apply='...'>.
+	Apply = xml.Apply
+)
+
+// The values of Apply: as virbrd.conf has it, with the next start, and at once.
+const (
+	ApplyUnset = xml.ApplyUnset
+	ApplyStart = xml.ApplyStart
+	ApplyLive  = xml.ApplyLive
 )
 
 // Read returns what a network has of the vocabulary. An error names the element that

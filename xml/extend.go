@@ -83,9 +83,14 @@ func parseExtensions(root *node, where string) (*Extensions, error) {
 }
 
 func (e *Extensions) parse(root *node, where string) error {
-	if err := root.only(); err != nil {
+	if err := root.only("apply"); err != nil {
 		return err
 	}
+	apply, err := root.enum("apply", applies[1:]...)
+	if err != nil {
+		return err
+	}
+	e.Apply = Apply(slices.Index(applies, apply))
 	list, err := root.elements()
 	if err != nil {
 		return err
@@ -162,6 +167,9 @@ func (e *Extensions) parseSingle(el *node, where string) (err error) {
 	}
 	return e.Firewall.parse(el)
 }
+
+// applies are the words for the values of Apply.
+var applies = []string{ApplyUnset: "", ApplyStart: "start", ApplyLive: "live"}
 
 // coexists are the words for the values of Coexist.
 var coexists = []string{CoexistUnset: "", CoexistYes: "yes", CoexistNo: "no", CoexistAll: "all"}
@@ -247,7 +255,7 @@ func lined(err error) error {
 
 // IsZero reports whether there is nothing in it.
 func (e *Extensions) IsZero() bool {
-	return e == nil || e.Advertise == nil && !e.Auto && !e.Create && len(e.Forwards)+len(e.Publics)+len(e.Guards)+len(e.Uplinks) == 0 && e.Firewall == Firewall{}
+	return e == nil || e.Apply == ApplyUnset && e.Advertise == nil && !e.Auto && !e.Create && len(e.Forwards)+len(e.Publics)+len(e.Guards)+len(e.Uplinks) == 0 && e.Firewall == Firewall{}
 }
 
 // ours makes an element of our namespace.
@@ -299,7 +307,11 @@ func (e *Extensions) element() *node {
 	for i := range e.Publics {
 		list = append(list, e.Publics[i].element())
 	}
-	return ours("network", kept(), list...)
+	a := kept()
+	if e.Apply != ApplyUnset {
+		a.put("apply", applies[e.Apply])
+	}
+	return ours("network", a, list...)
 }
 
 func (f *Firewall) element() *node {

@@ -51,6 +51,7 @@ const everything = `
 func TestExtensions(t *testing.T) {
 	t.Parallel()
 	want := &Extensions{
+		Apply:     ApplyLive,
 		Advertise: &Advertise{Prefix: "2001:db8:31::/64", ProxyNDP: "auto"},
 		Auto:      true,
 		Create:    true,
@@ -68,11 +69,14 @@ func TestExtensions(t *testing.T) {
 		},
 		Firewall: Firewall{Coexist: CoexistNo, Mode: ForwardNAT, Filter: true, Offload: true, Services: true},
 	}
-	got := mustExtend(t, everything)
+	got, err := ParseExtensions([]byte(strings.Replace(own(everything), "network:1'>", "network:1' apply='live'>", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if diff := cmp.Diff(want, got, cmpAddr()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	const canonical = `<virbr:network xmlns:virbr='urn:virbr:network:1'>
+	const canonical = `<virbr:network xmlns:virbr='urn:virbr:network:1' apply='live'>
   <virbr:ipv6 advprefix='2001:db8:31::/64' proxyndp='auto'/>
   <virbr:ip type='auto'/>
   <virbr:bridge create='yes'/>

@@ -9,6 +9,8 @@ const Namespace = "urn:virbr:network:1"
 // Extensions is the <virbr:network> element of <metadata>, or of a file of its
 // own for a libvirt that keeps no metadata. The zero value is an absent one.
 type Extensions struct {
+	Apply Apply // attribute
+
 	// Advertise, Auto and Create are the three elements that may also stand in
 	// the network itself: <virbr:ipv6 advprefix=''/>, <virbr:ip type='auto'/>
 	// and <virbr:bridge create='yes'/>.
@@ -22,6 +24,16 @@ type Extensions struct {
 	Uplinks  []Uplink // in order: the first that can carry a family has its traffic
 	Firewall Firewall
 }
+
+// Apply says when a running network becomes what virNetworkDefineXML says.
+type Apply uint8
+
+// The values of Apply.
+const (
+	ApplyUnset Apply = iota // as virbrd.conf has it
+	ApplyStart              // when it starts next, as with libvirt
+	ApplyLive               // at once
+)
 
 // Firewall is the <virbr:firewall> element.
 type Firewall struct {

@@ -80,6 +80,7 @@ func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, hangu
 		Schema:  schemas.New(),
 		Events:  func(e driver.Event) { server.Publish(e) },
 		Pools:   cfg.pools,
+		Live:    cfg.own.ApplyLive,
 		Log:     log,
 
 		HookTimeout: cfg.hookTimeout,

@@ -156,3 +156,78 @@ func TestConfirm(t *testing.T) {
 		mustVirbr(t, "confirm", "lab")
 	})
 }
+
+// TestDefineLive: where the definition or virbrd.conf says so, stock virsh changes a
+// running network by defining it; all of it, or nothing.
+func TestDefineLive(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		netnstest.NeedProgram(t, "virsh", "ip", "dnsmasq", "nft", "ping")
+		d := startVirbrd(t)
+		path := filepath.Join(t.TempDir(), "lab.xml")
+		define := func(doc string) error {
+			write(t, path, strings.Replace(doc, "<mac address='52:54:00:77:00:00'/>\n", "", 1)) // it keeps the one that it has
+			_, err := d.try("net-define", path)
+			return err
+		}
+		uuid := "<network><uuid>c0ffee00-0000-4000-8000-000000000077</uuid>"
+		base := strings.Replace(labXML, "<network>", uuid, 1)
+		says := func(word, old, more string) string {
+			doc := in("network", "<metadata><virbr:network xmlns:virbr='urn:virbr:network:1' apply='"+word+"'/></metadata>")(base)
+			return strings.Replace(doc, old, more, 1)
+		}
+		if err := define(says("live", "", "")); err != nil { // it does not run
+			t.Fatal(err)
+		}
+		d.virsh("net-start", "lab")
+		g := netnstest.NewGuest(t, "lab", "br-lab")
+		g.Address(t, netip.MustParsePrefix("10.77.0.7/24"))
+		p := startPing(t, g, "10.77.0.1")
+		if err := define(says("live", "10.77.0.99", "10.77.0.88")); err != nil {
+			t.Error(err)
+		}
+		now := func() string { return d.virsh("net-dumpxml", "lab") + d.virsh("net-dumpxml", "--inactive", "lab") }
+		if text := now(); strings.Count(text, "10.77.0.88") != 2 {
+			t.Errorf("it is not changed at once:\n%s", text)
+		}
+		if lost := p.lost(t); lost > 0 {
+			t.Errorf("%d packets were lost", lost)
+		}
+		before := now()
+		for doc, want := range map[string]string{
+			says("live", "<forward mode='nat'/>", ""):               "guests would be cut off",
+			says("never", "10.77.0.99", "10.77.0.88"):               "Invalid value for attribute 'apply'",
+			says("live", "end='10.77.0.99'/>", "end='10.78.0.1'/>"): "",
+		} {
+			if err := define(doc); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("defining what cannot be applied: %v, want %q", err, want)
+			}
+			if diff := cmp.Diff(before, now()); diff != "" {
+				t.Errorf("something was changed (-before +now):\n%s", diff)
+			}
+		}
+		for _, doc := range []string{says("start", "10.77.0.99", "10.77.0.66"), strings.Replace(base, "10.77.0.99", "10.77.0.66", 1)} {
+			if err := define(doc); err != nil {
+				t.Error(err)
+			}
+			if text := now(); strings.Count(text, "10.77.0.88") != 1 || strings.Count(text, "10.77.0.66") != 1 {
+				t.Errorf("it is not for the next start:\n%s", text)
+			}
+		}
+		d.kill()
+		write(t, "/etc/virbr/virbrd.conf", "apply = \"live\"\n")
+		d.start(bin("virbrd"))
+		if err := define(strings.Replace(base, "10.77.0.99", "10.77.0.55", 1)); err != nil {
+			t.Error(err)
+		}
+		if text := now(); strings.Count(text, "10.77.0.55") != 2 {
+			t.Errorf("as virbrd.conf has it:\n%s", text)
+		}
+		if err := define(says("start", "10.77.0.99", "10.77.0.44")); err != nil {
+			t.Error(err)
+		}
+		if text := now(); strings.Count(text, "10.77.0.44") != 1 {
+			t.Errorf("the definition says that it is for the next start:\n%s", text)
+		}
+	})
+}
