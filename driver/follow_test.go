@@ -180,7 +180,7 @@ func TestGuestsAreFollowed(t *testing.T) {
 	r.host.Lines()
 
 	r.lease("virbr3", "52:54:00:00:00:66 192.168.3.66 db", "52:54:00:00:00:01 192.168.3.21 db") // the second is the first
-	r.wantPhases(ref, "tcp *:5432 to db 2 [192.168.3.21]")
+	r.wantPhases(ref, "tcp *:5432 to db 2 [192.168.3.21] another guest, 52:54:00:00:00:66, asks for its name, and gets nothing by it")
 	netnstest.Wait(t, "old connections end", func() error {
 		if lines := strings.Join(r.host.Lines(), "\n"); !strings.Contains(lines, "connections end to 192.168.3.20 tcp") {
 			return errors.New(lines)

@@ -90,7 +90,7 @@ func (r *rig) close() {
 }
 
 func (r *rig) record(e driver.Event) {
-	names := []string{"defined", "undefined", "started", "stopped", "metadata", "healed", "accepted", "dnsmasq died", "dnsmasq started", "dnsmasq failed", "guest"}
+	names := []string{"defined", "undefined", "started", "stopped", "metadata", "healed", "accepted", "dnsmasq died", "dnsmasq started", "dnsmasq failed", "guest", "uplink", "name claimed", "restored"}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	text := e.Network.Name + " " + names[e.Kind]
