@@ -31,6 +31,8 @@ networks share, with this one network in it. Networks of mode open, and those
 whose bridge is not virbr's own, have no rules; nothing is printed for them.
 Forwards and public addresses of guests whose addresses only their leases tell
 are printed as comments: such rules come with the lease.`, renderNFT},
+	{"json", "Print the network's extensions in JSON", `Print what the network's metadata has of virbr's extensions in JSON, as
+"virbr schema extensions" describes it and "virbr render metadata" reads it.`, renderJSON},
 	{"plan", "Print the steps that start the network", `Print what starting the network does, one step a line, on a host without
 conflicts: no other network, no clash of routes, IPv6 and dnsmasq there.`, renderPlan},
 }
@@ -47,7 +49,7 @@ extensions in the metadata add is shown, too.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	render.SuggestionsMinimumDistance = 2
-	render.AddCommand(newRenderXML(io), newRenderUpdate(io), newRenderPort(io))
+	render.AddCommand(newRenderXML(io), newRenderUpdate(io), newRenderPort(io), newRenderMetadata(io))
 	for _, r := range renderings {
 		render.AddCommand(&cobra.Command{
 			Use:     r.name + " FILE",

@@ -132,7 +132,7 @@ Without a command virbr shows the networks, and the commands that help next.`,
 	addConnect(root.Flags(), &f.connect) // of the command that follows, if that is about a daemon
 	root.SetVersionTemplate("virbr {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRender(io), newCheck(io), newDoctor(io), newMan(io))
+	root.AddCommand(newRender(io), newCheck(io), newDoctor(io), newSchema(io), newMan(io))
 	root.AddCommand(newStatus(io), newMap(io), newTrace(io), newTop(io), newForward(io), newAddress(io), newLease(io), newUplink(io), newEvents(io))
 	root.AddCommand(newHistory(io), newDiff(io), newRollback(io), newPlan(io), newApply(io), newConfirm(io))
 	return root

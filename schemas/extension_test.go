@@ -53,8 +53,8 @@ func extensionRules() []rule {
 	return rules
 }
 
-func TestExtensionRules(t *testing.T) {
-	t.Parallel()
+// elementRules are for <virbr:network> as a document.
+func elementRules() []rule {
 	rules := within("<virbr:network xmlns:virbr='urn:virbr:network:1'>\n%s</virbr:network>", []rule{
 		{"nothing", "", ""},
 		{"everything", `<virbr:address public='203.0.113.7' guest='web1' mode='stateless'/>
@@ -110,6 +110,12 @@ func TestExtensionRules(t *testing.T) {
 	rules = append(rules, rule{"apply live", fmt.Sprintf(named, "live"), ""}, rule{"apply start", fmt.Sprintf(named, "start"), ""},
 		rule{"apply never", fmt.Sprintf(named, "never"), `expected "start" or "live"`})
 	rules = append(rules, rule{"root without namespace", "<network/>", `not allowed as the root element, expected "network" of "urn:virbr:network:1"`})
+	return rules
+}
+
+func TestExtensionRules(t *testing.T) {
+	t.Parallel()
+	rules := elementRules()
 	check(t, "virbr.rng", schemas.New().ValidateExtension, rules)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 
 	"github.com/virbr/virbr/schemas/relaxng"
@@ -27,6 +28,31 @@ var files embed.FS
 
 // FS returns the schema files, for installation and for other validators.
 func FS() fs.FS { return files }
+
+//go:embed json/*.json
+var forms embed.FS
+
+// Forms lists what has a JSON schema: extensions, and what commands of virbr print.
+func Forms() []string {
+	entries, err := forms.ReadDir("json")
+	if err != nil {
+		panic("schemas: " + err.Error()) // embedded
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = strings.TrimSuffix(e.Name(), ".json")
+	}
+	return names
+}
+
+// Form returns one of these schemas; "": there is none of this name.
+func Form(name string) string {
+	text, err := forms.ReadFile("json/" + name + ".json")
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
 
 // Validator checks documents against the schemas. It may be used by several
 // goroutines at a time.

@@ -53,6 +53,9 @@ func consult(t *testing.T, args ...string) (*doctor.Report, error) {
 	if jsonErr := json.Unmarshal(stdout.Bytes(), r); jsonErr != nil {
 		return nil, fmt.Errorf("virbr doctor: %w, %w\n%s%s", err, jsonErr, stdout.String(), stderr.String())
 	}
+	if err := described("doctor", stdout.String()); err != nil {
+		return nil, err
+	}
 	want := 0
 	if !r.Well() {
 		want = 1

@@ -91,6 +91,9 @@ func TestVirbrEvents(t *testing.T) {
 		all.prints("a dead dnsmasq", when+`default: dnsmasq died; it is started again at once$`)
 		all.prints("a new dnsmasq", when+`default: dnsmasq serves again$`)
 		one.prints("a dead dnsmasq", `"event":"dnsmasq-died","deaths":1,"wait":0,`)
+		if err := described("events", one.text.String()); err != nil {
+			t.Error(err)
+		}
 		netnstest.NewGuest(t, "web1", "virbr0").DHCP(t, "-x", "hostname:web1")
 		all.prints("a guest", when+`default: guest web1 has come: 1 forward or address targets 192\.168\.122\.\d+$`)
 		run(t, "iptables-nft", "-P", "FORWARD", "DROP")

@@ -2,13 +2,21 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/virbr/virbr/schemas"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -20,10 +28,48 @@ func tool(t *testing.T, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, bin("virbr"), args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("virbr %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	err := cmd.Run()
+	if slices.Contains(args, "--json") {
+		if err := described(args[0], stdout.String()); err != nil {
+			t.Errorf("virbr %s: %v\n%s", strings.Join(args, " "), err, &stdout)
+		}
 	}
-	return stdout.String(), nil
+	if err != nil {
+		err = fmt.Errorf("virbr %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), err
+}
+
+// described holds what a command prints with --json against its schema, which in a test
+// is complete.
+func described(command, out string) error {
+	name := map[string]string{"map": "status", "apply": "plan", "forward": "forwards", "address": "addresses", "uplink": "uplinks", "lease": "leases"}[command]
+	text := schemas.Form(cmp.Or(name, command))
+	text = strings.ReplaceAll(text, `"type": "object"`, `"type": "object", "additionalProperties": false`)
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("the schema of %s: %w", command, err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource("x.json", doc); err != nil {
+		return err
+	}
+	schema, err := c.Compile("x.json")
+	if err != nil {
+		return err
+	}
+	for lines := json.NewDecoder(strings.NewReader(out)); ; {
+		var value any
+		if err := lines.Decode(&value); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := schema.Validate(value); err != nil {
+			return err
+		}
+	}
 }
 
 // TestToolWithLibvirt: virbr finds Debian's libvirtd by itself, sees that it keeps
