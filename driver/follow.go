@@ -79,8 +79,8 @@ type news struct {
 	dead    map[string]bool
 	calls   map[*network]bool // whose ports have changed
 
-	forwarding bool // may be switched off
-	routes     bool // the host's ways out may be others
+	forwarding map[string]bool // by link; "": the host's may be switched off
+	routes     bool            // the host's ways out may be others
 }
 
 func newNews() *news {
@@ -88,6 +88,7 @@ func newNews() *news {
 	return &news{
 		rules: slot(), filters: slot(), others: slot(),
 		shut: map[string]string{}, moved: map[string]bool{}, plugged: map[string]bool{}, hosts: map[string]bool{}, dead: map[string]bool{}, calls: map[*network]bool{},
+		forwarding: map[string]bool{},
 	}
 }
 
@@ -124,7 +125,7 @@ func (w *news) put(c Change) {
 	case ChangeAddresses:
 		w.hosts[c.Link] = true
 	case ChangeForwarding:
-		w.forwarding = true
+		w.forwarding[c.Link] = true
 	case ChangeRoutes:
 		w.routes = true
 	case ChangeDnsmasq:
@@ -252,7 +253,7 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 		}
 		w.mu.Lock()
 		moved, plugged, hosts, dead, calls, forwarding, routes := w.moved, w.plugged, w.hosts, w.dead, w.calls, w.forwarding, w.routes
-		w.forwarding, w.routes, w.plugged = false, false, map[string]bool{}
+		w.forwarding, w.routes, w.plugged = map[string]bool{}, false, map[string]bool{}
 		w.moved, w.hosts, w.dead, w.calls = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[*network]bool{}
 		w.mu.Unlock()
 		var bridges []string
@@ -270,7 +271,7 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 			} else if v.guards() && (calls[n] || plugged[""] || plugged[v.live.Bridge.Name]) {
 				follow.send(n)
 			}
-			if forwarding || hosts[""] || hosts[v.live.Bridge.Name] {
+			if bridge := v.live.Bridge.Name; forwarding[""] || forwarding[bridge] || hosts[""] || hosts[bridge] {
 				mend.send(n)
 			}
 			if dead[""] || dead[n.ref.Name] {

@@ -117,8 +117,8 @@ func (f *follower) hear(m syscall.NetlinkMessage) {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		f.link(m.Data, m.Header.Type == unix.RTM_NEWLINK)
 	case unix.RTM_NEWNETCONF:
-		if forwards(m.Data) {
-			f.changed[followedChange{kind: step.ChangeForwarding}] = true
+		if link, ok := parseForwarding(m.Data); ok {
+			f.changed[followedChange{step.ChangeForwarding, link}] = true
 		}
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		if link, ok := parseDefault(m.Data); ok {
@@ -185,14 +185,24 @@ func (f *follower) port(index int, m []byte, there bool) {
 	}
 }
 
-// forwards reports whether a RTM_NEWNETCONF message is about forwarding (struct
-// netconfmsg has one byte, and padding).
-func forwards(m []byte) bool {
-	const header, forwarding = 4, 2 // NETCONFA_FORWARDING
+// parseForwarding reads a RTM_NEWNETCONF message (struct netconfmsg has one byte, and
+// padding) and returns the link whose forwarding it is about; 0: of the whole host. Not
+// ok: it is about something else. Each new link brings one.
+func parseForwarding(m []byte) (link int, ok bool) {
+	const header = 4
+	const ifindex, forwarding = 1, 2 // NETCONFA_IFINDEX, NETCONFA_FORWARDING
 	if len(m) < header {
-		return false
+		return 0, false
 	}
-	return attribute(m[header:], forwarding) != nil
+	for typ, value := range attributes(m[header:]) {
+		switch typ {
+		case ifindex:
+			link = max(int(int32(number(value))), 0) // NETCONFA_IFINDEX_ALL, NETCONFA_IFINDEX_DEFAULT
+		case forwarding:
+			ok = true
+		}
+	}
+	return link, ok
 }
 
 func (f *follower) neighbour(n seenNeighbour) {

@@ -36,6 +36,16 @@ func (h *Host) index(name string) (int, error) {
 	return int(ifr.Uint32()), nil
 }
 
+// isUp reports whether a link is up, by one ioctl; ENODEV: there is no such link.
+func (h *Host) isUp(name string) (bool, error) {
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		return false, err
+	}
+	err = unix.IoctlIfreq(h.fd, unix.SIOCGIFFLAGS, ifr)
+	return ifr.Uint16()&unix.IFF_UP != 0, err
+}
+
 // newLink sends a RTM_NEWLINK request about the link of a name.
 func (h *Host) newLink(name string, flags int, msg *nl.IfInfomsg, more ...nl.NetlinkRequestData) error {
 	if err := checkLink(name); err != nil {

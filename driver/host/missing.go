@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/netip"
 	"strconv"
 	"syscall"
@@ -26,7 +25,7 @@ func (h *Host) Missing(ctx context.Context, ops []step.Op) ([]step.Op, error) {
 		case step.AddBridge:
 			_, err = h.index(op.Name)
 		case step.SetUp:
-			there, err = isUp(op.Link)
+			there, err = h.isUp(op.Link)
 		case step.AddAddress:
 			if addresses[op.Link] == nil {
 				addresses[op.Link], err = h.addressesOf(ctx, op.Link)
@@ -52,15 +51,6 @@ func (h *Host) Missing(ctx context.Context, ops []step.Op) ([]step.Op, error) {
 		}
 	}
 	return list, nil
-}
-
-// isUp reports whether a link is up.
-func isUp(name string) (bool, error) {
-	link, err := net.InterfaceByName(name)
-	if err != nil {
-		return false, nil // gone
-	}
-	return link.Flags&net.FlagUp != 0, nil
 }
 
 func sysctlIs(op step.SetSysctl) (bool, error) {

@@ -405,3 +405,23 @@ func TestRulesAreFollowed(t *testing.T) {
 		})
 	})
 }
+
+// TestForwardingIsTold: of a link it is told by name. A new link, which brings news of
+// its own forwarding, has nobody look at the whole host.
+func TestForwardingIsTold(t *testing.T) {
+	t.Parallel()
+	netnstest.NeedProgram(t, "sysctl")
+	netnstest.Run(t, func(t *testing.T) {
+		h := testHost(t)
+		w := watch(t, h)
+		host := step.Change{Kind: step.ChangeForwarding}
+		run(t, h, step.AddBridge{Name: "b0"}, step.SetUp{Link: "b0"})
+		output(t, "sysctl", "-qw", "net.ipv4.conf.b0.forwarding=1")
+		w.wait(t, step.Change{Kind: step.ChangeForwarding, Link: "b0"}, 1)
+		if n := w.count(host); n != 0 {
+			t.Errorf("that the host forwards is told %d times of a link", n)
+		}
+		output(t, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+		w.wait(t, host, 1)
+	})
+}

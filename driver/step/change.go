@@ -18,7 +18,7 @@ const (
 	ChangeAddresses                    // an address of the host's link Link, a default route by it, or whether it is up
 	ChangeDnsmasq                      // the dnsmasq of a network ended; Network is its name
 	ChangeFirewalld                    // firewalld started or was reloaded
-	ChangeForwarding                   // whether the host forwards
+	ChangeForwarding                   // whether the host forwards, or a link of it does
 	ChangePorts                        // which links are ports of the bridge Link, or what they claim
 	ChangeRoutes                       // rules of routing, default routes, or whether a link carries something
 )
