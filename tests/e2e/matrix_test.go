@@ -184,6 +184,11 @@ func verdictAt(t *testing.T, from, to place, version int, port uint16) string {
 	if errors.Is(err, errSilent) { // the kernel tells a limited number of refusals in a moment
 		seen, err = datagramAt(t.Context(), to.guest, from.guest, at)
 	}
+	return outcome(from, to, version, seen, err)
+}
+
+// outcome says what became of a datagram that was seen to come from an address.
+func outcome(from, to place, version int, seen netip.Addr, err error) string {
 	switch {
 	case errors.Is(err, errRejected):
 		return "reject"
