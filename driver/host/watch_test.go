@@ -244,6 +244,12 @@ func TestDefaultRoutesAreTold(t *testing.T) {
 			step.AddAddress{Link: "wan", Address: netip.MustParsePrefix("192.0.2.9/24")},
 			step.AddAddress{Link: "wan", Address: netip.MustParsePrefix("2001:db8::9/64")},
 			step.SetUp{Link: "wan"}, step.SetUp{Link: "lan"})
+		netnstest.Wait(t, "addresses are known to be unique", func() error {
+			if text := output(t, "ip", "-6", "addr", "show", "tentative"); text != "" {
+				return errors.New(text)
+			}
+			return nil
+		})
 		w := watch(t, h)
 		wan, lan := step.Change{Kind: step.ChangeAddresses, Link: "wan"}, step.Change{Kind: step.ChangeAddresses, Link: "lan"}
 		was := w.count(wan)

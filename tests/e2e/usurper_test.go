@@ -283,20 +283,24 @@ func TestGuestWithTwoLeases(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantPage(t, "while it boots", out, "http://"+uplink4+":8001/", "web")
+		followed := func(to netip.Addr) {
+			t.Helper()
+			netnstest.Wait(t, "the forward is followed", func() error {
+				if text := mustVirbr(t, "forward", "list", "one"); !strings.Contains(text, fmt.Sprintf("active to %s\n", to)) {
+					return errors.New(text)
+				}
+				return nil
+			})
+			wantPage(t, "at "+to.String(), out, "http://"+uplink4+":8001/", "web")
+		}
+		followed(boot)
 		web.Run(t, "ip", "addr", "flush", "dev", "eth0")
 		for range 2 { // it renews its lease
 			system, err := web.DHCP(t, "-C", "-x", "0x3d:ff00aabbcc00020000ab11deadbeef", "-x", "hostname:web1").Address()
 			if err != nil || system == boot {
 				t.Fatalf("%v, %v", system, err)
 			}
-			netnstest.Wait(t, "the forward is followed", func() error {
-				if text := mustVirbr(t, "forward", "list", "one"); !strings.Contains(text, fmt.Sprintf("active to %s\n", system)) {
-					return errors.New(text)
-				}
-				return nil
-			})
-			wantPage(t, "when it runs", out, "http://"+uplink4+":8001/", "web")
+			followed(system)
 		}
 	})
 }

@@ -26,11 +26,12 @@ func (l Lease) Address() (netip.Addr, error) {
 }
 
 // DHCP gets an IPv4 lease with busybox's udhcpc and configures eth0 with its
-// address and default route.
+// address and default route. It waits for a minute: on a busy machine, or behind a
+// bridge that does not forward yet, answers take time.
 func (g *Guest) DHCP(t testing.TB, args ...string) Lease {
 	t.Helper()
 	NeedProgram(t, "busybox", "ip")
-	lease, err := g.TryDHCP(t.Context(), t.TempDir(), args...)
+	lease, err := g.TryDHCP(t.Context(), t.TempDir(), append([]string{"-t", "60"}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
