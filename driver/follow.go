@@ -265,13 +265,17 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 			if v == nil || !v.active() {
 				continue
 			}
-			leased := moved[""] || moved[v.live.Bridge.Name]
-			if v.moves() && (routes && v.egresses() || calls[n] || leased || v.concerns(hosts, bridges)) || v.numbered() && leased {
+			bridge := v.live.Bridge.Name
+			leased := moved[""] || moved[bridge]
+			switch { // what is for one network comes first: a change is for few of a thousand
+			case leased && (v.moves() || v.numbered()), calls[n] && v.moves():
 				follow.send(n)
-			} else if v.guards() && (calls[n] || plugged[""] || plugged[v.live.Bridge.Name]) {
+			case (calls[n] || plugged[""] || plugged[bridge]) && v.guards():
+				follow.send(n)
+			case (routes || len(hosts) > 0) && v.moves() && (routes && v.egresses() || v.concerns(hosts, bridges)):
 				follow.send(n)
 			}
-			if bridge := v.live.Bridge.Name; forwarding[""] || forwarding[bridge] || hosts[""] || hosts[bridge] {
+			if forwarding[""] || forwarding[bridge] || hosts[""] || hosts[bridge] {
 				mend.send(n)
 			}
 			if dead[""] || dead[n.ref.Name] {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -27,10 +28,11 @@ type follower struct {
 	host       *Host
 	news       *channel
 	neighbours map[onLink]xml.MAC
-	addresses  map[onLink]uint8 // flags
-	up         map[int]int      // flags of links, as they were last seen, of those in [carries]
-	ports      map[int]int      // bridges of links that are ports
-	links      map[int]followedLink
+	addresses  map[onLink]uint8        // flags
+	up         map[int]int             // flags of links, as they were last seen, of those in [carries]
+	ports      map[int]int             // bridges of links that are ports
+	links      map[int]followedLink    // those that went, until that was told
+	gone       []int                   // links that went since the last tale
 	changed    map[followedChange]bool // since the last tale
 }
 
@@ -77,6 +79,9 @@ func (f *follower) run(ctx context.Context, tell func(step.Change)) error {
 	defer stop()
 	rest := time.NewTimer(0)
 	defer rest.Stop()
+	if err := f.list(ctx); err != nil {
+		return err
+	}
 	for {
 		more, err := true, f.news.receive(f.hear)
 		for err == nil && more && len(f.changed) < maxRecent {
@@ -86,13 +91,13 @@ func (f *follower) run(ctx context.Context, tell func(step.Change)) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, unix.ENOBUFS):
-			f.lost()
+			if err := f.lost(ctx); err != nil {
+				return err
+			}
 		case err != nil:
 			return fmt.Errorf("following neighbours and addresses: %w", err)
 		}
-		if err := f.tale(ctx, tell); err != nil {
-			return err
-		}
+		f.tale(tell)
 		rest.Reset(moment)
 		select {
 		case <-rest.C:
@@ -140,6 +145,7 @@ func (f *follower) link(m []byte, there bool) {
 	if there {
 		flags = number(m[8:]) & carries
 	}
+	f.name(m, there)
 	f.port(index, m, there)
 	was, seen := f.up[index]
 	if !there {
@@ -156,6 +162,27 @@ func (f *follower) link(m []byte, there bool) {
 	if was != flags || !seen {
 		f.changed[followedChange{kind: step.ChangeRoutes}] = true
 	}
+}
+
+// name takes what a link is called. One that goes is known until that was told.
+func (f *follower) name(m []byte, there bool) {
+	switch l := parseLink(m); {
+	case m[0] != unix.AF_UNSPEC:
+	case there:
+		f.links[l.index] = followedLink{l.name, l.kind == "bridge"}
+		f.gone = slices.DeleteFunc(f.gone, func(index int) bool { return index == l.index })
+	default:
+		f.gone = append(f.gone, l.index)
+	}
+}
+
+// list reads the links that there are.
+func (f *follower) list(ctx context.Context) error {
+	links, err := f.host.seenLinks(ctx)
+	for index, l := range links {
+		f.links[index], f.up[index] = followedLink{l.name, l.kind == "bridge"}, l.flags
+	}
+	return err
 }
 
 // port takes that a link became a port of a bridge, or is none any more. What is said of
@@ -242,7 +269,8 @@ func (f *follower) address(a onLink, flags uint8, there bool) {
 }
 
 // lost says that anything may have happened.
-func (f *follower) lost() {
+func (f *follower) lost(ctx context.Context) error {
+	clear(f.links)
 	clear(f.neighbours)
 	clear(f.addresses)
 	f.changed[followedChange{kind: step.ChangeNeighbours}] = true
@@ -250,21 +278,12 @@ func (f *follower) lost() {
 	f.changed[followedChange{kind: step.ChangeForwarding}] = true
 	f.changed[followedChange{kind: step.ChangePorts}] = true
 	f.changed[followedChange{kind: step.ChangeRoutes}] = true
+	return f.list(ctx)
 }
 
 // tale tells what has changed by the names of links. Neighbours matter on bridges
 // only; a link that was never seen before it went had none that anybody asked for.
-func (f *follower) tale(ctx context.Context, tell func(step.Change)) error {
-	if len(f.changed) == 0 {
-		return nil
-	}
-	links, _, err := f.host.readLinks(ctx)
-	if err != nil {
-		return err
-	}
-	for name, l := range links {
-		f.links[l.Index] = followedLink{name, l.Kind == "bridge"}
-	}
+func (f *follower) tale(tell func(step.Change)) {
 	for c := range f.changed {
 		l := f.links[c.link]
 		switch {
@@ -275,13 +294,11 @@ func (f *follower) tale(ctx context.Context, tell func(step.Change)) error {
 			tell(step.Change{Kind: c.kind, Link: l.name})
 		}
 	}
-	for index, l := range f.links {
-		if links[l.name].Index != index {
-			delete(f.links, index)
-		}
+	for _, index := range f.gone {
+		delete(f.links, index)
 	}
+	f.gone = f.gone[:0]
 	clear(f.changed)
-	return nil
 }
 
 // parseAddress reads a RTM_NEWADDR or RTM_DELADDR message. Not ok: it is not

@@ -70,10 +70,11 @@ type Host struct {
 	runners map[reflect.Type]runner
 	sysfs   sysfs
 
-	links    links // as they were when last looked at
-	table    table // so, too
-	snoopers snoopers
-	claims   claims
+	links     links // as they were when last looked at
+	addresses addresses
+	table     table // so, too
+	snoopers  snoopers
+	claims    claims
 
 	unlinks sync.WaitGroup // removals that the kernel has not finished
 
@@ -122,6 +123,7 @@ func (h *Host) open() (err error) {
 		groups []int
 	}{
 		{&h.links.news, []int{unix.RTNLGRP_LINK}},
+		{&h.addresses.news, []int{unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR}},
 		{&h.table.news, []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_NEXTHOP}},
 		{&h.policies.news, []int{unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE}},
 	} {
@@ -159,6 +161,7 @@ func (h *Host) Close() {
 	h.nl.close()
 	h.dumps.close()
 	h.links.news.close()
+	h.addresses.news.close()
 	h.table.news.close()
 	h.policies.news.close()
 	h.deaths.close()

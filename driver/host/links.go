@@ -38,18 +38,33 @@ func (h *Host) readLinks(ctx context.Context) (map[string]step.Link, map[int]str
 	l := &h.links
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.news.drain(l.apply) {
-		l.current = false // what was lost is seen by a dump
-	}
-	if !l.current {
-		if err := h.dumpLinksLocked(ctx); err != nil {
-			return nil, nil, err
-		}
+	if err := h.lookForLinksLocked(ctx); err != nil {
+		return nil, nil, err
 	}
 	if !l.derived {
 		l.deriveLocked()
 	}
 	return maps.Clone(l.byName), maps.Clone(l.names), nil // the caller's; a clone costs little
+}
+
+// seenLinks returns the links by index.
+func (h *Host) seenLinks(ctx context.Context) (map[int]seenLink, error) {
+	h.links.mu.Lock()
+	defer h.links.mu.Unlock()
+	err := h.lookForLinksLocked(ctx)
+	return maps.Clone(h.links.known), err
+}
+
+// lookForLinksLocked reads what has changed since the last look.
+func (h *Host) lookForLinksLocked(ctx context.Context) error {
+	l := &h.links
+	if !l.news.drain(l.apply) {
+		l.current = false // what was lost is seen by a dump
+	}
+	if l.current {
+		return nil
+	}
+	return h.dumpLinksLocked(ctx)
 }
 
 // deriveLocked makes the maps of known.
@@ -66,7 +81,7 @@ func (l *links) deriveLocked() {
 // nameLocked adds a link by its name. Its master is known: the kernel tells of that
 // first.
 func (l *links) nameLocked(link seenLink) {
-	l.byName[link.name] = step.Link{Index: link.index, Kind: link.kind, Master: l.names[link.master], MAC: link.mac, Up: link.up}
+	l.byName[link.name] = step.Link{Index: link.index, Kind: link.kind, Master: l.names[link.master], MAC: link.mac, Up: link.flags == carries}
 }
 
 // apply takes a notification into account. Those of family AF_BRIDGE are about
@@ -117,7 +132,7 @@ type seenLink struct {
 	name, kind    string
 	index, master int
 	mac           xml.MAC
-	up            bool
+	flags         int // those of carries
 }
 
 // carries are the flags of a link that something can be sent by: it is up, and is not
@@ -131,7 +146,7 @@ func parseLink(m []byte) seenLink {
 	if len(m) < unix.SizeofIfInfomsg {
 		return seenLink{}
 	}
-	l := seenLink{index: number(m[4:]), up: number(m[8:])&carries == carries}
+	l := seenLink{index: number(m[4:]), flags: number(m[8:]) & carries}
 	for typ, value := range attributes(m[unix.SizeofIfInfomsg:]) {
 		switch typ {
 		case unix.IFLA_IFNAME:

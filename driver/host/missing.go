@@ -72,10 +72,6 @@ func (h *Host) addressesOf(ctx context.Context, link string) (map[netip.Addr]boo
 		return nil, err
 	}
 	var list map[netip.Addr]bool
-	err = h.eachAddress(ctx, index, func() { list = map[netip.Addr]bool{} }, func(_ []byte, a onLink, _ uint8) {
-		if a.link == index {
-			list[a.address] = true
-		}
-	})
+	err = h.eachAddress(ctx, index, func() { list = map[netip.Addr]bool{} }, func(_ []byte, a onLink, _ uint8) { list[a.address] = true })
 	return list, err
 }

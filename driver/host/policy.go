@@ -72,7 +72,7 @@ func (h *Host) repairPolicy(ctx context.Context) {
 	p := &h.policies
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.networks) == 0 {
+	if len(p.networks) == 0 || p.stillPlainLocked() {
 		return
 	}
 	lost, err := h.applyPolicyLocked(ctx)

@@ -2,14 +2,10 @@ package host
 
 import (
 	"context"
-	"fmt"
-	"net/netip"
 	"path/filepath"
 	"strings"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/step"
@@ -107,44 +103,4 @@ func (h *Host) tellLease(name string, put func(step.Change)) {
 	if name == "" || ok && checkLink(bridge) == nil {
 		put(step.Change{Kind: step.ChangeLeases, Link: bridge})
 	}
-}
-
-// Addresses returns the addresses of each of the host's links by name, in the
-// kernel's order, those that are not yet known to be unique left out.
-func (h *Host) Addresses(ctx context.Context) (map[string][]netip.Addr, error) {
-	_, names, err := h.readLinks(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var list map[string][]netip.Addr
-	err = h.eachAddress(ctx, 0, func() {
-		list = make(map[string][]netip.Addr)
-		for _, name := range names {
-			list[name] = nil
-		}
-	}, func(_ []byte, a onLink, flags uint8) {
-		if name := names[a.link]; name != "" && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 {
-			list[name] = append(list[name], a.address)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	return list, nil
-}
-
-// eachAddress calls do for each address of a link, or of all where the index is 0, and
-// start before the first, each time that it starts. m is the kernel's message.
-func (h *Host) eachAddress(ctx context.Context, link int, start func(), do func(m []byte, a onLink, flags uint8)) error {
-	msg := nl.NewIfAddrmsg(unix.AF_UNSPEC)
-	msg.Index = uint32(link)
-	err := h.list(ctx, "addresses", unix.RTM_GETADDR, start, func(m []byte) {
-		if a, flags, ok := parseAddress(m); ok {
-			do(m, a, flags)
-		}
-	}, msg)
-	if err != nil {
-		return fmt.Errorf("listing addresses: %w", err)
-	}
-	return nil
 }
