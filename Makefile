@@ -48,6 +48,7 @@ bench: build
 	go run -tags libvirt_dlopen ./tests/bench
 	go run ./tests/bench/leases
 	go run ./tests/bench/packets
+	go run ./tests/bench/growth
 
 stress: # a thousand networks instead of a hundred, crashes at each call, many sequences, machines' whole lives: two hours
 	tests/install-deps

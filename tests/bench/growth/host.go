@@ -85,14 +85,14 @@ func (h *host) prepare(s setup) (err error) {
 	}
 	for n := range s.Networks + 1 {
 		var net proto.Network
-		if err := h.conn.Call(h.ctx, proto.NetworkDefineXML, proto.String{Value: document(n, s.Forwards, "")}, &net); err != nil {
+		if err := h.conn.Call(h.ctx, proto.NetworkDefineXML, &proto.String{Value: document(n, s.Forwards, "")}, &net); err != nil {
 			return fmt.Errorf("defining network %d: %w", n, err)
 		}
 		if n == s.Networks {
 			h.more = net
 			break
 		}
-		if err := h.conn.Call(h.ctx, proto.NetworkCreate, net, &proto.Void{}); err != nil {
+		if err := h.conn.Call(h.ctx, proto.NetworkCreate, &net, &proto.Void{}); err != nil {
 			return fmt.Errorf("starting network %d: %w", n, err)
 		}
 	}
@@ -107,7 +107,7 @@ func (h *host) prepare(s setup) (err error) {
 		}
 	}
 	simple := func(procedure int32) func() error {
-		return func() error { return h.conn.Call(h.ctx, procedure, h.more, &proto.Void{}) }
+		return func() error { return h.conn.Call(h.ctx, procedure, &h.more, &proto.Void{}) }
 	}
 	h.calls = map[string]func() error{
 		"ready": func() error { return nil }, "add a forward": edit(false), "remove a forward": edit(true),
@@ -180,7 +180,7 @@ func (h *host) metadata() error {
 		text = "<note>two</note>"
 	}
 	const element, both = 2, 3 // libvirt's VIR_NETWORK_METADATA_ELEMENT, live and persistent
-	return h.conn.Call(h.ctx, proto.NetworkSetMetadata, proto.SetMetadataArgs{
+	return h.conn.Call(h.ctx, proto.NetworkSetMetadata, &proto.SetMetadataArgs{
 		Network: h.more, Type: element, Metadata: &text, Key: &key, URI: &space, Flags: both,
 	}, &proto.Void{})
 }
@@ -192,7 +192,7 @@ func (h *host) apply(n int) error {
 		mac = "52:54:00:00:00:02"
 	}
 	h.odd = !h.odd
-	list, err := h.conn.Apply(h.ctx, []string{document(n, 0, mac)}, false)
+	list, err := h.conn.Apply(h.ctx, []string{document(n, 0, mac)}, false, 0)
 	if err == nil && (len(list) != 1 || len(list[0].Changes) == 0) {
 		err = fmt.Errorf("it changes nothing: %+v", list)
 	}
