@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virbr/virbr/tests/debiantest"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -16,14 +17,14 @@ import (
 // virsh sees it and makes another; then the package goes, and nothing is left.
 func TestInstalled(t *testing.T) {
 	t.Parallel()
-	needRoot(t, debian12)
+	debiantest.Need(t, debiantest.Debian12)
 	netnstest.Run(t, func(t *testing.T) {
-		r := newRoot(t, debian12)
+		r := newRoot(t, debiantest.Debian12)
 		files, net := r.files(t), netnstest.Snapshot(t)
 		r.manage(t, managers[0], "install 1.0")
 
 		var log bytes.Buffer
-		daemon := r.command(t, "exec virbrd")
+		daemon := r.Command(t, "exec virbrd")
 		daemon.Stdout, daemon.Stderr = &log, &log
 		if err := daemon.Start(); err != nil {
 			t.Fatal(err)
@@ -31,13 +32,13 @@ func TestInstalled(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- daemon.Wait() }() // prerm waits until it is gone
 		netnstest.Wait(t, "virsh sees the default network", func() error {
-			out, err := r.command(t, "virsh -c network:///system net-list --name").CombinedOutput()
+			out, err := r.Command(t, "virsh -c network:///system net-list --name").CombinedOutput()
 			if err == nil && strings.TrimSpace(string(out)) != "default" {
 				err = errors.New(string(out))
 			}
 			return err
 		})
-		r.sh(t, `
+		r.Sh(t, `
 			virsh -c network:///system net-info default | grep -q 'Autostart: *yes'
 			ip -br address show virbr0 | grep -q '192.168.122.1/24 fd.*:1::1/64'
 			virsh -c network:///system net-create /dev/stdin <<-EOF
@@ -83,7 +84,7 @@ func (r root) processes(t *testing.T) []string {
 	var list []string
 	for _, p := range all {
 		exe, err := os.Readlink("/proc/" + p.Name() + "/exe")
-		if err == nil && strings.HasPrefix(exe, r.dir+"/") {
+		if err == nil && strings.HasPrefix(exe, r.Path("/")+"/") {
 			list = append(list, exe)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virbr/virbr/tests/debiantest"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/tests/wording"
 )
@@ -39,7 +40,7 @@ stdio_handler = "file"
 // Debian 13.
 func needModule(t *testing.T) {
 	t.Helper()
-	needRoot(t, debian13)
+	debiantest.Need(t, debiantest.Debian13)
 	if _, err := os.Stat(dist("bin/libvirt_driver_network.so")); err != nil {
 		netnstest.Need(t, "needs libvirtd's module, which was not built: install gcc and libvirt-dev")
 	}
@@ -48,7 +49,7 @@ func needModule(t *testing.T) {
 // newLibvirtRoot is a Debian 13 whose libvirtd root alone may ask.
 func newLibvirtRoot(t *testing.T) root {
 	t.Helper()
-	r := newRoot(t, debian13)
+	r := newRoot(t, debiantest.Debian13)
 	for name, text := range map[string]string{
 		"/etc/libvirt/libvirtd.conf": "auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nunix_sock_rw_perms = \"0700\"\n",
 		"/etc/libvirt/qemu.conf":     qemuConf,
@@ -61,7 +62,7 @@ func newLibvirtRoot(t *testing.T) root {
 // write makes a file in the root.
 func (r root) write(t *testing.T, name, text string) {
 	t.Helper()
-	if err := errors.Join(os.MkdirAll(filepath.Dir(r.path(name)), 0o755), os.WriteFile(r.path(name), []byte(text), 0o644)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(r.Path(name)), 0o755), os.WriteFile(r.Path(name), []byte(text), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -77,7 +78,7 @@ type service struct {
 // serve starts a daemon, and waits until virsh gets an answer by a URI.
 func (r root) serve(t *testing.T, script, uri string) *service {
 	t.Helper()
-	s := &service{t: t, cmd: r.command(t, script), done: make(chan struct{})}
+	s := &service{t: t, cmd: r.Command(t, script), done: make(chan struct{})}
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -96,7 +97,7 @@ func (r root) serve(t *testing.T, script, uri string) *service {
 			t.Fatalf("%s ended at once:\n%s", script, &s.log)
 		default:
 		}
-		out, err := r.command(t, "virsh -c '"+uri+"' uri").CombinedOutput()
+		out, err := r.Command(t, "virsh -c '"+uri+"' uri").CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
@@ -157,15 +158,15 @@ func answers(t *testing.T, path string, ours bool) string {
 	t.Helper()
 	r := newLibvirtRoot(t)
 	if ours {
-		r.sh(t, "mv "+module+" "+original+"; cp /dist/bin/libvirt_driver_network.so "+module)
+		r.Sh(t, "mv "+module+" "+original+"; cp /dist/bin/libvirt_driver_network.so "+module)
 		defer r.serve(t, "exec /dist/bin/virbrd", direct).stop()
 	}
 	defer r.serve(t, "exec libvirtd", qemu).stop()
-	if err := os.Mkdir(r.path("/session"), 0o755); err != nil {
+	if err := os.Mkdir(r.Path("/session"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	out, err := wording.Session(path, r.path("/session"), "/session", func(script string) ([]byte, error) {
-		return r.command(t, "URI='network:///system?mode=legacy'\n"+script).CombinedOutput()
+	out, err := wording.Session(path, r.Path("/session"), "/session", func(script string) ([]byte, error) {
+		return r.Command(t, "URI='network:///system?mode=legacy'\n"+script).CombinedOutput()
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -184,27 +185,27 @@ func TestLibvirtd(t *testing.T) {
 	needModule(t)
 	netnstest.Run(t, func(t *testing.T) {
 		r := newLibvirtRoot(t)
-		r.sh(t, "dpkg --force-unsafe-io -i /dist/virbr_1.0_*.deb")
+		r.Sh(t, "dpkg --force-unsafe-io -i /dist/virbr_1.0_*.deb")
 		kept := func() []string { // what daemons make aside
 			return slices.DeleteFunc(r.files(t), func(name string) bool {
 				return slices.ContainsFunc([]string{"/run/", "/etc/libvirt/", "/var/lib/libvirt/", "/usr/share/doc/libvirt-"}, func(dir string) bool { return strings.HasPrefix(name, dir) })
 			})
 		}
-		files, sums := kept(), r.sh(t, "sha256sum "+modules+"/*")
+		files, sums := kept(), r.Sh(t, "sha256sum "+modules+"/*")
 		libvirtd := r.serve(t, "exec libvirtd", qemu)
 		r.write(t, "/lab.xml", labXML)
-		r.sh(t, "virsh -c "+qemu+" net-define /lab.xml; virsh -c "+qemu+" net-start lab")
+		r.Sh(t, "virsh -c "+qemu+" net-define /lab.xml; virsh -c "+qemu+" net-start lab")
 		g := netnstest.NewGuest(t, "g", "virbr0")
 		g.DHCP(t)
 		p := startPings(t, g)
 		listed := func() {
 			t.Helper()
-			if out := r.sh(t, "virsh -c "+qemu+" net-list --name"); strings.TrimSpace(out) != "lab" {
+			if out := r.Sh(t, "virsh -c "+qemu+" net-list --name"); strings.TrimSpace(out) != "lab" {
 				t.Errorf("networks of libvirtd: %q", out)
 			}
 		}
 
-		if out := r.sh(t, "dpkg --force-unsafe-io -i /dist/virbr-libvirtd_1.0_*.deb"); !strings.Contains(out, "served by virbrd once") {
+		if out := r.Sh(t, "dpkg --force-unsafe-io -i /dist/virbr-libvirtd_1.0_*.deb"); !strings.Contains(out, "served by virbrd once") {
 			t.Errorf("without systemd nothing is said of what to do:\n%s", out)
 		}
 		libvirtd.stop()
@@ -214,7 +215,7 @@ func TestLibvirtd(t *testing.T) {
 		if !strings.Contains(libvirtd.log.String(), "virbr: virbrd serves the networks of this libvirtd") {
 			t.Errorf("libvirtd does not have our module:\n%s", &libvirtd.log)
 		}
-		r.sh(t, `
+		r.Sh(t, `
 			virbr check /etc/libvirt/qemu/networks/lab.xml
 			grep -x 'include if exists <virbr/libvirtd>' /etc/apparmor.d/local/usr.sbin.libvirtd
 			[ "$(readlink /etc/systemd/system/virbrd.service.d/libvirtd.conf)" = /dev/null ]
@@ -224,7 +225,7 @@ func TestLibvirtd(t *testing.T) {
 		`)
 
 		// A newer libvirt brings another driver.
-		r.sh(t, `
+		r.Sh(t, `
 			dpkg-deb -R /debs/libvirt-daemon-driver-network_*.deb /newer
 			sed -i 's/^Version: .*/&.1/' /newer/DEBIAN/control
 			echo newer >>/newer`+module+`
@@ -239,7 +240,7 @@ func TestLibvirtd(t *testing.T) {
 
 		libvirtd.stop()
 		virbrd.stop()
-		r.sh(t, `
+		r.Sh(t, `
 			dpkg -r virbr-libvirtd
 			dpkg -P virbr-libvirtd
 			[ "$(tail -c 6 `+module+`)" = newer ]
@@ -248,17 +249,17 @@ func TestLibvirtd(t *testing.T) {
 			rm -r /newer /newer.deb
 		`)
 		libvirtd = r.serve(t, "exec libvirtd", qemu)
-		r.sh(t, "virsh -c "+qemu+" net-list; virbrd release")
+		r.Sh(t, "virsh -c "+qemu+" net-list; virbrd release")
 		listed()
 		if err := p.stop(); err != nil {
 			t.Error(err)
 		}
-		r.sh(t, "virsh -c "+qemu+" net-destroy lab; virsh -c "+qemu+" net-undefine lab; rm /lab.xml")
+		r.Sh(t, "virsh -c "+qemu+" net-destroy lab; virsh -c "+qemu+" net-undefine lab; rm /lab.xml")
 		libvirtd.stop()
 		if diff := cmp.Diff(files, kept()); diff != "" {
 			t.Errorf("files before and after (-before +after):\n%s", diff)
 		}
-		if now := r.sh(t, "sha256sum "+modules+"/*"); now != sums {
+		if now := r.Sh(t, "sha256sum "+modules+"/*"); now != sums {
 			t.Errorf("modules are\n%s\nand were\n%s", now, sums)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virbr/virbr/tests/debiantest"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -83,7 +84,7 @@ var lives = []struct {
 // TestLives holds the table of docs/packages.md against dpkg and rpm.
 func TestLives(t *testing.T) {
 	t.Parallel()
-	needRoot(t, debian12)
+	debiantest.Need(t, debiantest.Debian12)
 	for _, m := range managers {
 		for _, tt := range lives {
 			if tt.only != "" && tt.only != m.name {
@@ -92,9 +93,9 @@ func TestLives(t *testing.T) {
 			t.Run(m.name+" "+tt.name, func(t *testing.T) {
 				t.Parallel()
 				netnstest.Run(t, func(t *testing.T) {
-					r := newRoot(t, debian12)
+					r := newRoot(t, debiantest.Debian12)
 					r.manage(t, m, tt.script)
-					got := strings.Join(strings.Fields(r.sh(t, state)), " ")
+					got := strings.Join(strings.Fields(r.Sh(t, state)), " ")
 					if got != tt.want {
 						t.Errorf("got %q, want %q", got, tt.want)
 					}
@@ -109,13 +110,13 @@ func TestLives(t *testing.T) {
 func (r root) manage(t *testing.T, m manager, script string) string {
 	t.Helper()
 	if m.name == "deb" {
-		return r.sh(t, m.functions+"\n"+script)
+		return r.Sh(t, m.functions+"\n"+script)
 	}
 	netnstest.NeedProgram(t, "rpm")
 	// Absolute paths of the script are the root's.
 	script = rooted.Replace(m.functions + "\n" + script)
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-ec", script)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "R=" + r.dir, "RPM=rpm --root " + r.dir + " --dbpath /var/lib/rpm"}
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "R=" + r.Path("/"), "RPM=rpm --root " + r.Path("/") + " --dbpath /var/lib/rpm"}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", script, err, out)
@@ -129,12 +130,12 @@ var rooted = strings.NewReplacer("/etc/", "$R/etc/", "/usr/", "$R/usr/", "/dist/
 // TestPurgeLeavesNothing compares all files before and after.
 func TestPurgeLeavesNothing(t *testing.T) {
 	t.Parallel()
-	needRoot(t, debian12)
+	debiantest.Need(t, debiantest.Debian12)
 	for _, m := range managers {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			netnstest.Run(t, func(t *testing.T) {
-				r := newRoot(t, debian12)
+				r := newRoot(t, debiantest.Debian12)
 				before := r.files(t)
 				last := map[string]string{"deb": "purge", "rpm": "erase"}[m.name]
 				script := "install 1.0; install 1.1; "
@@ -145,7 +146,7 @@ func TestPurgeLeavesNothing(t *testing.T) {
 				after := r.files(t)
 				if m.name == "rpm" { // directories of all packages are filesystem's, which Debian has not
 					after = slices.DeleteFunc(after, func(name string) bool {
-						info, err := os.Lstat(r.path(name))
+						info, err := os.Lstat(r.Path(name))
 						return err == nil && info.IsDir() && !slices.Contains(before, name) && !strings.Contains(name, "virbr")
 					})
 				}
@@ -161,16 +162,16 @@ func TestPurgeLeavesNothing(t *testing.T) {
 // each installation, on a bridge that is free.
 func TestDefaultNetwork(t *testing.T) {
 	t.Parallel()
-	needRoot(t, debian12)
+	debiantest.Need(t, debiantest.Debian12)
 	netnstest.Run(t, func(t *testing.T) {
-		r := newRoot(t, debian12)
+		r := newRoot(t, debiantest.Debian12)
 		networks := "/etc/libvirt/qemu/networks"
-		r.sh(t, fmt.Sprintf(`mkdir -p %s; echo "<bridge name='virbr0'/>" >%[1]s/other.xml`, networks))
+		r.Sh(t, fmt.Sprintf(`mkdir -p %s; echo "<bridge name='virbr0'/>" >%[1]s/other.xml`, networks))
 		seen := map[string]bool{}
 		for range 3 {
 			r.manage(t, managers[0], "install 1.0")
-			r.sh(t, "virbr check "+networks+"/default.xml")
-			got := r.sh(t, "virbr render xml --inactive "+networks+"/default.xml; stat -c %a "+networks+"/default.xml; readlink "+networks+"/autostart/default.xml")
+			r.Sh(t, "virbr check "+networks+"/default.xml")
+			got := r.Sh(t, "virbr render xml --inactive "+networks+"/default.xml; stat -c %a "+networks+"/default.xml; readlink "+networks+"/autostart/default.xml")
 			for _, want := range []string{"<bridge name='virbr1'", "<mac address='52:54:00:", "\n600\n" + networks + "/default.xml\n"} {
 				if !strings.Contains(got, want) {
 					t.Errorf("without %q:\n%s", want, got)

@@ -26,7 +26,7 @@ func TestMachine13(t *testing.T) {
 	needModule(t)
 	netnstest.Run(t, func(t *testing.T) {
 		r := newLibvirtRoot(t)
-		r.sh(t, "dpkg --force-unsafe-io -i /dist/virbr_1.0_*.deb /dist/virbr-libvirtd_1.0_*.deb; mkdir /machine /machine/bin /dev/net; mknod /dev/net/tun c 10 200; ln -s $(command -v qemu-system-x86_64) $(command -v tc) /machine/bin/")
+		r.Sh(t, "dpkg --force-unsafe-io -i /dist/virbr_1.0_*.deb /dist/virbr-libvirtd_1.0_*.deb; mkdir /machine /machine/bin /dev/net; mknod /dev/net/tun c 10 200; ln -s $(command -v qemu-system-x86_64) $(command -v tc) /machine/bin/")
 		virbrd := r.serve(t, "exec virbrd", direct)
 		// Each emulator of PATH is asked for its abilities first, which takes seconds.
 		libvirtd := r.serve(t, "PATH=/machine/bin; exec /usr/sbin/libvirtd", qemu)
@@ -35,7 +35,7 @@ func TestMachine13(t *testing.T) {
 		kernel := qemutest.Build(t, qemutest.Guest{
 			Modules: []string{"virtio_pci", "virtio_net", "af_packet"},
 			Init:    "ip link set eth0 up\nudhcpc -i eth0 -f -n -q -t 20 -T 1 -x hostname:machine -s /bin/true\necho leased\nsleep 600\n",
-		}, r.path("/machine/initrd"))
+		}, r.Path("/machine/initrd"))
 		image, err := os.ReadFile(kernel)
 		if err != nil {
 			t.Fatal(err)
@@ -43,14 +43,14 @@ func TestMachine13(t *testing.T) {
 		r.write(t, "/machine/kernel", string(image))
 		virsh := func(command string) string {
 			t.Helper()
-			return r.sh(t, "virsh -c "+qemu+" "+command)
+			return r.Sh(t, "virsh -c "+qemu+" "+command)
 		}
 		virsh("net-define /lab.xml")
 		virsh("net-start lab")
 		virsh("define /machine.xml")
 		virsh("start real")
 
-		events := r.command(t, "exec virsh -c "+qemu+" net-event --event metadata-change")
+		events := r.Command(t, "exec virsh -c "+qemu+" net-event --event metadata-change")
 		events.Stdout = &strings.Builder{}
 		if err := events.Start(); err != nil {
 			t.Fatal(err)
@@ -74,7 +74,7 @@ func TestMachine13(t *testing.T) {
 		}
 
 		netnstest.Wait(t, "the machine has a lease", func() error {
-			text, err := os.ReadFile(filepath.Join(r.dir, "machine/console"))
+			text, err := os.ReadFile(filepath.Join(r.Path("/"), "machine/console"))
 			if err == nil && !strings.Contains(string(text), "leased") {
 				err = fmt.Errorf("its console: %q", text)
 			}
