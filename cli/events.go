@@ -14,9 +14,15 @@ import (
 	"github.com/virbr/virbr/rpc/client"
 )
 
+// eventsOptions are the flags of events.
+type eventsOptions struct {
+	json, recent bool
+	timeout      time.Duration // 0: never
+}
+
 func newEvents(io IO) *cobra.Command {
 	f := &daemonFlags{}
-	var asJSON bool
+	var o eventsOptions
 	var timeout int
 	cmd := &cobra.Command{
 		Use:   "events [NETWORK]",
@@ -33,26 +39,31 @@ interrupted:
   networks that are defined, started, stopped and undefined, and changed metadata
 
 virsh event shows the last of these only, for libvirt's protocol has no words for the
-others. They come from virbrd: libvirt's own daemons do not tell them.`,
+others. They come from virbrd: libvirt's own daemons do not tell them.
+
+With --recent and --json the object {"event": "listening"} stands between what has
+happened and what happens from then on.`,
 		Example: "  virbr events\n  virbr events default --json | jq -r 'select(.event == \"healed\").by'",
 		Args:    atMost("NETWORK"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if timeout < 0 {
 				return usageError{fmt.Errorf("%s: --timeout %d: not a number of seconds", cmd.CommandPath(), timeout)}
 			}
+			o.timeout = time.Duration(timeout) * time.Second
 			return f.reading(cmd.Context(), func(c *client.Conn) error {
-				return printEvents(cmd.Context(), io, c, first(args), asJSON, time.Duration(timeout)*time.Second)
+				return f.printEvents(cmd.Context(), io, c, first(args), o)
 			})
 		},
 		ValidArgsFunction: f.completeOne,
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line instead")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print a JSON object a line instead")
+	cmd.Flags().BoolVar(&o.recent, "recent", false, "begin with the last events since virbrd started")
 	cmd.Flags().IntVar(&timeout, "timeout", 0, "end after so many `seconds`; 0: never")
 	f.add(cmd, io)
 	return cmd
 }
 
-func printEvents(ctx context.Context, io IO, c *client.Conn, network string, asJSON bool, timeout time.Duration) error {
+func (f *daemonFlags) printEvents(ctx context.Context, io IO, c *client.Conn, network string, o eventsOptions) error {
 	var of *client.Network
 	if network != "" {
 		n, err := c.Lookup(ctx, network)
@@ -61,22 +72,67 @@ func printEvents(ctx context.Context, io IO, c *client.Conn, network string, asJ
 		}
 		of = &n
 	}
-	if timeout > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, timeout)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if o.timeout > 0 {
+		ctx, stop = context.WithTimeout(ctx, o.timeout)
 		defer stop()
 	}
 	p := painterFor(io.Out)
-	err := c.Events(ctx, of, func() {}, func(e client.Event) error {
-		if asJSON {
+	show := func(e client.Event) error {
+		if o.json {
 			return writeEvent(io, e)
 		}
 		return write(io.Out, fmt.Sprintf("%s %s %s\n", e.Time.Format("2006-01-02 15:04:05.000"), p.bold(e.Network+":"), eventPaint(e)(p, flat(eventText(e)))))
+	}
+	var last time.Time // that was shown of those before
+	var failed error
+	began := func() {
+		if !o.recent {
+			return
+		}
+		if last, failed = f.recentEvents(ctx, network, show); failed == nil && o.json {
+			failed = writeLine(io, map[string]string{"event": "listening"})
+		}
+		if failed != nil {
+			stop()
+		}
+	}
+	err := c.Events(ctx, of, began, func(e client.Event) error {
+		if !e.Time.After(last) {
+			return nil
+		}
+		return show(e)
 	})
-	if timeout > 0 && errors.Is(err, context.DeadlineExceeded) {
+	if failed != nil {
+		return failed
+	}
+	if o.timeout > 0 && errors.Is(err, context.DeadlineExceeded) {
 		return nil
 	}
 	return err
+}
+
+// recentEvents shows what happened to one network, or to all, and returns when the last of
+// it was. It has a connection of its own, so that the one that listens misses nothing.
+func (f *daemonFlags) recentEvents(ctx context.Context, network string, show func(client.Event) error) (last time.Time, err error) {
+	err = f.reading(ctx, func(c *client.Conn) error {
+		list, err := c.RecentEvents(ctx)
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			if network != "" && e.Network != network {
+				continue
+			}
+			if err := show(e); err != nil {
+				return err
+			}
+			last = e.Time
+		}
+		return nil
+	})
+	return last, err
 }
 
 // eventText says what happened.

@@ -91,10 +91,11 @@ standard input where the file is "-". They need no daemon and no root.
 
 Others are about networks that a daemon has, virbrd or libvirt's own: status shows
 them, map draws them, top shows who sends how much, and trace follows a packet through
-the host. forward forwards ports of the host to guests, address gives guests public
-addresses, and lease shows and reserves those of DHCP. plan shows what a definition
-would change and apply changes it, while networks run; confirm keeps a change that would
-else be undone; history, diff and rollback are about the definitions that a network had.
+the host. start, stop and autostart run them. forward forwards ports of the host to
+guests, address gives guests public addresses, and lease shows and reserves those of
+DHCP. plan shows what a definition would change and apply changes it, while networks run;
+confirm keeps a change that would else be undone; history, diff and rollback are about
+the definitions that a network had.
 events shows what happens to networks. doctor finds connectivity problems of guests on
 this host.
 
@@ -134,6 +135,7 @@ Without a command virbr shows the networks, and the commands that help next.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRender(io), newCheck(io), newDoctor(io), newSchema(io), newMan(io))
 	root.AddCommand(newStatus(io), newMap(io), newTrace(io), newTop(io), newForward(io), newAddress(io), newLease(io), newUplink(io), newEvents(io))
+	root.AddCommand(newStart(io), newStop(io), newAutostart(io))
 	root.AddCommand(newHistory(io), newDiff(io), newRollback(io), newPlan(io), newApply(io), newConfirm(io))
 	return root
 }
