@@ -20,6 +20,7 @@ test: build
 	tests/install-deps
 	tests/install-kernel
 	tests/install-root
+	tests/install-npm
 	tests/install-systems
 	$(MAKE) --no-print-directory lint
 	go test -race -timeout 25m $(RACE)
