@@ -13,16 +13,11 @@ import (
 
 func newAddress(io IO) *cobra.Command {
 	f := &daemonFlags{}
-	cmd := &cobra.Command{
-		Use:   "address COMMAND",
-		Short: "Give guests public addresses of their own",
-		Long: `Give a guest a public address of its own (one-to-one NAT): all that is sent to the
+	cmd := newGroup("address COMMAND", "Give guests public addresses of their own",
+		`Give a guest a public address of its own (one-to-one NAT): all that is sent to the
 address reaches the guest, and all that the guest sends comes from it.`,
-		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+		newAddressAdd(io, f), newAddressList(io, f), newAddressRemove(io, f))
 	f.add(cmd, io)
-	cmd.AddCommand(newAddressAdd(io, f), newAddressList(io, f), newAddressRemove(io, f))
 	return cmd
 }
 
@@ -54,7 +49,7 @@ rules that look at connections see none.`,
 				return usageError{argumentError(err)}
 			}
 			return f.on(cmd.Context(), false, func(c *client.Conn) error {
-				return editAddress(cmd.Context(), io, c, f, args[0], client.Change{Public: a})
+				return f.change(cmd.Context(), io, c, args[0], client.Change{Public: a}, fmt.Sprintf("%s is the address of %s", a.Public, a.Guest))
 			})
 		},
 		ValidArgsFunction: f.completeAdd,
@@ -94,18 +89,6 @@ func parseAddress(text string) (netip.Addr, error) {
 	return a, nil
 }
 
-func editAddress(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network string, ch client.Change) error {
-	n, err := c.Lookup(ctx, network)
-	if err != nil {
-		return err
-	}
-	how, err := c.Edit(ctx, n, f.affect(n), ch, &f.source)
-	if err != nil {
-		return err
-	}
-	return write(io.Out, fmt.Sprintf("network %s: %s is the address of %s\n", n.Name, ch.Public.Public, ch.Public.Guest)+f.explain(n, how))
-}
-
 func removeAddress(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network string, public netip.Addr) error {
 	n, err := c.Lookup(ctx, network)
 	if err != nil {
@@ -114,28 +97,20 @@ func removeAddress(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, n
 	// It may be in one definition only, and for another guest in each.
 	var found *xml.PublicAddress
 	var affect client.Affect
-	for _, one := range []client.Affect{client.AffectLive, client.AffectConfig} {
-		if f.affect(n)&one == 0 {
-			continue
-		}
-		e, err := c.Extensions(ctx, n, one == client.AffectLive, &f.source)
-		if err != nil {
-			return err
-		}
+	err = f.eachExtensions(ctx, c, n, func(one client.Affect, e *xml.Extensions) {
 		i := e.IndexPublic(public)
 		if i >= 0 && (found == nil || *found == e.Publics[i]) {
 			found = &e.Publics[i]
 			affect |= one
 		}
+	})
+	if err != nil {
+		return err
 	}
 	if found == nil {
 		return fmt.Errorf("network %s has no public address %s", n.Name, public)
 	}
-	how, err := c.Edit(ctx, n, affect, client.Change{Public: found, Remove: true}, &f.source)
-	if err != nil {
-		return err
-	}
-	return write(io.Out, fmt.Sprintf("removed from network %s: %s\n", n.Name, found)+f.explain(n, how))
+	return f.remove(ctx, io, c, n, affect, client.Change{Public: found}, found.String())
 }
 
 func newAddressList(io IO, f *daemonFlags) *cobra.Command {
@@ -223,17 +198,11 @@ func (f *daemonFlags) completeAddress(cmd *cobra.Command, args []string, _ strin
 	if len(args) != 1 {
 		return f.completeOne(cmd, args, "")
 	}
-	var list []string
-	_ = f.reading(cmd.Context(), func(c *client.Conn) error { // a shell shows no errors
-		n, err := c.Lookup(cmd.Context(), args[0])
-		if err != nil {
-			return err
-		}
+	return f.completeOf(cmd, args[0], func(c *client.Conn, n client.Network) (list []string, err error) {
 		_, all, err := c.Resolved(cmd.Context(), n, &f.source)
 		for _, a := range all {
 			list = append(list, a.Public.String()+"\t"+a.Guest)
 		}
-		return err
-	})
-	return list, cobra.ShellCompDirectiveNoFileComp
+		return list, err
+	}), cobra.ShellCompDirectiveNoFileComp
 }

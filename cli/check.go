@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,11 +46,7 @@ is any complaint, and 0 with no output if all files are in order.`,
 // report prints all complaints; the error is errReported if there are any.
 func report(io IO, problems []*problem, asJSON bool) error {
 	if asJSON {
-		text, err := json.MarshalIndent(problems, "", "  ")
-		if err != nil {
-			return fmt.Errorf("formatting the complaints: %w", err)
-		}
-		if err := write(io.Out, string(text)+"\n"); err != nil {
+		if err := writeJSON(io, problems); err != nil {
 			return err
 		}
 	} else {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/rpc/client"
+	"github.com/virbr/virbr/xml"
 )
 
 // daemonFlags are those of commands that talk to a daemon.
@@ -109,6 +110,45 @@ func (f *daemonFlags) explain(n client.Network, how client.Outcome) string {
 	return ""
 }
 
+// change adds something to a network, and says that it is there.
+func (f *daemonFlags) change(ctx context.Context, io IO, c *client.Conn, network string, ch client.Change, said string) error {
+	n, err := c.Lookup(ctx, network)
+	if err != nil {
+		return err
+	}
+	how, err := c.Edit(ctx, n, f.affect(n), ch, &f.source)
+	if err != nil {
+		return err
+	}
+	return write(io.Out, fmt.Sprintf("network %s: %s\n", n.Name, said)+f.explain(n, how))
+}
+
+// remove removes something from a network, and says what.
+func (f *daemonFlags) remove(ctx context.Context, io IO, c *client.Conn, n client.Network, affect client.Affect, ch client.Change, what string) error {
+	ch.Remove = true
+	how, err := c.Edit(ctx, n, affect, ch, &f.source)
+	if err != nil {
+		return err
+	}
+	return write(io.Out, fmt.Sprintf("removed from network %s: %s\n", n.Name, what)+f.explain(n, how))
+}
+
+// eachExtensions calls do with the extensions of the definitions that a command changes,
+// the running one first.
+func (f *daemonFlags) eachExtensions(ctx context.Context, c *client.Conn, n client.Network, do func(one client.Affect, e *xml.Extensions)) error {
+	for _, one := range []client.Affect{client.AffectLive, client.AffectConfig} {
+		if f.affect(n)&one == 0 {
+			continue
+		}
+		e, err := c.Extensions(ctx, n, one == client.AffectLive, &f.source)
+		if err != nil {
+			return err
+		}
+		do(one, e)
+	}
+	return nil
+}
+
 // completeNetworks completes names of networks.
 func (f *daemonFlags) completeNetworks(cmd *cobra.Command) []string {
 	var names []string
@@ -124,12 +164,7 @@ func (f *daemonFlags) completeNetworks(cmd *cobra.Command) []string {
 
 // completeGuests completes the names of guests.
 func (f *daemonFlags) completeGuests(cmd *cobra.Command, network string) []string {
-	var names []string
-	_ = f.reading(cmd.Context(), func(c *client.Conn) error { // a shell shows no errors
-		n, err := c.Lookup(cmd.Context(), network)
-		if err != nil {
-			return err
-		}
+	return f.completeOf(cmd, network, func(c *client.Conn, n client.Network) (names []string, err error) {
 		guests, err := c.Guests(cmd.Context(), n)
 		seen := map[string]bool{}
 		for _, g := range guests {
@@ -138,7 +173,18 @@ func (f *daemonFlags) completeGuests(cmd *cobra.Command, network string) []strin
 				names = append(names, g.Name+"\t"+g.Address)
 			}
 		}
+		return names, err
+	})
+}
+
+// completeOf completes what a network has.
+func (f *daemonFlags) completeOf(cmd *cobra.Command, network string, of func(*client.Conn, client.Network) ([]string, error)) (list []string) {
+	_ = f.reading(cmd.Context(), func(c *client.Conn) error { // a shell shows no errors
+		n, err := c.Lookup(cmd.Context(), network)
+		if err == nil {
+			list, err = of(c, n)
+		}
 		return err
 	})
-	return names
+	return list
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -118,11 +117,7 @@ func explain(io IO, id string, args []string) error {
 func way(io IO, o *doctorOptions, facts *doctor.Facts) error {
 	c := doctor.Choose(facts)
 	if o.json {
-		text, err := json.MarshalIndent(c, "", "  ")
-		if err != nil {
-			return fmt.Errorf("formatting the choice: %w", err)
-		}
-		return write(io.Out, string(text)+"\n")
+		return writeJSON(io, c)
 	}
 	text := fmt.Sprintf("fits    %s: %s\nin use  %s\n", c.Fits, c.Why, c.Uses)
 	if c.How != "" {
@@ -149,19 +144,12 @@ func examine(ctx context.Context, io IO, o *doctorOptions, names []string) error
 	}
 	report := doctor.Examine(facts, names...)
 	if o.json {
-		text, err := json.MarshalIndent(report, "", "  ")
-		if err != nil {
-			return fmt.Errorf("formatting the findings: %w", err)
-		}
-		err = write(io.Out, string(text)+"\n")
-		if err != nil {
-			return err
-		}
-	} else if err := write(io.Out, (&chart{painter: painterFor(io.Out), verbose: o.verbose}).report(report)); err != nil {
-		return err
+		err = writeJSON(io, report)
+	} else {
+		err = write(io.Out, (&chart{painter: painterFor(io.Out), verbose: o.verbose}).report(report))
 	}
-	if !report.Well() {
+	if err == nil && !report.Well() {
 		return errReported
 	}
-	return nil
+	return err
 }

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,17 +16,12 @@ import (
 
 func newForward(io IO) *cobra.Command {
 	f := &daemonFlags{}
-	cmd := &cobra.Command{
-		Use:   "forward COMMAND",
-		Short: "Forward ports of the host to guests",
-		Long: `Forward ports of the host to guests of a network: for external hosts, for the host
+	cmd := newGroup("forward COMMAND", "Forward ports of the host to guests",
+		`Forward ports of the host to guests of a network: for external hosts, for the host
 itself and for other guests. Forwards are an ordered list, of which the first that matches
 decides. They live in the network's definition and are changed while it runs.`,
-		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+		newForwardAdd(io, f), newForwardList(io, f), newForwardRemove(io, f))
 	f.add(cmd, io)
-	cmd.AddCommand(newForwardAdd(io, f), newForwardList(io, f), newForwardRemove(io, f))
 	return cmd
 }
 
@@ -195,7 +192,7 @@ func removeForward(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, n
 		return err
 	}
 	affect := f.affect(n)
-	numbered, has, err := f.forwards(ctx, c, n, affect)
+	numbered, has, err := f.forwards(ctx, c, n)
 	if err != nil {
 		return err
 	}
@@ -208,31 +205,18 @@ func removeForward(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, n
 			return fmt.Errorf("network %s has no forward %s any more", n.Name, forward)
 		}
 	}
-	how, err := c.Edit(ctx, n, affect, client.Change{Forward: forward, Remove: true}, &f.source)
-	if err != nil {
-		return err
-	}
-	return write(io.Out, fmt.Sprintf("removed from network %s: %s\n", n.Name, forward)+f.explain(n, how))
+	return f.remove(ctx, io, c, n, affect, client.Change{Forward: forward}, forward.String())
 }
 
 // forwards returns those that numbers refer to: of the running definition if it
 // is to be changed, else of the persistent one; and in which of them a forward is.
-func (f *daemonFlags) forwards(ctx context.Context, c *client.Conn, n client.Network, affect client.Affect) ([]xml.PortForward, func(*xml.PortForward) client.Affect, error) {
+func (f *daemonFlags) forwards(ctx context.Context, c *client.Conn, n client.Network) ([]xml.PortForward, func(*xml.PortForward) client.Affect, error) {
 	in := map[client.Affect]*xml.Extensions{}
-	for _, one := range []client.Affect{client.AffectConfig, client.AffectLive} {
-		if affect&one == 0 {
-			continue
-		}
-		e, err := c.Extensions(ctx, n, one == client.AffectLive, &f.source)
-		if err != nil {
-			return nil, nil, err
-		}
-		in[one] = e
+	err := f.eachExtensions(ctx, c, n, func(one client.Affect, e *xml.Extensions) { in[one] = e })
+	if err != nil {
+		return nil, nil, err
 	}
-	numbered := in[client.AffectLive]
-	if numbered == nil {
-		numbered = in[client.AffectConfig]
-	}
+	numbered := cmp.Or(in[client.AffectLive], in[client.AffectConfig])
 	has := func(forward *xml.PortForward) (affect client.Affect) {
 		for one, e := range in {
 			if e.IndexForward(forward) >= 0 {
@@ -282,21 +266,9 @@ func choose(list []xml.PortForward, network, word string) (*xml.PortForward, err
 // sameSpans compares ports of the host, and of the guest if the word names them.
 func sameSpans(have, want []xml.PortSpan, targets bool) bool {
 	if targets {
-		return equalSpans(have, want)
+		return slices.Equal(have, want)
 	}
-	return equalSpans(bare(have), bare(want))
-}
-
-func equalSpans(a, b []xml.PortSpan) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
+	return slices.Equal(bare(have), bare(want))
 }
 
 // bare forgets the ports of the guest.
@@ -315,16 +287,12 @@ func (f *daemonFlags) completeRemove(cmd *cobra.Command, args []string, _ string
 	}
 	var list []string
 	if len(args) == 1 {
-		_ = f.reading(cmd.Context(), func(c *client.Conn) error { // a shell shows no errors
-			n, err := c.Lookup(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			numbered, _, err := f.forwards(cmd.Context(), c, n, f.affect(n))
+		list = f.completeOf(cmd, args[0], func(c *client.Conn, n client.Network) (list []string, err error) {
+			numbered, _, err := f.forwards(cmd.Context(), c, n)
 			for i := range numbered {
 				list = append(list, fmt.Sprintf("%d\t%s", i+1, &numbered[i]))
 			}
-			return err
+			return list, err
 		})
 	}
 	return list, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder

@@ -17,20 +17,15 @@ import (
 
 func newLease(io IO) *cobra.Command {
 	f := &daemonFlags{}
-	cmd := &cobra.Command{
-		Use:   "lease COMMAND",
-		Short: "See the DHCP leases of guests, and reserve addresses for them",
-		Long: `See which addresses guests have by DHCP, and reserve addresses: a guest with a
+	cmd := newGroup("lease COMMAND", "See the DHCP leases of guests, and reserve addresses for them",
+		`See which addresses guests have by DHCP, and reserve addresses: a guest with a
 reservation gets the same one each time (<host> in <dhcp> of the definition). It
 works on virbrd's networks and on those of libvirt's own daemon.`,
-		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+		newList(f, "List leases and reservations", "lease",
+			func(ctx context.Context, c *client.Conn, network string, asJSON bool) error {
+				return listLeases(ctx, io, c, network, asJSON)
+			}), newLeaseReserve(io, f), newLeaseRelease(io, f))
 	f.add(cmd, io)
-	cmd.AddCommand(newList(f, "List leases and reservations", "lease",
-		func(ctx context.Context, c *client.Conn, network string, asJSON bool) error {
-			return listLeases(ctx, io, c, network, asJSON)
-		}), newLeaseReserve(io, f), newLeaseRelease(io, f))
 	return cmd
 }
 

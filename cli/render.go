@@ -15,64 +15,74 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// rendering is one thing that a definition can be printed as.
+// rendering is one thing that a document can be printed as.
 type rendering struct {
 	name, short, long string
-	print             func(*xml.Network) (string, error)
+	print             func(document) (string, error)
 }
 
 var renderings = []rendering{
-	{"conf", "Print the configuration of the network's dnsmasq", `Print the configuration file that the network's dnsmasq is started with.`, renderConf},
+	{"conf", "Print the configuration of the network's dnsmasq", `Print the configuration file that the network's dnsmasq is started with.`, ofNetwork(renderConf)},
 	{"hosts", "Print dnsmasq's static DHCP hosts", `Print the dhcp-hostsfile of the network's dnsmasq: one line for each <host> of
-<dhcp>. Nothing is printed where there is none.`, renderHosts},
-	{"addnhosts", "Print dnsmasq's additional DNS names", `Print the addn-hosts file of the network's dnsmasq: what <dns> says of <host>s.`, renderAddnHosts},
+<dhcp>. Nothing is printed where there is none.`, ofNetwork(renderHosts)},
+	{"addnhosts", "Print dnsmasq's additional DNS names", `Print the addn-hosts file of the network's dnsmasq: what <dns> says of <host>s.`, ofNetwork(renderAddnHosts)},
 	{"nft", "Print the network's firewall rules", `Print the network's firewall rules as a script for nft -f: the table that all
 networks share, with this one network in it. Networks of mode open, and those
 whose bridge is not virbr's own, have no rules; nothing is printed for them.
 Forwards and public addresses of guests whose addresses only their leases tell
-are printed as comments: such rules come with the lease.`, renderNFT},
+are printed as comments: such rules come with the lease.`, ofNetwork(renderNFT)},
 	{"json", "Print the network's extensions in JSON", `Print what the network's metadata has of virbr's extensions in JSON, as
-"virbr schema extensions" describes it and "virbr render metadata" reads it.`, renderJSON},
+"virbr schema extensions" describes it and "virbr render metadata" reads it.`, ofNetwork(renderJSON)},
 	{"plan", "Print the steps that start the network", `Print what starting the network does, one step a line, on a host without
-conflicts: no other network, no clash of routes, IPv6 and dnsmasq there.`, renderPlan},
+conflicts: no other network, no clash of routes, IPv6 and dnsmasq there.`, ofNetwork(renderPlan)},
+}
+
+// ofNetwork reads the document as a network first.
+func ofNetwork(print func(*xml.Network) (string, error)) func(document) (string, error) {
+	return func(doc document) (string, error) {
+		def, err := doc.network()
+		if err != nil {
+			return "", err
+		}
+		text, err := print(def)
+		if err != nil {
+			return "", doc.at(err)
+		}
+		return text, nil
+	}
+}
+
+func (r rendering) command(io IO) *cobra.Command {
+	return &cobra.Command{
+		Use:     r.name + " FILE",
+		Short:   r.short,
+		Long:    r.long,
+		Example: fmt.Sprintf("  virbr render %s net.xml\n  virsh net-dumpxml default | virbr render %s -", r.name, r.name),
+		Args:    exactly("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			doc, err := readDocument(args[0], io.In)
+			if err != nil {
+				return err
+			}
+			text, err := r.print(doc)
+			if err != nil {
+				return err
+			}
+			return write(io.Out, text)
+		},
+	}
 }
 
 func newRender(io IO) *cobra.Command {
-	render := &cobra.Command{
-		Use:   "render WHAT FILE",
-		Short: "Print what a definition becomes: XML, dnsmasq's files, rules, steps",
-		Long: `Print what a network definition becomes, exactly as virbrd would write, load or
+	render := newGroup("render WHAT FILE", "Print what a definition becomes: XML, dnsmasq's files, rules, steps",
+		`Print what a network definition becomes, exactly as virbrd would write, load or
 do it. Nothing is started or changed. Where a definition leaves the bridge's
 name open, virbr0 is shown; the daemon takes the first free one. What the
 extensions in the metadata add is shown, too.`,
-		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+		newRenderXML(io), newRenderUpdate(io), newRenderPort(io), newRenderMetadata(io))
 	render.SuggestionsMinimumDistance = 2
-	render.AddCommand(newRenderXML(io), newRenderUpdate(io), newRenderPort(io), newRenderMetadata(io))
 	for _, r := range renderings {
-		render.AddCommand(&cobra.Command{
-			Use:     r.name + " FILE",
-			Short:   r.short,
-			Long:    r.long,
-			Example: fmt.Sprintf("  virbr render %s net.xml\n  virsh net-dumpxml default | virbr render %s -", r.name, r.name),
-			Args:    exactly("FILE"),
-			RunE: func(_ *cobra.Command, args []string) error {
-				doc, err := readDocument(args[0], io.In)
-				if err != nil {
-					return err
-				}
-				def, err := doc.network()
-				if err != nil {
-					return err
-				}
-				text, err := r.print(def)
-				if err != nil {
-					return doc.at(err)
-				}
-				return write(io.Out, text)
-			},
-		})
+		render.AddCommand(r.command(io))
 	}
 	return render
 }
@@ -157,45 +167,22 @@ func renderPlan(def *xml.Network) (string, error) {
 
 func newRenderXML(io IO) *cobra.Command {
 	var inactive bool
-	cmd := &cobra.Command{
-		Use:   "xml FILE",
-		Short: "Print the canonical XML of a network",
-		Long: `Print a network definition as libvirt would print it. Values that the daemon
+	cmd := rendering{"xml", "Print the canonical XML of a network", `Print a network definition as libvirt would print it. Values that the daemon
 generates (uuid, MAC address, bridge name) are left out where they are missing.`,
-		Example: "  virbr render xml net.xml\n  virbr render xml --inactive net.xml",
-		Args:    exactly("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			doc, err := readDocument(args[0], io.In)
-			if err != nil {
-				return err
-			}
-			def, err := doc.network()
-			if err != nil {
-				return err
-			}
-			return write(io.Out, def.Format(formatFlags(inactive)))
-		},
-	}
+		ofNetwork(func(def *xml.Network) (string, error) { return def.Format(formatFlags(inactive)), nil })}.command(io)
+	cmd.Example = "  virbr render xml net.xml\n  virbr render xml --inactive net.xml"
 	cmd.Flags().BoolVar(&inactive, "inactive", false, "print the stored form, as virsh net-dumpxml --inactive")
 	return cmd
 }
 
 func newRenderPort(io IO) *cobra.Command {
-	return &cobra.Command{
-		Use:     "port FILE",
-		Short:   "Print the canonical XML of a network port",
-		Example: "  virbr render port port.xml",
-		Args:    exactly("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			doc, err := readDocument(args[0], io.In)
-			if err != nil {
-				return err
-			}
-			port, err := xml.ParsePort(doc.text)
-			if err != nil {
-				return doc.at(err)
-			}
-			return write(io.Out, port.Format())
-		},
-	}
+	cmd := rendering{"port", "Print the canonical XML of a network port", "", func(doc document) (string, error) {
+		port, err := xml.ParsePort(doc.text)
+		if err != nil {
+			return "", doc.at(err)
+		}
+		return port.Format(), nil
+	}}.command(io)
+	cmd.Example = "  virbr render port port.xml"
+	return cmd
 }

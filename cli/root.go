@@ -140,6 +140,16 @@ Without a command virbr shows the networks, and the commands that help next.`,
 	return root
 }
 
+// newGroup makes a command that has sub-commands only.
+func newGroup(use, short, long string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Long: long, Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
 // noSuchCommand refuses the arguments of a command that has sub-commands only.
 func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {

@@ -223,7 +223,7 @@ func sheet(p painter, n *topology.Network, now time.Time) string {
 		}
 	}
 	for _, g := range n.Guests {
-		line("guest", guestLine(&g))
+		line("guest", g.Text())
 	}
 	return b.String()
 }
@@ -237,15 +237,6 @@ func forwardState(p painter, n *topology.Network, f *topology.Forward) string {
 		return ": " + p.yellow("not in force")
 	}
 	return ""
-}
-
-// guestLine names a guest, and its addresses.
-func guestLine(g *topology.Guest) string {
-	words := []string{cmp.Or(g.Name, cmp.Or(g.MAC, "?"))}
-	for _, a := range g.Addresses {
-		words = append(words, a.String())
-	}
-	return strings.Join(words, " ")
 }
 
 // clearScreen has a terminal forget what it shows and begin at its top (ECMA-48).

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -14,18 +15,13 @@ import (
 
 func newUplink(io IO) *cobra.Command {
 	f := &daemonFlags{}
-	cmd := &cobra.Command{
-		Use:   "uplink COMMAND",
-		Short: "Choose the links by which guests leave the host",
-		Long: `Choose the links of the host by which the guests of a network leave, as a VPN. Of
+	cmd := newGroup("uplink COMMAND", "Choose the links by which guests leave the host",
+		`Choose the links of the host by which the guests of a network leave, as a VPN. Of
 several, the first that can carry IPv4 has the guests' IPv4, and the first that can
 carry IPv6 their IPv6. Where none can, guests are refused: they never leave by another
 link.`,
-		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+		newUplinkAdd(io, f), newUplinkList(io, f), newUplinkRemove(io, f))
 	f.add(cmd, io)
-	cmd.AddCommand(newUplinkAdd(io, f), newUplinkList(io, f), newUplinkRemove(io, f))
 	return cmd
 }
 
@@ -53,7 +49,7 @@ With --no-guard guests leave as the host does where no uplink can carry a family
 				at = xml.First
 			}
 			return f.on(cmd.Context(), false, func(c *client.Conn) error {
-				return editUplink(cmd.Context(), io, c, f, args[0], client.Change{Uplink: u, At: at})
+				return f.change(cmd.Context(), io, c, args[0], client.Change{Uplink: u, At: at}, u.String()+" is an uplink")
 			})
 		},
 		ValidArgsFunction: f.completeOne,
@@ -94,18 +90,6 @@ func parseUplink(u xml.Uplink, family, gateway string, noGuard bool) (*xml.Uplin
 	return made, nil
 }
 
-func editUplink(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, network string, ch client.Change) error {
-	n, err := c.Lookup(ctx, network)
-	if err != nil {
-		return err
-	}
-	how, err := c.Edit(ctx, n, f.affect(n), ch, &f.source)
-	if err != nil {
-		return err
-	}
-	return write(io.Out, fmt.Sprintf("network %s: %s is an uplink\n", n.Name, ch.Uplink)+f.explain(n, how))
-}
-
 func newUplinkRemove(io IO, f *daemonFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "remove NETWORK LINK",
@@ -134,14 +118,7 @@ func removeUplink(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, ne
 	}
 	affects := map[xml.Uplink]client.Affect{}
 	var order []xml.Uplink
-	for _, one := range []client.Affect{client.AffectLive, client.AffectConfig} {
-		if f.affect(n)&one == 0 {
-			continue
-		}
-		e, err := c.Extensions(ctx, n, one == client.AffectLive, &f.source)
-		if err != nil {
-			return err
-		}
+	err = f.eachExtensions(ctx, c, n, func(one client.Affect, e *xml.Extensions) {
 		for _, u := range e.Uplinks {
 			if u.Dev != link {
 				continue
@@ -151,16 +128,15 @@ func removeUplink(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, ne
 			}
 			affects[u] |= one
 		}
+	})
+	if err != nil {
+		return err
 	}
 	if len(order) == 0 {
 		return fmt.Errorf("network %s has no uplink %s", n.Name, link)
 	}
 	for _, u := range order {
-		how, err := c.Edit(ctx, n, affects[u], client.Change{Uplink: &u, Remove: true}, &f.source)
-		if err != nil {
-			return err
-		}
-		if err := write(io.Out, fmt.Sprintf("removed from network %s: uplink %s\n", n.Name, &u)+f.explain(n, how)); err != nil {
+		if err := f.remove(ctx, io, c, n, affects[u], client.Change{Uplink: &u}, "uplink "+u.String()); err != nil {
 			return err
 		}
 	}
@@ -203,11 +179,7 @@ func listUplinks(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, net
 			for _, w := range list[i].Ways {
 				o := uplinkObject(n, i, &list[i], w)
 				objects = append(objects, o)
-				gateway := o.Gateway
-				if gateway == "" {
-					gateway = "-"
-				}
-				t.row(uplinkPaint(w), n.Name, fmt.Sprint(i+1), o.Link, o.Family, gateway, uplinkText(w))
+				t.row(uplinkPaint(w), n.Name, fmt.Sprint(i+1), o.Link, o.Family, cmp.Or(o.Gateway, "-"), uplinkText(w))
 			}
 		}
 	}
