@@ -230,11 +230,8 @@ func sheet(p painter, n *topology.Network, now time.Time) string {
 
 // forwardState says of a forward what is amiss.
 func forwardState(p painter, n *topology.Network, f *topology.Forward) string {
-	switch {
-	case f.Reason != "":
-		return ": " + p.yellow(f.Reason)
-	case n.Active && !f.Active:
-		return ": " + p.yellow("not in force")
+	if remark := f.Remark(); remark != "" && (n.Active || f.Reason != "") {
+		return ": " + p.yellow(remark)
 	}
 	return ""
 }

@@ -100,15 +100,9 @@ func (f *daemonFlags) top(ctx context.Context, io IO, o *topOptions, names []str
 
 // sample reads what has been counted.
 func sample(ctx context.Context, h Host, facts *topology.Facts) (*topology.Sample, error) {
-	var bridges []string
-	for i := range facts.Host.Networks {
-		if n := &facts.Host.Networks[i]; n.Def != nil && n.Active && n.Def.Bridge.Name != "" {
-			bridges = append(bridges, n.Def.Bridge.Name)
-		}
-	}
 	s := &topology.Sample{Time: time.Now()}
 	var err error
-	if s.Bridges, err = h.Counters(ctx, bridges); err != nil {
+	if s.Bridges, err = h.Counters(ctx, facts.Bridges()); err != nil {
 		return nil, err
 	}
 	s.Connections, err = h.Connections(ctx)

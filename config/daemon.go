@@ -18,17 +18,6 @@ const (
 	AuthPolkit
 )
 
-// String returns the word of the configuration file.
-func (a Auth) String() string {
-	switch a {
-	case AuthNone:
-		return "none"
-	case AuthPolkit:
-		return "polkit"
-	}
-	return "unknown"
-}
-
 // Socket is one of the daemon's two sockets.
 type Socket struct {
 	Perms  fs.FileMode // of a socket that virbrd binds itself

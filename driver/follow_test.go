@@ -106,8 +106,7 @@ func TestForwardsOfANetwork(t *testing.T) {
 	r.wantPhases(ref, "tcp *:8080 to web1:80 2 [192.168.3.10]\nudp *:all to 52:54:00:00:00:99 1 [] waiting for \"52:54:00:00:00:99\" to get an address")
 	r.host.Lines()
 	err = r.edit(ref, func(e *xml.Extensions) error {
-		_, err := e.RemoveForward(0)
-		return err
+		return e.CutForward(&e.Forwards[0])
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -97,11 +97,7 @@ func (b *builder) place(n *doctor.Network, made *Network) {
 	def := n.Def
 	if !def.OwnsBridge() { // the host routes to it only where it has an address there
 		def = def.Clone()
-		for _, p := range b.f.Host.Links[made.Bridge].Addresses {
-			if !p.Addr().IsLinkLocalUnicast() {
-				made.Subnets = append(made.Subnets, p.Masked())
-			}
-		}
+		made.Subnets = append(made.Subnets, b.f.prefixes(n)...)
 		if len(made.Subnets) == 0 {
 			return
 		}
@@ -292,10 +288,7 @@ func btoi(b bool) int {
 // daemon or the hook says that they are, or else as they are asked for.
 func forwards(n *doctor.Network) (ports, publics []Forward) {
 	ports, publics = []Forward{}, []Forward{}
-	told := n.Resolutions
-	if told == nil && n.Added != nil {
-		told = &doctor.Resolutions{Forwards: n.Added.Forwards, Publics: n.Added.Publics}
-	}
+	told := resolutions(n)
 	if told == nil {
 		told = asked(n.Def)
 	}

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -107,6 +108,22 @@ func (p *Pool) Text() string {
 	return fmt.Sprintf("%d/%d leases", p.Used, p.Size)
 }
 
+// Remark says what is amiss with a forward of a network that runs; "": nothing.
+func (f *Forward) Remark() string {
+	if f.Reason == "" && !f.Active {
+		return "not in force"
+	}
+	return f.Reason
+}
+
+// described is a forward with what is amiss.
+func (f *Forward) described() string {
+	if remark := f.Remark(); remark != "" {
+		return f.Text + ": " + remark
+	}
+	return f.Text
+}
+
 // Text names a guest and its addresses.
 func (g *Guest) Text() string {
 	words := []string{g.Label()}
@@ -118,11 +135,5 @@ func (g *Guest) Text() string {
 
 // Label is the shortest that names a guest: its name, or else its MAC address.
 func (g *Guest) Label() string {
-	switch {
-	case g.Name != "":
-		return g.Name
-	case g.MAC != "":
-		return g.MAC
-	}
-	return "?"
+	return cmp.Or(g.Name, g.MAC, "?")
 }

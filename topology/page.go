@@ -118,14 +118,7 @@ func (n *Network) section(p *pen) {
 	p.put("<h2>%s</h2>", html.EscapeString(n.Name))
 	var forwards, guests []string
 	for _, f := range append(append([]Forward(nil), n.Publics...), n.Forwards...) {
-		text := f.Text
-		switch {
-		case f.Reason != "":
-			text += ": " + f.Reason
-		case !f.Active:
-			text += ": not in force"
-		}
-		forwards = append(forwards, text)
+		forwards = append(forwards, f.described())
 	}
 	for i := range n.Guests {
 		guests = append(guests, n.Guests[i].Text())

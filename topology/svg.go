@@ -140,17 +140,11 @@ func (b *box) pills(p *pen) {
 	y := b.y + 40
 	for i := range b.forwards {
 		f := &b.forwards[i]
-		class, label := "p", "forward "+f.Text
-		switch {
-		case f.Reason != "":
-			label += ": " + f.Reason
-		case !f.Active:
-			label += ": not in force"
-		}
+		class := "p"
 		if !f.Active {
 			class = "p w"
 		}
-		p.group("", label)
+		p.group("", "forward "+f.described())
 		p.put(`<rect x="%d" y="%d" width="%d" height="%d" rx="10" class="%s"/>`, x, y, w, pillH, class)
 		p.text(x+10, y+14, w-14, "d", strings.Replace(f.Text, " to ", " → ", 1))
 		p.put(`<path d="M%d %dH%d" class="may" marker-end="url(#m)"/>`, x+w, y+pillH/2, cardX)

@@ -84,8 +84,8 @@ func (f *Facts) Rates(before, after *Sample, names ...string) *Top {
 		c := &before.Connections[i]
 		t.old[keyOf(c)] = c
 	}
-	for i := range f.Host.Networks {
-		if n := &f.Host.Networks[i]; n.Def != nil && n.Active && n.Def.Bridge.Name != "" && t.wanted(n) {
+	for _, n := range f.running() {
+		if t.wanted(n) {
 			t.bridge(n, before, after)
 		}
 	}
@@ -158,10 +158,10 @@ func (t *topper) connection(c *Connection) {
 	}
 	t.top.Counted = t.top.Counted || c.Sent.Packets > 0
 	sent, back := t.rate(was.Sent, c.Sent), t.rate(was.Back, c.Back)
-	if n := t.network(c.From.Addr()); n != nil && t.wanted(n) {
+	if n := t.f.network(c.From.Addr()); n != nil && t.wanted(n) {
 		t.add(n, c, false, sent, back, !known)
 	}
-	if n := t.network(c.By.Addr()); n != nil && t.wanted(n) {
+	if n := t.f.network(c.By.Addr()); n != nil && t.wanted(n) {
 		t.add(n, c, true, back, sent, !known)
 	}
 }
@@ -180,7 +180,7 @@ func (t *topper) add(n *doctor.Network, c *Connection, inbound bool, sent, got R
 		flow = &Flow{
 			Network: nameOf(n.Name), Guest: t.name(n, guest), Address: guest, Peer: peer.String(), Proto: protoName(c.Proto), Port: port, Inbound: inbound,
 		}
-		if other := t.network(peer); other != nil {
+		if other := t.f.network(peer); other != nil {
 			flow.Peer = nameOf(other.Name) + "/" + t.name(other, peer)
 		}
 		t.flows[key] = flow
@@ -199,25 +199,9 @@ func (t *topper) add(n *doctor.Network, c *Connection, inbound bool, sent, got R
 	}
 }
 
-// network returns the one that an address is in.
-func (t *topper) network(a netip.Addr) *doctor.Network {
-	for i := range t.f.Host.Networks {
-		n := &t.f.Host.Networks[i]
-		if n.Def != nil && n.Active && n.Def.Bridge.Name != "" && slices.ContainsFunc(t.f.prefixes(n), func(p netip.Prefix) bool { return p.Contains(a) }) {
-			return n
-		}
-	}
-	return nil
-}
-
 // name is that of a guest, or else its address.
 func (t *topper) name(n *doctor.Network, a netip.Addr) string {
-	for _, l := range n.Leases {
-		if l.Address == a.String() && l.Hostname != "" {
-			return nameOf(l.Hostname)
-		}
-	}
-	return a.String()
+	return cmp.Or(guestName(n, a), a.String())
 }
 
 // protoName is the name of a protocol (IANA).

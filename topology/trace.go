@@ -103,11 +103,7 @@ func (f *Facts) Trace(p Probe, ask Ask) *Trace {
 // members compiles the rules of networks that run.
 func (w *tracer) members() {
 	var rules []*firewall.Network
-	for i := range w.f.Host.Networks {
-		n := &w.f.Host.Networks[i]
-		if n.Def == nil || !n.Active || n.Def.Bridge.Name == "" {
-			continue
-		}
+	for _, n := range w.f.running() {
 		m := &member{n: n}
 		w.nets = append(w.nets, m)
 		ext, err := n.Def.Extensions()
@@ -132,10 +128,7 @@ func (w *tracer) members() {
 // resolved is where guests are that forwards name, as the daemon says.
 func (f *Facts) resolved(n *doctor.Network, ext *xml.Extensions) firewall.Where {
 	where := firewall.Where{Guests: map[string][]netip.Addr{}, Devices: map[string][]netip.Addr{}}
-	told := n.Resolutions
-	if told == nil && n.Added != nil {
-		told = &doctor.Resolutions{Forwards: n.Added.Forwards, Publics: n.Added.Publics}
-	}
+	told := resolutions(n)
 	if told == nil {
 		return where
 	}
@@ -177,26 +170,13 @@ func (w *tracer) stop(step, mend, format string, args ...any) bool {
 
 // member returns the network that an address is in.
 func (w *tracer) member(a netip.Addr) *member {
+	n := w.f.network(a)
 	for _, m := range w.nets {
-		if slices.ContainsFunc(w.f.prefixes(m.n), func(p netip.Prefix) bool { return p.Contains(a) }) {
+		if m.n == n {
 			return m
 		}
 	}
 	return nil
-}
-
-// prefixes are the subnets of a network, or of the bridge that somebody else made.
-func (f *Facts) prefixes(n *doctor.Network) []netip.Prefix {
-	if n.Def.OwnsBridge() {
-		return n.Def.Prefixes(nil)
-	}
-	var list []netip.Prefix
-	for _, p := range f.Host.Links[n.Def.Bridge.Name].Addresses {
-		if !p.Addr().IsLinkLocalUnicast() {
-			list = append(list, p.Masked())
-		}
-	}
-	return list
 }
 
 // own reports whether an address is the host's.
@@ -212,10 +192,8 @@ func (w *tracer) own(a netip.Addr) bool {
 // named is an address with the name of the guest that has it.
 func (w *tracer) named(a netip.Addr, m *member) string {
 	if m != nil {
-		for _, l := range m.n.Leases {
-			if l.Address == a.String() && l.Hostname != "" {
-				return nameOf(l.Hostname) + " (" + a.String() + ")"
-			}
+		if name := guestName(m.n, a); name != "" {
+			return name + " (" + a.String() + ")"
 		}
 	}
 	return a.String()

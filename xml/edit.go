@@ -1,7 +1,6 @@
 package xml
 
 import (
-	"net/netip"
 	"slices"
 )
 
@@ -59,16 +58,6 @@ func (e *Extensions) inWay(made *PortForward, at int) (by int, key forwardKey, t
 	return 0, key, false
 }
 
-// RemoveForward removes and returns the forward at an index, counted from 0.
-func (e *Extensions) RemoveForward(at int) (PortForward, error) {
-	if at < 0 || at >= len(e.Forwards) {
-		return PortForward{}, inapt("there is no forward %d, the list has %d", at+1, len(e.Forwards))
-	}
-	f := e.Forwards[at]
-	e.Forwards = slices.Delete(e.Forwards, at, at+1)
-	return f, nil
-}
-
 // IndexForward returns where a forward that is equal stands; -1 if nowhere.
 func (e *Extensions) IndexForward(f *PortForward) int {
 	return slices.IndexFunc(e.Forwards, func(o PortForward) bool { return o.Equal(f) })
@@ -88,17 +77,6 @@ func (e *Extensions) AddPublic(a PublicAddress) error {
 	}
 	e.Publics = append(e.Publics, *made)
 	return nil
-}
-
-// RemovePublic removes and returns a public address.
-func (e *Extensions) RemovePublic(public netip.Addr) (PublicAddress, error) {
-	i := e.IndexPublic(public)
-	if i < 0 {
-		return PublicAddress{}, inapt("there is no public address %s", public)
-	}
-	a := e.Publics[i]
-	e.Publics = slices.Delete(e.Publics, i, i+1)
-	return a, nil
 }
 
 // AddUplink inserts an uplink before the one at an index, counted from 0; Last is
@@ -142,15 +120,16 @@ func (e *Extensions) CutForward(f *PortForward) error {
 	if at < 0 {
 		return inapt("there is no forward %s", f)
 	}
-	_, err := e.RemoveForward(at)
-	return err
+	e.Forwards = slices.Delete(e.Forwards, at, at+1)
+	return nil
 }
 
 // CutPublic removes the public address that is equal to a.
 func (e *Extensions) CutPublic(a *PublicAddress) error {
-	if i := e.IndexPublic(a.Public); i < 0 || e.Publics[i] != *a {
+	at := slices.Index(e.Publics, *a)
+	if at < 0 {
 		return inapt("there is no public address %s", a)
 	}
-	_, err := e.RemovePublic(a.Public)
-	return err
+	e.Publics = slices.Delete(e.Publics, at, at+1)
+	return nil
 }

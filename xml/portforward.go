@@ -224,13 +224,6 @@ func (f *PortForward) Families() Family {
 	return familyOf(guest)
 }
 
-// Validate refuses what a document with the forward would be refused for. The
-// error is an [*Error].
-func (f *PortForward) Validate() error {
-	_, err := ParsePortForward([]byte(f.XML()))
-	return err
-}
-
 // XML returns the element in its canonical form, as a document of its own that
 // ends in a newline.
 func (f *PortForward) XML() string { return text(f.element()) }

@@ -108,13 +108,12 @@ func TestEditForwards(t *testing.T) {
 	if at := e.IndexForward(&PortForward{Proto: "tcp", Guest: "web1"}); at != -1 {
 		t.Errorf("a forward that is not there is at %d", at)
 	}
-	for _, at := range []int{-1, 3} {
-		if _, err := e.RemoveForward(at); err == nil {
-			t.Errorf("forward %d is removed", at)
-		}
+	gone := e.Forwards[1]
+	if err := e.CutForward(&gone); err != nil || gone.Proto != "udp" || len(e.Forwards) != 2 || e.IndexForward(&gone) >= 0 {
+		t.Errorf("removed %v, %v, left %s", &gone, err, labels(e))
 	}
-	if f, err := e.RemoveForward(1); err != nil || f.Proto != "udp" || len(e.Forwards) != 2 {
-		t.Errorf("removed %v, %v, left %s", &f, err, labels(e))
+	if err := e.CutForward(&gone); err == nil || len(e.Forwards) != 2 {
+		t.Errorf("a forward that is not there is removed, left %s", labels(e))
 	}
 }
 
@@ -134,11 +133,13 @@ func TestEditPublics(t *testing.T) {
 			t.Errorf("adding %v: %q, want %q", &step.a, got, step.want)
 		}
 	}
-	if _, err := e.RemovePublic(netip.IPv6Loopback()); err == nil {
-		t.Error("an address that is not there is removed")
+	for _, other := range []PublicAddress{{Public: netip.IPv6Loopback(), Guest: "web1"}, {Public: addr, Guest: "web2"}} {
+		if err := e.CutPublic(&other); err == nil {
+			t.Errorf("%v is removed, which is not there", &other)
+		}
 	}
-	if a, err := e.RemovePublic(addr); err != nil || a.Guest != "web1" || !e.IsZero() {
-		t.Errorf("removed %v, %v, left %v", &a, err, e)
+	if err := e.CutPublic(&PublicAddress{Public: addr, Guest: "web1"}); err != nil || !e.IsZero() {
+		t.Errorf("removed: %v, left %v", err, e)
 	}
 }
 

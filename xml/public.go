@@ -66,13 +66,6 @@ func parsePublicAddress(el *node) (*PublicAddress, error) {
 	return &PublicAddress{Public: addr, Guest: guest, Stateless: mode == "stateless"}, err
 }
 
-// Validate refuses what a document with the address would be refused for. The
-// error is an [*Error].
-func (a *PublicAddress) Validate() error {
-	_, err := ParsePublicAddress([]byte(a.XML()))
-	return err
-}
-
 // XML returns the element in its canonical form, as a document of its own that
 // ends in a newline.
 func (a *PublicAddress) XML() string { return text(a.element()) }

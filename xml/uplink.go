@@ -104,13 +104,6 @@ func (u *Uplink) overlaps(o *Uplink) bool {
 	return u.Carries(true) && o.Carries(true) || u.Carries(false) && o.Carries(false)
 }
 
-// Validate refuses what a document with the uplink would be refused for. The
-// error is an [*Error].
-func (u *Uplink) Validate() error {
-	_, err := ParseUplink([]byte(u.XML()))
-	return err
-}
-
 // XML returns the element in its canonical form, as a document of its own that
 // ends in a newline.
 func (u *Uplink) XML() string { return text(u.element()) }

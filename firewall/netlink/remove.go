@@ -3,7 +3,6 @@ package netlink
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/mdlayher/netlink"
@@ -157,27 +156,4 @@ func (c *change) delPart(part firewall.Part, chains, maps []string) error {
 		}
 	}
 	return nil
-}
-
-// List returns the bridges that have rules in the table, sorted.
-func List(conn *Conn) (bridges []string, err error) {
-	err = conn.use(func(socket *netlink.Conn) error {
-		names, err := newChange(socket, false).reader.chains()
-		for _, name := range names {
-			for _, m := range firewall.Owned() {
-				if bridge, ok := firewall.ChainBridge(m.Name, name); ok {
-					bridges = append(bridges, bridge)
-				}
-			}
-		}
-		if err != nil {
-			return err
-		}
-		owners, err := newGuardChange(socket, false).reader.allData(firewall.GuardedSet)
-		bridges = slices.AppendSeq(bridges, maps.Keys(owners))
-		slices.Sort(bridges)
-		bridges = slices.Compact(bridges)
-		return err
-	})
-	return bridges, err
 }

@@ -24,7 +24,7 @@ import (
 func forward(t *testing.T, guest string, port, to uint16) *xml.PortForward {
 	t.Helper()
 	f := &xml.PortForward{Proto: "tcp", Guest: guest, Ranges: []xml.ForwardRange{{Start: port, To: to}}}
-	if err := f.Validate(); err != nil {
+	if _, err := xml.ParsePortForward([]byte(f.XML())); err != nil {
 		t.Fatal(err)
 	}
 	return f

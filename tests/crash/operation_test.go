@@ -117,7 +117,7 @@ func floor(kilobytes uint) step {
 func forward(port uint16, remove bool) step {
 	return func(d *daemon) error {
 		f := &xml.PortForward{Proto: "tcp", Guest: "web", Ranges: []xml.ForwardRange{{Start: port, To: 80}}}
-		if err := f.Validate(); err != nil {
+		if _, err := xml.ParsePortForward([]byte(f.XML())); err != nil {
 			return err
 		}
 		return ofRich(func(c *client.Conn, ctx context.Context, n client.Network) error {
