@@ -50,24 +50,16 @@ func renderJSON(def *xml.Network) (string, error) {
 }
 
 func newRenderMetadata(io IO) *cobra.Command {
-	return &cobra.Command{
-		Use:   "metadata FILE",
-		Short: "Print extensions that are written in JSON as the element in the metadata",
-		Long: `Print the element <virbr:network> that extensions in JSON stand for, as it is put into
+	cmd := rendering{"metadata", "Print extensions that are written in JSON as the element in the metadata",
+		`Print the element <virbr:network> that extensions in JSON stand for, as it is put into
 the <metadata> of a network. "virbr schema extensions" describes the JSON, and
-"virbr render json" prints that of a network.`,
-		Example: "  virbr render metadata web.json\n  echo '{\"ipv6\": {\"advprefix\": \"ula\"}}' | virbr render metadata -",
-		Args:    exactly("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			doc, err := readDocument(args[0], io.In)
-			if err != nil {
-				return err
-			}
+"virbr render json" prints that of a network.`, func(doc document) (string, error) {
 			var ext xml.Extensions
 			if err := json.Unmarshal(doc.text, &ext); err != nil {
-				return doc.at(err)
+				return "", doc.at(err)
 			}
-			return write(io.Out, ext.String())
-		},
-	}
+			return ext.String(), nil
+		}}.command(io)
+	cmd.Example = "  virbr render metadata web.json\n  echo '{\"ipv6\": {\"advprefix\": \"ula\"}}' | virbr render metadata -"
+	return cmd
 }
