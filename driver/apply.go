@@ -164,7 +164,7 @@ func (d *Driver) compare(ctx context.Context, n *network, v, next *view) (*plan.
 	if err != nil { // of a definition that is no longer accepted
 		before = &plan.Plan{}
 	}
-	return plan.Compare(v.live, next.live, before.Steps, after.Steps), nil
+	return plan.Compare(v.live, next.live, before.Steps, after.Steps, v.status.FloorSum > 0), nil
 }
 
 // ApplyRequest is one call of Apply.

@@ -101,5 +101,11 @@ func change(from, to step.Op) step.Op {
 	if rules && both {
 		return step.ReplaceRules{From: x.Rules, To: y.Rules}
 	}
+	was, route := from.(step.AddRoute)
+	is, both := to.(step.AddRoute)
+	if route && both {
+		is.Instead = was.Gateway
+		return is
+	}
 	return to
 }

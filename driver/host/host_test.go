@@ -213,10 +213,22 @@ func TestAddressesAndRoutes(t *testing.T) {
 			}
 		}
 
-		route.Gateway = netip.MustParseAddr("10.7.0.4")
-		refused(t, h, route, syscall.EEXIST)
+		other := route
+		other.Gateway = netip.MustParseAddr("10.7.0.4")
+		refused(t, h, other, syscall.EEXIST)
+		other.Instead = netip.MustParseAddr("10.7.0.9") // the route that there is goes by another gateway
+		refused(t, h, other, syscall.EEXIST)
+		other.Instead = route.Gateway
+		run(t, h, other)
+		if text := output(t, "ip", "route", "show", "10.8.0.0/16"); !strings.Contains(text, "via 10.7.0.4 dev br.0 metric 5") || strings.Contains(text, "10.7.0.2") {
+			t.Errorf("after its gateway has changed: %q", text)
+		}
 		refused(t, h, step.AddAddress{Link: "nosuch", Address: v4.Address}, syscall.ENODEV)
 		refused(t, h, step.AddRoute{Link: "br.0", Dest: route.Dest, Gateway: netip.MustParseAddr("192.0.2.1")}, syscall.ENETUNREACH)
+		run(t, h, step.DelRoute(other), step.DelRoute(other), step.DelRoute(route6), step.DelRoute(def), step.DelRoute{Link: "nosuch", Dest: route.Dest, Gateway: route.Gateway})
+		if text := output(t, "ip", "route") + output(t, "ip", "-6", "route"); strings.Contains(text, " via ") {
+			t.Errorf("routes are left:\n%s", text)
+		}
 	})
 }
 

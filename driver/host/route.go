@@ -17,7 +17,8 @@ import (
 )
 
 // addRoute adds a route to the main table. One that is there already in the
-// same form is no error; one that leads elsewhere is never replaced.
+// same form is no error; one that leads elsewhere is replaced only where
+// it is the one that is to go.
 func (h *Host) addRoute(ctx context.Context, op step.AddRoute) error {
 	doing := fmt.Sprintf("adding route %s via %s to", op.Dest, op.Gateway)
 	if !op.Dest.IsValid() || !op.Gateway.IsValid() || op.Dest.Addr().Is4() != op.Gateway.Is4() {
@@ -28,7 +29,32 @@ func (h *Host) addRoute(ctx context.Context, op step.AddRoute) error {
 	if err != nil {
 		return opError(doing, op.Link, err)
 	}
-	msg := nl.NewRtMsg() // main table, protocol boot, scope universe, unicast
+	how := unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	if op.Instead.IsValid() && h.hasRoute(ctx, step.AddRoute{Dest: op.Dest, Gateway: op.Instead}, index) {
+		how = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	}
+	err = h.nl.change(unix.RTM_NEWROUTE, how, routeMessage(nl.NewRtMsg(), op, index)...)
+	if errors.Is(err, syscall.EEXIST) && h.hasRoute(ctx, op, index) {
+		return nil
+	}
+	return opError(doing, op.Link, err)
+}
+
+func (h *Host) delRoute(op step.DelRoute) error {
+	op.Dest = op.Dest.Masked()
+	index, err := h.index(op.Link)
+	if err == nil {
+		err = h.nl.change(unix.RTM_DELROUTE, 0, routeMessage(nl.NewRtDelMsg(), step.AddRoute(op), index)...)
+	}
+	if errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ESRCH) {
+		return nil
+	}
+	return opError(fmt.Sprintf("removing route %s via %s from", op.Dest, op.Gateway), op.Link, err)
+}
+
+// routeMessage describes a route of the main table.
+func routeMessage(msg *nl.RtMsg, op step.AddRoute, index int) attrs {
+	msg.Table = unix.RT_TABLE_MAIN
 	msg.Family = uint8(family(op.Dest.Addr()))
 	msg.Dst_len = uint8(op.Dest.Bits())
 	body := attrs{msg}
@@ -38,11 +64,7 @@ func (h *Host) addRoute(ctx context.Context, op step.AddRoute) error {
 	body.put(unix.RTA_GATEWAY, op.Gateway.AsSlice())
 	body.put(unix.RTA_OIF, nl.Uint32Attr(uint32(index)))
 	body.put(unix.RTA_PRIORITY, nl.Uint32Attr(max(op.Metric, 1)))
-	err = h.nl.change(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, body...)
-	if errors.Is(err, syscall.EEXIST) && h.hasRoute(ctx, op, index) {
-		return nil
-	}
-	return opError(doing, op.Link, err)
+	return body
 }
 
 // hasRoute reports whether the main table has the route.

@@ -62,6 +62,7 @@ var runners = []row{
 	quick((*Host).addAddress),
 	quick((*Host).delAddress),
 	does((*Host).addRoute),
+	quick((*Host).delRoute),
 	quick(func(_ *Host, op step.SetSysctl) error { return setSysctl(op) }),
 	quick(func(_ *Host, op step.WriteFile) error { return writeFile(op) }),
 	does((*Host).addRules),

@@ -44,9 +44,15 @@ func (h *Host) shapeNetwork(ctx context.Context, op step.ShapeNetwork) error {
 	var undo undoStack
 	if in := op.Bandwidth.Inbound; in != nil && in.Average > 0 {
 		err = h.shapeInbound(index, in, &undo)
+	} else {
+		err = h.delRoot(index)
 	}
-	if out := op.Bandwidth.Outbound; err == nil && out != nil && out.Average > 0 {
+	switch out := op.Bandwidth.Outbound; {
+	case err != nil:
+	case out != nil && out.Average > 0:
 		err = h.shapeOutbound(index, out, op.Bridge, &undo)
+	default:
+		err = errors.Join(h.delPolice(index), h.delClsact(index))
 	}
 	if err != nil {
 		err = errors.Join(err, undo.run())

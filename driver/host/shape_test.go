@@ -83,6 +83,16 @@ func TestLimitsAreLibvirts(t *testing.T) {
 			t.Errorf("limits (-first time +second time):\n%s", diff)
 		}
 
+		run(t, h, step.ShapeNetwork{Bridge: "virbr0", Bandwidth: xml.Bandwidth{Inbound: &xml.Rate{Average: 700}}})
+		if text := shown(t, "virbr0"); !strings.Contains(text, "rate 5600Kbit") || strings.Contains(text, "rate 8Mbit") {
+			t.Errorf("after the limit has changed:\n%s", text)
+		}
+		run(t, h, step.ShapeNetwork{Bridge: "virbr0"}) // in no direction any more
+		if diff := cmp.Diff(before, tc(t, "qdisc", "show", "dev", "virbr0")); diff != "" {
+			t.Errorf("with no limit (-want +got):\n%s", diff)
+		}
+		run(t, h, shape, port, rest)
+
 		run(t, h, step.UnshapePort{Bridge: "virbr0", Class: 3})
 		if text := shown(t, "virbr0"); strings.Contains(text, "1:3") {
 			t.Errorf("class 3 is there after its port has gone:\n%s", text)

@@ -165,6 +165,7 @@ func (f *Fake) do(op step.Op) error {
 		return f.onLink(o.Bridge, func(*link) {})
 	case step.AddRoute:
 		return f.onLink(o.Link, func(*link) {})
+	case step.DelRoute:
 	case step.SetSysctl:
 		f.sysctls[o.Key] = o.Value
 	default:

@@ -61,8 +61,9 @@ func (c *Comparison) Effect() Effect {
 // Compare tells how a running network would become what another running definition
 // says, by the steps that start the one and the other: those with the same key are
 // about the same thing.
-func Compare(from, to *xml.Network, before, after []step.Step) *Comparison {
-	c := &comparison{from: from, to: to}
+// Shares says that guests have shares of the network's bandwidth.
+func Compare(from, to *xml.Network, before, after []step.Step, shares bool) *Comparison {
+	c := &comparison{from: from, to: to, shares: shares}
 	was := make(map[string]step.Op, len(before))
 	for _, s := range before {
 		was[step.Key(s.Do)] = s.Do
@@ -91,6 +92,7 @@ func Compare(from, to *xml.Network, before, after []step.Step) *Comparison {
 type comparison struct {
 	Comparison
 	from, to *xml.Network
+	shares   bool
 }
 
 func (c *comparison) add(sign string, was, is step.Op) {
@@ -104,17 +106,23 @@ func (c *comparison) add(sign string, was, is step.Op) {
 	if _, starts := op.(step.StartDnsmasq); starts && sign == "~" {
 		return // its files say what differs
 	}
-	c.Way = max(c.Way, way(was, is))
+	c.Way = max(c.Way, c.way(was, is))
 	c.Changes = append(c.Changes, Change{Text: sign + " " + op.String(), Effect: c.effect(was, is)})
 }
 
 // way returns how one op becomes another on a network that runs. nil is none.
-func way(was, is step.Op) Way {
-	switch cmp.Or(is, was).(type) {
-	case step.AddBridge, step.PlugMember, step.AddRoute, step.RegisterDNS, step.ShapeNetwork, step.SetUp:
-		return WayRestart // nothing takes these back on a bridge that stays
+func (c *comparison) way(was, is step.Op) Way {
+	switch op := cmp.Or(is, was).(type) {
+	case step.AddBridge, step.PlugMember, step.RegisterDNS, step.SetUp:
+		return WayRestart // nothing undoes these on a bridge that stays
 	case step.SetBridge:
-		return WayRestart // the kernel takes no short delay while STP is on, and changes it with STP
+		if op.Attr == "vlan_filtering" {
+			return WayRestart // who plugs guests in has to know
+		}
+	case step.ShapeNetwork:
+		if c.shares || !c.to.OwnsBridge() {
+			return WayRestart // shares are of what the network has
+		}
 	}
 	return WayLive
 }
@@ -123,7 +131,7 @@ func way(was, is step.Op) Way {
 func (c *comparison) effect(was, is step.Op) Effect {
 	switch op := cmp.Or(is, was).(type) {
 	case step.AddRoute:
-		if is == nil {
+		if was != nil {
 			return EffectCut // of what is behind a guest
 		}
 	case step.AddAddress:

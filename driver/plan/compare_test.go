@@ -34,7 +34,10 @@ func TestCompare(t *testing.T) {
 		{"no MTU", base + "<mtu size='1400'/>", base, plan.WayLive, plan.EffectNothing, "- link set virbr0 mtu 1400"},
 		{"bridge", base, "<bridge name='virbr1' stp='off'/><mac address='52:54:00:00:00:01'/>", plan.WayRestart, plan.EffectFlap, "~ stopped and started, with its guests put back"},
 		{"MAC address", base, "<bridge name='virbr0' stp='off'/><mac address='52:54:00:00:00:02'/>", plan.WayRestart, plan.EffectCut, "~ link add virbr0 type bridge address 52:54:00:00:00:02"},
-		{"a route less", base + net4 + "<route address='10.9.0.0' prefix='24' gateway='10.1.0.9'/>", base + net4, plan.WayRestart, plan.EffectCut, "- route add 10.9.0.0/24 via 10.1.0.9 dev virbr0 metric 1"},
+		{"a route less", base + net4 + "<route address='10.9.0.0' prefix='24' gateway='10.1.0.9'/>", base + net4, plan.WayLive, plan.EffectCut, "- route add 10.9.0.0/24 via 10.1.0.9 dev virbr0 metric 1"},
+		{"a route more", base + net4, base + net4 + "<route address='10.9.0.0' prefix='24' gateway='10.1.0.9'/>", plan.WayLive, plan.EffectNothing, "+ route add 10.9.0.0/24 via 10.1.0.9 dev virbr0 metric 1"},
+		{"STP", base, "<bridge name='virbr0'/><mac address='52:54:00:00:00:01'/>", plan.WayLive, plan.EffectNothing, "~ bridge set virbr0 stp_state 1"},
+		{"bandwidth", base, base + "<bandwidth><inbound average='100'/></bandwidth>", plan.WayLive, plan.EffectNothing, "+ shape virbr0 inbound average 100"},
 		{"for what is plugged in later", base, base + "<portgroup name='a'/>", plan.WayLive, plan.EffectNothing, "~ its definition, for what is plugged in later"},
 	}
 	for _, tt := range tests {
@@ -48,7 +51,7 @@ func TestCompare(t *testing.T) {
 				}
 				return p.Steps
 			}
-			got := plan.Compare(from, to, steps(from), steps(to))
+			got := plan.Compare(from, to, steps(from), steps(to), false)
 			if got.Way != tt.way || got.Effect() != tt.effect {
 				t.Errorf("way %d, guests notice %q; want %d, %q\n%+v", got.Way, got.Effect(), tt.way, tt.effect, got.Changes)
 			}

@@ -118,15 +118,18 @@ func (c *compiler) link() error {
 	if c.def.MTU > 0 {
 		c.do(step.SetMTU{Link: c.bridge, MTU: c.def.MTU}, "Cannot set interface MTU on '%s'", c.bridge)
 	}
-	const maxDelay = 1 << 32 // centiseconds; far beyond the kernel's own limit of 30 s
 	stp := uint64(1)
 	if c.def.Bridge.NoSTP {
 		stp = 0
 	}
-	c.do(step.SetBridge{Bridge: c.bridge, Attr: "forward_delay", Value: min(c.def.Bridge.Delay, maxDelay/100) * 100}, "Unable to set bridge %s forward_delay", c.bridge)
+	c.do(step.SetBridge{Bridge: c.bridge, Attr: "forward_delay", Value: forwardDelay(c.def)}, "Unable to set bridge %s forward_delay", c.bridge)
 	c.do(step.SetBridge{Bridge: c.bridge, Attr: "stp_state", Value: stp}, "Unable to set bridge %s stp_state", c.bridge)
 	return nil
 }
+
+// forwardDelay is a bridge's delay in centiseconds, which is no more than the kernel
+// has bits for.
+func forwardDelay(def *xml.Network) uint64 { return min(def.Bridge.Delay, (1<<32)/100) * 100 }
 
 // ipv6 keeps the host from configuring itself by what guests advertise, and
 // IPv6 off the bridge where the network has no IPv6 address.
@@ -246,6 +249,10 @@ func (c *compiler) up() error {
 		Undo: step.SetDown{Link: c.bridge},
 		Fail: fmt.Sprintf("Cannot set interface flags on '%s'", c.bridge),
 	})
+	return c.routes()
+}
+
+func (c *compiler) routes() error {
 	for i := range c.def.Routes {
 		dest, err := destination(&c.def.Routes[i])
 		if err != nil {

@@ -63,7 +63,8 @@ func Running(def *xml.Network, reach *Reach, led []step.Step, facts *step.Facts,
 	if facts != nil {
 		c.facts = *facts
 	}
-	parts := []func() error{c.named, c.mtu, c.ipv6, c.removableAddresses, func() error { c.add(led...); return nil }, func() error { return c.serve(facts) }}
+	parts := []func() error{c.named, c.mtu, c.ipv6, c.removableAddresses, func() error { c.add(led...); return nil },
+		func() error { return c.serve(facts) }, c.spanning, c.removableRoutes, c.bandwidth}
 	if def.Forward.Mode.Routed() {
 		parts = slices.Insert(parts, 3, c.forwarding)
 	}
@@ -73,6 +74,40 @@ func Running(def *xml.Network, reach *Reach, led []step.Step, facts *step.Facts,
 		}
 	}
 	return c.steps, nil
+}
+
+// spanning adds the bridge's STP and delay. While STP is on the kernel takes delays
+// within its bounds only, and so no order is right for all: those that a start ends
+// up with are the delay before STP where that is to be on, and after it where not.
+func (c *compiler) spanning() error {
+	delay := step.SetBridge{Bridge: c.bridge, Attr: "forward_delay", Value: forwardDelay(c.def)}
+	stp := step.SetBridge{Bridge: c.bridge, Attr: "stp_state", Value: 1}
+	if c.def.Bridge.NoSTP {
+		stp.Value = 0
+		c.add(step.Step{Do: stp}, step.Step{Do: delay})
+		return nil
+	}
+	delay.Value = min(max(delay.Value, minDelay), maxDelay)
+	c.add(step.Step{Do: delay}, step.Step{Do: stp})
+	return nil
+}
+
+// Bounds of the delay of a bridge with STP, in centiseconds (BR_MIN_FORWARD_DELAY and
+// BR_MAX_FORWARD_DELAY of the kernel's net/bridge/br_private_stp.h).
+const (
+	minDelay = 200
+	maxDelay = 3000
+)
+
+// removableRoutes adds static routes that may go before the bridge does.
+func (c *compiler) removableRoutes() error {
+	before := len(c.steps)
+	err := c.routes()
+	for i := range c.steps[before:] {
+		s := &c.steps[before+i]
+		s.Undo = step.DelRoute(s.Do.(step.AddRoute))
+	}
+	return err
 }
 
 // defaultMTU is what a bridge has without another one, in bytes.

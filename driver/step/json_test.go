@@ -45,6 +45,7 @@ func samples(t testing.TB) []step.Op {
 			VLANs: []step.PortVLAN{{Flags: 6, ID: 1}}, Entries: []step.PortEntry{{MAC: mac, VLAN: 1, State: 64}}, Guests: []xml.MAC{mac}}},
 		step.SetUp{Link: "virbr0"}, step.SetDown{Link: "virbr0"},
 		step.AddRoute{Link: "virbr0", Dest: netip.MustParsePrefix("10.2.0.0/16"), Gateway: netip.MustParseAddr("10.1.0.2"), Metric: 7},
+		step.DelRoute{Link: "virbr0", Dest: netip.MustParsePrefix("10.2.0.0/16"), Gateway: netip.MustParseAddr("10.1.0.2"), Metric: 7},
 		step.AddRules{Rules: rules}, step.DelRules{Bridge: "virbr0"},
 		step.FillChecksums{Bridge: "virbr0"}, step.UnfillChecksums{Bridge: "virbr0"},
 		step.SetZone{Link: "virbr0", Zone: "dmz", Routed: true, Network: "net"}, step.UnsetZone{Link: "virbr0"},

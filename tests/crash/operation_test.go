@@ -128,13 +128,14 @@ func forward(port uint16, remove bool) step {
 	}
 }
 
-// edited is rich with other leases, names, rules and MTU.
+// edited is rich with other leases, names, rules, MTU, STP, bandwidth and routes.
 func edited() string {
-	return strings.NewReplacer("10.91.0.99", "10.91.0.98", "printer", "plotter", "8080", "8081", "<domain", "<mtu size='1400'/><domain").Replace(rich)
+	return strings.NewReplacer("10.91.0.99", "10.91.0.98", "printer", "plotter", "8080", "8081", "<domain", "<mtu size='1400'/><domain",
+		"stp='off'", "stp='on' delay='3'", "average='1000'", "average='900'", "</network>", "<route address='10.95.0.0' prefix='24' gateway='10.91.0.7'/></network>").Replace(rich)
 }
 
-// slower is rich with something that a bridge cannot change while it is there.
-func slower() string { return strings.Replace(rich, "stp='off'", "stp='off' delay='3'", 1) }
+// renamed is rich with something that a bridge cannot change while it is there.
+func renamed() string { return strings.Replace(rich, "vb-rich", "vb-rich2", 1) }
 
 // other is a network that there is not.
 const other = `<network><name>other</name><uuid>c0ffee00-0000-4000-8000-000000000093</uuid><bridge name='vb-other'/><mac address='52:54:00:93:00:01'/>
@@ -155,7 +156,7 @@ func dialled(call func(context.Context, *client.Conn) error) step {
 // apply makes networks what definitions say.
 func apply(docs ...string) step {
 	return dialled(func(ctx context.Context, c *client.Conn) error {
-		_, err := c.Apply(ctx, docs, false, 0)
+		_, err := c.Apply(ctx, docs, true, 0)
 		return err
 	})
 }
@@ -232,10 +233,10 @@ var operations = []operation{
 	{name: "port floor", before: pluggedRich, do: floor(400), undo: floor(300), guest: true},
 	{name: "port without floor", before: pluggedRich, do: floor(0), undo: floor(300), guest: true},
 	{name: "apply", before: runningRich, do: apply(edited()), undo: apply(rich), guest: true},
-	{name: "apply by a restart", before: runningRich, do: apply(slower(), other), undo: in(apply(rich), of("other", (*libvirt.Network).Undefine))},
+	{name: "apply by a restart", before: runningRich, do: apply(renamed(), other), undo: in(apply(rich), of("other", (*libvirt.Network).Undefine))},
 	{name: "apply to confirm", before: runningRich, do: try(edited(), other), undo: rollBack(), guest: true},
 	{name: "confirm", before: append(runningRich, try(edited())), do: confirm(), undo: in(apply(rich), try(edited())), guest: true},
-	{name: "roll back", before: append(runningRich, try(slower(), other)), do: rollBack(), undo: try(slower(), other)},
+	{name: "roll back", before: append(runningRich, try(renamed(), other)), do: rollBack(), undo: try(renamed(), other)},
 	{name: "forward", before: runningRich, do: forward(8443, false), undo: forward(8443, true), guest: true},
 	{name: "unforward", before: runningRich, do: forward(8080, true), undo: forward(8080, false), guest: true},
 }

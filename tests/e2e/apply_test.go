@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -89,8 +93,9 @@ var edits = []struct {
 	{"device", instead("<forward mode='nat'/>", "<forward mode='nat' dev='uplink'/>"), "cut off"},
 	{"smaller MTU", in("network", "<mtu size='1400'/>"), "at renewal"},
 	{"larger MTU", in("network", "<mtu size='9000'/>"), "at renewal"},
-	{"STP", instead("stp='off'", "stp='on'"), "link flaps"},
-	{"delay", instead("delay='0'", "delay='5'"), "link flaps"},
+	{"STP", instead("stp='off'", "stp='on'"), "nothing"},
+	{"delay", instead("delay='0'", "delay='5'"), "nothing"},
+	{"STP and delay", instead("stp='off' delay='0'", "delay='5'"), "nothing"},
 	{"bridge", instead("br-lab", "br-other"), "link flaps"},
 	{"bridge's MAC address", instead("52:54:00:77:00:00", "52:54:00:77:00:01"), "cut off"},
 	{"IPv6 subnet", in("network", "<ip family='ipv6' address='fd00:77::1' prefix='64'/>"), "at renewal"},
@@ -99,8 +104,9 @@ var edits = []struct {
 	{"second subnet", in("network", "<ip address='10.78.0.1' prefix='24'/>"), "nothing"},
 	{"other subnet", func(doc string) string { return strings.ReplaceAll(doc, "10.77.0", "10.79.0") }, "cut off"},
 	{"gateway", instead("address='10.77.0.1'", "address='10.77.0.254'"), "cut off"},
-	{"limit", in("network", "<bandwidth><inbound average='100000'/></bandwidth>"), "link flaps"},
-	{"route", in("network", "<route address='10.80.0.0' prefix='24' gateway='10.77.0.99'/>"), "link flaps"},
+	{"limit", in("network", "<bandwidth><inbound average='100000'/></bandwidth>"), "nothing"},
+	{"route", in("network", "<route address='10.80.0.0' prefix='24' gateway='10.77.0.99'/>"), "nothing"},
+	{"IPv6 and a route of it", in("network", "<ip family='ipv6' address='fd00:77::1' prefix='64'/><route family='ipv6' address='fd00:80::' prefix='64' gateway='fd00:77::9'/>"), "at renewal"},
 	{"forward", extended("<virbr:portForward proto='tcp' guest='10.77.0.9'><virbr:range start='8080' to='80'/></virbr:portForward>"), "nothing"},
 	{"public address", extended("<virbr:address public='203.0.113.7' guest='10.77.0.9'/>"), "nothing"},
 }
@@ -140,6 +146,63 @@ func (p *pinger) lost(t *testing.T) (lost int) {
 		t.Error("nothing was answered at all")
 	}
 	return last - answered
+}
+
+// echoTCP sends back what it gets by TCP on a port of the host, which it returns.
+func echoTCP(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			go func() { _, _ = io.Copy(c, c) }()
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// startTalk has a guest say something by one TCP connection every 10 milliseconds, and
+// wait for the echo. What it returns ends that, with an error if the connection broke.
+func startTalk(t *testing.T, g *netnstest.Guest, to string) func() error {
+	t.Helper()
+	var conn net.Conn
+	if err := g.Do(func() (err error) {
+		conn, err = (&net.Dialer{Timeout: patience}).DialContext(t.Context(), "tcp4", to)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	stop, ended := make(chan struct{}), make(chan error, 1)
+	say := func() error {
+		err := conn.SetDeadline(time.Now().Add(patience))
+		if err == nil {
+			_, err = conn.Write([]byte("word"))
+		}
+		if err == nil {
+			_, err = io.ReadFull(conn, make([]byte, 4))
+		}
+		return err
+	}
+	go func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				ended <- errors.Join(say(), conn.Close())
+				return
+			case <-tick.C:
+				if err := say(); err != nil {
+					ended <- errors.Join(err, conn.Close())
+					return
+				}
+			}
+		}
+	}()
+	return func() error { close(stop); return <-ended }
 }
 
 var volatile = regexp.MustCompile(`^\d+: |@\S+|state \S+|qlen \d+|ageing_timer.*|hello_timer\s+\S+|tcn_timer\s+\S+|topology_change_timer\s+\S+|gc_timer\s+\S+|topology_change\S* \d+|promiscuity \d+|allmulti \d+|LOWER_UP|linkdown|NO-CARRIER|qdisc \S+: |refcnt \d+`)
@@ -189,6 +252,7 @@ func TestApply(t *testing.T) {
 		g := netnstest.NewGuest(t, "lab", "br-lab")
 		g.Address(t, netip.MustParsePrefix("10.77.0.7/24"))
 		g.Address(t, netip.MustParsePrefix("10.79.0.7/24"))
+		port := echoTCP(t)
 		for _, ch := range edits {
 			changed := filepath.Join(t.TempDir(), "changed.xml")
 			doc := ch.edit(labXML)
@@ -211,9 +275,16 @@ func TestApply(t *testing.T) {
 				t.Errorf("before %s: %v", ch.name, err)
 			}
 			p := startPing(t, g, "10.77.0.1")
+			hangUp := func() error { return nil }
+			if ch.guests != "cut off" {
+				hangUp = startTalk(t, g, fmt.Sprint("10.77.0.1:", port))
+			}
 			out, err := tool(t, "apply", "--yes", changed)
 			if ch.guests != "cut off" { // it is there again, at least
 				netnstest.Wait(t, "the guest has its gateway after "+ch.name, func() error { return pings(g, t, "10.77.0.1") })
+			}
+			if err := hangUp(); err != nil {
+				t.Errorf("%s: a TCP connection broke: %v", ch.name, err)
 			}
 			if lost := p.lost(t); lost > 0 && (ch.guests == "nothing" || ch.guests == "at renewal") {
 				t.Errorf("%s: %d packets were lost", ch.name, lost)
