@@ -68,6 +68,20 @@ func Replace(temp, path string, data []byte, mode fs.FileMode) error {
 }
 
 func replace(temp, path string, data []byte, mode fs.FileMode) error {
+	err := stage(temp, data, mode)
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err == nil {
+		return nil
+	}
+	if gone := os.Remove(temp); !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return err
+}
+
+func stage(temp string, data []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
@@ -79,16 +93,22 @@ func replace(temp, path string, data []byte, mode fs.FileMode) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, path)
+	return errors.Join(err, f.Close())
+}
+
+// Stage is the first half of [Write]: it writes a temporary file, which [Rename] puts
+// in the place of the one it is for.
+func Stage(path string, data []byte, mode fs.FileMode) (temp string, err error) {
+	temp = beside(path)
+	if err = stage(temp, data, mode); err != nil {
+		_ = os.Remove(temp)
 	}
-	if err == nil {
-		return nil
-	}
-	if gone := os.Remove(temp); !errors.Is(gone, fs.ErrNotExist) {
-		err = errors.Join(err, gone)
-	}
-	return err
+	return temp, err
+}
+
+// Rename is the second half of [Write].
+func Rename(temp, path string) error {
+	return within(filepath.Dir(path), func() error { return os.Rename(temp, path) })
 }
 
 // Remove removes files for good; those that are missing are no error.

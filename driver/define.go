@@ -127,7 +127,7 @@ func (d *Driver) Undefine(ctx context.Context, net Ref) error {
 	}
 	if err := d.dirs.RemoveDefinition(n.ref.Name); err != nil {
 		if !v.active() {
-			d.warn("undefining the network", n.ref, last.settle(last.ops))
+			d.warn("undefining the network", n.ref, last.settle(last.undo()))
 		}
 		return err
 	}
@@ -140,7 +140,7 @@ func (d *Driver) Undefine(ctx context.Context, net Ref) error {
 	} else {
 		n.view.Store(nil) // of two on one bridge that go at a time the last one cleans
 		d.warn("removing what is kept for the network", n.ref, d.clean(n.ref, v.config.Bridge.Name))
-		d.warn("undefining the network", n.ref, last.settle(last.ops))
+		d.warn("undefining the network", n.ref, last.settle(last.undo()))
 		d.warn("keeping the network's history", n.ref, d.history.Gone(historical(n.ref)))
 		d.forget(n)
 	}

@@ -2,7 +2,6 @@ package driver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -457,7 +456,7 @@ func (d *Driver) catchUp(ctx context.Context, n *network, v *view, asked *plan.A
 	c := &conversion{d: d, n: n, from: v, to: &next}
 	if err := c.follow(ctx); err != nil {
 		unclaim()
-		return fmt.Errorf("following guests: %w", errors.Join(err, c.takeBack(ctx)))
+		return fmt.Errorf("following guests: %w", err)
 	}
 	n.view.Store(&next)
 	d.tellGuests(n, v.reach, next.reach)

@@ -77,11 +77,11 @@ func (d *Driver) adoptRecord(n *network, v *view) error {
 	if err != nil || !ok && len(want) == 0 {
 		return err
 	}
-	if ok && bridgeOf(r.ops) == bridgeOf(want) {
+	if ok && bridgeOf(r.undo()) == bridgeOf(want) {
 		return nil
 	}
 	r = d.newRecord(n, v.live.Bridge.Name)
-	r.ops = want
+	r.Steps = step.UndoSteps(want)
 	d.log.Info("network taken over", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", v.live.Bridge.Name)
 	return r.save()
 }

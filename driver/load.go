@@ -41,10 +41,10 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 		return errors.Join(fmt.Errorf("loading networks: %w", err), d.lock.Release())
 	}
 	d.hooks.Daemon(ctx, hooks.DaemonStart)
+	d.finishFiles()
 	d.dirs.RemoveTemporary(d.log)
 	d.warn("putting directories of ports aside", Ref{}, d.dirs.MovePorts())
 	d.loadDetached()
-	changes := d.revertFiles()
 	known := d.loadAll("status", d.dirs.Running, d.loadStatus)
 	d.loadAll("definition", d.dirs.Definitions, func(name string) error { return d.loadConfig(ctx, name) })
 	running := slices.ContainsFunc(d.networks(), (*network).running)
@@ -55,7 +55,6 @@ func (d *Driver) Load(ctx context.Context) (err error) {
 	if whole := d.refresh(ctx, facts); running {
 		d.takeOver(ctx, whole && known)
 	}
-	d.revert(ctx, changes)
 	booted := !d.dirs.Autostarted()
 	d.loadJournals(ctx, booted)
 	if booted {

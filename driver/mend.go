@@ -2,7 +2,6 @@ package driver
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -47,11 +46,7 @@ func (d *Driver) mend(ctx context.Context, n *network) {
 			return
 		}
 		n.bridgeless = false
-		var errs []error
-		for _, op := range missing {
-			errs = append(errs, d.run(ctx, op))
-		}
-		if err := errors.Join(errs...); err != nil {
+		if err := d.restoreRest(ctx, n, v, nil); err != nil {
 			d.warn("putting back what was taken away", n.ref, err)
 			return
 		}
@@ -71,26 +66,17 @@ func (d *Driver) missing(ctx context.Context, n *network) (missing []step.Op) {
 }
 
 func (d *Driver) missingOf(ctx context.Context, v *view) ([]step.Op, error) {
-	ops, err := plan.Kept(v.live, v.reach)
+	steps, err := plan.Kept(v.live, v.reach, nil, plan.Dirs(d.dirs.Served()))
 	if err != nil {
 		return nil, err
 	}
-	missing, err := d.cfg.Watcher.Missing(ctx, ops)
-	if err != nil || len(missing) == 0 {
-		return missing, err
-	}
-	forwards := func(op step.Op) bool {
-		o, ok := op.(step.SetSysctl)
-		return ok && strings.HasSuffix(o.Key, "all/forwarding")
-	}
-	if i := slices.IndexFunc(missing, forwards); i >= 0 { // before the host is a router again
-		for _, op := range ops {
-			if hear, ok := op.(step.HearRouters); ok {
-				missing = slices.Insert(missing, i, step.Op(hear))
-			}
+	ops := []step.Op{step.AddBridge{Name: v.live.Bridge.Name, MAC: v.live.MAC}}
+	for _, s := range steps {
+		if !step.SwitchesOff(s.Do) { // who switched it on needs it
+			ops = append(ops, s.Do)
 		}
 	}
-	return missing, nil
+	return d.cfg.Watcher.Missing(ctx, ops)
 }
 
 func opTexts(ops []step.Op) string {

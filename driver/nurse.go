@@ -79,5 +79,5 @@ func (d *Driver) revive(ctx context.Context, n *network, v *view) error {
 	if err != nil {
 		return fmt.Errorf("starting dnsmasq of network %q: %w", n.ref.Name, err)
 	}
-	return d.refreshDnsmasq(ctx, n, v, facts)
+	return d.restoreRest(ctx, n, v, &facts)
 }

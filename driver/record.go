@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 
 	"github.com/virbr/virbr/driver/engine"
@@ -13,98 +12,71 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// record is the undo record of a network that runs, or is being started, stopped
-// or undefined: the ops that take back what was done so far, in the order in
-// which they are to run. Each is on disk before its step is begun, so a stop by
-// another process, also a newer one, finds all of it, whenever this one dies.
-//
-// A network that does not run has none. Where there is one, a daemon died half
-// way, and the next one finishes what it was at (sweep).
+// record is a network's record, see [state.Record].
 type record struct {
-	files   state.Table[recordFile]
-	uuid    xml.UUID
-	network string
-	bridge  string // "": it has none
-	ops     []step.Op
-	change  *alteration // a change that is under way; nil: none
-	text    []byte      // as it is on disk; nil: it is not
+	state.Record
+	files state.Table[state.Record]
+	uuid  xml.UUID
+	text  []byte // as it is on disk; nil: it is not
 }
-
-// recordFile is a record as JSON.
-type recordFile struct {
-	Network string          `json:"network"`
-	Bridge  string          `json:"bridge,omitempty"`
-	Undo    json.RawMessage `json:"undo"` // by step.MarshalOps
-	Change  *alteration     `json:"change,omitempty"`
-}
-
-func (d *Driver) records() state.Table[recordFile] { return state.Records[recordFile](d.dirs) }
 
 func (d *Driver) newRecord(n *network, bridge string) *record {
-	return &record{files: d.records(), uuid: n.ref.UUID, network: n.ref.Name, bridge: bridge}
+	return &record{Record: state.Record{Network: n.ref.Name, Bridge: bridge}, files: d.dirs.Records(), uuid: n.ref.UUID}
 }
 
-// keep makes the record one of some steps, and saves it. It is kept in memory even
-// where saving fails.
-func (r *record) keep(steps []step.Step) error {
-	r.ops = step.StopOrder(undos(steps))
-	if len(r.ops) == 0 && r.text == nil {
+// readRecord returns the record of a network; ok is false where there is none, as for
+// a network that libvirt's daemon started.
+func (d *Driver) readRecord(uuid xml.UUID) (r *record, ok bool, err error) {
+	r = &record{files: d.dirs.Records(), uuid: uuid}
+	file, err := r.files.Read(uuid)
+	if file == nil || err != nil {
+		return nil, false, err
+	}
+	r.Record = *file
+	r.text, err = json.Marshal(file)
+	return r, err == nil, err
+}
+
+// undo returns what undoes all of it.
+func (r *record) undo() []step.Op { return step.Undos(r.Steps) }
+
+// keep makes the record tell how far a change has come, and saves it. It is kept in
+// memory even where saving fails.
+func (r *record) keep(p state.Progress) error {
+	pending := map[string]bool{}
+	for _, key := range p.Pending {
+		pending[key] = true
+	}
+	r.Progress = state.Progress{Pending: p.Pending, Files: p.Files}
+	for _, s := range p.Steps {
+		if s.Undo != nil && (step.Lasting(s.Undo) || pending[step.Key(s.Undo)]) {
+			r.Steps = append(r.Steps, step.Step{Do: brief(s.Do), Undo: s.Undo})
+		}
+	}
+	if len(r.Steps)+len(r.Files) == 0 && r.text == nil {
 		return nil
 	}
 	return r.save()
 }
 
-// undos returns what undoes steps. Addresses and attributes go with the bridge.
-func undos(steps []step.Step) []step.Op {
-	return slices.DeleteFunc(engine.Undos(steps), func(op step.Op) bool {
-		scope := step.ScopeOf(op)
-		return scope == step.ScopeAddress || scope == step.ScopeLink && step.PhaseOf(op) == step.PhaseFirst
-	})
-}
-
-// without returns the ops of a list that are about other things than those of another.
-func without(list, other []step.Op) []step.Op {
-	gone := make(map[string]bool, len(other))
-	for _, op := range other {
-		gone[step.Key(op)] = true
+// brief returns what a record keeps of an op. What grows with the network is compiled
+// from its definition when it is needed, not written with each change.
+func brief(op step.Op) step.Op {
+	switch o := op.(type) {
+	case step.AddRules, step.WriteFile:
+		return nil
+	case step.StartDnsmasq:
+		o.Aside = false // a thing of the start, not of what runs then
+		return o
 	}
-	return slices.DeleteFunc(slices.Clone(list), func(op step.Op) bool { return gone[step.Key(op)] })
-}
-
-// recorder returns what writes down which steps of a running network may be in force,
-// on the way from some to others. A network that libvirt's daemon started has no
-// record and needs none.
-func (d *Driver) recorder(n *network, from, to []step.Step) (save func([]step.Step) error, err error) {
-	r, ok, err := d.readRecord(n.ref.UUID)
-	if err != nil || !ok {
-		return func([]step.Step) error { return nil }, err
-	}
-	rest := without(r.ops, append(undos(from), undos(to)...))
-	return func(steps []step.Step) error {
-		r.ops = step.StopOrder(slices.Concat(rest, undos(steps)))
-		return r.save()
-	}, nil
-}
-
-// converge leads a running network from some steps to others.
-func (d *Driver) converge(ctx context.Context, n *network, c engine.Change) (done *engine.Done, err error) {
-	c.Network = n.ref.Name
-	if c.Save, err = d.recorder(n, c.From, c.To); err != nil {
-		return nil, err
-	}
-	return d.engine.Converge(ctx, c)
+	return op
 }
 
 // save writes the record, if it is another than that on disk.
 func (r *record) save() error {
-	ops, err := step.MarshalOps(r.ops)
-	if err != nil {
-		return fmt.Errorf("writing the undo record: %w", err)
-	}
-	file := recordFile{Network: r.network, Bridge: r.bridge, Undo: ops, Change: r.change}
-	text, err := json.Marshal(file)
+	text, err := json.Marshal(r.Record)
 	if err == nil && !bytes.Equal(text, r.text) {
-		err = r.files.Write(r.uuid, &file)
+		err = r.files.Write(r.uuid, &r.Record)
 	}
 	if err == nil {
 		r.text = text
@@ -112,29 +84,109 @@ func (r *record) save() error {
 	return err
 }
 
-// readRecord returns the undo record of a network; ok is false where there is
-// none, as for a network that libvirt's daemon started.
-func (d *Driver) readRecord(uuid xml.UUID) (r *record, ok bool, err error) {
-	r, err = loadRecord(d.records(), uuid)
-	return r, r != nil, err
+// settle ends a record, or keeps what could not be undone.
+func (r *record) settle(left []step.Op) error {
+	if len(left) == 0 {
+		return r.files.Remove(r.uuid)
+	}
+	r.Progress = state.Progress{Steps: step.UndoSteps(left)}
+	return r.save()
 }
 
-// loadRecord reads a record's file; nil: there is none.
-func loadRecord(files state.Table[recordFile], uuid xml.UUID) (*record, error) {
-	file, err := files.Read(uuid)
-	if file == nil || err != nil {
-		return nil, err
-	}
-	ops, err := step.UnmarshalOps(file.Undo)
+// recorder returns what writes down how far a change of a running network has come, which
+// is about some keys. A network that libvirt's daemon started has no record and needs
+// none, but for the moment in which several files are replaced.
+func (d *Driver) recorder(n *network, ours map[string]bool) (save func(state.Progress) error, err error) {
+	r, ok, err := d.readRecord(n.ref.UUID)
 	if err != nil {
-		return nil, fmt.Errorf("reading the undo record %q: %w", files.Path(uuid), err)
-	}
-	r := &record{files: files, uuid: uuid, network: file.Network, bridge: file.Bridge, ops: ops, change: file.Change}
-	if r.text, err = json.Marshal(file); err != nil {
 		return nil, err
 	}
-	if r.bridge == "" { // of an older version
-		r.bridge = bridgeOf(ops)
+	if !ok {
+		r = d.newRecord(n, "")
+		return func(p state.Progress) error {
+			if len(p.Files) > 0 {
+				return r.keep(state.Progress{Files: p.Files})
+			}
+			return r.settle(nil)
+		}, nil
 	}
-	return r, nil
+	was := r.Progress
+	return func(p state.Progress) error {
+		now := map[string]step.Step{}
+		for _, s := range p.Steps {
+			now[s.Key()] = s
+		}
+		made := state.Progress{Files: p.Files, Pending: slices.DeleteFunc(slices.Clone(was.Pending), func(key string) bool { return ours[key] })}
+		made.Pending = append(made.Pending, p.Pending...)
+		for _, s := range slices.Concat(was.Steps, p.Steps) {
+			key := s.Key()
+			if is, ok := now[key]; ok {
+				made.Steps = append(made.Steps, is)
+				delete(now, key)
+				ours[key] = true
+			} else if !ours[key] {
+				made.Steps = append(made.Steps, s)
+			}
+		}
+		return r.keep(made)
+	}, nil
+}
+
+// converge makes a change of a running network. Nothing is pending any more then of what
+// it is about, which is also what is settled.
+func (d *Driver) converge(ctx context.Context, n *network, c engine.Change, settled ...string) (err error) {
+	c.Network = n.ref.Name
+	about := map[string]bool{}
+	for _, s := range slices.Concat(c.From, c.To) {
+		about[s.Key()] = true
+	}
+	for _, key := range settled {
+		about[key] = true
+	}
+	if c.Save, err = d.recorder(n, about); err != nil {
+		return err
+	}
+	return d.engine.Converge(ctx, c)
+}
+
+// resume makes the steps those that are in force of a running network, where it is not
+// known what others did to it, or how far a former daemon came: first those that filter and
+// lead to guests, then, with last set, the rest. Without a record, as libvirt's daemon leaves
+// a network, they are in force.
+func (d *Driver) resume(ctx context.Context, n *network, steps []step.Step, last bool) error {
+	r, ok, err := d.readRecord(n.ref.UUID)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return d.converge(ctx, n, engine.Change{From: steps, To: steps, Refresh: true})
+	}
+	c := engine.Resume(r.Progress, steps, func(op step.Op) bool { return filters(op) != last })
+	if !last {
+		return d.converge(ctx, n, c)
+	}
+	return d.converge(ctx, n, c, r.Pending...)
+}
+
+// finishFiles finishes replacing the files of changes that were cut short, before
+// anybody reads them.
+func (d *Driver) finishFiles() {
+	list, err := d.dirs.Records().List()
+	d.warn("listing undo records", Ref{}, err)
+	for _, uuid := range list {
+		r, ok, err := d.readRecord(uuid)
+		if err != nil || !ok || len(r.Files) == 0 {
+			continue // what is wrong with a record is said when it is needed
+		}
+		ref := Ref{Name: r.Network, UUID: uuid}
+		d.log.Info("finishing a change", "network", ref.Name, "uuid", uuid.String())
+		if err = state.FinishReplace(r.Files); err == nil {
+			r.Files = nil
+			err = r.save()
+		}
+		if err == nil && len(r.Steps) == 0 {
+			err = r.settle(nil)
+		}
+		d.warn("finishing a change", ref, err)
+	}
 }

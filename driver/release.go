@@ -41,15 +41,15 @@ func PlanRelease(dirs state.Dirs) (*Release, error) {
 			r.Ops = append(r.Ops, step.UnfillChecksums{Bridge: bridge})
 		}
 	}
-	records := state.Records[recordFile](dirs)
+	records := dirs.Records()
 	list, err := records.List()
 	errs = append(errs, err)
 	for _, uuid := range list {
 		r.Files = append(r.Files, records.Path(uuid))
-		record, err := loadRecord(records, uuid)
+		record, err := records.Read(uuid)
 		errs = append(errs, err)
 		if record != nil {
-			r.Ops = append(r.Ops, slices.DeleteFunc(record.ops, func(op step.Op) bool { return step.ScopeOf(op) != step.ScopeGuests })...)
+			r.Ops = append(r.Ops, slices.DeleteFunc(step.StopOrder(step.Undos(record.Steps)), func(op step.Op) bool { return step.ScopeOf(op) != step.ScopeGuests })...)
 		}
 	}
 	for _, table := range []interface{ Paths() ([]string, error) }{dirs.Learned(), dirs.Detached(), dirs.Applying()} {

@@ -4,12 +4,10 @@ import (
 	"context"
 	"net/netip"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
@@ -130,7 +128,7 @@ func (d *Driver) refresh(ctx context.Context, facts step.Facts) bool {
 				bare.Store(true)
 			}
 			d.warn("putting firewall rules in again", n.ref, err)
-			d.warn("refreshing dnsmasq", n.ref, d.refreshDnsmasq(ctx, n, v, facts))
+			d.warn("restoring the network", n.ref, d.restoreRest(ctx, n, v, &facts))
 		}
 	})
 	return !bare.Load()
@@ -148,42 +146,25 @@ func (d *Driver) refreshFirewall(ctx context.Context, n *network, v *view, facts
 	d.holdClaims(n, next.reach)
 	d.saveMemory(n, v.reach, next.reach)
 	n.view.Store(&next)
-	return &next, d.renew(ctx, n, next.steps)
+	return &next, d.resume(ctx, n, next.steps, false)
 }
 
-// renew does steps of a running network again, and undoes those of an earlier run of
-// this program that are not among them. Without a record, as libvirt's daemon
-// leaves a network, there are none.
-func (d *Driver) renew(ctx context.Context, n *network, steps []step.Step) error {
-	r, ok, err := d.readRecord(n.ref.UUID)
+// filters reports whether an op is of the steps that [plan.Firewall] makes.
+func filters(op step.Op) bool {
+	scope := step.ScopeOf(op)
+	return scope == step.ScopeFirewall || scope == step.ScopeGuests
+}
+
+// restoreRest sees to all that a running network needs but what filters and leads to
+// guests: what others took from its bridge comes back, a dnsmasq that died is started. A
+// living one is left alone; it reads its hosts files again if they are not what they
+// should be.
+func (d *Driver) restoreRest(ctx context.Context, n *network, v *view, facts *step.Facts) error {
+	steps, err := plan.Kept(v.live, v.reach, facts, plan.Dirs(d.dirs.Served()))
 	if err != nil {
 		return err
 	}
-	change := engine.Change{From: steps, To: steps, Refresh: true}
-	if ok {
-		fresh := without(undos(steps), r.ops)
-		change.From = slices.DeleteFunc(slices.Clone(steps), func(s step.Step) bool {
-			return s.Undo != nil && slices.ContainsFunc(fresh, func(op step.Op) bool { return step.Key(op) == step.Key(s.Undo) })
-		})
-		for _, op := range slices.Backward(without(r.ops, undos(steps))) {
-			if step.ScopeOf(op) == step.ScopeGuests {
-				change.From = append(change.From, step.Step{Undo: op})
-			}
-		}
-	}
-	_, err = d.converge(ctx, n, change)
-	return err
-}
-
-// refreshDnsmasq starts a dnsmasq that died. A living one is left alone; it
-// reads its hosts files again if they are not what they should be.
-func (d *Driver) refreshDnsmasq(ctx context.Context, n *network, v *view, facts step.Facts) error {
-	steps, err := plan.Serve(v.live, &facts, plan.Dirs(d.dirs.Served()))
-	if err != nil || len(steps) == 0 {
-		return err
-	}
-	_, err = d.converge(ctx, n, engine.Change{From: steps, To: steps, Refresh: true})
-	return err
+	return d.resume(ctx, n, steps, true)
 }
 
 // each calls do for every network, as many at a time as there are processors, not

@@ -118,7 +118,7 @@ func (d *Driver) renumber(ctx context.Context, n *network) error {
 	next.live = made
 	c := &conversion{d: d, n: n, from: v, to: &next}
 	if err := c.run(ctx); err != nil {
-		return errors.Join(err, c.takeBack(ctx))
+		return err
 	}
 	n.view.Store(&next)
 	d.log.Info("network renumbered", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "prefix", made.Advertise.Prefix)

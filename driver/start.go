@@ -122,7 +122,7 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 	}
 	next.live, next.reach, next.steps = live, reach, p.Firewall()
 	d.saveMemory(n, nil, next.reach)
-	if _, err := d.engine.Converge(ctx, engine.Change{Network: n.ref.Name, To: slices.Concat(room, p.Steps), Save: undo.keep}); err != nil {
+	if err := d.engine.Converge(ctx, engine.Change{Network: n.ref.Name, To: slices.Concat(room, p.Steps), Save: undo.keep}); err != nil {
 		return err
 	}
 	if err := d.hook(ctx, n, hooks.OpStarted, next); err != nil {

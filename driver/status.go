@@ -10,7 +10,7 @@ func newStatus() xml.Status { return xml.Status{ClassIDs: []uint16{0, 1, 2}} }
 // active, for this daemon and the next one, from then on. A file of which not all
 // could be read stays as it is.
 func (d *Driver) saveStatus(v *view) error {
-	if v.live.Fault != nil && v.live.Fault.Partial {
+	if v.partial() {
 		return nil
 	}
 	return d.dirs.SaveStatus(v.statusFile())
@@ -22,3 +22,6 @@ func (v *view) statusFile() *xml.Status {
 	file.Network = v.live
 	return &file
 }
+
+// partial reports whether not all of the running definition could be read.
+func (v *view) partial() bool { return v.live.Fault != nil && v.live.Fault.Partial }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
 )
@@ -55,7 +56,7 @@ func (d *Driver) undoOf(n *network, v *view) *record {
 	d.warn("stopping without the undo record", n.ref, err)
 	if !ok {
 		r = d.newRecord(n, v.live.Bridge.Name)
-		r.ops = plan.Stop(v.live, v.reach, plan.Dirs(d.dirs.Served()))
+		r.Steps = step.UndoSteps(plan.Stop(v.live, v.reach, plan.Dirs(d.dirs.Served())))
 	}
 	return r
 }
@@ -68,7 +69,7 @@ func (d *Driver) undoOf(n *network, v *view) *record {
 // of the network or of a daemon tries again.
 func (d *Driver) takeDown(ctx context.Context, n *network, v *view, undo *record) error {
 	errs := []error{d.dirs.RemoveStatus(n.ref.Name)}
-	left, err := d.engine.Undo(ctx, n.ref.Name, undo.ops)
+	left, err := d.engine.Undo(ctx, n.ref.Name, undo.undo())
 	errs = append(errs, err, d.dirs.Learned().Remove(n.ref.UUID), d.dirs.RemovePorts(n.ref.Name))
 	if !v.persistent() {
 		errs = append(errs, d.clean(n.ref, v.live.Bridge.Name))

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"github.com/virbr/virbr/driver/step"
 )
 
 // sweep finishes what a daemon was at when it died: an undo record without a
 // running network is of a start, a stop or an undefining that was cut short.
 func (d *Driver) sweep(ctx context.Context) {
-	list, err := d.records().List()
+	list, err := d.dirs.Records().List()
 	if err != nil {
 		d.log.Error("listing undo records", "err", err)
 	}
@@ -36,7 +34,7 @@ func (d *Driver) finish(ctx context.Context, ref Ref) error {
 	if !ok {
 		return nil
 	}
-	ref.Name = r.network
+	ref.Name = r.Network
 	if err := checkName(ref.Name); err != nil {
 		return err
 	}
@@ -44,10 +42,10 @@ func (d *Driver) finish(ctx context.Context, ref Ref) error {
 		return fmt.Errorf("leaving network %q as it is: its status file %q cannot be read", ref.Name, d.dirs.StatusFile(ref.Name))
 	}
 	d.log.Info("undoing an unfinished start or stop", "network", ref.Name, "uuid", ref.UUID.String())
-	left, err := d.engine.Undo(ctx, ref.Name, r.ops)
+	left, err := d.engine.Undo(ctx, ref.Name, r.undo())
 	errs := append([]error{err}, d.dirs.Learned().Remove(ref.UUID), d.dirs.RemovePorts(ref.Name))
 	if d.unknown(ref) {
-		errs = append(errs, d.clean(ref, r.bridge))
+		errs = append(errs, d.clean(ref, r.Bridge))
 	}
 	return errors.Join(append(errs, r.settle(left))...)
 }
@@ -59,13 +57,4 @@ func (d *Driver) unknown(ref Ref) bool {
 		return false
 	}
 	return !d.dirs.IsDefined(ref.Name)
-}
-
-// settle ends a record, or keeps what could not be undone.
-func (r *record) settle(left []step.Op) error {
-	if len(left) == 0 {
-		return r.files.Remove(r.uuid)
-	}
-	r.ops = left
-	return r.save()
 }

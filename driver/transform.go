@@ -33,7 +33,7 @@ func (d *Driver) transform(ctx context.Context, n *network, from, to *view) erro
 	}
 	c := &conversion{d: d, n: n, from: from, to: to}
 	if err := c.run(ctx); err != nil {
-		return errors.Join(err, c.takeBack(ctx))
+		return err
 	}
 	n.view.Store(to)
 	return nil

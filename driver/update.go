@@ -2,7 +2,6 @@ package driver
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -112,8 +111,7 @@ func (d *Driver) rewrite(ctx context.Context, n *network, v *view, a Affect, mad
 	}
 	c := &conversion{d: d, n: n, from: v, to: &next}
 	if err := c.run(ctx); err != nil {
-		d.log.Debug("undoing a failed update", "network", n.ref.Name, "err", err)
-		return false, errors.Join(err, c.takeBack(ctx))
+		return false, err
 	}
 	n.view.Store(&next)
 	d.recordViews(ctx, n, v, &next)

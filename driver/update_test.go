@@ -205,6 +205,74 @@ func withHost(def string) string {
 	return strings.Replace(def, "<dhcp>", "<dhcp><host mac='52:54:00:aa:bb:cc' ip='192.168.3.10'/>", 1)
 }
 
+// TestUpdateCutShort has a daemon end at each step of an update in turn. The next one
+// makes the network what it was, and a stop leaves nothing.
+func TestUpdateCutShort(t *testing.T) {
+	t.Parallel()
+	const both = driver.AffectLive | driver.AffectConfig
+	silent := strings.NewReplacer("<ip address", "<dns enable='no'/><ip address",
+		"<range start='192.168.3.2' end='192.168.3.254'/>", "", "<host mac='52:54:00:aa:bb:cc' name='web1' ip='192.168.3.10'/>", "").Replace(unlimited("default", 3))
+	for name, c := range map[string]struct {
+		def string
+		req driver.UpdateRequest
+	}{
+		"restart":         {dualNet("default", 3), request(xml.UpdateAddLast, xml.SectionDNSTXT, `<txt name='a' value='b'/>`, both)},
+		"first dnsmasq":   {silent, request(xml.UpdateAddLast, xml.SectionIPDHCPHost, `<host mac='52:54:00:aa:bb:cd' ip='192.168.3.11'/>`, both)},
+		"last of dnsmasq": {withHost(silent), request(xml.UpdateDelete, xml.SectionIPDHCPHost, `<host mac='52:54:00:aa:bb:cc'/>`, both)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for step := 0; cutAt(t, c.def, c.req, step); step++ { //nolint:revive // the condition does it
+			}
+		})
+	}
+}
+
+// cutAt has the daemon end at a step of an update. It reports whether there was such a step.
+func cutAt(t *testing.T, def string, req driver.UpdateRequest, at int) bool {
+	r := started(t)
+	empty := r.host.State()
+	ref := r.define(def)
+	r.start(ref)
+	host, files := r.host.State(), r.files()
+	kept := func() []string { // files of a dnsmasq that is no longer wanted may stay
+		return slices.DeleteFunc(r.files(), func(f string) bool {
+			name, _, _ := strings.Cut(f, ":")
+			return strings.HasPrefix(f, "dnsmasq/") && !slices.ContainsFunc(files, func(o string) bool { return strings.HasPrefix(o, name+":") })
+		})
+	}
+	reached, gone, count := make(chan string), make(chan struct{}), 0
+	r.host.Before = func(_ context.Context, line string) error {
+		if count++; count == at+1 {
+			reached <- line
+			<-gone
+		}
+		return nil
+	}
+	old, done := r.d, make(chan struct{})
+	go func() { defer close(done); _ = old.Update(t.Context(), ref, req) }()
+	line := ""
+	select {
+	case line = <-reached:
+	case <-done:
+		return false
+	}
+	defer func() { close(gone); <-done }()
+	r.host.Before = nil
+	r.reopen()
+	if diff := cmp.Diff(host, r.host.State()); diff != "" {
+		t.Errorf("cut short before %q: host (-before +after)\n%s", line, diff)
+	}
+	if diff := cmp.Diff(files, kept()); diff != "" {
+		t.Errorf("cut short before %q: files (-before +after)\n%s", line, diff)
+	}
+	r.destroy(ref)
+	if diff := cmp.Diff(empty, r.host.State()); diff != "" {
+		t.Errorf("cut short before %q, after a stop (-before the start +after)\n%s", line, diff)
+	}
+	return true
+}
+
 // failAt lets a step of an update fail. It reports whether there was such a
 // step; without, the update must succeed, and a stop must leave nothing.
 func failAt(t *testing.T, def string, req driver.UpdateRequest, step int) bool {

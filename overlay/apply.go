@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/virbr/virbr/disk"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -67,7 +68,7 @@ func (e *Engine) applyOne(ctx context.Context, o *xml.Outline, dry bool) (Report
 	if err != nil {
 		return Report{Network: o.Name, Error: err.Error()}, nil
 	}
-	return e.reportOf(t, &record{Network: o.Name, UUID: o.UUID, Bridge: x.def.Bridge.Name, From: x.from, Steps: t.steps}), nil
+	return e.reportOf(t, &record{Network: o.Name, UUID: o.UUID, Bridge: x.def.Bridge.Name, From: x.from, Progress: state.Progress{Steps: t.steps}}), nil
 }
 
 // readReport returns the report of a network; one without extensions has none.

@@ -31,7 +31,7 @@ func (e *Engine) converge(ctx context.Context, was *record, t *target) error {
 		change.From, now.text, before = was.Steps, was.text, was.Reach
 		change.Notify = retraction(was, t.made)
 	}
-	if _, err := e.engine.Converge(ctx, change); err != nil {
+	if err := e.engine.Converge(ctx, change); err != nil {
 		return errors.Join(err, now.giveBack(was))
 	}
 	e.endConnections(ctx, now.Network, before, now.Reach)

@@ -246,7 +246,7 @@ func (e *Engine) remove(ctx context.Context, uuid xml.UUID) error {
 		e.tolerate(ctx, r.Network, retraction(r, def))
 	}
 	delete(e.open, uuid)
-	_, err = e.engine.Undo(ctx, r.Network, engine.Undos(r.Steps))
+	_, err = e.engine.Undo(ctx, r.Network, step.Undos(r.Steps))
 	e.endConnections(ctx, r.Network, r.Reach, nil)
 	return errors.Join(err, disk.Remove(r.path), disk.Remove(e.dirs.report(r.Network)), disk.Remove(e.dirs.bell(r.Network)))
 }

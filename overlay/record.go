@@ -9,7 +9,7 @@ import (
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
-	"github.com/virbr/virbr/driver/step"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -26,7 +26,7 @@ type record struct {
 	Def     string // the definition with its extensions, as it was last applied
 	Made    string // the same with what was added to it and chosen
 	Reach   *plan.Reach
-	Steps   []step.Step
+	state.Progress
 }
 
 // recordFile is a record as JSON.
@@ -39,17 +39,12 @@ type recordFile struct {
 	Definition string      `json:"definition"`
 	Made       string      `json:"made"`
 	Reach      *plan.Reach `json:"reach,omitempty"`
-	Steps      []stepFile  `json:"steps"`
+	state.Progress
 }
 
-type stepFile struct {
-	Do   json.RawMessage `json:"do"`   // one op, by step.MarshalOps, or none: what is in force is not known
-	Undo json.RawMessage `json:"undo"` // one op or none
-}
-
-// keep makes the record one of some steps, and saves it.
-func (r *record) keep(steps []step.Step) error {
-	r.Steps = steps
+// keep makes the record tell how far a change has come, and saves it.
+func (r *record) keep(p state.Progress) error {
+	r.Progress = p
 	return r.save()
 }
 
@@ -63,23 +58,15 @@ func (r *record) giveBack(was *record) error {
 		return nil
 	}
 	was.text = nil // whatever is on disk
-	return was.keep(r.Steps)
+	return was.keep(r.Progress)
 }
 
 // save writes the record.
 func (r *record) save() error {
 	const doing = "writing the undo record of network %q: %w"
-	file := recordFile{Network: r.Network, UUID: r.UUID.String(), Bridge: r.Bridge, Index: r.Index, From: r.From, Definition: r.Def, Made: r.Made, Reach: r.Reach}
-	for _, s := range r.Steps {
-		var f stepFile
-		var err error
-		if f.Do, err = writeOp(s.Do); err == nil {
-			f.Undo, err = writeOp(s.Undo)
-		}
-		if err != nil {
-			return fmt.Errorf(doing, r.Network, err)
-		}
-		file.Steps = append(file.Steps, f)
+	file := recordFile{
+		Network: r.Network, UUID: r.UUID.String(), Bridge: r.Bridge, Index: r.Index, From: r.From,
+		Definition: r.Def, Made: r.Made, Reach: r.Reach, Progress: r.Progress,
 	}
 	data, err := json.Marshal(file)
 	if err == nil && !bytes.Equal(data, r.text) {
@@ -122,50 +109,14 @@ func parseRecord(data []byte) (*record, error) {
 	if !ok {
 		return nil, fmt.Errorf("%.50q is no UUID", file.UUID)
 	}
-	r := &record{Network: file.Network, UUID: uuid, Bridge: file.Bridge, Index: file.Index, From: file.From, Def: file.Definition, Made: file.Made}
+	r := &record{Network: file.Network, UUID: uuid, Bridge: file.Bridge, Index: file.Index, From: file.From, Def: file.Definition, Made: file.Made, Progress: file.Progress}
 	if file.Reach != nil && file.Reach.Ext != nil {
 		// One that this version refuses claims nothing, but can be taken back.
 		if def, err := xml.ParseNetwork([]byte(file.Made)); err == nil {
 			r.Reach = file.Reach.Revived(def)
 		}
 	}
-	for i, f := range file.Steps {
-		var s step.Step
-		var err error
-		if s.Do, err = readOp(f.Do); err == nil {
-			s.Undo, err = readOp(f.Undo)
-		}
-		if err == nil && s.Do == nil && s.Undo == nil {
-			err = errors.New("neither an op nor an undo")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("step %d: %w", i, err)
-		}
-		r.Steps = append(r.Steps, s)
-	}
 	return r, nil
-}
-
-// writeOp writes an op, or none.
-func writeOp(op step.Op) ([]byte, error) {
-	if op == nil {
-		return step.MarshalOps(nil)
-	}
-	return step.MarshalOps([]step.Op{op})
-}
-
-// readOp reads what writeOp wrote.
-func readOp(data []byte) (step.Op, error) {
-	ops, err := step.UnmarshalOps(data)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(ops) > 1:
-		return nil, fmt.Errorf("%d ops, want one at most", len(ops))
-	case len(ops) == 0:
-		return nil, nil
-	}
-	return ops[0], nil
 }
 
 // list returns the networks that have a record.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/doctor"
-	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -65,7 +64,7 @@ func (c *collector) definition(name string, active bool) (*xml.Network, string) 
 // started looks who started a running network.
 func (c *collector) started(n *doctor.Network) {
 	n.Started = doctor.KeeperLibvirt
-	if state.Records[struct{}](c.dirs).Has(n.Def.UUID) {
+	if c.dirs.Records().Has(n.Def.UUID) {
 		n.Started = doctor.KeeperVirbrd
 	}
 }

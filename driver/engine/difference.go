@@ -43,11 +43,11 @@ func (t Turn) Back() step.Op {
 func Difference(from, to []step.Step) []Turn {
 	had, wanted := make(map[string]step.Op, len(from)), make(map[string]bool, len(to))
 	for _, s := range from {
-		had[keyOf(s)] = s.Do
+		had[s.Key()] = s.Do
 	}
 	var list, last []Turn
 	for _, s := range to {
-		key := keyOf(s)
+		key := s.Key()
 		if wanted[key] {
 			continue
 		}
@@ -62,7 +62,7 @@ func Difference(from, to []step.Step) []Turn {
 	}
 	var gone []Turn
 	for _, s := range slices.Backward(from) {
-		if s.Undo != nil && !wanted[keyOf(s)] {
+		if s.Undo != nil && !wanted[s.Key()] {
 			gone = append(gone, Turn{Step: step.Step{Do: s.Undo}, Was: s.Do, Gone: true})
 		}
 	}
@@ -74,14 +74,6 @@ func Difference(from, to []step.Step) []Turn {
 	}
 	slices.SortStableFunc(gone, func(a, b Turn) int { return cmp.Compare(rank(a), rank(b)) })
 	return slices.Concat(list, gone, last)
-}
-
-// keyOf names what a step is about.
-func keyOf(s step.Step) string {
-	if s.Do == nil {
-		return step.Key(s.Undo)
-	}
-	return step.Key(s.Do)
 }
 
 // same reports whether two ops do the same.

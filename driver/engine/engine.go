@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 )
 
@@ -52,7 +53,11 @@ type Change struct {
 	To   []step.Step
 
 	// Save writes the record: what is in force from now on, or may be.
-	Save func([]step.Step) error
+	Save func(state.Progress) error
+
+	// Files tell of the change, and are replaced when that has been made: all of
+	// them, or none.
+	Files []state.File
 
 	// Refresh has steps that are in force done again, as far as they can be
 	// repeated or their results are not there any more: others may have touched
@@ -64,22 +69,15 @@ type Change struct {
 	Notify []step.Op
 }
 
-// Done is a change that was made.
-type Done struct{ w *work }
-
 // Converge makes a change. After an error the host is as it was, as far as that can
 // be done, and the record says what is left.
-func (e *Engine) Converge(ctx context.Context, c Change) (*Done, error) {
+func (e *Engine) Converge(ctx context.Context, c Change) error {
 	w := &work{Change: c, engine: e, rewritten: map[string]bool{}, started: map[string]bool{}}
 	if err := w.run(ctx); err != nil {
-		return nil, errors.Join(err, w.rollback(ctx))
+		return errors.Join(err, w.rollback(ctx))
 	}
-	return &Done{w}, nil
+	return nil
 }
-
-// Rollback makes the host what it was before the change, even where ctx has ended,
-// and goes on after errors.
-func (d *Done) Rollback(ctx context.Context) error { return d.w.rollback(ctx) }
 
 // Undo runs undo ops, all of them, even where ctx has ended. Each has its own
 // deadline, so that one that hangs does not keep the others from their work. One
@@ -131,15 +129,4 @@ func (e *Engine) lasting(ctx context.Context, do func(context.Context) error) (e
 		}
 	}
 	return err
-}
-
-// Undos returns what undoes steps, the last first.
-func Undos(steps []step.Step) []step.Op {
-	var ops []step.Op
-	for _, s := range slices.Backward(steps) {
-		if s.Undo != nil {
-			ops = append(ops, s.Undo)
-		}
-	}
-	return ops
 }

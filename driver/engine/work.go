@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"slices"
 
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 )
 
@@ -54,7 +56,26 @@ func (w *work) run(ctx context.Context) error {
 	if !said {
 		w.notify(ctx)
 	}
-	return w.Save(w.To)
+	return w.finish()
+}
+
+// finish says that the change has been made: in its files, and in the record. That what
+// was to be done is still in the record harms nobody.
+func (w *work) finish() error {
+	made := state.Progress{Steps: w.To}
+	if len(w.Files) == 0 {
+		return w.Save(made)
+	}
+	err := state.ReplaceAll(w.Files, func(staged []state.Staged) error {
+		return w.Save(state.Progress{Steps: w.To, Files: staged})
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.Save(made); err != nil {
+		w.engine.cfg.Log.Warn("record not written, going on", "network", w.Network, "err", err)
+	}
+	return nil
 }
 
 func (w *work) notify(ctx context.Context) {
@@ -79,7 +100,7 @@ func (w *work) look(ctx context.Context) error {
 	}
 	var ops []step.Op
 	for _, t := range w.turns {
-		if t.Same && step.Repeatable(t.Do) {
+		if t.Same && step.Repeatable(t.Do) && !step.SwitchesOff(t.Do) { // who switched it on needs it
 			ops = append(ops, t.Do)
 		}
 	}
@@ -97,30 +118,34 @@ func (w *work) announce(turns []Turn, some bool) error {
 	if !some {
 		turns = w.turns
 	}
-	unknown := map[string]bool{} // whether it has changed yet
+	changing := map[string]bool{}
 	var fresh []step.Step
 	for _, t := range turns {
-		switch {
-		case t.Same, t.Gone:
-		case t.Was != nil:
-			unknown[step.Key(t.Do)] = true
-		case t.Undo != nil && !uncertain(t.Step):
+		if t.Same {
+			continue
+		}
+		changing[step.Key(t.Do)] = true
+		if !t.Gone && t.Was == nil && t.Undo != nil && !uncertain(t.Step) {
 			fresh = append(fresh, step.Step{Undo: t.Ahead()})
 		}
 	}
-	if len(unknown)+len(fresh) == 0 {
+	if len(changing) == 0 {
 		return nil
 	}
-	var pending []step.Step
+	var made state.Progress
 	for _, s := range w.From {
-		if s.Do != nil && unknown[keyOf(s)] {
-			s.Do = nil
+		if changing[s.Key()] {
+			s.Do = nil // it is not known any more
 		}
 		if s.Do != nil || s.Undo != nil {
-			pending = append(pending, s)
+			made.Steps = append(made.Steps, s)
 		}
 	}
-	return w.Save(append(pending, fresh...))
+	made.Steps = append(made.Steps, fresh...)
+	if len(w.From) > 0 {
+		made.Pending = slices.Sorted(maps.Keys(changing))
+	}
+	return w.Save(made)
 }
 
 // uncertain reports whether a step makes something that could not be told from
@@ -234,5 +259,5 @@ func (w *work) rollback(ctx context.Context) error {
 	for _, op := range left {
 		steps = append(steps, step.Step{Undo: op})
 	}
-	return errors.Join(append(errs, w.Save(steps))...)
+	return errors.Join(append(errs, w.Save(state.Progress{Steps: steps}))...)
 }

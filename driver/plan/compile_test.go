@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
-	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
@@ -322,7 +321,7 @@ func TestLivePool(t *testing.T) {
 func TestStopUndoesStart(t *testing.T) {
 	t.Parallel()
 	for name, def := range corpus(t) {
-		undo, stop := step.StopOrder(engine.Undos(compile(t, def).Steps)), plan.Stop(def, nil, places)
+		undo, stop := step.StopOrder(step.Undos(compile(t, def).Steps)), plan.Stop(def, nil, places)
 		next := 0
 		for _, op := range stop {
 			if next < len(undo) && undo[next] == op {

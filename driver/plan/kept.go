@@ -2,45 +2,46 @@ package plan
 
 import (
 	"path"
+	"slices"
 
+	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
 )
 
-// Kept returns the ops of a start whose results a running network needs for as long as
-// it runs, in their order: the bridge, that it is up, its addresses and routes, and
-// that the host forwards.
-func Kept(live *xml.Network, reach *Reach) ([]step.Op, error) {
-	c := &compiler{def: live, ips: live.Subnets(), reach: reach, bridge: live.Bridge.Name}
-	if err := c.named(); err != nil {
-		return nil, err
-	}
-	parts := []func() error{c.ipv6, c.up, c.addresses}
+// Kept returns the steps of a start whose results a running network needs for as long as
+// it runs, but for the bridge itself and what filters and leads to guests: that the
+// bridge is up, its addresses and routes, that the host forwards, and dnsmasq. Whether
+// the host has a dnsmasq that will do is left open where there are no facts.
+func Kept(live *xml.Network, reach *Reach, facts *step.Facts, dirs Dirs) ([]step.Step, error) {
+	c := &compiler{def: live, ips: live.Subnets(), reach: reach, dirs: dnsmasq.Dirs(dirs), bridge: live.Bridge.Name}
+	parts := []func() error{c.named, c.mtu, c.ipv6, c.up, c.removableAddresses, c.routesLast}
 	if live.Forward.Mode.Routed() {
-		parts = append(parts, c.forwarding)
+		parts = append(parts, c.forwarding, c.forwardingOfBridge)
 	}
+	parts = append(parts, func() error { return c.serve(facts) })
 	for _, part := range parts {
 		if err := part(); err != nil {
 			return nil, err
 		}
 	}
-	ops := []step.Op{step.AddBridge{Name: c.bridge, MAC: live.MAC}}
-	var routes []step.Op
-	for _, s := range c.steps {
-		switch op := s.Do.(type) {
-		case step.SetSysctl:
-			if path.Base(op.Key) == "disable_ipv6" && op.Value == "1" {
-				continue // who gives the bridge an address by hand needs it
-			}
-			ops = append(ops, op)
-			if op.Key == "net/ipv4/ip_forward" {
-				ops = append(ops, step.SetSysctl{Key: path.Join("net/ipv4/conf", c.bridge, "forwarding"), Value: "1", IfExists: true})
-			}
-		case step.AddRoute: // an address first
-			routes = append(routes, op)
-		case step.SetUp, step.AddAddress, step.HearRouters:
-			ops = append(ops, op)
-		}
+	return c.steps, nil
+}
+
+// routesLast moves routes behind the addresses that they need.
+func (c *compiler) routesLast() error {
+	isRoute := func(s step.Step) bool { _, route := s.Do.(step.AddRoute); return route }
+	routes := slices.DeleteFunc(slices.Clone(c.steps), func(s step.Step) bool { return !isRoute(s) })
+	c.steps = append(slices.DeleteFunc(c.steps, isRoute), routes...)
+	return nil
+}
+
+// forwardingOfBridge has IPv4 forwarded from the bridge, where somebody switched that off
+// for this link.
+func (c *compiler) forwardingOfBridge() error {
+	if i := slices.IndexFunc(c.steps, func(s step.Step) bool { op, ok := s.Do.(step.SetSysctl); return ok && op.Key == "net/ipv4/ip_forward" }); i >= 0 {
+		own := step.Step{Do: step.SetSysctl{Key: path.Join("net/ipv4/conf", c.bridge, "forwarding"), Value: "1", IfExists: true}}
+		c.steps = slices.Insert(c.steps, i+1, own)
 	}
-	return append(ops, routes...), nil
+	return nil
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
 )
@@ -34,7 +33,7 @@ func overlaid(t *testing.T, body, elements string) ([]string, []step.Op, error) 
 		line, _, _ := strings.Cut(s.Do.String(), " (")
 		lines = append(lines, line)
 	}
-	return lines, step.StopOrder(engine.Undos(p.Steps)), nil
+	return lines, step.StopOrder(step.Undos(p.Steps)), nil
 }
 
 const (

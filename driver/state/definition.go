@@ -47,9 +47,11 @@ func parsed[T any](path string, parse func([]byte) (*T, error)) (*T, error) {
 }
 
 // SaveDefinition writes a persistent definition.
-func (d Dirs) SaveDefinition(def *xml.Network) error {
-	path := d.DefinitionFile(def.Name)
-	return fileError(write(path, DefinitionText(def)), "cannot write config file '%s'", path)
+func (d Dirs) SaveDefinition(def *xml.Network) error { return d.DefinitionOf(def).Write() }
+
+// DefinitionOf returns the file of a persistent definition.
+func (d Dirs) DefinitionOf(def *xml.Network) File {
+	return File{d.DefinitionFile(def.Name), DefinitionText(def), "cannot write config file '%s'"}
 }
 
 // DefinitionText is what a persistent definition's file holds.
@@ -63,9 +65,11 @@ func (d Dirs) RemoveDefinition(name string) error {
 
 // SaveStatus writes the live state of a network: from then on it runs, for this
 // daemon and the next one.
-func (d Dirs) SaveStatus(s *xml.Status) error {
-	path := d.StatusFile(s.Network.Name)
-	return fileError(write(path, StatusText(s)), "cannot write status file '%s'", path)
+func (d Dirs) SaveStatus(s *xml.Status) error { return d.StatusOf(s).Write() }
+
+// StatusOf returns the file of the live state of a network.
+func (d Dirs) StatusOf(s *xml.Status) File {
+	return File{d.StatusFile(s.Network.Name), StatusText(s), "cannot write status file '%s'"}
 }
 
 // StatusText is what a running network's status file holds.

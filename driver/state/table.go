@@ -24,8 +24,8 @@ type Table[T any] struct {
 
 func (d Dirs) records() string { return filepath.Join(d.Own, "networks") }
 
-// Records are the undo records of networks, in the format of whoever undoes.
-func Records[T any](d Dirs) Table[T] { return Table[T]{d.records(), "undo record"} }
+// Records are what was done on the host for networks.
+func (d Dirs) Records() Table[Record] { return Table[Record]{d.records(), "undo record"} }
 
 // Learned are the addresses that were found out about guests of running networks.
 func (d Dirs) Learned() Table[plan.Memory] {

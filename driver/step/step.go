@@ -102,6 +102,42 @@ func (s Step) Ahead() Op {
 	return s.Undo
 }
 
+// Key names what a step is about.
+func (s Step) Key() string {
+	if s.Do == nil {
+		return Key(s.Undo)
+	}
+	return Key(s.Do)
+}
+
+// Lasting reports whether what an op undoes would stay when the bridge goes. Only such
+// steps have to be in a record for longer than they are being done.
+func Lasting(undo Op) bool {
+	scope := ScopeOf(undo)
+	return scope != ScopeAddress && (scope != ScopeLink || PhaseOf(undo) != PhaseFirst)
+}
+
+// Undos returns what undoes steps, the last first.
+func Undos(steps []Step) []Op {
+	var ops []Op
+	for _, s := range slices.Backward(steps) {
+		if s.Undo != nil {
+			ops = append(ops, s.Undo)
+		}
+	}
+	return ops
+}
+
+// UndoSteps returns steps of which only the undo is known. The first op is that of the
+// last step.
+func UndoSteps(undo []Op) []Step {
+	var steps []Step
+	for _, op := range slices.Backward(undo) {
+		steps = append(steps, Step{Undo: op})
+	}
+	return steps
+}
+
 // StopOrder returns undo ops in the order of their phases, one for each key: the
 // first.
 func StopOrder(ops []Op) []Op {
