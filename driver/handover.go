@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/state"
@@ -81,9 +82,18 @@ func (d *Driver) adoptRecord(n *network, v *view) error {
 		return nil
 	}
 	r = d.newRecord(n, v.live.Bridge.Name)
-	r.Steps = step.UndoSteps(want)
+	known := map[string]step.Op{}
+	kept, err := plan.Kept(v.live, v.reach, nil, plan.Dirs(d.dirs.Served()))
+	d.warn("taking over what keeps the network", n.ref, err) // of a definition that is no longer accepted
+	for _, s := range slices.Concat(v.steps, kept) {
+		known[s.Key()] = s.Do
+	}
+	steps := step.UndoSteps(want)
+	for i, s := range steps {
+		steps[i].Do = known[s.Key()]
+	}
 	d.log.Info("network taken over", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", v.live.Bridge.Name)
-	return r.save()
+	return r.keep(state.Progress{Steps: steps})
 }
 
 // bridgeOf returns the bridge that undo ops delete; "": the network made none.

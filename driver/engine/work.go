@@ -56,12 +56,12 @@ func (w *work) run(ctx context.Context) error {
 	if !said {
 		w.notify(ctx)
 	}
-	return w.finish()
+	return w.finish(ctx)
 }
 
 // finish says that the change has been made: in its files, and in the record. That what
 // was to be done is still in the record harms nobody.
-func (w *work) finish() error {
+func (w *work) finish(ctx context.Context) error {
 	made := state.Progress{Steps: w.To}
 	if len(w.Files) == 0 {
 		return w.Save(made)
@@ -72,7 +72,7 @@ func (w *work) finish() error {
 	if err != nil {
 		return err
 	}
-	if err := w.Save(made); err != nil {
+	if err := w.engine.lasting(ctx, func(context.Context) error { return w.Save(made) }); err != nil {
 		w.engine.cfg.Log.Warn("record not written, going on", "network", w.Network, "err", err)
 	}
 	return nil
