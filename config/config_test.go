@@ -119,6 +119,8 @@ func TestReadRefuses(t *testing.T) {
 		{"metrics anywhere", virbrd, `metrics = "unix:metrics.sock"`, `t.conf:1: metrics: "metrics.sock" is not the absolute path of a socket, of 107 bytes at most`},
 		{"libvirt's key", virbrd, "max_clients = 5", "t.conf:1: max_clients: this key belongs into virtnetworkd.conf"},
 		{"level", virbrd, `log_level = "loud"`, `t.conf:1: log_level: there is no log level "loud"; known are debug, info, warn and error`},
+		{"an uplink of no name", virbrd, `prefix_pool = [ "delegated:" ]`, `t.conf:1: prefix_pool: "delegated:" is not delegated:LINK, or an IPv6 prefix of 16 to 64 bits for guests, such as 2001:db8:100::/56`},
+		{"an uplink that is a path", virbrd, `prefix_pool = [ "delegated:a/b" ]`, `t.conf:1: prefix_pool: "delegated:a/b" is not delegated:LINK, or an IPv6 prefix of 16 to 64 bits for guests, such as 2001:db8:100::/56`},
 		{"timeout", virbrd, "timeout = -5", "t.conf:1: timeout: -5 is not within 0 and 31536000"},
 	}
 	for _, tt := range tests {
@@ -212,7 +214,8 @@ func TestPackagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	info := slog.LevelInfo
-	want := &Virbrd{LogLevel: &info, HookTimeout: time.Minute, Metrics: Address{Path: "/run/virbr/metrics.sock"}, PrefixPool: []netip.Prefix{netip.MustParsePrefix("2001:db8:100::/56")}}
+	want := &Virbrd{LogLevel: &info, HookTimeout: time.Minute, Metrics: Address{Path: "/run/virbr/metrics.sock"}, PrefixPool: []netip.Prefix{netip.MustParsePrefix("2001:db8:100::/56")},
+		Delegated: []Delegated{{Link: "eth0"}}}
 	for _, p := range []string{"192.168.122.0/24", "192.168.123.0/24", "192.168.124.0/22", "192.168.128.0/17", "10.122.0.0/16"} {
 		want.SubnetPool = append(want.SubnetPool, netip.MustParsePrefix(p))
 	}

@@ -163,11 +163,14 @@ func (k *keys) strings(key string, into *[]string) (line int) {
 }
 
 // prefixes reads a list of address prefixes that pass a test; wanted says which
-// do.
-func (k *keys) prefixes(key string, into *[]netip.Prefix, wanted string, fits func(netip.Prefix) bool) {
+// do. other takes words that are none; nil: there are no such.
+func (k *keys) prefixes(key string, into *[]netip.Prefix, wanted string, fits func(netip.Prefix) bool, other func(string) bool) {
 	var words []string
 	line := k.strings(key, &words)
 	for _, word := range words {
+		if other != nil && other(word) {
+			continue
+		}
 		p, err := netip.ParsePrefix(word)
 		if err != nil || p != p.Masked() || !fits(p) {
 			k.refuse(line, key, "%q is not %s", word, wanted)

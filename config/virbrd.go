@@ -3,6 +3,8 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -15,8 +17,10 @@ type Virbrd struct {
 	// 0: never.
 	Timeout time.Duration
 	// PrefixPool is where <ipv6 advprefix='auto'> gets a /64 from: IPv6
-	// prefixes of 16 to 64 bits. Empty: nowhere.
+	// prefixes of 16 to 64 bits, and what routers delegate, which comes first.
+	// Both empty: nowhere.
 	PrefixPool []netip.Prefix
+	Delegated  []Delegated
 	// SubnetPool is where <ip type='auto'> gets a /24 from: IPv4 prefixes of 8
 	// to 24 bits. Empty: not given.
 	SubnetPool []netip.Prefix
@@ -32,6 +36,13 @@ type Virbrd struct {
 	ApplyLive bool
 	// Metrics is where metrics are served; the zero value: nowhere.
 	Metrics Address
+}
+
+// Delegated is an uplink whose router delegates a prefix: "delegated:eth0", or
+// "delegated:eth0/56" where one of a length is wished for.
+type Delegated struct {
+	Link string
+	Bits int // 0: whatever there is
 }
 
 // Address is where something is served on this host alone: a unix socket's path
@@ -58,13 +69,13 @@ func ReadVirbrd(path string, optional bool) (*Virbrd, error) {
 		v.LogLevel = &level
 	}
 	k.seconds("timeout", &v.Timeout, 0, 365*24*60*60)
-	k.prefixes("prefix_pool", &v.PrefixPool, "an IPv6 prefix of 16 to 64 bits for guests, such as 2001:db8:100::/56", func(p netip.Prefix) bool {
+	k.prefixes("prefix_pool", &v.PrefixPool, "delegated:LINK, or an IPv6 prefix of 16 to 64 bits for guests, such as 2001:db8:100::/56", func(p netip.Prefix) bool {
 		a := p.Addr()
 		return a.Is6() && !a.Is4In6() && (a.IsGlobalUnicast() || a.IsPrivate()) && p.Bits() >= 16 && p.Bits() <= 64
-	})
+	}, v.delegated)
 	k.prefixes("subnet_pool", &v.SubnetPool, "an IPv4 prefix of 8 to 24 bits for guests, such as 192.168.122.0/24", func(p netip.Prefix) bool {
 		return p.Addr().Is4() && p.Addr().IsGlobalUnicast() && p.Bits() >= 8 && p.Bits() <= 24
-	})
+	}, nil)
 	raise := 1
 	k.number("raise_limits", &raise, 0, 1)
 	v.KeepLimits = raise == 0
@@ -77,6 +88,23 @@ func ReadVirbrd(path string, optional bool) (*Virbrd, error) {
 		return nil, err
 	}
 	return v, nil
+}
+
+// delegated takes a word that names an uplink.
+func (v *Virbrd) delegated(word string) bool {
+	link, ok := strings.CutPrefix(word, "delegated:")
+	d := Delegated{Link: link}
+	if name, bits, given := strings.Cut(link, "/"); given {
+		n, err := strconv.Atoi(bits)
+		d = Delegated{Link: name, Bits: n}
+		ok = ok && err == nil && n >= 16 && n <= 64
+	}
+	// What the kernel takes for the name of a link.
+	if !ok || d.Link == "" || d.Link == "." || d.Link == ".." || len(d.Link) > 15 || strings.ContainsFunc(d.Link, func(r rune) bool { return r <= ' ' || r == ':' || r == 0x7f }) {
+		return false
+	}
+	v.Delegated = append(v.Delegated, d)
+	return true
 }
 
 // choice reads one of two words, and reports whether it is the one that is not the

@@ -52,6 +52,26 @@ func (l *lines) advertise(def *xml.Network, dhcp subnets) {
 	}
 }
 
+// pace says how often a prefix is advertised that is valid for less than three of
+// dnsmasq's usual intervals, which it would not promise less than otherwise, and that
+// the host is no default router where it has no way out itself.
+func (l *lines) pace(def *xml.Network) {
+	a := def.Advertise
+	if a == nil || def.Forward.Mode == xml.ForwardNone {
+		return
+	}
+	interval := uint64(0)
+	if valid := a.Valid(); a.Live.Via != "" && valid < lastValid {
+		interval = valid / 3
+	}
+	switch {
+	case a.Live.Routerless:
+		l.add("ra-param=%s,%d,0", def.Bridge.Name, interval)
+	case interval > 0:
+		l.add("ra-param=%s,%d", def.Bridge.Name, interval)
+	}
+}
+
 // deprecated writes a prefix that guests are to move away from (RFC 9096). One
 // word of dnsmasq's is for a preferred lifetime of zero, with which the valid
 // one would be infinite; of two lines for a prefix the shorter lifetime counts.

@@ -54,6 +54,7 @@ func conf(def *xml.Network, dhcp subnets, dirs Dirs) (string, error) {
 		l.add("no-resolv")
 		l.add("ra-param=*,0,0") // a router lifetime of 0 (RFC 4861, 4.2): not a default router
 	}
+	l.pace(def)
 	l.records(def)
 	l.tftp(def)
 	if err := l.dhcp(dhcp, leased(def, dhcp)); err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
@@ -22,8 +23,17 @@ type Pools struct {
 	// 24 bits or fewer. Empty: DefaultIPv4.
 	IPv4 []netip.Prefix
 	// IPv6 is for advprefix='auto', which gets a free /64. Prefixes of 64 bits
-	// or fewer. Empty: the host's own prefix is used.
+	// or fewer.
 	IPv6 []netip.Prefix
+	// Uplinks are asked for such prefixes, and come first. Neither of both: the
+	// host's own prefix is used.
+	Uplinks []Uplink
+}
+
+// Uplink is a link whose router delegates prefixes.
+type Uplink struct {
+	Link string
+	Bits int // of a prefix that is wished for; 0: whatever there is
 }
 
 // DefaultIPv4 returns the usual candidates: libvirt's own subnet first, then
@@ -40,8 +50,9 @@ func DefaultIPv4() []netip.Prefix {
 // Load or Reload.
 func (d *Driver) SetPools(p Pools) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.pools = p
+	d.mu.Unlock()
+	d.followUplinks()
 }
 
 // maxCandidates bounds the search of a pool.
@@ -59,6 +70,7 @@ func (d *Driver) choose(ctx context.Context, n *network, def *xml.Network, facts
 	if err != nil {
 		return nil, err
 	}
+	d.followUplinks(def)
 	c := &chooser{d: d, n: n, def: def, facts: facts, was: was}
 	err = c.fill(ipv4, ipv6)
 	for errors.Is(err, errUnsettled) {
@@ -69,7 +81,7 @@ func (d *Driver) choose(ctx context.Context, n *network, def *xml.Network, facts
 	if err != nil {
 		return nil, err
 	}
-	return def.Choose(xml.Choice{IPv4: c.made.IPv4, IPv6: c.prefix, Deprecated: c.made.Deprecated()}), nil
+	return def.Choose(xml.Choice{IPv4: c.made.IPv4, IPv6: c.prefix, Live: c.live, Deprecated: c.made.Deprecated()}), nil
 }
 
 // chooseInOrder makes the choices of networks that are about to start for the first
@@ -135,6 +147,7 @@ type chooser struct {
 	was    *state.Choice // nil: none yet
 	made   *state.Choice // the result, which is kept
 	prefix netip.Prefix  // the one to advertise
+	live   xml.Advertised
 
 	locked bool // the host's choices are, and the next two are filled in
 	taken  []netip.Prefix
@@ -189,7 +202,7 @@ func (c *chooser) prefix6(now time.Time) error {
 			return err
 		}
 	} else {
-		if err := c.fromPool(); err != nil {
+		if err := c.fromPool(now); err != nil {
 			return err
 		}
 		c.made.Replace(c.prefix, time.Duration(min(c.def.Advertise.Valid(), maxValid))*time.Second, now)
@@ -253,25 +266,49 @@ func (c *chooser) numbered(number uint16) bool {
 }
 
 // fromPool takes a /64 of the pool, or of the host's own prefix where there is none.
-// The one that the network has stays its own while the pool holds it.
-func (c *chooser) fromPool() error {
-	pools := c.d.currentPools().IPv6
-	holds := func(p netip.Prefix) bool { return c.made.Pool.IsValid() && p.Contains(c.made.Pool.Addr()) }
-	if slices.ContainsFunc(pools, holds) {
-		c.prefix = c.made.Pool
-		return nil
+// The one that the network has stays its own while the pool holds it; in another prefix
+// it gets the subnet of the number that it had, if that is free.
+func (c *chooser) fromPool(now time.Time) error {
+	list, wanted := c.d.supplies(c.def.Advertise, now)
+	c.live.Routerless = wanted && !plan.ReachesIPv6(&c.facts)
+	for _, s := range list {
+		if s.has(c.made.Pool) {
+			c.take(s, c.made.Pool)
+			return nil
+		}
 	}
-	if len(pools) > 0 && !c.locked {
+	if len(list) > 0 && !c.locked {
 		return errUnsettled
 	}
-	for p := range candidates(pools, 64) {
-		if c.free(p) {
-			c.made.Pool, c.prefix = p, p
+	for _, s := range list {
+		if p, ok := s.subnet(c.made.Number); ok && c.free(p) {
+			c.take(s, p)
 			return nil
+		}
+	}
+	for _, reserved := range []bool{true, false} { // first those that no other network has had
+		for _, s := range list {
+			for p := range candidates([]netip.Prefix{s.prefix}, 64) {
+				if s.has(p) && c.free(p) && !(reserved && s.live.Via != "" && c.reserved(s.number(p))) {
+					c.made.Number = s.number(p)
+					c.take(s, p)
+					return nil
+				}
+			}
 		}
 	}
 	c.made.Pool = netip.Prefix{}
 	return c.own()
+}
+
+func (c *chooser) take(s supply, p netip.Prefix) {
+	c.made.Pool, c.prefix = p, p
+	c.live.Via, c.live.Valid = s.live.Via, s.live.Valid
+}
+
+// reserved reports whether another network has had the subnet of a number.
+func (c *chooser) reserved(number *uint32) bool {
+	return number != nil && slices.ContainsFunc(c.others, func(o *state.Choice) bool { return o.Number != nil && *o.Number == *number })
 }
 
 // candidates returns the prefixes of a length in pools, as many as are looked at.

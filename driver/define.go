@@ -100,7 +100,7 @@ func (d *Driver) admissible(def *xml.Network) error {
 		return err
 	}
 	if a := def.Advertise; a != nil {
-		a.From, a.Deprecated = "", nil // live XML has them; a definition does not
+		a.From, a.Live, a.Deprecated = "", xml.Advertised{}, nil // live XML has them; a definition does not
 	}
 	_, _, err := checkExtended(def)
 	return err

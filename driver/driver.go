@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -44,6 +45,9 @@ type Config struct {
 	// Live says that DefineXML changes a running network at once, where its definition
 	// does not say otherwise.
 	Live bool
+
+	// Delegations are the prefixes that upstream routers delegate. nil: none.
+	Delegations Delegations
 
 	// Patience is how long a change of a network waits for one other change
 	// of it before it gives up. Zero: 30 seconds, as libvirt's hypervisor
@@ -93,6 +97,7 @@ type Driver struct {
 	choices *state.Choices
 	news    *news
 	slots   chan struct{}
+	asks    atomic.Bool   // routers are asked for prefixes
 	retired chan struct{} // holds a token when a network has got a former prefix
 	pending *pendings
 
@@ -103,6 +108,7 @@ type Driver struct {
 	byUUID   map[xml.UUID]*network
 	byName   map[string]*network
 	pools    Pools
+	short    string         // networks that it was said of that they go without a delegated prefix
 	starting []*xml.Network // in the order in which they began
 	held     []*network     // turns taken by Load for StartAll
 }

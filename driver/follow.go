@@ -259,6 +259,9 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 		if len(hosts) > 0 {
 			bridges = d.bridges()
 		}
+		if routes && d.asks.Load() { // the host may have a way out for IPv6 now, or none
+			ring(d.retired)
+		}
 		for _, n := range d.networks() {
 			v := n.view.Load()
 			if v == nil || !v.active() {

@@ -20,6 +20,7 @@ import (
 //
 // It returns how long until the next prefix is to go; 0: there is none.
 func (d *Driver) Renumber(ctx context.Context) (time.Duration, error) {
+	d.followUplinks()
 	var errs []error
 	for _, n := range d.networks() {
 		if v := n.view.Load(); v == nil || !v.active() || !follows(v.live) && !retires(v.live) {
@@ -29,7 +30,9 @@ func (d *Driver) Renumber(ctx context.Context) (time.Duration, error) {
 			errs = append(errs, fmt.Errorf("renumbering network %q: %w", n.ref.Name, err))
 		}
 	}
+	d.warnShort()
 	next, err := d.nextFarewell()
+	next = sooner(next, d.nextPromise(time.Now()))
 	return next, errors.Join(append(errs, err)...)
 }
 
@@ -94,7 +97,8 @@ func (d *Driver) renumbered(ctx context.Context, n *network, live *xml.Network) 
 		return nil, err
 	}
 	asked := live.Clone()
-	asked.Advertise.Prefix, asked.Advertise.From, asked.Advertise.Deprecated = "auto", "", nil
+	a := asked.Advertise
+	a.Prefix, a.From, a.Live, a.Deprecated = "auto", "", xml.Advertised{}, nil
 	return d.choose(ctx, n, asked, facts)
 }
 
@@ -142,10 +146,7 @@ func (d *Driver) nextFarewell() (time.Duration, error) {
 			continue
 		}
 		for _, f := range c.Former {
-			left := max(time.Until(time.Unix(f.Until, 0)), time.Second)
-			if next == 0 || left < next {
-				next = left
-			}
+			next = sooner(next, max(time.Until(time.Unix(f.Until, 0)), time.Second))
 		}
 	}
 	return next, nil

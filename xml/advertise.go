@@ -67,7 +67,10 @@ func parseAdvertise(el *node, where string) (*Advertise, error) {
 			lifetime, where, minLifetime, uint64(maxLifetime))
 	}
 	a.Lifetime = lifetime
-	if err := a.parseProxy(el); err != nil {
+	if err := a.parseLinks(el); err != nil {
+		return nil, err
+	}
+	if err := a.Live.parse(el); err != nil {
 		return nil, err
 	}
 	if problem := a.problem(); problem != "" {
@@ -76,13 +79,30 @@ func parseAdvertise(el *node, where string) (*Advertise, error) {
 	return a, a.parseDeprecated(el, where)
 }
 
-func (a *Advertise) parseProxy(el *node) error {
-	dev, given := el.attr("proxyndp")
-	if !given {
-		return nil
+// parseLinks reads the attributes that are links of the host.
+func (a *Advertise) parseLinks(el *node) error {
+	for name, into := range map[string]*string{"proxyndp": &a.ProxyNDP, "uplink": &a.Uplink, "via": &a.Live.Via} {
+		dev, given := el.attr(name)
+		if !given {
+			continue
+		}
+		*into = dev
+		if err := checkDevice(el, name, dev); err != nil {
+			return err
+		}
 	}
-	a.ProxyNDP = dev
-	return checkDevice(el, "proxyndp", dev)
+	return nil
+}
+
+// parse reads what live XML has of a prefix that follows a delegation.
+func (l *Advertised) parse(el *node) error {
+	valid, _, err := el.uintAttr("valid", 10, 64)
+	if err != nil {
+		return err
+	}
+	router, err := el.tristate("router")
+	l.Valid, l.Routerless = valid, router == No
+	return err
 }
 
 // maxDeprecated bounds the prefixes that are on their way out.
@@ -108,6 +128,9 @@ func (a *Advertise) problem() string {
 	}
 	if a.ProxyNDP != "" && (a.Prefix == "ula" || a.NAT == "yes") {
 		return "proxyndp needs a prefix that others can reach, without nat='yes'"
+	}
+	if a.Uplink != "" && a.Prefix != "auto" && a.From != "auto" {
+		return "uplink needs advprefix='auto'"
 	}
 	if !a.Chosen() {
 		return ""
@@ -199,10 +222,14 @@ const defaultLifetime = 5400
 // Valid returns how long guests may use an address after the last
 // advertisement, in seconds.
 func (a *Advertise) Valid() uint64 {
-	if a.Lifetime == 0 {
-		return defaultLifetime
+	valid := a.Lifetime
+	if valid == 0 {
+		valid = defaultLifetime
 	}
-	return a.Lifetime
+	if a.Live.Valid > 0 {
+		valid = min(valid, max(a.Live.Valid, minLifetime))
+	}
+	return valid
 }
 
 // Subnets returns the <ip> elements and, as if they were such, the addresses of
@@ -307,5 +334,11 @@ func (a *Advertise) fill(list *attrs, flags FormatFlags) {
 	if a.Force {
 		list.put("force", "yes")
 	}
-	list.text("proxyndp", a.ProxyNDP)
+	list.text("proxyndp", a.ProxyNDP).text("uplink", a.Uplink)
+	if flags&Inactive == 0 {
+		list.text("via", a.Live.Via).number("valid", a.Live.Valid)
+		if a.Live.Routerless {
+			list.put("router", "no")
+		}
+	}
 }

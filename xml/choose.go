@@ -4,8 +4,9 @@ import "net/netip"
 
 // Choice is what was chosen for a definition that left it open.
 type Choice struct {
-	IPv4       netip.Prefix   // a subnet of at most 30 bits for <ip type='auto'>
-	IPv6       netip.Prefix   // for advprefix 'ula' and 'auto'
+	IPv4       netip.Prefix // a subnet of at most 30 bits for <ip type='auto'>
+	IPv6       netip.Prefix // for advprefix 'ula' and 'auto'
+	Live       Advertised
 	Deprecated []netip.Prefix // see Advertise
 }
 
@@ -33,7 +34,7 @@ func (n *Network) Choose(c Choice) *Network {
 		}
 	}
 	if a := made.Advertise; ipv6 && c.IPv6.IsValid() {
-		a.From, a.Prefix, a.Deprecated = a.Prefix, c.IPv6.Masked().String(), c.Deprecated
+		a.From, a.Prefix, a.Live, a.Deprecated = a.Prefix, c.IPv6.Masked().String(), c.Live, c.Deprecated
 	}
 	return made
 }

@@ -140,7 +140,7 @@ func (r *extensionReader) take(el *node) error {
 func (e *Extensions) parseSingle(el *node, where string) (err error) {
 	switch el.name {
 	case "ipv6":
-		if err = el.leaf("advprefix", "dhcp", "nat", "inbound", "hostid", "lifetime", "force", "proxyndp"); err == nil {
+		if err = el.leaf("advprefix", "dhcp", "nat", "inbound", "hostid", "lifetime", "force", "proxyndp", "uplink"); err == nil {
 			e.Advertise, err = parseAdvertise(el, where)
 		}
 		return err

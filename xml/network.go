@@ -280,6 +280,14 @@ type Advertise struct {
 	// route, or a device name; "": the prefix is routed to the host.
 	ProxyNDP string
 
+	// Uplink is the link whose upstream router delegates the prefix that "auto" stands
+	// for; "": the host's pool says it.
+	Uplink string
+
+	// Live says of a running network how its prefix came about. Printed in live XML
+	// only.
+	Live Advertised
+
 	// From is "ula" or "auto" where Prefix was chosen for a definition that
 	// asked for that; printed in live XML only.
 	From string
@@ -289,4 +297,14 @@ type Advertise struct {
 	// use them still can, but nothing new does (RFC 4862 section 5.5.4).
 	// Printed in live XML only.
 	Deprecated []netip.Prefix
+}
+
+// Advertised is what a running network advertises of a prefix that follows a delegation.
+type Advertised struct {
+	Via   string // the link by which it was delegated; "": it was not
+	Valid uint64 // seconds that may be promised at most; 0: as the definition says
+
+	// Routerless: the host has no way out for IPv6 itself, and is not to be taken for a
+	// default router (RFC 7084 requirement G-4).
+	Routerless bool
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virbr/virbr/config"
+	"github.com/virbr/virbr/delegation/client"
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/driver/host"
 	"github.com/virbr/virbr/driver/state"
@@ -73,6 +74,7 @@ func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, hangu
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var server *rpc.Server
+	delegated, delegations := newDelegations(o.dirs, h, log)
 	networks := driver.New(driver.Config{
 		System:  system(h, cfg.network.Backend),
 		Dirs:    o.dirs,
@@ -83,6 +85,7 @@ func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, hangu
 		Live:    cfg.own.ApplyLive,
 		Log:     log,
 
+		Delegations: delegations,
 		HookTimeout: cfg.hookTimeout,
 		Stopping:    ctx.Done(),
 	})
@@ -123,10 +126,21 @@ func runWith(ctx context.Context, o *options, cfg *settings, h *host.Host, hangu
 	}
 	log.Info("ready", "version", version)
 	notify(log, systemd.SdNotifyReady)
-	err = runAll(ctx, stop, serve{server, socks}, idle{server, log}, follow{networks}, upkeep{networks, o.pools, hangup, log}, asked)
+	err = runAll(ctx, stop, serve{server, socks}, idle{server, log}, follow{networks}, upkeep{networks, o.pools, hangup, log}, delegate{delegated}, asked)
 	notify(log, systemd.SdNotifyStopping)
 	log.Info("stopped, networks go on")
 	return errors.Join(err, networks.Close(context.WithoutCancel(ctx)))
+}
+
+// newDelegations returns what learns of delegated prefixes. Without the file of the last
+// time, which it needs to be known to routers, it asks for none.
+func newDelegations(dirs state.Dirs, h *host.Host, log *slog.Logger) (*client.Client, driver.Delegations) {
+	c, err := client.New(client.Config{Host: h, Store: dirs, Log: log})
+	if err != nil {
+		log.Error("no prefixes are asked of routers", "err", err)
+		return nil, nil
+	}
+	return c, c
 }
 
 // active reports whether some network runs, or waits for a confirmation, and so needs

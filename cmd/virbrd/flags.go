@@ -160,5 +160,9 @@ func (o *options) pools() (driver.Pools, error) {
 }
 
 func poolsOf(own *config.Virbrd) driver.Pools {
-	return driver.Pools{IPv4: own.SubnetPool, IPv6: own.PrefixPool}
+	p := driver.Pools{IPv4: own.SubnetPool, IPv6: own.PrefixPool}
+	for _, d := range own.Delegated {
+		p.Uplinks = append(p.Uplinks, driver.Uplink{Link: d.Link, Bits: d.Bits})
+	}
+	return p
 }

@@ -10,6 +10,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/virbr/virbr/delegation/client"
 	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/rpc"
 )
@@ -52,6 +53,18 @@ type follow struct{ driver *driver.Driver }
 func (f follow) Run(ctx context.Context) error { return f.driver.Run(ctx) }
 func (f follow) String() string                { return "following the host" }
 
+// delegate learns which prefixes upstream routers delegate.
+type delegate struct{ client *client.Client }
+
+func (d delegate) Run(ctx context.Context) error {
+	if d.client == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return d.client.Run(ctx)
+}
+func (d delegate) String() string { return "following delegated prefixes" }
+
 // idle ends the daemon when nobody needs it.
 type idle struct {
 	server *rpc.Server
@@ -88,6 +101,7 @@ func (u upkeep) Run(ctx context.Context) error {
 			return nil
 		case <-farewell:
 		case <-u.driver.Retired():
+		case <-u.driver.Delegated():
 		case <-u.hangup:
 			u.reload(ctx)
 		}

@@ -37,7 +37,7 @@ func (c *compiler) advertisable() error {
 		}
 	}
 	outward := c.def.Forward.Mode == xml.ForwardNAT || c.def.Forward.Mode == xml.ForwardRoute || c.def.Forward.Mode == xml.ForwardOpen
-	if !outward || a.Force || a.From != "" || xml.Local(prefix) || reachesIPv6(&c.facts) {
+	if !outward || a.Force || a.From != "" || xml.Local(prefix) || ReachesIPv6(&c.facts) {
 		return nil
 	}
 	return refuse(KindUnsupported, "advprefix '%s' of network '%s' is a global prefix, but the host has no IPv6 default route; force='yes' advertises it all the same", a.Prefix, c.def.Name)
@@ -70,8 +70,8 @@ func leaves(f *step.Facts, link string) bool {
 	})
 }
 
-// reachesIPv6 reports whether the host has an IPv6 default route.
-func reachesIPv6(f *step.Facts) bool {
+// ReachesIPv6 reports whether the host has an IPv6 default route.
+func ReachesIPv6(f *step.Facts) bool {
 	for _, r := range f.Routes {
 		if r.Dest == netip.PrefixFrom(netip.IPv6Unspecified(), 0) {
 			return true

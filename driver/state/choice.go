@@ -24,6 +24,7 @@ type Choice struct {
 	Subnet  uint16       `json:"subnet,omitzero"` // number of its /64 below the host's own prefix; 0: none
 	IPv4    netip.Prefix `json:"ipv4,omitzero"`
 	Pool    netip.Prefix `json:"pool,omitzero"`    // its /64 out of the pool
+	Number  *uint32      `json:"number,omitempty"` // of its /64 within what the pool had; nil: none yet
 	Current netip.Prefix `json:"current,omitzero"` // what advprefix='auto' stands for
 	Former  []Former     `json:"former,omitempty"` // what it stood for earlier
 }
