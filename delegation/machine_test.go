@@ -182,8 +182,8 @@ func TestHint(t *testing.T) {
 // mention stays (RFC 9915 section 18.2.10.1).
 func TestRenumbered(t *testing.T) {
 	t.Parallel()
-	m, now := bound(t, config(), "2001:db8:100::/56")
-	now = m.Next()
+	m, _ := bound(t, config(), "2001:db8:100::/56")
+	now := m.Next()
 	m.Tick(now)
 	if m.Phase() != Renewing {
 		t.Fatalf("it is %s", m.Phase())
@@ -204,7 +204,7 @@ func TestRenumbered(t *testing.T) {
 	if len(prefixes(m, now)) > 0 || m.Phase() != Starting || !m.Next().After(now) {
 		t.Errorf("withdrawn: %v, %s", prefixes(m, now), m.Phase())
 	}
-	m, now = bound(t, config(), "2001:db8:100::/56")
+	m, _ = bound(t, config(), "2001:db8:100::/56")
 	now = m.Next()
 	m.Tick(now)
 	s := answerTo(m, reply)
