@@ -114,6 +114,7 @@ func (m *Machine) read(data []byte, now time.Time) (*answer, error) {
 				seen = true
 				return a.readIA(value, now)
 			}
+		default: // of no interest
 		}
 		return nil
 	})
@@ -168,6 +169,7 @@ func (a *answer) readIA(value []byte, now time.Time) error {
 			if len(a.named) < maxPrefixes {
 				a.prefix(value, now)
 			}
+		default:
 		}
 		return nil
 	})
@@ -226,6 +228,7 @@ func (a *answer) prefix(value []byte, now time.Time) {
 			}
 		case optPDExclude:
 			p.Exclude = excluded(p.Prefix, value)
+		default:
 		}
 		return nil
 	})
