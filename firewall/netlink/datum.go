@@ -2,6 +2,7 @@ package netlink
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables/expr"
@@ -71,67 +72,68 @@ const perMessage = 256
 
 // addData adds elements, which must not be there with other values.
 func (b *batch) addData(m string, list []datum) {
-	for len(list) > 0 {
-		n := min(len(list), perMessage)
-		b.data(unix.NFT_MSG_NEWSETELEM, netlink.Create, m, list[:n])
-		list = list[n:]
-	}
+	addMembers(b, unix.NFT_MSG_NEWSETELEM, netlink.Create, m, list, datum.encode)
 }
 
 // delData deletes elements, which must be there.
 func (b *batch) delData(m string, list []datum) {
-	for len(list) > 0 {
-		n := min(len(list), perMessage)
-		b.data(unix.NFT_MSG_DELSETELEM, 0, m, list[:n])
-		list = list[n:]
-	}
+	addMembers(b, unix.NFT_MSG_DELSETELEM, 0, m, list, datum.encodeKey)
 }
 
-func (b *batch) data(msg uint16, flags netlink.HeaderFlags, m string, list []datum) {
-	b.add(msg, flags, func(ae *netlink.AttributeEncoder) {
-		ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
-		ae.String(unix.NFTA_SET_ELEM_LIST_SET, m)
-		ae.Nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(ae *netlink.AttributeEncoder) error {
-			for _, d := range list {
-				ae.Nested(unix.NFTA_LIST_ELEM, func(ae *netlink.AttributeEncoder) error {
-					d.encode(ae, msg == unix.NFT_MSG_NEWSETELEM)
-					return nil
-				})
-			}
-			return nil
-		})
-	})
-}
-
-// encode writes the key and, if it is whole, the rest. The owner is a comment,
-// which nft shows.
-func (d datum) encode(ae *netlink.AttributeEncoder, whole bool) {
-	ae.Nested(unix.NFTA_SET_ELEM_KEY, func(ae *netlink.AttributeEncoder) error {
-		ae.Bytes(unix.NFTA_DATA_VALUE, []byte(d.key))
-		return nil
-	})
-	if d.end != "" {
-		ae.Nested(setElemKeyEnd, func(ae *netlink.AttributeEncoder) error {
-			ae.Bytes(unix.NFTA_DATA_VALUE, []byte(d.end))
-			return nil
-		})
-	}
-	if !whole {
-		return
-	}
-	if d.chain != "" || d.value != "" {
-		ae.Nested(unix.NFTA_SET_ELEM_DATA, func(ae *netlink.AttributeEncoder) error {
-			if d.chain == "" {
-				ae.Bytes(unix.NFTA_DATA_VALUE, []byte(d.value))
-				return nil
-			}
-			ae.Nested(unix.NFTA_DATA_VERDICT, func(ae *netlink.AttributeEncoder) error {
-				ae.Int32(unix.NFTA_VERDICT_CODE, int32(expr.VerdictJump))
-				ae.String(unix.NFTA_VERDICT_CHAIN, d.chain)
+// addMembers appends messages about elements of a map or set.
+func addMembers[T any](b *batch, msg uint16, flags netlink.HeaderFlags, set string, list []T, encode func(T, *netlink.AttributeEncoder)) {
+	for part := range slices.Chunk(list, perMessage) {
+		b.add(msg, flags, func(ae *netlink.AttributeEncoder) {
+			ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
+			ae.String(unix.NFTA_SET_ELEM_LIST_SET, set)
+			ae.Nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(ae *netlink.AttributeEncoder) error {
+				for _, member := range part {
+					ae.Nested(unix.NFTA_LIST_ELEM, func(ae *netlink.AttributeEncoder) error {
+						encode(member, ae)
+						return nil
+					})
+				}
 				return nil
 			})
+		})
+	}
+}
+
+// encodeValue writes the value of an attribute.
+func encodeValue(ae *netlink.AttributeEncoder, attribute uint16, value []byte) {
+	ae.Nested(attribute, func(ae *netlink.AttributeEncoder) error {
+		ae.Bytes(unix.NFTA_DATA_VALUE, value)
+		return nil
+	})
+}
+
+// encodeJump writes that an element leads to a chain.
+func encodeJump(ae *netlink.AttributeEncoder, chain string) {
+	ae.Nested(unix.NFTA_SET_ELEM_DATA, func(ae *netlink.AttributeEncoder) error {
+		ae.Nested(unix.NFTA_DATA_VERDICT, func(ae *netlink.AttributeEncoder) error {
+			ae.Int32(unix.NFTA_VERDICT_CODE, int32(expr.VerdictJump))
+			ae.String(unix.NFTA_VERDICT_CHAIN, chain)
 			return nil
 		})
+		return nil
+	})
+}
+
+func (d datum) encodeKey(ae *netlink.AttributeEncoder) {
+	encodeValue(ae, unix.NFTA_SET_ELEM_KEY, []byte(d.key))
+	if d.end != "" {
+		encodeValue(ae, setElemKeyEnd, []byte(d.end))
+	}
+}
+
+// encode writes all. The owner is a comment, which nft shows.
+func (d datum) encode(ae *netlink.AttributeEncoder) {
+	d.encodeKey(ae)
+	switch {
+	case d.chain != "":
+		encodeJump(ae, d.chain)
+	case d.value != "":
+		encodeValue(ae, unix.NFTA_SET_ELEM_DATA, []byte(d.value))
 	}
 	ae.Bytes(unix.NFTA_SET_ELEM_USERDATA, userdata.AppendString(nil, userdata.TypeComment, strings.TrimSuffix(d.owner+" "+d.note, " ")))
 }
@@ -145,29 +147,15 @@ func (r *reader) data(m, owner string) (map[string]datum, error) {
 
 // allData returns the elements of a map of data by owner and key.
 func (r *reader) allData(m string) (map[string]map[string]datum, error) {
-	replies, err := r.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, r.table, m)
-	if err != nil {
-		return nil, wrap(err, "reading map %q", m)
-	}
 	all := map[string]map[string]datum{}
-	for _, msg := range replies {
-		err := decode(msg, func(ad *netlink.AttributeDecoder) {
-			if ad.Type() != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
-				return
-			}
-			each(ad, func(ad *netlink.AttributeDecoder) {
-				d := decodeDatum(ad)
-				if all[d.owner] == nil {
-					all[d.owner] = map[string]datum{}
-				}
-				all[d.owner][d.key] = d
-			})
-		})
-		if err != nil {
-			return nil, wrap(err, "reading map %q", m)
+	err := r.members(m, func(ad *netlink.AttributeDecoder) {
+		d := decodeDatum(ad)
+		if all[d.owner] == nil {
+			all[d.owner] = map[string]datum{}
 		}
-	}
-	return all, nil
+		all[d.owner][d.key] = d
+	})
+	return all, wrap(err, "reading map %q", m)
 }
 
 // decodeDatum reads one element of a map of data.

@@ -197,66 +197,30 @@ func (b *batch) delMap(name string) {
 
 // addElements adds elements to a map; those that are there already stay.
 func (b *batch) addElements(m string, elements []element) {
-	b.elements(unix.NFT_MSG_NEWSETELEM, netlink.Create, m, elements)
+	addMembers(b, unix.NFT_MSG_NEWSETELEM, netlink.Create, m, elements, element.encode)
 }
 
 // delElements deletes elements of a map, which must be there.
 func (b *batch) delElements(m string, elements []element) {
-	b.elements(unix.NFT_MSG_DELSETELEM, 0, m, elements)
+	addMembers(b, unix.NFT_MSG_DELSETELEM, 0, m, elements, element.encode)
 }
 
-func (b *batch) elements(msg uint16, flags netlink.HeaderFlags, m string, elements []element) {
-	if len(elements) == 0 {
-		return
-	}
-	b.add(msg, flags, func(ae *netlink.AttributeEncoder) {
-		ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
-		ae.String(unix.NFTA_SET_ELEM_LIST_SET, m)
-		ae.Nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(ae *netlink.AttributeEncoder) error {
-			for _, e := range elements {
-				ae.Nested(unix.NFTA_LIST_ELEM, e.encode)
-			}
-			return nil
-		})
-	})
-}
-
-func (e element) encode(ae *netlink.AttributeEncoder) error {
+func (e element) encode(ae *netlink.AttributeEncoder) {
 	if e.end {
 		ae.Uint32(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END)
 	}
-	ae.Nested(unix.NFTA_SET_ELEM_KEY, func(ae *netlink.AttributeEncoder) error {
-		ae.Bytes(unix.NFTA_DATA_VALUE, e.key)
-		return nil
-	})
-	if e.end {
-		return nil
+	encodeValue(ae, unix.NFTA_SET_ELEM_KEY, e.key)
+	if !e.end {
+		encodeJump(ae, e.chain)
 	}
-	ae.Nested(unix.NFTA_SET_ELEM_DATA, func(ae *netlink.AttributeEncoder) error {
-		ae.Nested(unix.NFTA_DATA_VERDICT, func(ae *netlink.AttributeEncoder) error {
-			ae.Int32(unix.NFTA_VERDICT_CODE, int32(expr.VerdictJump))
-			ae.String(unix.NFTA_VERDICT_CHAIN, e.chain)
-			return nil
-		})
-		return nil
-	})
-	return nil
 }
 
 // elements returns the elements of a map that lead to a chain. It reads the
 // whole map, which may be large.
 func (r *reader) elements(m, chain string) ([]element, error) {
-	replies, err := r.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, r.table, m)
-	if err != nil {
-		return nil, wrap(err, "reading map %q", m)
-	}
 	var all []element
-	for _, msg := range replies {
-		if err := decode(msg, decodeElements(&all)); err != nil {
-			return nil, wrap(err, "reading map %q", m)
-		}
-	}
-	return pick(all, chain), nil
+	err := r.members(m, func(ad *netlink.AttributeDecoder) { all = append(all, decodeElement(ad)) })
+	return pick(all, chain), wrap(err, "reading map %q", m)
 }
 
 // leads reports whether a map has an element. Asked for the end of a range the
@@ -283,7 +247,7 @@ func (r *reader) leads(e firewall.Element) (bool, error) {
 // ask asks a map for some elements, and returns none if it lacks one.
 func (r *reader) ask(m string, elements []element) (have []element, err error) {
 	b := batch{family: r.family, table: r.table}
-	b.elements(unix.NFT_MSG_GETSETELEM, netlink.Acknowledge, m, elements)
+	addMembers(&b, unix.NFT_MSG_GETSETELEM, netlink.Acknowledge, m, elements, element.encode)
 	if b.err != nil {
 		return nil, b.err
 	}
@@ -299,7 +263,7 @@ func (r *reader) ask(m string, elements []element) (have []element, err error) {
 				return have, nil // its acknowledgement
 			}
 			if err == nil {
-				err = decode(m, decodeElements(&have))
+				err = decodeMembers(m, func(ad *netlink.AttributeDecoder) { have = append(have, decodeElement(ad)) })
 			}
 		}
 	}
@@ -308,15 +272,6 @@ func (r *reader) ask(m string, elements []element) (have []element, err error) {
 
 func (e element) equal(o element) bool {
 	return bytes.Equal(e.key, o.key) && e.end == o.end && e.chain == o.chain
-}
-
-// decodeElements adds the elements of a message to a list.
-func decodeElements(list *[]element) func(*netlink.AttributeDecoder) {
-	return func(ad *netlink.AttributeDecoder) {
-		if ad.Type() == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
-			each(ad, func(ad *netlink.AttributeDecoder) { *list = append(*list, decodeElement(ad)) })
-		}
-	}
 }
 
 // pick returns the elements that lead to a chain, each with the one that ends it.

@@ -123,39 +123,40 @@ func (e *encoder) bits(f firewall.Field, bits uint32) {
 	)
 }
 
+// metaKeys are the fields that the kernel knows of every packet, ctKeys those of its
+// connection, fibs what it asks the routes for.
+var (
+	metaKeys = map[firewall.Field]expr.MetaKey{
+		firewall.InName: expr.MetaKeyIIFNAME, firewall.InBridge: expr.MetaKeyBRIIIFNAME, firewall.OutName: expr.MetaKeyOIFNAME,
+		firewall.Protocol: expr.MetaKeyL4PROTO, firewall.Family: expr.MetaKeyNFPROTO, firewall.PackMark: expr.MetaKeyMARK, firewall.InIndex: expr.MetaKeyIIF,
+	}
+	ctKeys = map[firewall.Field]expr.CtKey{
+		firewall.State: expr.CtKeySTATE, firewall.Status: expr.CtKeySTATUS, firewall.Direction: expr.CtKeyDIRECTION, firewall.ConnMark: expr.CtKeyMARK,
+	}
+	fibs = map[firewall.Field]expr.Fib{
+		firewall.DestType: {Register: 1, FlagDADDR: true, ResultADDRTYPE: true},
+		firewall.DestLink: {Register: 1, FlagDADDR: true, ResultOIFNAME: true},
+		firewall.FromLink: {Register: 1, FlagSADDR: true, ResultOIFNAME: true},
+	}
+)
+
 // load puts a field into register 1.
 func (e *encoder) load(f firewall.Field) {
+	if key, ok := metaKeys[f]; ok {
+		e.add(&expr.Meta{Key: key, Register: 1})
+		return
+	}
+	if key, ok := ctKeys[f]; ok {
+		e.add(&expr.Ct{Key: key, Register: 1})
+		return
+	}
+	if fib, ok := fibs[f]; ok {
+		e.add(&fib)
+		return
+	}
 	switch f {
-	case firewall.InName:
-		e.add(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1})
-	case firewall.InBridge:
-		e.add(&expr.Meta{Key: expr.MetaKeyBRIIIFNAME, Register: 1})
-	case firewall.OutName:
-		e.add(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1})
-	case firewall.Protocol:
-		e.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1})
-	case firewall.State:
-		e.add(&expr.Ct{Key: expr.CtKeySTATE, Register: 1})
 	case firewall.FirstSource4, firewall.FirstSource6:
 		e.tracked(f, unix.NFT_REG_1)
-	case firewall.Status:
-		e.add(&expr.Ct{Key: expr.CtKeySTATUS, Register: 1})
-	case firewall.Direction:
-		e.add(&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1})
-	case firewall.Family:
-		e.add(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1})
-	case firewall.DestType:
-		e.add(&expr.Fib{Register: 1, FlagDADDR: true, ResultADDRTYPE: true})
-	case firewall.DestLink:
-		e.add(&expr.Fib{Register: 1, FlagDADDR: true, ResultOIFNAME: true})
-	case firewall.FromLink:
-		e.add(&expr.Fib{Register: 1, FlagSADDR: true, ResultOIFNAME: true})
-	case firewall.ConnMark:
-		e.add(&expr.Ct{Key: expr.CtKeyMARK, Register: 1})
-	case firewall.PackMark:
-		e.add(&expr.Meta{Key: expr.MetaKeyMARK, Register: 1})
-	case firewall.InIndex:
-		e.add(&expr.Meta{Key: expr.MetaKeyIIF, Register: 1})
 	case firewall.Socket:
 		e.add(&expr.Socket{Key: expr.SocketKeyWildcard, Register: 1})
 	case firewall.Source4, firewall.Dest4, firewall.Source6, firewall.Dest6:
@@ -291,6 +292,22 @@ func (e *encoder) mark(keep, flip uint32) {
 	)
 }
 
+// raw adds an expression that package expr does not encode as it should be.
+func (e *encoder) raw(name string, attrs func(*netlink.AttributeEncoder)) {
+	ae := netlink.NewAttributeEncoder()
+	ae.ByteOrder = binary.BigEndian
+	ae.String(unix.NFTA_EXPR_NAME, name)
+	ae.Nested(unix.NFTA_EXPR_DATA, func(ae *netlink.AttributeEncoder) error {
+		attrs(ae)
+		return nil
+	})
+	data, err := ae.Encode()
+	if err != nil {
+		e.fail("encoding an expression %q: %w", name, err)
+	}
+	e.exprs = append(e.exprs, data)
+}
+
 // masquerade is encoded here because expr.Masq leaves out the flag without which
 // the kernel ignores the ports.
 func (e *encoder) masquerade(a firewall.Action) {
@@ -299,22 +316,13 @@ func (e *encoder) masquerade(a firewall.Action) {
 		e.add(&expr.Masq{})
 		return
 	}
-	ae := netlink.NewAttributeEncoder()
-	ae.ByteOrder = binary.BigEndian
-	ae.String(unix.NFTA_EXPR_NAME, "masq")
-	ae.Nested(unix.NFTA_EXPR_DATA, func(ae *netlink.AttributeEncoder) error {
+	e.raw("masq", func(ae *netlink.AttributeEncoder) {
 		ae.Uint32(unix.NFTA_MASQ_FLAGS, unix.NF_NAT_RANGE_PROTO_SPECIFIED)
 		ae.Uint32(unix.NFTA_MASQ_REG_PROTO_MIN, lo)
 		if hi != 0 {
 			ae.Uint32(unix.NFTA_MASQ_REG_PROTO_MAX, hi)
 		}
-		return nil
 	})
-	data, err := ae.Encode()
-	if err != nil {
-		e.fail("encoding masquerade: %w", err)
-	}
-	e.exprs = append(e.exprs, data)
 }
 
 func (e *encoder) snat(a firewall.Action) {

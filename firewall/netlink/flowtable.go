@@ -1,7 +1,6 @@
 package netlink
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -127,16 +126,5 @@ func Flowtables(conn *Conn) (bool, error) {
 
 // flowAdd is encoded here because expr.FlowOffload leaves out the final zero.
 func (e *encoder) flowAdd(flowtable string) {
-	ae := netlink.NewAttributeEncoder()
-	ae.ByteOrder = binary.BigEndian
-	ae.String(unix.NFTA_EXPR_NAME, "flow_offload")
-	ae.Nested(unix.NFTA_EXPR_DATA, func(ae *netlink.AttributeEncoder) error {
-		ae.String(1, flowtable) // NFTA_FLOW_TABLE_NAME
-		return nil
-	})
-	data, err := ae.Encode()
-	if err != nil {
-		e.fail("encoding the way to a flowtable: %w", err)
-	}
-	e.exprs = append(e.exprs, data)
+	e.raw("flow_offload", func(ae *netlink.AttributeEncoder) { ae.String(1, flowtable) }) // NFTA_FLOW_TABLE_NAME
 }

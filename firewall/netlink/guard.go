@@ -213,19 +213,9 @@ func ReadStopped(conn *Conn) (list []Stopped, err error) {
 		list = nil
 		r := newGuardChange(socket, false).reader
 		for _, cause := range firewall.Causes() {
-			replies, err := r.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, r.table, cause.Set())
+			err := r.members(cause.Set(), func(ad *netlink.AttributeDecoder) { list = append(list, decodeStopped(ad, cause)) })
 			if err != nil {
 				return wrap(err, "reading the counters of guards")
-			}
-			for _, m := range replies {
-				err := decode(m, func(ad *netlink.AttributeDecoder) {
-					if ad.Type() == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
-						each(ad, func(ad *netlink.AttributeDecoder) { list = append(list, decodeStopped(ad, cause)) })
-					}
-				})
-				if err != nil {
-					return wrap(err, "reading the counters of guards")
-				}
 			}
 		}
 		return nil

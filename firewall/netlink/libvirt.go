@@ -1,11 +1,14 @@
 package netlink
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/virbr/virbr/firewall/coexist"
 )
 
 // libvirtTable is what libvirt's nftables backend has, one for each family.
@@ -75,25 +78,30 @@ var families = map[byte]string{
 // family finds what there is of one address family.
 func (d *dropping) family(family byte) error {
 	r := reader{conn: d.conn, family: family}
-	chains, err := r.everyChain()
+	where := accepts()
+	tables, err := r.surveyChains(&where)
 	if err != nil {
 		return err
 	}
 	d.batch.family = family
 	name := families[family]
-	theirs := map[string][]string{}
-	for _, c := range chains {
-		switch {
-		case c.input && c.drops:
-			d.found.Closed = append(d.found.Closed, "chain "+name+" "+c.table+" "+c.name)
-		case family != unix.NFPROTO_INET && IsLibvirtChain(c.table, c.name):
-			theirs[c.table] = append(theirs[c.table], c.name)
-			d.found.Parts = append(d.found.Parts, "chain "+name+" "+c.table+" "+c.name)
-			d.found.Input = d.found.Input || c.name == "LIBVIRT_INP"
+	for _, t := range tables {
+		var theirs []string
+		for _, c := range t.Chains {
+			label := "chain " + name + " " + t.Name + " " + c.Name
+			switch {
+			case c.Hook == coexist.Input && c.Drop:
+				d.found.Closed = append(d.found.Closed, label)
+			case family != unix.NFPROTO_INET && IsLibvirtChain(t.Name, c.Name):
+				theirs = append(theirs, c.Name)
+				d.found.Parts = append(d.found.Parts, label)
+				d.found.Input = d.found.Input || c.Name == "LIBVIRT_INP"
+			}
 		}
-	}
-	for table, names := range theirs {
-		if err := d.chains(reader{conn: d.conn, family: family, table: table}, names); err != nil {
+		if len(theirs) == 0 {
+			continue
+		}
+		if err := d.chains(reader{conn: d.conn, family: family, table: t.Name}, theirs); err != nil {
 			return err
 		}
 	}
@@ -131,46 +139,6 @@ func (d *dropping) chains(r reader, names []string) error {
 	return nil
 }
 
-// kernelChain is what a dump says of a chain.
-type kernelChain struct {
-	table, name string
-	input       bool // a base chain for what comes to the host
-	drops       bool // policy drop
-}
-
-// everyChain returns the chains of all tables of the reader's family.
-func (r *reader) everyChain() ([]kernelChain, error) {
-	replies, err := r.get(unix.NFT_MSG_GETCHAIN, netlink.Dump)
-	if err != nil {
-		return nil, fmt.Errorf("listing chains: %w", err)
-	}
-	var list []kernelChain
-	for _, m := range replies {
-		if len(m.Data) < 4 || m.Data[0] != r.family { // an old kernel's dump may have them all
-			continue
-		}
-		var c kernelChain
-		err := decode(m, func(ad *netlink.AttributeDecoder) {
-			switch ad.Type() {
-			case unix.NFTA_CHAIN_TABLE:
-				c.table = ad.String()
-			case unix.NFTA_CHAIN_NAME:
-				c.name = ad.String()
-			case unix.NFTA_CHAIN_POLICY:
-				const drop = 0 // NF_DROP
-				c.drops = ad.Uint32() == drop
-			case unix.NFTA_CHAIN_HOOK:
-				dig(ad, func(ad *netlink.AttributeDecoder) { c.input = ad.Uint32() == unix.NF_INET_LOCAL_IN }, unix.NFTA_HOOK_HOOKNUM)
-			}
-		})
-		if err != nil {
-			return nil, fmt.Errorf("listing chains: %w", err)
-		}
-		list = append(list, c)
-	}
-	return list, nil
-}
-
 // jump is a rule that leads to another chain.
 type jump struct {
 	chain  string
@@ -184,31 +152,17 @@ func (r *reader) jumps() ([]jump, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the rules of table %q: %w", r.table, err)
 	}
-	var list []jump
-	for _, m := range replies {
-		var j jump
-		err := decode(m, func(ad *netlink.AttributeDecoder) {
-			switch ad.Type() {
-			case unix.NFTA_RULE_CHAIN:
-				j.chain = ad.String()
-			case unix.NFTA_RULE_HANDLE:
-				j.handle = ad.Uint64()
-			case unix.NFTA_RULE_EXPRESSIONS:
-				each(ad, func(ad *netlink.AttributeDecoder) {
-					if to := leadsTo(ad); to != "" {
-						j.to = to
-					}
-				})
-			}
-		})
-		if err != nil {
-			return nil, fmt.Errorf("reading the rules of table %q: %w", r.table, err)
+	list, err := decodeAll(replies, func(j *jump, ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case unix.NFTA_RULE_CHAIN:
+			j.chain = ad.String()
+		case unix.NFTA_RULE_HANDLE:
+			j.handle = ad.Uint64()
+		case unix.NFTA_RULE_EXPRESSIONS:
+			each(ad, func(ad *netlink.AttributeDecoder) { j.to = cmp.Or(leadsTo(ad), j.to) })
 		}
-		if j.to != "" {
-			list = append(list, j)
-		}
-	}
-	return list, nil
+	})
+	return slices.DeleteFunc(list, func(j jump) bool { return j.to == "" }), wrap(err, "reading the rules of table %q", r.table)
 }
 
 // leadsTo returns the chain that an expression of a rule leads to; "": none. The

@@ -95,6 +95,38 @@ func decode(m netlink.Message, f func(*netlink.AttributeDecoder)) error {
 	return ad.Err()
 }
 
+// decodeAll decodes each message to a value, whose attributes read takes.
+func decodeAll[T any](messages []netlink.Message, read func(v *T, ad *netlink.AttributeDecoder)) ([]T, error) {
+	list := make([]T, len(messages))
+	for i, m := range messages {
+		if err := decode(m, func(ad *netlink.AttributeDecoder) { read(&list[i], ad) }); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// members calls read with each element of a map or set. It reads the whole, which may be
+// large.
+func (r *reader) members(set string, read func(*netlink.AttributeDecoder)) error {
+	replies, err := r.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, r.table, set)
+	for _, m := range replies {
+		if err == nil {
+			err = decodeMembers(m, read)
+		}
+	}
+	return err
+}
+
+// decodeMembers calls read with each element of a message.
+func decodeMembers(m netlink.Message, read func(*netlink.AttributeDecoder)) error {
+	return decode(m, func(ad *netlink.AttributeDecoder) {
+		if ad.Type() == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+			each(ad, read)
+		}
+	})
+}
+
 // each calls f with the attributes nested in the current one.
 func each(ad *netlink.AttributeDecoder, f func(*netlink.AttributeDecoder)) {
 	ad.Nested(func(nested *netlink.AttributeDecoder) error {
@@ -159,25 +191,22 @@ func (r *reader) names(msg, tableAttr, nameAttr uint16) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for _, m := range replies {
-		var table, name string
-		err := decode(m, func(ad *netlink.AttributeDecoder) {
-			switch ad.Type() {
-			case tableAttr:
-				table = ad.String()
-			case nameAttr:
-				name = ad.String()
-			}
-		})
-		if err != nil {
-			return nil, err
+	type object struct{ table, name string }
+	list, err := decodeAll(replies, func(o *object, ad *netlink.AttributeDecoder) {
+		switch ad.Type() {
+		case tableAttr:
+			o.table = ad.String()
+		case nameAttr:
+			o.name = ad.String()
 		}
-		if table == r.table {
-			names = append(names, name)
+	})
+	var names []string
+	for _, o := range list {
+		if o.table == r.table {
+			names = append(names, o.name)
 		}
 	}
-	return names, nil
+	return names, err
 }
 
 // kernelRule is what a chain's dump says of a rule.
@@ -199,12 +228,8 @@ func (r *reader) rules(chain string) (rules []kernelRule, ok bool, err error) {
 		return nil, false, err
 	}
 	replies, err := r.get(unix.NFT_MSG_GETRULE, netlink.Dump, r.table, chain)
-	if err != nil {
-		return nil, false, fmt.Errorf("reading chain %q: %w", chain, err)
-	}
-	for _, m := range replies {
-		var rule kernelRule
-		err := decode(m, func(ad *netlink.AttributeDecoder) {
+	if err == nil {
+		rules, err = decodeAll(replies, func(rule *kernelRule, ad *netlink.AttributeDecoder) {
 			switch ad.Type() {
 			case unix.NFTA_RULE_HANDLE:
 				rule.handle = ad.Uint64()
@@ -212,12 +237,8 @@ func (r *reader) rules(chain string) (rules []kernelRule, ok bool, err error) {
 				rule.userdata = ad.Bytes()
 			}
 		})
-		if err != nil {
-			return nil, false, fmt.Errorf("reading chain %q: %w", chain, err)
-		}
-		rules = append(rules, rule)
 	}
-	return rules, true, nil
+	return rules, err == nil, wrap(err, "reading chain %q", chain)
 }
 
 // wrap adds what was being done to an error that may be nil.

@@ -2,7 +2,6 @@ package netlink
 
 import (
 	"cmp"
-	"encoding/binary"
 
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -31,14 +30,8 @@ func (e *encoder) tuple(t firewall.Tuple) {
 			at := addresses[f]
 			e.addressTo(reg, at, at.size)
 			size = at.size / 4
-		case firewall.OutName:
-			e.add(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg})
-			size = unix.IFNAMSIZ / 4
-		case firewall.InName:
-			e.add(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg})
-			size = unix.IFNAMSIZ / 4
-		case firewall.InBridge:
-			e.add(&expr.Meta{Key: expr.MetaKeyBRIIIFNAME, Register: reg})
+		case firewall.OutName, firewall.InName, firewall.InBridge:
+			e.add(&expr.Meta{Key: metaKeys[f], Register: reg})
 			size = unix.IFNAMSIZ / 4
 		case firewall.EtherSource, firewall.ARPSourceMAC, firewall.ARPSource, firewall.ARPDest, firewall.NDTarget, firewall.NDLinkAddress:
 			size = (e.payload(f, reg) + 3) / 4
@@ -91,20 +84,11 @@ var tracked = map[firewall.Field]struct {
 // out the direction of addresses.
 func (e *encoder) tracked(f firewall.Field, reg uint32) {
 	ct := tracked[f]
-	ae := netlink.NewAttributeEncoder()
-	ae.ByteOrder = binary.BigEndian
-	ae.String(unix.NFTA_EXPR_NAME, "ct")
-	ae.Nested(unix.NFTA_EXPR_DATA, func(ae *netlink.AttributeEncoder) error {
+	e.raw("ct", func(ae *netlink.AttributeEncoder) {
 		ae.Uint32(unix.NFTA_CT_KEY, ct.key)
 		ae.Uint32(unix.NFTA_CT_DREG, reg)
 		ae.Uint8(unix.NFTA_CT_DIRECTION, uint8(ct.direction))
-		return nil
 	})
-	data, err := ae.Encode()
-	if err != nil {
-		e.fail("encoding %q: %w", f, err)
-	}
-	e.exprs = append(e.exprs, data)
 }
 
 // mapped translates to what a map has.
@@ -204,10 +188,7 @@ type write struct {
 // write is encoded here because expr.Payload leaves out the flags where there is
 // no checksum in the header itself, as in IPv6.
 func (e *encoder) write(w write) {
-	ae := netlink.NewAttributeEncoder()
-	ae.ByteOrder = binary.BigEndian
-	ae.String(unix.NFTA_EXPR_NAME, "payload")
-	ae.Nested(unix.NFTA_EXPR_DATA, func(ae *netlink.AttributeEncoder) error {
+	e.raw("payload", func(ae *netlink.AttributeEncoder) {
 		ae.Uint32(unix.NFTA_PAYLOAD_SREG, unix.NFT_REG_1)
 		ae.Uint32(unix.NFTA_PAYLOAD_BASE, w.base)
 		ae.Uint32(unix.NFTA_PAYLOAD_OFFSET, w.offset)
@@ -215,11 +196,5 @@ func (e *encoder) write(w write) {
 		ae.Uint32(unix.NFTA_PAYLOAD_CSUM_TYPE, w.sumType)
 		ae.Uint32(unix.NFTA_PAYLOAD_CSUM_OFFSET, w.sumOffset)
 		ae.Uint32(unix.NFTA_PAYLOAD_CSUM_FLAGS, w.flags)
-		return nil
 	})
-	data, err := ae.Encode()
-	if err != nil {
-		e.fail("encoding the change of a packet: %w", err)
-	}
-	e.exprs = append(e.exprs, data)
 }

@@ -2,6 +2,7 @@ package netlink
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
@@ -103,16 +104,8 @@ func (r *reader) verdicts(chain string, handles []uint64) (list []verdict, err e
 
 // appendVerdicts adds those rules of some messages that reject or drop.
 func appendVerdicts(list []verdict, messages []netlink.Message) ([]verdict, error) {
-	for _, m := range messages {
-		var rule verdict
-		if err := decode(m, rule.attribute); err != nil {
-			return nil, err
-		}
-		if rule.final {
-			list = append(list, rule)
-		}
-	}
-	return list, nil
+	rules, err := decodeAll(messages, (*verdict).attribute)
+	return append(list, slices.DeleteFunc(rules, func(v verdict) bool { return !v.final })...), err
 }
 
 // verdict is what a rule does, as far as it is counted.

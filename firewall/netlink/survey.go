@@ -216,20 +216,13 @@ func (r *reader) listTables() (names []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing tables: %w", err)
 	}
-	for _, m := range replies {
-		if len(m.Data) < 4 || m.Data[0] != r.family {
-			continue
+	replies = slices.DeleteFunc(replies, func(m netlink.Message) bool { return len(m.Data) < 4 || m.Data[0] != r.family })
+	names, err = decodeAll(replies, func(name *string, ad *netlink.AttributeDecoder) {
+		if ad.Type() == unix.NFTA_TABLE_NAME {
+			*name = ad.String()
 		}
-		err := decode(m, func(ad *netlink.AttributeDecoder) {
-			if ad.Type() == unix.NFTA_TABLE_NAME {
-				names = append(names, ad.String())
-			}
-		})
-		if err != nil {
-			return nil, fmt.Errorf("listing tables: %w", err)
-		}
-	}
-	return names, nil
+	})
+	return names, wrap(err, "listing tables")
 }
 
 func (sc *scope) decodeChain(m netlink.Message, family byte) (table string, c coexist.Chain, err error) {

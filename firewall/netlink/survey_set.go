@@ -79,34 +79,18 @@ func (e setElement) compare(o setElement) int {
 }
 
 func (s *setReader) elements(name string) ([]setElement, error) {
-	replies, err := s.reader.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, s.reader.table, name)
-	if err != nil {
-		return nil, wrap(err, "reading set %q", name)
-	}
 	var list []setElement
-	for _, m := range replies {
-		err := decode(m, func(ad *netlink.AttributeDecoder) {
-			if ad.Type() == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
-				each(ad, func(ad *netlink.AttributeDecoder) { list = append(list, decodeMember(ad)) })
-			}
-		})
-		if err != nil {
-			return nil, wrap(err, "reading set %q", name)
-		}
-	}
-	return list, nil
+	err := s.reader.members(name, func(ad *netlink.AttributeDecoder) { list = append(list, decodeMember(ad)) })
+	return list, wrap(err, "reading set %q", name)
 }
 
 func decodeMember(ad *netlink.AttributeDecoder) (e setElement) {
-	const (
-		keyEnd   = 10 // NFTA_SET_ELEM_KEY_END
-		catchAll = 2  // NFT_SET_ELEM_CATCHALL
-	)
+	const catchAll = 2 // NFT_SET_ELEM_CATCHALL
 	each(ad, func(ad *netlink.AttributeDecoder) {
 		switch ad.Type() {
 		case unix.NFTA_SET_ELEM_KEY:
 			dig(ad, func(ad *netlink.AttributeDecoder) { e.key = bytes.Clone(ad.Bytes()) }, unix.NFTA_DATA_VALUE)
-		case keyEnd:
+		case setElemKeyEnd:
 			dig(ad, func(ad *netlink.AttributeDecoder) { e.keyEnd = bytes.Clone(ad.Bytes()) }, unix.NFTA_DATA_VALUE)
 		case unix.NFTA_SET_ELEM_DATA:
 			dig(ad, func(ad *netlink.AttributeDecoder) { e.verdict = decodeVerdict(ad) }, unix.NFTA_DATA_VERDICT)
