@@ -86,6 +86,27 @@ func (s *Server) allowedPort(ctx context.Context, rq *call, port driver.PortRef,
 	return s.allowed(ctx, rq, objectPort, permission, &stored, &port.UUID)
 }
 
+// visible returns those of a list that the caller may see.
+func visible[T any](ctx context.Context, s *Server, rq *call, list []T, object func(*T) Access) ([]T, error) {
+	if s.cfg.Access == nil {
+		return list, nil
+	}
+	caller := rq.client.caller()
+	var seen []T
+	for i := range list {
+		a := object(&list[i])
+		a.Permission = "getattr"
+		ok, err := s.cfg.Access.Allowed(ctx, caller, a)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			seen = append(seen, list[i])
+		}
+	}
+	return seen, nil
+}
+
 // stored returns a network by its real name, or the error that the driver has
 // for one that is missing.
 func (s *Server) stored(ctx context.Context, net driver.Ref) (driver.Ref, error) {

@@ -10,7 +10,7 @@ import (
 var extensions = map[int32]procedure{
 	proto.ForwardList: {serve: bind((*Server).forwards), stage: stageNetwork},
 	proto.EventList:   {serve: bind((*Server).listEvents), stage: stageNetwork},
-	proto.UplinkList:  {serve: bind((*Server).uplinks), stage: stageNetwork},
+	proto.UplinkList:  {serve: asking(Networks.Uplinks, uplinks), stage: stageNetwork},
 
 	proto.ForwardAdd: editing("virbrForwardAdd", xml.ParsePortForward, func(e *xml.Extensions, f *xml.PortForward, at int) error {
 		return e.AddForward(*f, at)

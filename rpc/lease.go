@@ -23,17 +23,10 @@ func (s *Server) leases(ctx context.Context, rq *call, a proto.LeasesArgs) (wire
 	if len(leases) > proto.MaxLeases {
 		return nil, fail(codeInternal, domainRPC, "Number of leases is %d, which exceeds max limit: %d", len(leases), proto.MaxLeases)
 	}
-	result := proto.Leases{Count: uint32(len(leases))}
-	if a.Need != 0 {
-		result.Leases = make([]proto.Lease, len(leases))
-		for i := range leases {
-			result.Leases[i] = leaseOf(&leases[i])
-		}
-	}
-	return &result, nil
+	return &proto.Leases{Count: uint32(len(leases)), Leases: wanted(a.Need, leases, leaseOf)}, nil
 }
 
-func leaseOf(l *driver.Lease) proto.Lease {
+func leaseOf(l driver.Lease) proto.Lease {
 	wired := proto.Lease{
 		Interface: l.Interface,
 		Expiry:    l.Expiry,

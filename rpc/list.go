@@ -18,21 +18,22 @@ func (s *Server) list(ctx context.Context, rq *call, filter driver.ListFilter) (
 		return nil, err
 	}
 	refs, err := s.cfg.Networks.List(ctx, filter)
-	if err != nil || s.cfg.Access == nil {
-		return refs, err
+	if err != nil {
+		return nil, err
 	}
-	caller := rq.client.caller()
-	var seen []driver.Ref
-	for i := range refs {
-		ok, err := s.cfg.Access.Allowed(ctx, caller, Access{objectNetwork, "getattr", &refs[i], nil})
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			seen = append(seen, refs[i])
-		}
+	return visible(ctx, s, rq, refs, func(r *driver.Ref) Access { return Access{Object: objectNetwork, Network: r} })
+}
+
+// wanted makes the list of a result, if the caller wants more than to know how long it is.
+func wanted[T, W any](need int32, list []T, made func(T) W) []W {
+	if need == 0 {
+		return nil
 	}
-	return seen, nil
+	result := make([]W, len(list))
+	for i, e := range list {
+		result[i] = made(e)
+	}
+	return result
 }
 
 func (s *Server) listAll(ctx context.Context, rq *call, a proto.ListArgs) (wire.Message, error) {
@@ -46,14 +47,7 @@ func (s *Server) listAll(ctx context.Context, rq *call, a proto.ListArgs) (wire.
 	if len(refs) > proto.MaxNames {
 		return nil, fail(codeInternal, domainRPC, "Too many networks '%d' for limit '%d'", len(refs), proto.MaxNames)
 	}
-	result := proto.Networks{Count: uint32(len(refs))}
-	if a.Need != 0 {
-		result.Networks = make([]proto.Network, len(refs))
-		for i, r := range refs {
-			result.Networks[i] = networkOf(r)
-		}
-	}
-	return &result, nil
+	return &proto.Networks{Count: uint32(len(refs)), Networks: wanted(a.Need, refs, networkOf)}, nil
 }
 
 func (s *Server) listActive(ctx context.Context, rq *call, a proto.Int) (wire.Message, error) {

@@ -66,25 +66,26 @@ func (s *Server) found(ctx context.Context, rq *call) func(driver.Ref, error) (w
 	}
 }
 
-func (s *Server) start(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
-	return nil, s.on(ctx, rq, a, s.cfg.Networks.Start, "start")
+// doing serves a call that does something to a network if the caller has the permission.
+func doing(permission string, do func(Networks, context.Context, driver.Ref) error) handler {
+	return bind(func(s *Server, ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
+		ref := refOf(a)
+		if err := s.allowedNetwork(ctx, rq, ref, permission); err != nil {
+			return nil, err
+		}
+		return nil, do(s.cfg.Networks, ctx, ref)
+	})
 }
 
-func (s *Server) destroy(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
-	return nil, s.on(ctx, rq, a, s.cfg.Networks.Destroy, "stop")
-}
-
-func (s *Server) undefine(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
-	return nil, s.on(ctx, rq, a, s.cfg.Networks.Undefine, "delete")
-}
-
-// on does something to a network if the caller has the permission.
-func (s *Server) on(ctx context.Context, rq *call, n proto.Network, do func(context.Context, driver.Ref) error, permission string) error {
-	ref := refOf(n)
-	if err := s.allowedNetwork(ctx, rq, ref, permission); err != nil {
-		return err
-	}
-	return do(ctx, ref)
+// asking serves a question about a network.
+func asking[A any](question func(Networks, context.Context, driver.Ref) (A, error), result func(A, error) (wire.Message, error)) handler {
+	return bind(func(s *Server, ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
+		ref := refOf(a)
+		if err := s.allowedNetwork(ctx, rq, ref, "read"); err != nil {
+			return nil, err
+		}
+		return result(question(s.cfg.Networks, ctx, ref))
+	})
 }
 
 func (s *Server) create(ctx context.Context, rq *call, a proto.String) (wire.Message, error) {
@@ -151,35 +152,6 @@ func (s *Server) getXML(ctx context.Context, rq *call, a proto.NetworkFlags) (wi
 		return nil, err
 	}
 	return text(s.cfg.Networks.XML(ctx, ref, a.Flags&flagInactive != 0))
-}
-
-func (s *Server) bridgeName(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
-	ref := refOf(a)
-	if err := s.allowedNetwork(ctx, rq, ref, "read"); err != nil {
-		return nil, err
-	}
-	return text(s.cfg.Networks.BridgeName(ctx, ref))
-}
-
-func (s *Server) autostart(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
-	return s.ask(ctx, rq, a, s.cfg.Networks.Autostart)
-}
-
-func (s *Server) isActive(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
-	return s.ask(ctx, rq, a, s.cfg.Networks.IsActive)
-}
-
-func (s *Server) isPersistent(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
-	return s.ask(ctx, rq, a, s.cfg.Networks.IsPersistent)
-}
-
-// ask makes a result of a question with the answers yes and no.
-func (s *Server) ask(ctx context.Context, rq *call, n proto.Network, question func(context.Context, driver.Ref) (bool, error)) (wire.Message, error) {
-	ref := refOf(n)
-	if err := s.allowedNetwork(ctx, rq, ref, "read"); err != nil {
-		return nil, err
-	}
-	return yesNo(question(ctx, ref))
 }
 
 func (s *Server) setAutostart(ctx context.Context, rq *call, a proto.AutostartArgs) (wire.Message, error) {

@@ -35,39 +35,16 @@ func (s *Server) listPorts(ctx context.Context, rq *call, a proto.PortsArgs) (wi
 	if err != nil {
 		return nil, err
 	}
-	if ports, err = s.visible(ctx, rq, ports); err != nil {
+	ports, err = visible(ctx, s, rq, ports, func(p *driver.PortRef) Access {
+		return Access{Object: objectPort, Network: &p.Network, Port: &p.UUID}
+	})
+	if err != nil {
 		return nil, err
 	}
 	if len(ports) > proto.MaxNames {
 		return nil, fail(codeInternal, domainRPC, "Too many network_ports '%d' for limit '%d'", len(ports), proto.MaxNames)
 	}
-	result := proto.Ports{Count: uint32(len(ports))}
-	if a.Need != 0 {
-		result.Ports = make([]proto.Port, len(ports))
-		for i, p := range ports {
-			result.Ports[i] = portOf(p)
-		}
-	}
-	return &result, nil
-}
-
-// visible returns the ports that the caller may see.
-func (s *Server) visible(ctx context.Context, rq *call, ports []driver.PortRef) ([]driver.PortRef, error) {
-	if s.cfg.Access == nil {
-		return ports, nil
-	}
-	caller := rq.client.caller()
-	var seen []driver.PortRef
-	for i := range ports {
-		ok, err := s.cfg.Access.Allowed(ctx, caller, Access{objectPort, "getattr", &ports[i].Network, &ports[i].UUID})
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			seen = append(seen, ports[i])
-		}
-	}
-	return seen, nil
+	return &proto.Ports{Count: uint32(len(ports)), Ports: wanted(a.Need, ports, portOf)}, nil
 }
 
 func (s *Server) lookupPort(ctx context.Context, rq *call, a proto.Port) (wire.Message, error) {

@@ -38,18 +38,14 @@ func (s *Server) listEvents(ctx context.Context, rq *call, _ proto.Void) (wire.M
 	if err := s.allowed(ctx, rq, objectConnect, "search_networks", nil, nil); err != nil {
 		return nil, err
 	}
+	events, err := visible(ctx, s, rq, s.recent.all(), func(h *happening) Access {
+		return Access{Object: objectNetwork, Network: &h.Network}
+	})
+	if err != nil {
+		return nil, err
+	}
 	result := proto.Happenings{}
-	caller := rq.client.caller()
-	for _, e := range s.recent.all() {
-		if s.cfg.Access != nil {
-			ok, err := s.cfg.Access.Allowed(ctx, caller, Access{objectNetwork, "getattr", &e.Network, nil})
-			if err != nil {
-				return nil, err
-			}
-			if !ok {
-				continue
-			}
-		}
+	for _, e := range events {
 		result.Events = append(result.Events, toldOf(e))
 	}
 	return &result, nil

@@ -1,18 +1,13 @@
 package rpc
 
 import (
-	"context"
-
+	"github.com/virbr/virbr/driver"
 	"github.com/virbr/virbr/rpc/proto"
 	"github.com/virbr/virbr/rpc/wire"
 )
 
-func (s *Server) uplinks(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
-	ref := refOf(a)
-	if err := s.allowedNetwork(ctx, rq, ref, "read"); err != nil {
-		return nil, err
-	}
-	list, err := s.cfg.Networks.Uplinks(ctx, ref)
+// uplinks makes a result.
+func uplinks(list []driver.UplinkState, err error) (wire.Message, error) {
 	if err != nil {
 		return nil, err
 	}
