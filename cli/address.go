@@ -56,6 +56,7 @@ rules that look at connections see none.`,
 	}
 	cmd.Flags().BoolVar(&stateless, "stateless", false, "track no connections")
 	f.addAffect(cmd)
+	f.addPrint(cmd)
 	return cmd
 }
 
@@ -78,6 +79,7 @@ func newAddressRemove(io IO, f *daemonFlags) *cobra.Command {
 		ValidArgsFunction: f.completeAddress,
 	}
 	f.addAffect(cmd)
+	f.addPrint(cmd)
 	return cmd
 }
 

@@ -24,6 +24,7 @@ type daemonFlags struct {
 	reports string // directory
 
 	live, config bool
+	print        bool // the definition that there would be, and change nothing
 }
 
 // add adds the flags that say where the daemon is.
@@ -39,6 +40,25 @@ func (f *daemonFlags) add(cmd *cobra.Command, io IO) {
 func (f *daemonFlags) addAffect(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.live, "live", false, "change the running network only: gone when it stops")
 	cmd.Flags().BoolVar(&f.config, "config", false, "change the persistent definition only: in force when the network starts next")
+}
+
+// addPrint adds the flag that has a change shown, for virbr plan and apply.
+func (f *daemonFlags) addPrint(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.print, "print", false, "change nothing, and print the definition that there would be: for virbr plan - and virbr apply -")
+	for _, other := range []string{"live", "config"} {
+		if cmd.Flags().Lookup(other) != nil {
+			cmd.MarkFlagsMutuallyExclusive("print", other)
+		}
+	}
+}
+
+// printEdited prints the definition that a change would make.
+func printEdited(ctx context.Context, io IO, c *client.Conn, n client.Network, ch client.Change) error {
+	def, err := c.Edited(ctx, n, ch)
+	if err != nil {
+		return err
+	}
+	return write(io.Out, def.Format(xml.Inactive))
 }
 
 // on runs a command about networks on a connection.
@@ -116,6 +136,9 @@ func (f *daemonFlags) change(ctx context.Context, io IO, c *client.Conn, network
 	if err != nil {
 		return err
 	}
+	if f.print {
+		return printEdited(ctx, io, c, n, ch)
+	}
 	how, err := c.Edit(ctx, n, f.affect(n), ch, &f.source)
 	if err != nil {
 		return err
@@ -126,6 +149,9 @@ func (f *daemonFlags) change(ctx context.Context, io IO, c *client.Conn, network
 // remove removes something from a network, and says what.
 func (f *daemonFlags) remove(ctx context.Context, io IO, c *client.Conn, n client.Network, affect client.Affect, ch client.Change, what string) error {
 	ch.Remove = true
+	if f.print {
+		return printEdited(ctx, io, c, n, ch)
+	}
 	how, err := c.Edit(ctx, n, affect, ch, &f.source)
 	if err != nil {
 		return err

@@ -47,7 +47,8 @@ otherwise. What another forward, or a program of the host, has already is refuse
   virbr forward add default 80,443 web1 --listen eth0 --family ipv4
   virbr forward add default 1000-2000 web1 --except 1500
   virbr forward add default 2222:22 web1 --from 203.0.113.0/24,2001:db8::/32
-  virbr forward add default 22 --ignore --first`,
+  virbr forward add default 22 --ignore --first
+  virbr forward add default 8080:80 web1 --print | virbr plan -`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if o.ignore {
 				return exactly("NETWORK", "PORTS")(cmd, args)
@@ -83,6 +84,7 @@ otherwise. What another forward, or a program of the host, has already is refuse
 	flags.BoolVar(&first, "first", false, "put it in front of the others; without it behind them")
 	flags.IntVar(&at, "at", 0, "put it in front of the forward with this `number`")
 	f.addAffect(cmd)
+	f.addPrint(cmd)
 	return cmd
 }
 
@@ -105,6 +107,9 @@ func addForward(ctx context.Context, io IO, c *client.Conn, f *daemonFlags, netw
 	n, err := c.Lookup(ctx, network)
 	if err != nil {
 		return err
+	}
+	if f.print {
+		return printEdited(ctx, io, c, n, ch)
 	}
 	affect := f.affect(n)
 	added, at, how, err := c.Add(ctx, n, affect, ch, &f.source)
@@ -162,6 +167,8 @@ The running network and its definition are changed, as far as they have it, unle
 	}
 	cmd.Flags().BoolVar(&broken, "broken", false, "remove what cannot be read in the network's metadata or file, and keep the rest")
 	f.addAffect(cmd)
+	f.addPrint(cmd)
+	cmd.MarkFlagsMutuallyExclusive("print", "broken")
 	return cmd
 }
 

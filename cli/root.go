@@ -134,7 +134,7 @@ Without a command virbr shows the networks, and the commands that help next.`,
 	root.SetVersionTemplate("virbr {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRender(io), newCheck(io), newDoctor(io), newSchema(io), newMan(io))
-	root.AddCommand(newStatus(io), newMap(io), newTrace(io), newTop(io), newForward(io), newAddress(io), newLease(io), newUplink(io), newEvents(io))
+	root.AddCommand(newStatus(io), newMap(io), newTrace(io), newTop(io), newForward(io), newAddress(io), newPrefix(io), newLease(io), newUplink(io), newEvents(io))
 	root.AddCommand(newStart(io), newStop(io), newAutostart(io))
 	root.AddCommand(newHistory(io), newDiff(io), newRollback(io), newPlan(io), newApply(io), newConfirm(io))
 	return root

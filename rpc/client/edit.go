@@ -62,6 +62,23 @@ func (ch *Change) procedure() (number int32, document string) {
 	return proto.AddressAdd, ch.Public.XML()
 }
 
+// Edited returns the persistent definition of a network as the change makes it, and changes
+// nothing.
+func (c *Conn) Edited(ctx context.Context, n Network, ch Change) (*xml.Network, error) {
+	def, err := c.Definition(ctx, n, false)
+	if err != nil {
+		return nil, err
+	}
+	e, err := def.Extensions()
+	if err != nil {
+		return nil, fmt.Errorf("reading the extensions of network %q: %w", n.Name, &BrokenError{err})
+	}
+	if err := ch.apply(e); err != nil {
+		return nil, err
+	}
+	return def, def.SetExtensions(e)
+}
+
 // Edit changes a network's extensions in the definitions that affect names. virbrd
 // does it at once and as a whole. With libvirt's own daemons the metadata is read,
 // changed and set, or the file of src, which has no running and persistent form.
