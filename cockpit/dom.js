@@ -34,9 +34,9 @@ export function button(text, kind, onclick, attributes = {}) {
 const colours = { ok: "success", problem: "danger", warning: "warning", hint: "info", running: "info" };
 
 /** A word with the colour of what it means: a network's health, a finding's severity. */
-export function label(word) {
+export function label(word, text = word) {
     return h("span", { class: `pf-v6-c-label pf-m-filled pf-m-${colours[word] ?? "outline"}` },
-             h("span", { class: "pf-v6-c-label__content" }, h("span", { class: "pf-v6-c-label__text" }, word)));
+             h("span", { class: "pf-v6-c-label__content" }, h("span", { class: "pf-v6-c-label__text" }, text)));
 }
 
 const words = { danger: "Error", warning: "Warning", success: "Done", info: "Note" };

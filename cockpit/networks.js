@@ -1,11 +1,14 @@
 // All networks, and one of them.
 
 import { alert, button, h, label, nothing, section, table } from "./dom.js";
+import { addAddress, addForward, removeAddress, removeForward, setPrefix } from "./change.js";
 import { ask } from "./dialog.js";
 import { eventTable } from "./events.js";
 import { value, virbr } from "./virbr.js";
 
-const load = () => value(["status", "--json"]);
+/** All networks as virbr sees them. */
+export const status = () => value(["status", "--json"]);
+
 const list = words => words.length > 0 ? words.join(", ") : "–";
 const pools = network => list(network.pools.map(pool => `${pool.used} of ${pool.size}`));
 export const page = network => `#/network/${encodeURIComponent(network.name)}`;
@@ -44,7 +47,8 @@ function unchecked(graph) {
 }
 
 export const all = {
-    load,
+    load: status,
+    graph: graph => graph,
     draw(graph, context) {
         if (graph.networks.length === 0)
             return [unchecked(graph), nothing("There are no networks. The command virsh net-define FILE makes one.")];
@@ -60,9 +64,11 @@ export const all = {
     },
 };
 
-function facts(network) {
+function facts(network, changed) {
     const shown = {
-        Mode: network.mode, Subnets: list(network.subnets), Bridge: network.bridge ?? "–", "Leaves by": list(network.uplinks),
+        Mode: network.mode, Subnets: list(network.subnets),
+        "IPv6 prefix": [network.prefix ?? "none", " ", button("Change", "link", () => setPrefix(network, changed), { class: "pf-v6-c-button pf-m-link pf-m-inline", "aria-label": "Change the IPv6 prefix", "data-key": "prefix" })],
+        Bridge: network.bridge ?? "–", "Leaves by": list(network.uplinks),
         "Leases used": pools(network), "Kept by": network.keeper, "Last change": network.changed?.text ?? "–",
     };
     return h("dl", { class: "pf-v6-c-description-list pf-m-auto-fit" }, Object.entries(shown).map(([term, text]) =>
@@ -73,18 +79,33 @@ function facts(network) {
 
 const inForce = (network, one) => one.reason ?? (one.active ? "in force" : network.active ? "not in force" : "the network is not running");
 
-function targets(title, what, network, list) {
-    return section(title, undefined, list.length > 0
-        ? table(title, [what, "State"], list.map(one => [one.text, inForce(network, one)]))
-        : nothing("There are none."));
+/** Forwards or public addresses, with what adds and removes them. */
+function targets(title, what, network, list, add, remove, changed) {
+    const rows = list.map((one, at) => [one.text, inForce(network, one),
+        button("Remove", "link", () => remove(network, at, changed), { "aria-label": `Remove ${one.text}`, "data-key": `remove ${one.text}` })]);
+    return section(title, button(`Add ${what.toLowerCase()}`, "secondary", () => add(network, changed), { "data-key": `add ${what}` }),
+                   list.length > 0 ? table(title, [what, "State", ""], rows) : nothing("There are none."));
+}
+
+function leases(list) {
+    return section("DHCP leases", undefined, list.length === 0 ? nothing("There are none.")
+        : table("DHCP leases", ["Address", "Guest", "MAC address", "Until"], list.map(lease => [
+            lease.address, lease.guest ?? lease.hostname ?? "–", lease.mac ?? lease.duid ?? "–",
+            lease.expires ? new Date(lease.expires).toLocaleString() : lease.leased ? "for ever" : "reserved"])));
 }
 
 export const one = {
-    load,
-    draw(graph, context) {
+    /** What the daemon alone knows is missing where it does not answer. */
+    async load({ name }) {
+        const [graph, leased] = await Promise.all([status(), value(["lease", "list", "--json", "--", name]).catch(() => [])]);
+        return { graph, leased };
+    },
+    graph: ({ graph }) => graph,
+    draw({ graph, leased }, context) {
         const network = graph.networks.find(network => network.name === context.name);
         if (network === undefined)
             return alert("warning", `There is no network ${context.name}`, h("p", {}, h("a", { href: "#/" }, "All networks")));
+        const changed = seconds => context.changed(network.name, seconds);
         return [
             h("div", { class: "virbr-bar" },
               h("h2", { class: "pf-v6-c-title pf-m-xl virbr-line" }, network.name, label(network.health)),
@@ -92,12 +113,13 @@ export const one = {
             network.findings.length > 0 && alert(network.health === "problem" ? "danger" : "warning", "Guests are kept from something",
                 h("ul", {}, network.findings.map(text => h("li", {}, text))), h("p", {}, h("a", { href: "#/findings" }, "The commands that mend it"))),
             unchecked(graph),
-            facts(network),
+            facts(network, changed),
             section("Guests", undefined, network.guests.length > 0
                 ? table("Guests", ["Name", "Addresses", "MAC address"], network.guests.map(guest => [guest.name ?? "–", list(guest.addresses), guest.mac ?? "–"]))
                 : nothing("No guest is on this network.")),
-            targets("Port forwards", "Forward", network, network.forwards),
-            targets("Public addresses", "Address", network, network.public_addresses),
+            leases(leased),
+            targets("Port forwards", "Forward", network, network.forwards, addForward, removeForward, changed),
+            targets("Public addresses", "Public address", network, network.public_addresses, addAddress, removeAddress, changed),
             section("What happened", undefined, eventTable(context.events.of(network.name), network.name)),
         ];
     },

@@ -2,7 +2,8 @@
 
 import { alert, button, errorText, h, nothing, replace } from "./dom.js";
 import { Events, view as events } from "./events.js";
-import { all, one } from "./networks.js";
+import { all, one, status } from "./networks.js";
+import { Unconfirmed } from "./unconfirmed.js";
 import { view as doctor } from "./doctor.js";
 import { view as map } from "./map.js";
 import { follow } from "./virbr.js";
@@ -19,6 +20,10 @@ class Page {
     wanted = false; // once more when that is done
     view = document.getElementById("view");
     notices = {}; // by what they are about
+    unconfirmed = new Unconfirmed({
+        show: (network, notice) => this.notice(`confirm ${network}`, notice), act: (what, run) => this.act(what, run),
+        over: () => this.settle(),
+    });
 
     /** route reads the address: which view, of which network. */
     route() {
@@ -50,9 +55,11 @@ class Page {
         if (this.shown.id !== route.id)
             replace(this.view, h("p", { class: "virbr-nothing", role: "status" }, "Looking at this host …"));
         try {
-            const data = await route.view.load();
+            const data = await route.view.load(route);
             if (this.route().id === route.id)
                 this.draw(route, data);
+            if (route.view.graph)
+                this.unconfirmed.see(route.view.graph(data));
             this.notice("load", null);
         } catch (error) {
             if (this.route().id === route.id) {
@@ -73,7 +80,29 @@ class Page {
         if (this.shown.id === route.id && this.shown.drawn === drawn)
             return;
         this.shown = { id: route.id, drawn };
-        replace(this.view, route.view.draw(data, { ...route, events: this.events, again: () => this.load(), act: (what, run) => this.act(what, run) }));
+        replace(this.view, route.view.draw(data, {
+            ...route, events: this.events, again: () => this.load(), changed: (name, seconds) => this.changed(name, seconds), act: (what, run) => this.act(what, run),
+        }));
+    }
+
+    /** settle looks whether a change whose time is up is undone, whatever view is shown. */
+    async settle() {
+        if (this.settling)
+            return;
+        this.settling = true;
+        try {
+            this.unconfirmed.see(await status());
+        } catch { // the view says what is wrong
+        }
+        this.settling = false;
+        this.load();
+    }
+
+    /** changed draws what a change has made, and counts down if it undoes itself. */
+    changed(name, seconds) {
+        if (seconds)
+            this.unconfirmed.expect(name, seconds);
+        this.load();
     }
 
     /** act does something to a network, and says what the daemon says if it refuses. */

@@ -6,7 +6,7 @@ const options = { superuser: "try", err: "message" };
 function errorOf(problem) {
     if (problem.problem === "not-found")
         return new Error("The program virbr is not installed on this host.");
-    return new Error((problem.message || String(problem)).trimEnd());
+    return new Error((problem.message || String(problem)).trimEnd().replace(/\nTry 'virbr --help'\.$/, ""));
 }
 
 /** Runs virbr and resolves to what it prints. statuses are exit statuses that are no errors. */

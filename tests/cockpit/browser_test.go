@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	cdpruntime "github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/virbr/virbr/tests/binaries"
 )
@@ -91,7 +92,31 @@ const find = `(name => [...(document.querySelector("dialog[open]") ?? document).
 // press presses what has a name.
 func (b *browser) press(name string) {
 	b.t.Helper()
+	b.named(name)
 	b.do(chromedp.Click(fmt.Sprintf(find, name), chromedp.ByJSPath))
+}
+
+// fill writes into a field in the place of what is there.
+func (b *browser) fill(name, text string) {
+	b.t.Helper()
+	at := fmt.Sprintf(find, name)
+	b.named(name)
+	b.do(chromedp.Evaluate(at+".value = ''", nil), chromedp.SendKeys(at, text, chromedp.ByJSPath))
+}
+
+// choose takes one of a field's values.
+func (b *browser) choose(name, text string) {
+	b.t.Helper()
+	b.named(name)
+	b.do(chromedp.SendKeys(fmt.Sprintf(find, name), text, chromedp.ByJSPath))
+}
+
+// holds is about what there is behind the page.
+func (b *browser) holds(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Error(err)
+	}
 }
 
 // named waits until something has a name.
@@ -111,6 +136,14 @@ func (b *browser) phone(scheme string) {
 		b.shot("phone-" + scheme + "-" + tab)
 		b.sound(tab + " on a phone, " + scheme)
 	}
+	b.press("Networks")
+	b.press("default")
+	b.press("Add forward")
+	b.named("Port of the host")
+	b.shot("phone-" + scheme + "-form")
+	b.sound("a form on a phone, " + scheme)
+	b.do(chromedp.KeyEvent(kb.Escape))
+	b.until(`() => !document.querySelector("dialog")`)
 }
 
 // size gives the page a viewport, light or dark.

@@ -21,6 +21,7 @@ func TestPage(t *testing.T) {
 		b.shot("networks")
 		lifecycle(b, h)
 		views(b)
+		changes(b, h)
 		refused(b, h)
 		away(b, h)
 		b.inCockpit()
@@ -86,6 +87,86 @@ func views(b *browser) {
 	b.sees("started")
 	b.shot("events")
 	b.sound("events")
+}
+
+// changes fills each form, looks at its plan and applies it.
+func changes(b *browser, h *host) {
+	b.t.Helper()
+	b.press("Networks")
+	b.press("default")
+	b.press("Add forward")
+	b.fill("Port of the host", "80800")
+	b.fill("Guest", "web1")
+	b.shot("form")
+	b.sound("a form")
+	b.press("Show what it does")
+	b.sees("That did not work")
+	b.sees(`"80800" is neither a port from 1 to 65535 nor a service`)
+	b.shot("form-error")
+	b.sound("a form with an error")
+	b.fill("Port of the host", "8443")
+	b.fill("Port of the guest", "443")
+	b.press("Show what it does")
+	b.sees("Guests notice:")
+	if err := h.says("virbr forward list default", "8443"); err == nil {
+		b.t.Error("the plan of a forward adds it")
+	}
+	b.shot("plan")
+	b.sound("a plan")
+	b.press("Back")
+	b.press("Show what it does")
+	b.apply()
+	b.sees("tcp *:8443 to web1:443")
+	b.holds(h.says("virbr forward list default", "8443:443"))
+	b.press("Remove tcp *:8443 to web1:443")
+	b.apply()
+	b.until(`() => !document.body.innerText.includes("8443")`)
+
+	b.press("Add public address")
+	b.fill("Address", "203.0.113.77")
+	b.fill("Guest", "web1")
+	b.press("Show what it does")
+	b.apply()
+	b.named("Remove 203.0.113.77 of web1")
+	b.holds(h.says("virbr address list default", "203.0.113.77"))
+
+	b.press("Change the IPv6 prefix")
+	b.choose("Prefix of guests", "Routed to this host")
+	b.fill("Prefix", "fd00:77::/64")
+	b.press("Show what it does")
+	b.sees("at renewal")
+	b.shot("plan-prefix")
+	b.sound("a plan for guests to notice")
+	b.apply()
+	b.sees("seconds left")
+	b.shot("unconfirmed")
+	b.sound("a change that is not confirmed")
+	const pending = "virbr status --json default"
+	b.holds(h.says(pending, "confirm_until"))
+	b.press("Keep the change")
+	b.until(`() => !document.body.innerText.includes("seconds left")`)
+	b.sees("fd00:77::/64")
+	if err := h.says(pending, "confirm_until"); err == nil {
+		b.t.Error("the change is not confirmed")
+	}
+
+	b.press("Change the IPv6 prefix")
+	b.choose("Prefix of guests", "None")
+	b.press("Show what it does")
+	b.sees("renumbered")
+	b.apply()
+	b.sees("seconds left")
+	b.press("Undo it now")
+	b.until(`() => !document.body.innerText.includes("seconds left")`)
+	b.holds(h.says("virsh -c network:///system net-dumpxml --inactive default", "fd00:77::/64"))
+	b.sees("fd00:77::/64")
+}
+
+// apply presses Apply in the dialog, which closes when that is done.
+func (b *browser) apply() {
+	b.t.Helper()
+	b.press("Apply")
+	b.until(`() => !document.querySelector("dialog")`)
 }
 
 // refused shows what the daemon says when it refuses.
