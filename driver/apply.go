@@ -133,8 +133,13 @@ func (d *Driver) propose(ctx context.Context, n *network, v *view, def *xml.Netw
 	if next.live, err = d.makeLive(ctx, n, next.made, facts); err != nil {
 		return nil, err
 	}
-	next.live = count(next.live, v.ports)
+	fresh := count(next.live, v.ports)
+	next.live = plan.Succeed(v.live, fresh, time.Now())
 	made, err := d.compare(ctx, n, v, &next)
+	if err == nil && made.Way == plan.WayRestart && next.live != fresh { // a start has no former subnets
+		next.live = fresh
+		made, err = d.compare(ctx, n, v, &next)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -344,6 +349,9 @@ func (d *Driver) applied(ctx context.Context, a *application) {
 	d.log.Info("definition applied", "network", a.n.ref.Name, "uuid", a.n.ref.UUID.String())
 	if a.Defines {
 		d.tell(EventDefined, a.n)
+	}
+	if a.Running && a.Way == plan.WayLive {
+		ring(d.retired) // a subnet may be a former one now
 	}
 	if a.Way == plan.WayRestart {
 		d.tell(EventStopped, a.n)

@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/virbr/virbr/xml"
 )
@@ -102,6 +103,7 @@ func (d *Driver) admissible(def *xml.Network) error {
 	if a := def.Advertise; a != nil {
 		a.From, a.Live, a.Deprecated = "", xml.Advertised{}, nil // live XML has them; a definition does not
 	}
+	def.IPs = slices.DeleteFunc(def.IPs, func(ip xml.IP) bool { return ip.Until > 0 })
 	_, _, err := checkExtended(def)
 	return err
 }

@@ -9,13 +9,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/xml"
 )
 
 // Renumber gives running networks with advprefix='auto' the prefix that the pool
-// now has for them, and takes former prefixes away whose time is up, of all
-// networks. Guests are told to move first: a former prefix stays on the bridge, in the firewall and in
+// now has for them, and takes former prefixes and subnets away whose time is up, of
+// all networks. Guests are told to move first: a former prefix stays on the bridge, in the firewall and in
 // advertisements, as a deprecated one, for as long as it is valid (RFC 9096).
 //
 // It returns how long until the next prefix is to go; 0: there is none.
@@ -39,9 +40,10 @@ func (d *Driver) Renumber(ctx context.Context) (time.Duration, error) {
 // follows reports whether a running network's prefix follows the pool.
 func follows(live *xml.Network) bool { return live.Advertise != nil && live.Advertise.From == "auto" }
 
-// retires reports whether a running network has prefixes that are on their way out.
+// retires reports whether a running network has prefixes or subnets that are on their
+// way out.
 func retires(live *xml.Network) bool {
-	return live.Advertise != nil && len(live.Advertise.Deprecated) > 0
+	return live.Advertise != nil && len(live.Advertise.Deprecated) > 0 || slices.ContainsFunc(live.IPs, func(ip xml.IP) bool { return ip.Until > 0 })
 }
 
 // Retired says when a running network has got a former prefix: the next Renumber is
@@ -87,9 +89,14 @@ func (d *Driver) retire(n *network, live *xml.Network, change func(*state.Choice
 	return next, nil
 }
 
-// renumbered returns a running definition with the prefixes that it is to have now.
+// renumbered returns a running definition with the prefixes and subnets that it is to
+// have now.
 func (d *Driver) renumbered(ctx context.Context, n *network, live *xml.Network) (*xml.Network, error) {
-	if !follows(live) {
+	live, _ = plan.Expire(live, time.Now())
+	switch {
+	case live.Advertise == nil:
+		return live, nil
+	case !follows(live):
 		return d.retire(n, live, func(*state.Choice) {})
 	}
 	facts, err := d.sys.Facts(ctx)
@@ -125,18 +132,21 @@ func (d *Driver) renumber(ctx context.Context, n *network) error {
 		return err
 	}
 	n.view.Store(&next)
-	d.log.Info("network renumbered", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "prefix", made.Advertise.Prefix)
+	d.log.Info("network renumbered", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "subnets", made.Prefixes(nil))
 	return nil
 }
 
-// nextFarewell returns how long until the first former prefix of a network that
-// runs is to go; 0: there is none.
+// nextFarewell returns how long until the first former prefix or subnet of a network
+// that runs is to go; 0: there is none.
 func (d *Driver) nextFarewell() (time.Duration, error) {
 	var next time.Duration
 	for _, n := range d.networks() {
 		v := n.view.Load()
 		if v == nil || !v.active() || !retires(v.live) {
 			continue
+		}
+		if _, at := plan.Expire(v.live, time.Now()); !at.IsZero() {
+			next = sooner(next, max(time.Until(at), time.Second))
 		}
 		c, err := d.choices.Of(n.ref.UUID)
 		if err != nil {

@@ -42,7 +42,9 @@ func (n *Network) FormatIndent(level int, flags FormatFlags) string {
 	formatIsolated(p, n.Isolated)
 	n.Advertise.format(p, flags)
 	for i := range n.IPs {
-		n.IPs[i].format(p)
+		if n.IPs[i].Until == 0 || flags&Inactive == 0 {
+			n.IPs[i].format(p)
+		}
 	}
 	for i := range n.Routes {
 		n.Routes[i].format(p)

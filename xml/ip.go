@@ -18,6 +18,9 @@ func parseIP(el *node, network string) (*IP, error) {
 		return nil, err
 	}
 	ip.Prefix = uint32(prefix)
+	if ip.Until, _, err = el.uintAttr("until", 10, 63); err != nil {
+		return nil, err
+	}
 	if ip.LocalPtr, err = el.tristate("localPtr"); err != nil {
 		return nil, err
 	}
@@ -117,7 +120,7 @@ func (ip *IP) format(p *printer) {
 		a.put("type", "auto")
 	}
 	a.addr("address", ip.Address).addr("netmask", ip.Netmask).number("prefix", uint64(ip.Prefix))
-	p.open("ip", a.state("localPtr", ip.LocalPtr))
+	p.open("ip", a.state("localPtr", ip.LocalPtr).number("until", ip.Until))
 	if ip.TFTPRoot != "" {
 		p.empty("tftp", new(attrs).put("root", ip.TFTPRoot))
 	}

@@ -196,6 +196,10 @@ type IP struct {
 	Ranges   []Range
 	Hosts    []DHCPHost
 	Bootp    *Bootp
+
+	// Until, in live XML only, says that this was a subnet of the network until it was
+	// renumbered, and goes at that time, in seconds since the epoch; 0: it does not.
+	Until uint64
 }
 
 // HasDHCP reports whether the element has a range or a static host.

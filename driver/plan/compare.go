@@ -209,6 +209,11 @@ func (c *comparison) whole() {
 	if c.from.OwnsBridge() && c.to.OwnsBridge() && c.from.MAC != c.to.MAC {
 		c.note("~ bridge's MAC address, which guests know their gateway by", EffectCut)
 	}
+	for _, ip := range c.to.IPs {
+		if subnet, ok := ip.Subnet(); ok && ip.Until > 0 && slices.ContainsFunc(c.from.IPs, func(was xml.IP) bool { return was.Address == ip.Address && was.Until == 0 }) {
+			c.note("~ subnet "+subnet.String()+" stays until the leases in it have ended", EffectRenumbered)
+		}
+	}
 	if c.Way == WayRestart {
 		c.note("~ stopped and started, with its guests put back", EffectFlap)
 	}

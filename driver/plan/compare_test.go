@@ -2,7 +2,9 @@ package plan_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
@@ -30,6 +32,9 @@ func TestCompare(t *testing.T) {
 		{"prefix", adv + base + net4, base + net4, plan.WayLive, plan.EffectRenumbered, "- address add fd00:1::1/64 nodad dev virbr0"},
 		{"another prefix", adv + base + net4, "<ipv6 advprefix='fd00:2::/64'/>" + base + net4, plan.WayLive, plan.EffectRenumbered, "+ address add fd00:2::1/64 nodad dev virbr0"},
 		{"a subnet less", base + net4 + "<ip address='10.2.0.1' prefix='24'/>", base + net4, plan.WayLive, plan.EffectCut, "- address add 10.2.0.1/24 broadcast 10.2.0.255 dev virbr0"},
+		{"another subnet", base + net4, base + "<ip address='10.2.0.1' prefix='24'><dhcp><range start='10.2.0.2' end='10.2.0.9'/></dhcp></ip>", plan.WayLive, plan.EffectRenumbered, "~ subnet 10.1.0.0/24 stays until the leases in it have ended"},
+		{"another subnet, leases for ever", base + strings.Replace(net4, "10.1.0.9'/>", "10.1.0.9'><lease expiry='0'/></range>", 1), base + "<ip address='10.2.0.1' prefix='24'><dhcp><range start='10.2.0.2' end='10.2.0.9'/></dhcp></ip>", plan.WayLive, plan.EffectCut, "- address add 10.1.0.1/24 broadcast 10.1.0.255 dev virbr0"},
+		{"a larger subnet", base + net4, base + "<ip address='10.1.0.2' prefix='16'><dhcp><range start='10.1.1.2' end='10.1.1.9'/></dhcp></ip>", plan.WayRestart, plan.EffectCut, "- address add 10.1.0.1/24 broadcast 10.1.0.255 dev virbr0"},
 		{"MTU", base + net4, base + net4 + "<mtu size='1400'/>", plan.WayLive, plan.EffectRenewal, "+ link set virbr0 mtu 1400"},
 		{"no MTU", base + "<mtu size='1400'/>", base, plan.WayLive, plan.EffectNothing, "- link set virbr0 mtu 1400"},
 		{"bridge", base, "<bridge name='virbr1' stp='off'/><mac address='52:54:00:00:00:01'/>", plan.WayRestart, plan.EffectFlap, "~ stopped and started, with its guests put back"},
@@ -43,7 +48,8 @@ func TestCompare(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			from, to := parse(t, tt.from), parse(t, tt.to)
+			from := parse(t, tt.from)
+			to := plan.Succeed(from, parse(t, tt.to), time.Unix(1e9, 0))
 			steps := func(def *xml.Network) []step.Step {
 				p, err := plan.Compile(def, nil, step.Facts{Dnsmasq: step.DnsmasqFacts{Path: "/usr/sbin/dnsmasq"}}, plan.Dirs{Run: "/run", Dnsmasq: "/var"})
 				if err != nil {

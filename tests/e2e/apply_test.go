@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -102,7 +103,7 @@ var edits = []struct {
 	{"own IPv6 prefix", in("network", "<ipv6 advprefix='ula'/>"), "at renewal"},
 	{"advertised prefix", in("network", "<ipv6 advprefix='fd00:78::/64'/>"), "at renewal"},
 	{"second subnet", in("network", "<ip address='10.78.0.1' prefix='24'/>"), "nothing"},
-	{"other subnet", func(doc string) string { return strings.ReplaceAll(doc, "10.77.0", "10.79.0") }, "cut off"},
+	{"other subnet", func(doc string) string { return strings.ReplaceAll(doc, "10.77.0", "10.79.0") }, "renumbered"},
 	{"gateway", instead("address='10.77.0.1'", "address='10.77.0.254'"), "cut off"},
 	{"limit", in("network", "<bandwidth><inbound average='100000'/></bandwidth>"), "nothing"},
 	{"route", in("network", "<route address='10.80.0.0' prefix='24' gateway='10.77.0.99'/>"), "nothing"},
@@ -299,6 +300,12 @@ func TestApply(t *testing.T) {
 			live := asStarted(t, bridge)
 			d.virsh("net-destroy", "lab")
 			d.virsh("net-start", "lab")
+			if ch.guests == "renumbered" { // the former subnet stays: see TestRenumberedIPv4
+				mustVirbr(t, "apply", base)
+				d.virsh("net-destroy", "lab")
+				d.virsh("net-start", "lab")
+				continue
+			}
 			if diff := cmp.Diff(asStarted(t, bridge), live); diff != "" {
 				t.Errorf("%s: a fresh start leaves another host (-start +apply):\n%s", ch.name, diff)
 			}
@@ -375,5 +382,97 @@ func TestApplyTogether(t *testing.T) {
 			}
 			return nil
 		})
+	})
+}
+
+// startDHCP starts a DHCP client in a guest that stays. It returns what has it renew its
+// lease, as it does when half of its time is over, and what waits for an address that
+// begins with some text.
+func startDHCP(t *testing.T, g *netnstest.Guest) (renew func(), leased func(string) string) {
+	t.Helper()
+	netnstest.NeedProgram(t, "busybox", "ip")
+	script, leases := filepath.Join(t.TempDir(), "script"), filepath.Join(t.TempDir(), "leases")
+	write(t, leases, "")
+	write(t, script, "#!/bin/sh\ncase $1 in bound|renew)\nip addr replace $ip/$mask dev $interface\nip route replace default via $router dev $interface\necho $ip >> "+leases+"\nesac\n")
+	if err := os.Chmod(script, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("busybox", "udhcpc", "-i", "eth0", "-f", "-A", "1", "-T", "1", "-s", script)
+	if err := g.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	leased = func(prefix string) (address string) {
+		t.Helper()
+		netnstest.Wait(t, "the guest has an address "+prefix, func() error {
+			got := strings.Fields(read(t, leases))
+			if len(got) == 0 || !strings.HasPrefix(got[len(got)-1], prefix) {
+				return fmt.Errorf("it has got %q", got)
+			}
+			address = got[len(got)-1]
+			return nil
+		})
+		return address
+	}
+	return func() { _ = cmd.Process.Signal(syscall.SIGUSR1) }, leased
+}
+
+// TestRenumberedIPv4: guests of a subnet that is replaced keep what they have until they
+// renew their leases, and get an address of the new one then. The former one goes when
+// no lease in it can be left.
+func TestRenumberedIPv4(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		newOutside(t)
+		d := startVirbrd(t)
+		base, changed := filepath.Join(t.TempDir(), "lab.xml"), filepath.Join(t.TempDir(), "changed.xml")
+		write(t, base, labXML)
+		write(t, changed, strings.ReplaceAll(labXML, "10.77.0", "10.79.0"))
+		mustVirbr(t, "apply", base)
+		d.virsh("net-start", "lab")
+		g := netnstest.NewGuest(t, "lab", "br-lab")
+		renew, leased := startDHCP(t, g)
+		old := leased("10.77.0.")
+		talk := startTalk(t, g, fmt.Sprint("10.77.0.1:", echoTCP(t)))
+		p := startPing(t, g, outside4)
+		mustVirbr(t, "apply", changed)
+		if err := pings(g, t, "10.77.0.1"); err != nil {
+			t.Errorf("by the former gateway: %v", err)
+		}
+		if left := planned(t, changed, 0); left != "nothing" {
+			t.Errorf("there is still to do, which guests notice: %s", left)
+		}
+		if err := talk(); err != nil {
+			t.Errorf("a TCP connection of the former address broke: %v", err)
+		}
+		if lost := p.lost(t); lost > 0 {
+			t.Errorf("%d packets were lost", lost)
+		}
+		renew()
+		for _, source := range []string{old, leased("10.79.0.")} {
+			if err := pings(g, t, outside4, source); err != nil {
+				t.Errorf("from %s: %v", source, err)
+			}
+		}
+		if live, def := d.virsh("net-dumpxml", "lab"), d.virsh("net-dumpxml", "--inactive", "lab"); !regexp.MustCompile(`<ip address='10.77.0.1' prefix='24' until='\d+'>`).MatchString(live) || strings.Contains(def, "10.77") {
+			t.Errorf("live XML:\n%s\npersistent:\n%s", live, def)
+		}
+		d.kill()
+		status := "/run/libvirt/network/lab.xml"
+		write(t, status, regexp.MustCompile(`until='\d+'`).ReplaceAllString(read(t, status), "until='1'"))
+		d.start(bin("virbrd"))
+		netnstest.Wait(t, "the former subnet is gone", func() error {
+			if live := d.virsh("net-dumpxml", "lab"); strings.Contains(live, "10.77") {
+				return errors.New(live)
+			}
+			return nil
+		})
+		live := asStarted(t, "br-lab")
+		d.virsh("net-destroy", "lab")
+		d.virsh("net-start", "lab")
+		if diff := cmp.Diff(asStarted(t, "br-lab"), live); diff != "" {
+			t.Errorf("a fresh start leaves another host (-start +renumbered):\n%s", diff)
+		}
 	})
 }

@@ -249,7 +249,7 @@ func TestCompatibilityUpdates(t *testing.T) {
 }
 
 // extensions are what libvirt does not have, below which nothing is compared.
-var extensions = []string{"ipv6", "ip@type", "bridge@create"}
+var extensions = []string{"ipv6", "ip@type", "ip@until", "bridge@create"}
 
 // TestCompatibilityXML: every element and attribute of our grammars stands in
 // the page once, with a case of the corpus that has it.
