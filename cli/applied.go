@@ -1,28 +1,22 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
-	"github.com/virbr/virbr/doctor"
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/rpc/client"
 	"github.com/virbr/virbr/xml"
 )
-
-// maxReport is how much of a report is read, in bytes.
-const maxReport = 1 << 20
 
 // applied is what came of a network's extensions where virbrd's hook adds them.
 type applied struct {
 	hidden  bool   // only virbr on that host sees it
 	missing bool   // nothing is in force
 	failure string // "": all is in force
-	report  *doctor.Added
+	report  *plan.Report
 }
 
 // applied reads the hook's report of a network that libvirt's daemon runs.
@@ -33,21 +27,12 @@ func (f *daemonFlags) applied(network string) (applied, error) {
 	if filepath.Base(network) != network {
 		return applied{missing: true}, nil // such a network has no report
 	}
-	file, err := os.Open(filepath.Join(f.reports, network+".json"))
-	if errors.Is(err, fs.ErrNotExist) {
+	report, err := state.ReadReport(filepath.Join(f.reports, network+".json"))
+	if err != nil {
+		return applied{}, err
+	}
+	if report == nil {
 		return applied{missing: true}, nil
-	}
-	if err != nil {
-		return applied{}, fmt.Errorf("reading what the hook reports: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	text, err := io.ReadAll(io.LimitReader(file, maxReport))
-	if err != nil {
-		return applied{}, fmt.Errorf("reading what the hook reports: %w", err)
-	}
-	report, err := doctor.ParseAdded(text)
-	if err != nil {
-		return applied{}, fmt.Errorf("%q: %w", file.Name(), err)
 	}
 	return applied{failure: report.Error, report: report}, nil
 }
@@ -68,7 +53,7 @@ func (a *applied) reason() string {
 // forward fills in what the hook says about a forward, in the place of what is
 // asked for.
 func (a *applied) forward(f *client.Forward) {
-	a.fill(&f.State, func(r *doctor.Added) []doctor.Resolved { return r.Forwards }, func(text string) bool {
+	a.fill(&f.State, func(r *plan.Report) []plan.Resolved { return r.Forwards }, func(text string) bool {
 		other, err := xml.ParsePortForward([]byte(text))
 		return err == nil && other.Equal(&f.PortForward)
 	})
@@ -76,7 +61,7 @@ func (a *applied) forward(f *client.Forward) {
 
 // public does the same for a public address.
 func (a *applied) public(p *client.Public) {
-	a.fill(&p.State, func(r *doctor.Added) []doctor.Resolved { return r.Publics }, func(text string) bool {
+	a.fill(&p.State, func(r *plan.Report) []plan.Resolved { return r.Publics }, func(text string) bool {
 		other, err := xml.ParsePublicAddress([]byte(text))
 		return err == nil && *other == p.PublicAddress
 	})
@@ -101,7 +86,7 @@ func (a *applied) uplink(u *client.Uplink) {
 	}
 }
 
-func (a *applied) fill(s *client.State, listed func(*doctor.Added) []doctor.Resolved, same func(string) bool) {
+func (a *applied) fill(s *client.State, listed func(*plan.Report) []plan.Resolved, same func(string) bool) {
 	*s = client.State{Phase: client.Waiting, Reason: a.reason()}
 	if a.hidden || a.missing {
 		return
@@ -110,7 +95,7 @@ func (a *applied) fill(s *client.State, listed func(*doctor.Added) []doctor.Reso
 		s.Reason += ": " + a.failure
 	}
 	list := listed(a.report)
-	i := slices.IndexFunc(list, func(r doctor.Resolved) bool { return same(r.XML) })
+	i := slices.IndexFunc(list, func(r plan.Resolved) bool { return same(r.XML) })
 	if i < 0 {
 		return
 	}

@@ -32,7 +32,7 @@ func (f *daemonFlags) add(cmd *cobra.Command, io IO) {
 	f.io = io
 	addConnect(cmd.PersistentFlags(), &f.connect)
 	cmd.PersistentFlags().StringVar(&f.socket, "socket", "", "`path` of the daemon's socket, instead of virbrd's, virtnetworkd's or libvirtd's in /run/libvirt")
-	cmd.PersistentFlags().StringVar(&f.reports, "reports-dir", state.System().Reports(), "`directory` in which virbrd's hook reports what it added to libvirt's networks")
+	cmd.PersistentFlags().StringVar(&f.reports, "reports-dir", state.System().Overlay().ReportDir(), "`directory` in which virbrd's hook reports what it added to libvirt's networks")
 	cmd.PersistentFlags().StringVar(&f.source.Dir, "networks-dir", client.ConfigDir, "`directory` with the extensions of networks whose libvirt keeps no metadata")
 }
 

@@ -129,7 +129,7 @@ Without a command virbr shows the networks, and the commands that help next.`,
 		SilenceUsage:  true,
 	}
 	root.SuggestionsMinimumDistance = 2
-	f.io, f.reports = io, state.System().Reports()
+	f.io, f.reports = io, state.System().Overlay().ReportDir()
 	addConnect(root.Flags(), &f.connect) // of the command that follows, if that is about a daemon
 	root.SetVersionTemplate("virbr {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })

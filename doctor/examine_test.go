@@ -18,6 +18,7 @@ import (
 
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/doctor"
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/xml"
@@ -304,12 +305,12 @@ func TestFindings(t *testing.T) {
 		}, []string{"zone-missing problem"}, "firewall-cmd --permanent --new-zone=libvirt && "},
 		{"an agent that runs", func(t *testing.T, f *doctor.Facts) {
 			underLibvirt(f)
-			f.Networks[0].Added = &doctor.Added{From: "metadata"}
+			f.Networks[0].Added = &plan.Report{From: "metadata"}
 			f.Networks[0].Rules = doctor.Rules{Own: true, Libvirt: true}
 		}, []string{}, ""},
 		{"an agent that is dead, after it failed", func(t *testing.T, f *doctor.Facts) {
 			underLibvirt(f)
-			f.Networks[0].Added = &doctor.Added{From: "metadata", Error: "port 80 belongs to nginx (pid 7)"}
+			f.Networks[0].Added = &plan.Report{From: "metadata", Error: "port 80 belongs to nginx (pid 7)"}
 			f.Hook.Agent = doctor.Process{}
 		}, []string{"hook-failed problem", "agent-dead warning"}, "virbrd hook --apply default"},
 		{"a hook that was not called", func(_ *testing.T, f *doctor.Facts) { underLibvirt(f) }, []string{"hook-uncalled problem"}, "virbrd hook --apply default"},

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/firewall/coexist"
 	"github.com/virbr/virbr/xml"
@@ -129,7 +130,7 @@ type Network struct {
 
 	Extended bool   // it has extensions, in its metadata or in File
 	File     string // "": in its metadata
-	Added    *Added // what the hook reports of them; nil: nothing
+	Added    *plan.Report // what the hook reports of them; nil: nothing
 
 	// Resolutions is what virbrd says of the running network's forwards and public
 	// addresses; nil: it was not asked, or does not run it.

@@ -2,9 +2,8 @@ package doctor
 
 import (
 	"cmp"
-	"encoding/json"
-	"fmt"
-	"net/netip"
+
+	"github.com/virbr/virbr/driver/plan"
 )
 
 // Hook is what virbr's hook is on this host: it adds to networks that libvirt's own
@@ -14,51 +13,16 @@ type Hook struct {
 	Agent   Process  // PID 0: it does not run
 }
 
-// Added is what came of a network's extensions where the hook adds them: what it and
-// its agent report.
-type Added struct {
-	From    string   `json:"from"` // "metadata" or "file"
-	File    string   `json:"file"`
-	Error   string   `json:"error"` // "": it is as it should be; else what was there before is still in force
-	Notes   []string `json:"notes"`
-	Waiting []string `json:"waiting"` // guests whose address is not known
-
-	Forwards []Resolved `json:"forwards"` // that are in force, or wait
-	Publics  []Resolved `json:"publics"`
-	Uplinks  []Uplink   `json:"uplinks"`
-}
-
-// Uplink is what an uplink comes to in one family.
-type Uplink struct {
-	XML     string     `json:"xml"` // <virbr:uplink>
-	IPv6    bool       `json:"ipv6"`
-	Used    bool       `json:"used"`  // guests leave by it
-	Since   int64      `json:"since"` // seconds since the epoch, where they do
-	Gateway netip.Addr `json:"gateway"`
-	Reason  string     `json:"reason"` // why it cannot carry the family
-}
+// What the hook reports, and a daemon resolves, has one form.
+type (
+	Resolved = plan.Resolved
+	Uplink   = plan.ResolvedUplink
+)
 
 // Resolutions is what the forwards, public addresses and uplinks of a network resolve to.
 type Resolutions struct {
 	Forwards, Publics []Resolved
 	Uplinks           []Uplink
-}
-
-// Resolved is what a forward or a public address comes to.
-type Resolved struct {
-	XML       string       `json:"xml"` // <virbr:portForward>, <virbr:address>
-	Active    bool         `json:"active"`
-	Addresses []netip.Addr `json:"addresses"` // of the guest
-	Reason    string       `json:"reason"`    // why it is not active, or not all of it
-}
-
-// ParseAdded reads a report of the hook's.
-func ParseAdded(data []byte) (*Added, error) {
-	a := &Added{}
-	if err := json.Unmarshal(data, a); err != nil {
-		return nil, fmt.Errorf("reading a report of the hook: %w", err)
-	}
-	return a, nil
 }
 
 // hooked reports whether the network's extensions are for the hook to add.

@@ -11,8 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/virbr/virbr/disk"
-	"github.com/virbr/virbr/dnsmasq"
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/xml"
@@ -25,19 +24,18 @@ var ErrRuns = errors.New("another agent runs")
 // extensions, for as long as something is added to some network. It returns nil
 // when nothing is, ctx's error when that ends, and ErrRuns where another one runs.
 func (e *Engine) Run(ctx context.Context) error {
-	if err := e.dirs.make(); err != nil {
+	if err := e.files.Make(); err != nil {
 		return err
 	}
-	own, err := state.TryLock(e.dirs.agent(), 0o644)
-	if err == nil && own == nil {
-		err = fmt.Errorf("%w: %q is locked", ErrRuns, e.dirs.agent())
+	own, err := state.LockPID(e.files.AgentLock())
+	if locked, ok := errors.AsType[*state.LockedError](err); ok {
+		return fmt.Errorf("%w: %q is locked", ErrRuns, locked.Path)
 	}
 	if err != nil {
 		return err
 	}
-	defer own.Release()
-	if err := own.Sign(); err != nil {
-		return err
+	if err := e.locked(ctx, e.files.RemoveTemporary); err != nil {
+		return errors.Join(err, own.Release())
 	}
 	ctx, stop := context.WithCancel(ctx)
 	n := newNews(e.dirs.State)
@@ -46,15 +44,16 @@ func (e *Engine) Run(ctx context.Context) error {
 	group.Go(func() { defer stop(); failures[0] = e.sys.Watch(ctx, n.change) })
 	group.Go(func() {
 		defer stop()
-		failures[1] = e.sys.WatchFiles(ctx, e.dirs.watched(), n.file)
+		failures[1] = e.sys.WatchFiles(ctx, e.watched(), n.file)
 	})
 	n.everything()
 	over, err := e.attend(ctx, n, own)
 	stop()
 	group.Wait()
-	if over {
-		return nil
+	if over { // and the lock released
+		return err
 	}
+	err = errors.Join(err, own.Release())
 	for _, f := range failures {
 		if f != nil && !errors.Is(f, context.Canceled) {
 			err = errors.Join(f, err)
@@ -65,9 +64,9 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // watched returns the directories where files tell of changes: what people and
 // libvirt write about networks, leases, and what hooks leave for the agent.
-func (d Dirs) watched() []string {
-	list := []string{d.State, d.Config, d.Dnsmasq, d.Lib, d.records(), d.bells(), dnsmasq.Dirs(d.plan()).Helper()}
-	ours := dnsmasq.Dirs(d.theirs()).Helper()
+func (e *Engine) watched() []string {
+	list := append(e.files.Watched(), e.files.Served().Helper())
+	ours := e.dirs.Served().Helper()
 	if _, err := os.Lstat(ours); err == nil { // of a virbrd that handed its networks back
 		list = append(list, ours)
 	}
@@ -77,7 +76,7 @@ func (d Dirs) watched() []string {
 // attend answers news until there is nothing left to look after, which it reports,
 // or ctx ends. News that come in a row are answered at a distance: a guest can make
 // them.
-func (e *Engine) attend(ctx context.Context, n *news, own *state.Lock) (over bool, err error) {
+func (e *Engine) attend(ctx context.Context, n *news, own *state.PIDLock) (over bool, err error) {
 	again := newRecheck()
 	defer again.timer.Stop()
 	rest := firstRest
@@ -118,21 +117,21 @@ func (e *Engine) attend(ctx context.Context, n *news, own *state.Lock) (over boo
 }
 
 // round answers some news, unless there is nothing left to look after.
-func (e *Engine) round(ctx context.Context, todo *events, own *state.Lock) (over bool, err error) {
+func (e *Engine) round(ctx context.Context, todo *events, own *state.PIDLock) (over bool, err error) {
 	e.answer(ctx, todo)
 	err = e.locked(ctx, func() (err error) {
 		if over, err = e.ours(); err != nil {
 			return err
 		}
 		if !over {
-			left, err := e.dirs.list()
+			left, err := e.files.Records().List()
 			if err != nil {
 				return err
 			}
 			over = len(left) == 0
 		}
 		if over {
-			own.Release() // while nobody can add anything: see awaken
+			return own.Release() // while nobody can add anything: see ensureAgent
 		}
 		return nil
 	})
@@ -149,7 +148,7 @@ func (e *Engine) ours() (bool, error) {
 // answer looks after the networks that news is about. Each has the host's lock for
 // itself: hooks do not wait for all of them.
 func (e *Engine) answer(ctx context.Context, todo *events) {
-	list, err := e.dirs.list()
+	list, err := e.files.Records().List()
 	if err != nil {
 		e.log.Error("listing networks", "err", err)
 		return
@@ -159,7 +158,7 @@ func (e *Engine) answer(ctx context.Context, todo *events) {
 	}
 	seen := map[string]bool{}
 	for _, uuid := range list {
-		r, err := e.dirs.readRecord(uuid)
+		r, err := e.readRecord(uuid)
 		if err != nil || r == nil {
 			e.log.Error("what was added to a network is not known", "uuid", uuid.String(), "err", err)
 			continue
@@ -192,7 +191,7 @@ func (e *Engine) attempt(ctx context.Context, network string, do func() error) {
 // candidates returns the networks that something may be added to for the first time.
 func (e *Engine) candidates(todo *events) []string {
 	if todo.all {
-		names, err := disk.Stems(e.dirs.State, ".xml")
+		names, err := e.dirs.Running()
 		if err != nil {
 			e.log.Error("listing networks", "err", err)
 		}
@@ -207,7 +206,7 @@ func (e *Engine) candidates(todo *events) []string {
 
 // mend looks after a network to which something was added.
 func (e *Engine) mend(ctx context.Context, uuid xml.UUID, gone bool) error {
-	r, err := e.dirs.readRecord(uuid)
+	r, err := e.readRecord(uuid)
 	if err != nil || r == nil { // it has stopped meanwhile
 		return err
 	}
@@ -228,15 +227,15 @@ func (e *Engine) mend(ctx context.Context, uuid xml.UUID, gone bool) error {
 // standing returns what a network is by now: what its daemon wrote down last or,
 // before it has, what the hook was told; or that it has ended.
 func (e *Engine) standing(ctx context.Context, r *record, gone bool) (o *xml.Outline, over bool, err error) {
-	o, err = e.dirs.outline(r.Network)
+	o, err = e.outline(r.Network)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return o, false, err
 	}
 	if over, err = e.over(ctx, r, gone); err != nil || over {
 		return nil, over, err
 	}
-	o, err = xml.ParseOutline([]byte(r.Def))
-	if err == nil && r.From == File {
+	o, err = xml.ParseOutline([]byte(r.Definition))
+	if err == nil && r.From == plan.File {
 		o.Extended = false // the file may have changed since
 	}
 	return o, false, err
@@ -255,7 +254,7 @@ func (e *Engine) over(ctx context.Context, r *record, gone bool) (bool, error) {
 
 // adopt begins to look after a running network that has extensions by now.
 func (e *Engine) adopt(ctx context.Context, name string) error {
-	o, err := e.dirs.outline(name)
+	o, err := e.outline(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -266,8 +265,9 @@ func (e *Engine) adopt(ctx context.Context, name string) error {
 }
 
 // outline reads what libvirt wrote down about a running network.
-func (d Dirs) outline(network string) (*xml.Outline, error) {
-	data, err := readFile(d.status(network))
+func (e *Engine) outline(network string) (*xml.Outline, error) {
+	path := e.dirs.StatusFile(network)
+	data, err := state.Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +276,7 @@ func (d Dirs) outline(network string) (*xml.Outline, error) {
 		err = fmt.Errorf("it is about network %.255q", o.Name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading %q: %w", d.status(network), err)
+		return nil, fmt.Errorf("reading %q: %w", path, err)
 	}
 	return o, nil
 }

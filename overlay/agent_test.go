@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
@@ -63,8 +64,8 @@ func (r *rig) changed(path string) {
 
 func (r *rig) status(elements string) {
 	r.t.Helper()
-	r.write(r.dirs.status("default"), "<networkstatus>"+document(elements)+"</networkstatus>")
-	r.changed(r.dirs.status("default"))
+	r.write(r.dirs.StatusFile("default"), "<networkstatus>"+document(elements)+"</networkstatus>")
+	r.changed(r.dirs.StatusFile("default"))
 }
 
 func TestAgent(t *testing.T) {
@@ -86,24 +87,24 @@ func TestAgent(t *testing.T) {
 	r.wait("edited metadata counts", func() bool { return r.has("fd00:5::1/64") })
 	r.status("")
 	r.extend(webExt)
-	r.changed(r.dirs.file("default"))
-	r.wait("our own file counts", func() bool { return r.report().From == File })
+	r.changed(r.files.Extensions("default"))
+	r.wait("our own file counts", func() bool { return r.report().From == plan.File })
 	r.extend("<virbr:mistake/>")
-	r.changed(r.dirs.file("default"))
+	r.changed(r.files.Extensions("default"))
 	r.wait("a mistake is told", func() bool { return strings.Contains(r.report().Error, "mistake") })
 	if !r.has("rules virbr0") {
 		t.Error("a mistake took the rules away")
 	}
 	r.extend(prefixExt)
-	r.changed(r.dirs.file("default"))
+	r.changed(r.files.Extensions("default"))
 	r.wait("the mistake is mended", func() bool { return r.report().Error == "" })
 
-	r.host.Kill(r.dirs.Own + "/default.pid")
+	r.host.Kill(r.files.Own() + "/default.pid")
 	r.host.Tell(step.Change{Kind: step.ChangeDnsmasq, Network: "default"})
 	r.wait("dnsmasq is back", func() bool { return r.has("dnsmasq virbr0") })
 
 	r.must(hooks.OpStopped, document(""))
-	r.changed(r.dirs.record(mustUUID(t)))
+	r.changed(r.files.Records().Path(mustUUID(t)))
 	if err := <-ended; err != nil {
 		t.Errorf("the agent ended with %v", err)
 	}
@@ -129,7 +130,7 @@ func TestAgentFollowsRules(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the agent ended with %v", err)
 	}
-	if list, err := r.dirs.list(); err != nil || len(list) != 1 {
+	if list, err := r.files.Records().List(); err != nil || len(list) != 1 {
 		t.Errorf("records %v (%v): the network goes on without an agent", list, err)
 	}
 }
@@ -142,18 +143,18 @@ func TestAgentAdopts(t *testing.T) {
 	ended := r.agent(t.Context())
 	r.host.AddLink("virbr1", "bridge")
 	other := strings.NewReplacer("default", "other", "virbr0", "virbr1", "0001</uuid>", "0002</uuid>", "192.168.122", "192.168.123", "8080", "8081").Replace(document(webExt))
-	r.write(r.dirs.status("other"), "<networkstatus>"+other+"</networkstatus>")
-	r.changed(r.dirs.status("other"))
+	r.write(r.dirs.StatusFile("other"), "<networkstatus>"+other+"</networkstatus>")
+	r.changed(r.dirs.StatusFile("other"))
 	r.wait("the other network has rules", func() bool { return r.has("rules virbr1") })
 
 	// Both end without a word of the hook.
 	for _, name := range []string{"default", "other"} {
-		_ = os.Remove(r.dirs.status(name))
+		_ = os.Remove(r.dirs.StatusFile(name))
 	}
 	r.host.DelLink("virbr0")
 	r.host.DelLink("virbr1")
-	r.changed(r.dirs.status("other"))
-	r.changed(r.dirs.status("default"))
+	r.changed(r.dirs.StatusFile("other"))
+	r.changed(r.dirs.StatusFile("default"))
 	if err := <-ended; err != nil {
 		t.Errorf("the agent ended with %v", err)
 	}

@@ -49,7 +49,7 @@ func (e *Engine) admit(ctx context.Context, was *record, t *target) error {
 
 // others returns the records of the other networks that we added to.
 func (e *Engine) others(t *target) ([]*record, error) {
-	uuids, err := e.dirs.list()
+	uuids, err := e.files.Records().List()
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (e *Engine) others(t *target) ([]*record, error) {
 		if uuid == t.def.UUID {
 			continue
 		}
-		r, err := e.dirs.readRecord(uuid)
+		r, err := e.readRecord(uuid)
 		if err != nil {
 			return nil, err
 		}

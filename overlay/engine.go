@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/engine"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/policy"
@@ -49,8 +48,8 @@ type System interface {
 
 // Config is what an Engine needs.
 type Config struct {
-	System System // required
-	Dirs   Dirs   // required, all of them
+	System System     // required
+	Dirs   state.Dirs // required; those of libvirt, and ours
 
 	// Choose fixes what a definition leaves open: prefixes and subnets. Required.
 	Choose func(ctx context.Context, def *xml.Network, facts step.Facts) (*xml.Network, error)
@@ -72,10 +71,11 @@ type Config struct {
 
 // Engine adds to networks and takes back. Several processes may have one each.
 type Engine struct {
-	cfg  Config
-	sys  System
-	dirs Dirs
-	log  *slog.Logger
+	cfg   Config
+	sys   System
+	dirs  state.Dirs // libvirt's files
+	files state.Overlay
+	log   *slog.Logger
 
 	engine *engine.Engine
 
@@ -95,15 +95,15 @@ func New(cfg Config) *Engine {
 	carry := engine.New(engine.Config{System: cfg.System, Log: cfg.Log, Deadline: cfg.Deadline, Failed: func(fail string, err error) error {
 		return fmt.Errorf("%s: %w", fail, err)
 	}})
-	return &Engine{cfg: cfg, sys: cfg.System, engine: carry, dirs: cfg.Dirs, log: cfg.Log, open: map[xml.UUID]*plan.Reach{}}
+	return &Engine{cfg: cfg, sys: cfg.System, engine: carry, dirs: cfg.Dirs, files: cfg.Dirs.Overlay(), log: cfg.Log, open: map[xml.UUID]*plan.Reach{}}
 }
 
 // locked does something while no other process adds or takes back.
 func (e *Engine) locked(ctx context.Context, do func() error) error {
-	if err := e.dirs.make(); err != nil {
+	if err := e.files.Make(); err != nil {
 		return err
 	}
-	l, err := state.TakeLock(ctx, e.dirs.lock(), 0o644)
+	l, err := state.TakeLock(ctx, e.files.Lock(), 0o644)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (e *Engine) locked(ctx context.Context, do func() error) error {
 // network, and nothing that was added for it is left then.
 func (e *Engine) Hook(ctx context.Context, call *hooks.Call) error {
 	o, err := xml.ParseOutline(call.Document)
-	if err != nil && !e.dirs.extended(call.Network, call.Document) {
+	if err != nil && !extended(e.files, call.Network, call.Document) {
 		return nil // what we cannot read is none of our business, whatever was added to others
 	}
 	if err != nil {
@@ -125,7 +125,7 @@ func (e *Engine) Hook(ctx context.Context, call *hooks.Call) error {
 		return fmt.Errorf("reading the document about network %q: it is about network %.255q with UUID %s", call.Network, o.Name, o.UUID)
 	}
 	port := call.Op == hooks.OpPortCreated || call.Op == hooks.OpPortDeleted
-	if port && e.poke(call.Network) {
+	if port && e.notify(call.Network) {
 		return nil
 	}
 	return e.locked(ctx, func() error {
@@ -153,7 +153,7 @@ func (e *Engine) prepare(ctx context.Context, o *xml.Outline) error {
 	if err := e.remove(ctx, o.UUID); err != nil { // left by a run whose end nobody told us
 		return err
 	}
-	x, err := e.dirs.extend(o)
+	x, err := e.extend(o)
 	if err != nil || x == nil {
 		return err
 	}
@@ -169,11 +169,11 @@ func (e *Engine) prepare(ctx context.Context, o *xml.Outline) error {
 
 // follow makes the host what a running network's extensions ask for.
 func (e *Engine) follow(ctx context.Context, o *xml.Outline) error {
-	was, err := e.dirs.readRecord(o.UUID)
+	was, err := e.readRecord(o.UUID)
 	if err != nil {
 		return err
 	}
-	x, err := e.dirs.extend(o)
+	x, err := e.extend(o)
 	if err == nil && x == nil {
 		return e.remove(ctx, o.UUID)
 	}
@@ -185,7 +185,7 @@ func (e *Engine) follow(ctx context.Context, o *xml.Outline) error {
 		err = e.converge(ctx, was, t)
 	}
 	if err == nil {
-		e.awaken(ctx)
+		e.ensureAgent(ctx)
 		return nil
 	}
 	e.failed(o, was, err)
@@ -194,41 +194,29 @@ func (e *Engine) follow(ctx context.Context, o *xml.Outline) error {
 
 // failed says in the report what went wrong.
 func (e *Engine) failed(o *xml.Outline, was *record, err error) {
-	r := Report{Network: o.Name, UUID: o.UUID.String(), Error: err.Error(), Steps: []string{}}
+	r := &plan.Report{Network: o.Name, UUID: o.UUID.String(), Steps: []string{}}
 	if was != nil {
-		r.Bridge, r.From, r.Steps = was.Bridge, was.From, lines(was.Steps)
-		r.Forwards, r.Publics = states(was.Reach)
-		r.Uplinks = uplinks(was.Reach)
+		r = e.reportOf(was)
 	}
-	e.tell(r)
+	r.Waiting, r.Error = nil, err.Error()
+	e.report(r)
 }
 
-// poke has the agent, if it runs, look after a network; guests that come and go do
+// notify has the agent, if it runs, look after a network; guests that come and go do
 // not wait for it.
-func (e *Engine) poke(network string) bool {
-	l, err := state.TryLock(e.dirs.agent(), 0o644)
-	if err != nil {
-		return false
-	}
-	if l != nil {
-		l.Release()
-		return false
-	}
-	return os.WriteFile(e.dirs.bell(network), nil, 0o600) == nil
+func (e *Engine) notify(network string) bool {
+	agent, err := state.LockHolder(e.files.AgentLock())
+	return err == nil && agent.Locked && os.WriteFile(e.files.Notify(network), nil, 0o600) == nil
 }
 
-// awaken sees to it that the agent runs. The host lock is held, under which an
+// ensureAgent sees to it that the agent runs. The host lock is held, under which an
 // agent decides to end, so there is none that is about to.
-func (e *Engine) awaken(ctx context.Context) {
+func (e *Engine) ensureAgent(ctx context.Context) {
 	if e.cfg.StartAgent == nil {
 		return
 	}
-	l, err := state.TryLock(e.dirs.agent(), 0o644)
-	if err == nil && l == nil {
-		return // it runs
-	}
-	if err == nil {
-		l.Release()
+	agent, err := state.LockHolder(e.files.AgentLock())
+	if err == nil && !agent.Locked {
 		err = e.cfg.StartAgent(ctx)
 	}
 	if err != nil {
@@ -238,26 +226,26 @@ func (e *Engine) awaken(ctx context.Context) {
 
 // remove takes back everything that was added to a network.
 func (e *Engine) remove(ctx context.Context, uuid xml.UUID) error {
-	r, err := e.dirs.readRecord(uuid)
+	r, err := e.readRecord(uuid)
 	if err != nil || r == nil {
 		return err
 	}
-	if def, err := xml.ParseNetwork([]byte(r.Def)); err == nil {
+	if def, err := xml.ParseNetwork([]byte(r.Definition)); err == nil {
 		e.tolerate(ctx, r.Network, retraction(r, def))
 	}
 	delete(e.open, uuid)
 	_, err = e.engine.Undo(ctx, r.Network, step.Undos(r.Steps))
 	e.endConnections(ctx, r.Network, r.Reach, nil)
-	return errors.Join(err, disk.Remove(r.path), disk.Remove(e.dirs.report(r.Network)), disk.Remove(e.dirs.bell(r.Network)))
+	return errors.Join(err, e.files.Remove(r.Network, uuid))
 }
 
 // RemoveAll takes back everything that was added to any network.
 func (e *Engine) RemoveAll(ctx context.Context) error {
-	if left, err := e.dirs.list(); err != nil || len(left) == 0 {
+	if left, err := e.files.Records().List(); err != nil || len(left) == 0 {
 		return err
 	}
 	return e.locked(ctx, func() error {
-		list, err := e.dirs.list()
+		list, err := e.files.Records().List()
 		errs := []error{err}
 		for _, uuid := range list {
 			errs = append(errs, e.remove(ctx, uuid))
@@ -291,4 +279,34 @@ func (e *Engine) tolerate(ctx context.Context, network string, ops []step.Op) {
 			e.log.Warn("step failed, going on", "network", network, "step", op.String(), "err", err)
 		}
 	}
+}
+
+// report writes a report. That it cannot is logged: it is for people, and no network
+// depends on it.
+func (e *Engine) report(r *plan.Report) {
+	r.Time = time.Now().UTC().Truncate(time.Second)
+	if err := e.files.SaveReport(r); err != nil {
+		e.log.Warn("writing a report", "network", r.Network, "err", err)
+	}
+}
+
+// reportOf returns what a record says, for people.
+func (e *Engine) reportOf(r *record) *plan.Report {
+	report := &plan.Report{Network: r.Network, UUID: r.UUID.String(), Bridge: r.Bridge, From: r.From, Steps: lines(r.Steps)}
+	if r.From == plan.File {
+		report.File = e.files.Extensions(r.Network)
+	}
+	report.Describe(r.Reach)
+	return report
+}
+
+// lines returns what steps do, for people.
+func lines(steps []step.Step) []string {
+	out := make([]string, 0, len(steps))
+	for _, s := range steps {
+		if s.Do != nil {
+			out = append(out, s.Do.String())
+		}
+	}
+	return out
 }

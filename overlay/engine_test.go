@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 )
@@ -28,7 +29,7 @@ func TestLife(t *testing.T) {
 			t.Errorf("%q is not there:\n%s", line, r.host.State())
 		}
 	}
-	if got := r.report(); got.From != Metadata || got.Error != "" || got.Bridge != "virbr0" || len(got.Steps) == 0 {
+	if got := r.report(); got.From != plan.Metadata || got.Error != "" || got.Bridge != "virbr0" || len(got.Steps) == 0 {
 		t.Errorf("report %+v", got)
 	}
 	if n := r.agents.Load(); n != 1 {
@@ -46,7 +47,7 @@ func TestAgain(t *testing.T) {
 	doc := document(prefixExt + webExt)
 	r.must(hooks.OpStarted, doc)
 	up := r.host.State()
-	record, err := os.ReadFile(r.dirs.record(mustUUID(t)))
+	record, err := os.ReadFile(r.files.Records().Path(mustUUID(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,10 +64,10 @@ func TestAgain(t *testing.T) {
 	if now := r.host.State(); now != up {
 		t.Errorf("the host was\n%sand is\n%s", up, now)
 	}
-	if again, err := os.ReadFile(r.dirs.record(mustUUID(t))); err != nil || string(again) != string(record) {
+	if again, err := os.ReadFile(r.files.Records().Path(mustUUID(t))); err != nil || string(again) != string(record) {
 		t.Errorf("the record was\n%s\nand is\n%s (%v)", record, again, err)
 	}
-	r.host.Kill(r.dirs.Own + "/default.pid")
+	r.host.Kill(r.files.Own() + "/default.pid")
 	r.must(hooks.OpPortCreated, doc)
 	if !r.has("dnsmasq virbr0") {
 		t.Error("a dnsmasq that died is not started again")
@@ -207,7 +208,7 @@ func TestOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		report, err := r.dirs.readReport("other")
+		report, err := r.files.Report("other")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,15 +231,15 @@ func TestSources(t *testing.T) {
 	before := r.host.State()
 	r.extend(prefixExt)
 	r.must(hooks.OpStarted, document(""))
-	if got := r.report(); got.From != File || got.File != r.dirs.file("default") || !r.has("fd00:5::1/64") {
+	if got := r.report(); got.From != plan.File || got.File != r.files.Extensions("default") || !r.has("fd00:5::1/64") {
 		t.Errorf("from the file: report %+v", got)
 	}
 	r.must(hooks.OpUpdated, document(webExt))
-	if got := r.report(); got.From != Metadata || len(got.Notes) != 1 || !strings.Contains(got.Notes[0], "is not") || r.has("fd00:5::1/64") {
+	if got := r.report(); got.From != plan.Metadata || len(got.Notes) != 1 || !strings.Contains(got.Notes[0], "is not") || r.has("fd00:5::1/64") {
 		t.Errorf("from both: report %+v", got)
 	}
 	r.must(hooks.OpUpdated, document(""))
-	if err := os.Remove(r.dirs.file("default")); err != nil {
+	if err := os.Remove(r.files.Extensions("default")); err != nil {
 		t.Fatal(err)
 	}
 	r.must(hooks.OpUpdated, document(""))
@@ -281,18 +282,18 @@ func TestNewBridge(t *testing.T) {
 func TestConcerned(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	if r.dirs.Concerned("default", []byte("neither <XML nor ours")) {
+	if Concerned(r.files, "default", []byte("neither <XML nor ours")) {
 		t.Error("a network without extensions concerns us")
 	}
-	if !r.dirs.Concerned("default", []byte(document(webExt))) {
+	if !Concerned(r.files, "default", []byte(document(webExt))) {
 		t.Error("a network with metadata of ours does not")
 	}
 	r.extend("")
-	if !r.dirs.Concerned("default", nil) || r.dirs.Concerned("other", nil) {
+	if !Concerned(r.files, "default", nil) || Concerned(r.files, "other", nil) {
 		t.Error("our own file is not seen")
 	}
 	r.must(hooks.OpStarted, document(webExt))
-	if !r.dirs.Concerned("other", nil) {
+	if !Concerned(r.files, "other", nil) {
 		t.Error("with something added every call concerns us: it may be what stops it")
 	}
 	if err := r.e.Hook(t.Context(), &hooks.Call{Network: "other", Op: hooks.OpStart, Document: []byte("of a libvirt that we do not understand")}); err != nil {
@@ -329,7 +330,7 @@ func TestTogether(t *testing.T) {
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
-	list, err := r.dirs.Reports()
+	list, err := r.files.Reports()
 	if err != nil || len(list) != len(docs) {
 		t.Errorf("%d reports (%v), want %d", len(list), err, len(docs))
 	}
@@ -407,22 +408,22 @@ func TestRecord(t *testing.T) {
 	r := newRig(t)
 	r.must(hooks.OpStarted, document(prefixExt+webExt+publicExt))
 	uuid := mustUUID(t)
-	got, err := r.dirs.readRecord(uuid)
+	got, err := r.e.readRecord(uuid)
 	if err != nil || got.Network != "default" || got.Reach == nil {
 		t.Fatalf("record %+v (%v)", got, err)
 	}
 	if claims, err := got.Reach.Claims(); err != nil || len(claims) == 0 {
 		t.Errorf("claims %v (%v)", claims, err)
 	}
-	whole, _ := os.ReadFile(r.dirs.record(uuid))
+	whole, _ := os.ReadFile(r.files.Records().Path(uuid))
 	for _, text := range []string{"", "{}", strings.Replace(string(whole), testUUID, strings.Replace(testUUID, "0001", "0002", 1), 1),
 		strings.Replace(string(whole), `"del-address"`, `"fly"`, 1)} {
-		r.write(r.dirs.record(uuid), text)
+		r.write(r.files.Records().Path(uuid), text)
 		if err := r.hook(hooks.OpStopped, document(webExt)); err == nil {
 			t.Errorf("record %.60q was believed", text)
 		}
 	}
-	r.write(r.dirs.record(uuid), strings.Replace(string(whole), "<bridge name=", "<bridge stp='of a newer version' name=", 1))
+	r.write(r.files.Records().Path(uuid), strings.Replace(string(whole), "<bridge name=", "<bridge stp='of a newer version' name=", 1))
 	r.must(hooks.OpStopped, document(webExt))
 	if r.has("rules virbr0") {
 		t.Error("rules are left")

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/virbr/virbr/driver/hosttest"
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
@@ -48,22 +50,24 @@ type rig struct {
 	t      *testing.T
 	e      *Engine
 	host   *system
-	dirs   Dirs
+	dirs   state.Dirs
+	files  state.Overlay
 	agents atomic.Int32 // how often one was to be started
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	dir := t.TempDir()
-	r := &rig{t: t, host: &system{Fake: hosttest.New()}, dirs: Dirs{
-		Config: filepath.Join(dir, "config"), State: filepath.Join(dir, "state"), Dnsmasq: filepath.Join(dir, "theirs"),
+	r := &rig{t: t, host: &system{Fake: hosttest.New()}, dirs: state.Dirs{
+		Added: filepath.Join(dir, "config"), State: filepath.Join(dir, "state"), Dnsmasq: filepath.Join(dir, "theirs"),
 		Own: filepath.Join(dir, "own"), Lib: filepath.Join(dir, "lib"),
 	}}
-	for _, d := range []string{r.dirs.Config, r.dirs.State, r.dirs.Dnsmasq} {
+	for _, d := range []string{r.dirs.Added, r.dirs.State, r.dirs.Dnsmasq} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
+	r.files = r.dirs.Overlay()
 	r.host.AddLink("virbr0", "bridge")
 	r.host.SetAddresses("virbr0", netip.MustParsePrefix("192.168.122.1/24"))
 	r.restart()
@@ -114,10 +118,10 @@ func (r *rig) clean(what, before string) {
 	if now := r.host.State(); now != before {
 		r.t.Errorf("%s: the host was\n%sand is\n%s", what, before, now)
 	}
-	if list, err := r.dirs.list(); err != nil || len(list) > 0 {
+	if list, err := r.files.Records().List(); err != nil || len(list) > 0 {
 		r.t.Errorf("%s: records %v (%v)", what, list, err)
 	}
-	if list, err := r.dirs.Reports(); err != nil || len(list) > 0 {
+	if list, err := r.files.Reports(); err != nil || len(list) > 0 {
 		r.t.Errorf("%s: reports %v (%v)", what, list, err)
 	}
 }
@@ -132,14 +136,14 @@ func (r *rig) write(path, text string) {
 // extend writes our own file about the network.
 func (r *rig) extend(elements string) {
 	r.t.Helper()
-	r.write(r.dirs.file("default"), "<virbr:network xmlns:virbr='urn:virbr:network:1'>"+elements+"</virbr:network>")
+	r.write(r.files.Extensions("default"), "<virbr:network xmlns:virbr='urn:virbr:network:1'>"+elements+"</virbr:network>")
 }
 
-func (r *rig) report() Report {
+func (r *rig) report() *plan.Report {
 	r.t.Helper()
-	got, err := r.dirs.readReport("default")
-	if err != nil {
-		r.t.Fatal(err)
+	got, err := r.files.Report("default")
+	if got == nil || err != nil {
+		r.t.Fatalf("report %v, %v", got, err)
 	}
 	return got
 }

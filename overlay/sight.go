@@ -2,18 +2,13 @@ package overlay
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"time"
 
-	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
 	"github.com/virbr/virbr/leases"
-	"github.com/virbr/virbr/xml"
 )
 
 // reach finds out where the guests of a network are that its extensions are about.
@@ -33,15 +28,16 @@ func (e *Engine) sightings(ctx context.Context, t *target) (*plan.Sightings, err
 	bridge := t.def.Bridge.Name
 	seen := &plan.Sightings{Asked: e.asked[t.def.UUID], Now: time.Now().Unix(), Routes: t.facts.Routes, Links: t.facts.Links, Uplinks: map[string][]step.Neighbour{}}
 	var err error
-	for _, dirs := range []plan.Dirs{e.dirs.theirs(), e.dirs.plan()} {
-		list, err := readLeases(dnsmasq.Dirs(dirs), bridge)
+	for _, dirs := range []dnsmasq.Dirs{e.dirs.Served(), e.files.Served()} {
+		list, err := readLeases(dirs, bridge)
 		if err != nil {
 			return nil, err
 		}
 		seen.Leases = append(seen.Leases, list...)
 	}
-	if seen.Ports, err = e.dirs.ports(t.def.Name); err != nil {
-		return nil, err
+	ports, _ := e.dirs.Ports(t.def.Name) // libvirt's, since 5.5; what we cannot read is no guest
+	for _, p := range ports {
+		seen.Ports = append(seen.Ports, plan.PortOf(p))
 	}
 	if seen.Devices, err = e.sys.Addresses(ctx); err != nil {
 		return nil, err
@@ -77,39 +73,4 @@ func readLeases(dirs dnsmasq.Dirs, bridge string) ([]dnsmasq.Entry, error) {
 		return nil, nil //nolint:nilerr // it is written anew with the next lease
 	}
 	return list, nil
-}
-
-// ports returns the guests that libvirt plugged into a network (since 5.5 it writes
-// them down).
-func (d Dirs) ports(network string) ([]plan.Port, error) {
-	dir := filepath.Join(d.State, network, "ports")
-	names, err := disk.Stems(dir, ".xml")
-	if err != nil {
-		return nil, err
-	}
-	var list []plan.Port
-	for _, name := range names {
-		data, err := readFile(filepath.Join(dir, name+".xml"))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // unplugged meanwhile
-		}
-		if err != nil {
-			return nil, err
-		}
-		if p, err := xml.ParsePort(data); err == nil { // of others: what we cannot read is no guest
-			list = append(list, plan.PortOf(p))
-		}
-	}
-	return list, nil
-}
-
-// waiting returns the guests that extensions name and nobody knows the address of.
-func waiting(r *plan.Reach) []string {
-	var list []string
-	for _, guest := range plan.Guests(r.Ext) {
-		if len(r.Where.Guests[guest]) == 0 {
-			list = append(list, guest)
-		}
-	}
-	return list
 }

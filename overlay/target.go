@@ -23,8 +23,8 @@ type target struct {
 func (e *Engine) target(ctx context.Context, was *record, x *extension) (*target, error) {
 	t := &target{extension: x}
 	if err := e.fill(ctx, was, t); err != nil {
-		if x.from == File {
-			err = fmt.Errorf("%s: %w", e.dirs.file(x.def.Name), err)
+		if x.from == plan.File {
+			err = fmt.Errorf("%s: %w", e.files.Extensions(x.def.Name), err)
 		}
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (e *Engine) fill(ctx context.Context, was *record, t *target) (err error) {
 	if err := e.admit(ctx, was, t); err != nil {
 		return err
 	}
-	p, err := plan.Overlay(t.def, t.made, t.reach, t.facts, e.dirs.plan())
+	p, err := plan.Overlay(t.def, t.made, t.reach, t.facts, plan.Dirs(e.files.Served()))
 	if err != nil {
 		return err
 	}

@@ -27,12 +27,12 @@ type hookOptions struct {
 
 	hooks string // directory of hook scripts
 	level string
-	dirs  overlay.Dirs
+	dirs  state.Dirs
 }
 
 // newHook is what libvirt calls, and what people call about it.
 func newHook() *cobra.Command {
-	o := &hookOptions{dirs: overlay.SystemDirs()}
+	o := &hookOptions{dirs: state.System()}
 	cmd := &cobra.Command{
 		Use:   "hook [flags] [NETWORK ...] | NETWORK OPERATION SUBOPERATION EXTRA",
 		Short: "Add virbr's extensions to networks of libvirt's own daemon",
@@ -94,7 +94,7 @@ func (o *hookOptions) called(ctx context.Context, args []string, stdin io.Reader
 	if err != nil {
 		return err
 	}
-	if !o.dirs.Concerned(call.Network, call.Document) {
+	if !overlay.Concerned(o.dirs.Overlay(), call.Network, call.Document) {
 		return nil
 	}
 	e, done, err := o.engine(os.Stderr)
@@ -121,19 +121,19 @@ func (o *hookOptions) engine(stderr *os.File) (*overlay.Engine, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	log := newLog(stderr, level)
-	helper, err := installHelper(state.Dirs{Own: o.dirs.Own, Dnsmasq: o.dirs.Lib}, log)
+	log, files := newLog(stderr, level), o.dirs.Overlay()
+	helper, err := installHelper(state.Dirs{Own: files.Own(), Dnsmasq: files.Served().Dnsmasq}, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	h, err := host.New(host.Config{Log: log, LeaseHelper: helper, Shared: true, State: o.dirs.Own})
+	h, err := host.New(host.Config{Log: log, LeaseHelper: helper, Shared: true, State: files.Own()})
 	if err != nil {
 		return nil, nil, err
 	}
 	e := overlay.New(overlay.Config{
 		System:     h,
 		Dirs:       o.dirs,
-		Choose:     driver.New(driver.Config{System: h, Dirs: state.System(), Pools: poolsOf(own), Log: log}).Choose,
+		Choose:     driver.New(driver.Config{System: h, Dirs: o.dirs, Pools: poolsOf(own), Log: log}).Choose,
 		StartAgent: func(ctx context.Context) error { return startAgent(ctx, h, log) },
 		Ours:       virbrdRuns,
 		Log:        log,
@@ -150,8 +150,8 @@ func virbrdRuns() (bool, error) {
 // takeFromHook takes back what the hook added to networks that virbrd is about to
 // run: it does all this itself. Where libvirt's daemon runs, virbrd will not.
 func takeFromHook(ctx context.Context, dirs state.Dirs, h *host.Host, log *slog.Logger) error {
-	hooked := overlay.SystemDirs()
-	if dirs.State != hooked.State || hooked.Idle() {
+	hooked := state.System()
+	if dirs.State != hooked.State || hooked.Overlay().Idle() {
 		return nil
 	}
 	if owner, err := state.LockHolder(dirs.DriverLock()); err != nil || owner.Locked {
@@ -182,7 +182,7 @@ func startAgent(ctx context.Context, h *host.Host, log *slog.Logger) error {
 
 // newAgent is what follows guests of networks that the hook added to.
 func newAgent() *cobra.Command {
-	o := &hookOptions{dirs: overlay.SystemDirs()}
+	o := &hookOptions{dirs: state.System()}
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Follow the guests of networks that the hook added to",

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/virbr/virbr/disk"
-	"github.com/virbr/virbr/overlay"
+	"github.com/virbr/virbr/driver/plan"
 )
 
 // hookMark is how we know the script that we put there.
@@ -66,7 +66,7 @@ func (o *hookOptions) doInstall(ctx context.Context, out io.Writer) error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("installing the hook: %w", err)
 	}
-	for _, dir := range []string{filepath.Dir(path), o.dirs.Config} {
+	for _, dir := range []string{filepath.Dir(path), o.dirs.Added} {
 		if err := disk.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("installing the hook: %w", err)
 		}
@@ -101,7 +101,7 @@ func (o *hookOptions) doUninstall(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	if o.dirs.Idle() {
+	if o.dirs.Overlay().Idle() {
 		return nil
 	}
 	e, done, err := o.engine(os.Stderr)
@@ -134,7 +134,7 @@ func (o *hookOptions) doApply(ctx context.Context, names []string, out io.Writer
 }
 
 // describe says what came of a network's extensions.
-func describe(r overlay.Report) string {
+func describe(r *plan.Report) string {
 	text := "extensions from " + string(r.From)
 	if r.File != "" {
 		text = "extensions from " + r.File
@@ -142,7 +142,7 @@ func describe(r overlay.Report) string {
 	switch {
 	case r.Error != "":
 		text = "error: " + r.Error
-	case r.From == overlay.Nowhere:
+	case r.From == plan.Nowhere:
 		text = "no extensions"
 	case len(r.Waiting) > 0:
 		text += "; no address is known yet of " + strings.Join(r.Waiting, ", ")

@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/virbr/virbr/overlay"
+	"github.com/virbr/virbr/driver/plan"
 )
 
 func TestHookPath(t *testing.T) {
@@ -29,11 +29,11 @@ func TestHookPath(t *testing.T) {
 
 func TestDescribe(t *testing.T) {
 	t.Parallel()
-	for want, r := range map[string]overlay.Report{
+	for want, r := range map[string]*plan.Report{
 		"no extensions":            {},
-		"extensions from metadata": {From: overlay.Metadata},
-		"extensions from /a; no address is known yet of web, db": {From: overlay.File, File: "/a", Waiting: []string{"web", "db"}},
-		"error: no; note": {From: overlay.File, Error: "no", Notes: []string{"note"}},
+		"extensions from metadata": {From: plan.Metadata},
+		"extensions from /a; no address is known yet of web, db": {From: plan.File, File: "/a", Waiting: []string{"web", "db"}},
+		"error: no; note": {From: plan.File, Error: "no", Notes: []string{"note"}},
 	} {
 		if got := describe(r); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -1,13 +1,9 @@
 package collect
 
 import (
-	"bufio"
-	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/doctor"
@@ -16,7 +12,7 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// maxHooked is how much is read of a hook script and of a hook's report, in bytes.
+// maxHooked is how much is read of a hook script, in bytes.
 const maxHooked = 1 << 20
 
 // hook looks whether libvirt calls virbr's hook, and whether the agent runs.
@@ -34,44 +30,9 @@ func (c *collector) hook() {
 			hook.Scripts = append(hook.Scripts, path)
 		}
 	}
-	pid, err := flockHolder(filepath.Join(c.dirs.Own, "hook", "agent.pid"))
+	agent, err := state.LockHolder(c.dirs.Overlay().AgentLock())
 	c.missed("the agent's lock", err)
-	hook.Agent = host.Describe(pid)
-}
-
-// flockHolder returns who has locked (flock) a file that holds his process id; 0:
-// nobody has. Trying to lock it would get in the way of who is about to.
-func flockHolder(path string) (int, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	pid := readPID(path)
-	if !ok || pid == 0 {
-		return 0, nil // not signed yet: it has only begun
-	}
-	locks, err := os.Open("/proc/locks")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = locks.Close() }()
-	// "1: FLOCK  ADVISORY  WRITE 4711 00:1a:12345 0 EOF"; file systems on several
-	// devices have other numbers of devices here than elsewhere.
-	scanner := bufio.NewScanner(locks)
-	for scanner.Scan() {
-		f := strings.Fields(scanner.Text())
-		if len(f) < 6 || f[1] != "FLOCK" || f[4] != strconv.Itoa(pid) {
-			continue
-		}
-		if _, inode, ok := strings.Cut(f[5], ":"); ok && strings.HasSuffix(inode, ":"+strconv.FormatUint(stat.Ino, 10)) {
-			return pid, nil
-		}
-	}
-	return 0, scanner.Err()
+	hook.Agent = host.Describe(agent.PID)
 }
 
 // extension looks for what virbr's hook adds to a network. Where a libvirt daemon
@@ -80,7 +41,7 @@ func (c *collector) extension(n *doctor.Network) {
 	if ext, err := n.Def.Extensions(); err != nil || !ext.IsZero() {
 		n.Extended = true
 	}
-	file := filepath.Join(c.dirs.Added, n.Name+".xml")
+	file := c.dirs.Overlay().Extensions(n.Name)
 	text, err := state.Read(file)
 	if err == nil && !n.Extended && n.Started == doctor.KeeperLibvirt {
 		ext, err := xml.ParseExtensions(text)
@@ -93,12 +54,6 @@ func (c *collector) extension(n *doctor.Network) {
 			c.missed(file, err)
 		}
 	}
-	text, err = disk.Read(filepath.Join(c.dirs.Reports(), n.Name+".json"), maxHooked)
-	if errors.Is(err, os.ErrNotExist) {
-		return
-	}
-	if err == nil {
-		n.Added, err = doctor.ParseAdded(text)
-	}
+	n.Added, err = c.dirs.Overlay().Report(n.Name)
 	c.missed("what the hook reports of "+n.Name, err)
 }

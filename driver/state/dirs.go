@@ -56,10 +56,6 @@ func (d Dirs) DaemonLock() string { return filepath.Join(d.Own, "virbrd.pid") }
 // History is the directory of the definitions that networks had.
 func (d Dirs) History() string { return filepath.Join(d.Lib, "history") }
 
-// Reports is where the hook mode reports what it added to networks of libvirt's own
-// daemon.
-func (d Dirs) Reports() string { return filepath.Join(d.Own, "hook", "networks") }
-
 // Served returns the directories of the networks' dnsmasq processes.
 func (d Dirs) Served() dnsmasq.Dirs { return dnsmasq.Dirs{Run: d.State, Dnsmasq: d.Dnsmasq} }
 

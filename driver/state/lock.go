@@ -65,9 +65,6 @@ func openLock(path string, flags int, mode fs.FileMode) (*os.File, error) {
 // Release gives the lock back.
 func (l *Lock) Release() { _ = l.file.Close() }
 
-// Sign writes our process id into the file, for people.
-func (l *Lock) Sign() error { return writePID(l.file) }
-
 // PIDLock is the lock by which a daemon keeps a second one away: byte 0 of a file
 // with the process id, as in libvirt's virPidFileAcquirePath, so that libvirt's
 // own daemon and ours exclude each other.

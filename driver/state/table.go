@@ -89,6 +89,10 @@ func (l *Detached) Has(guest xml.MAC) bool {
 	return slices.ContainsFunc(l.Members, func(m step.Member) bool { return slices.Contains(m.Guests, guest) })
 }
 
+// maxRow is how many bytes a row may have: with what is compiled from a document, it may be
+// some documents large.
+const maxRow = 64 << 20
+
 // Path is where a network's file is, or would be.
 func (t Table[T]) Path(uuid xml.UUID) string { return filepath.Join(t.dir, uuid.String()+".json") }
 
@@ -122,7 +126,7 @@ func (t Table[T]) Has(uuid xml.UUID) bool { return exists(t.Path(uuid)) }
 
 // Read returns what a network's file holds; nil: it has none.
 func (t Table[T]) Read(uuid xml.UUID) (*T, error) {
-	data, err := Read(t.Path(uuid))
+	data, err := disk.Read(t.Path(uuid), maxRow)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

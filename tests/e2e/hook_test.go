@@ -12,7 +12,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/virbr/virbr/overlay"
+	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -48,18 +49,18 @@ func startHooked(t *testing.T) *daemon {
 }
 
 // report returns the report of a network; false: there is none.
-func report(t *testing.T, network string) (overlay.Report, bool) {
+func report(t *testing.T, network string) (plan.Report, bool) {
 	t.Helper()
-	list, err := overlay.SystemDirs().Reports()
+	list, err := state.System().Overlay().Reports()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range list {
 		if r.Network == network {
-			return r, true
+			return *r, true
 		}
 	}
-	return overlay.Report{}, false
+	return plan.Report{}, false
 }
 
 // agentPID returns the process id of the agent, which must run.
@@ -139,7 +140,7 @@ func TestHookPrefix(t *testing.T) {
 		d := startHooked(t)
 		d.up("default", hookedXML)
 		r, ok := report(t, "default")
-		if !ok || r.Error != "" || r.From != overlay.File || r.Bridge != "virbr0" {
+		if !ok || r.Error != "" || r.From != plan.File || r.Bridge != "virbr0" {
 			t.Errorf("report %+v", r)
 		}
 		local := netip.MustParsePrefix(read(t, "/var/lib/virbr/ula"))

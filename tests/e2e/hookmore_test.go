@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/virbr/virbr/overlay"
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/tests/netnstest"
 )
 
@@ -187,7 +187,7 @@ func TestHookMetadata(t *testing.T) {
 		status("8081")
 		wantCall(t, "edited", out, uplink4+":8081", "web "+outside4)
 		wantCall(t, "what it was before", out, uplink4+":8080", "refused")
-		if r, _ := report(t, "default"); r.From != overlay.Metadata {
+		if r, _ := report(t, "default"); r.From != plan.Metadata {
 			t.Errorf("report %+v", r)
 		}
 		write(t, "/run/libvirt/network/default.xml", plain)
