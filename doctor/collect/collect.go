@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -60,13 +59,6 @@ func (c *collector) holder(path string) doctor.Process {
 	h, err := state.LockHolder(path)
 	c.missed(path, err)
 	return host.Describe(h.PID)
-}
-
-// readPID reads the number in a pid file; 0: there is none.
-func readPID(path string) int {
-	text, _ := disk.Read(path, 64)
-	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-	return max(pid, 0)
 }
 
 // maxResolv is how much of resolv.conf is read, in bytes.

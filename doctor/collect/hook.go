@@ -7,7 +7,6 @@ import (
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/doctor"
-	"github.com/virbr/virbr/driver/host"
 	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/xml"
 )
@@ -30,9 +29,7 @@ func (c *collector) hook() {
 			hook.Scripts = append(hook.Scripts, path)
 		}
 	}
-	agent, err := state.LockHolder(c.dirs.Overlay().AgentLock())
-	c.missed("the agent's lock", err)
-	hook.Agent = host.Describe(agent.PID)
+	hook.Agent = c.holder(c.dirs.Overlay().AgentLock())
 }
 
 // extension looks for what virbr's hook adds to a network. Where a libvirt daemon
