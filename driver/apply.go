@@ -54,7 +54,7 @@ func (d *Driver) Plan(ctx context.Context, docs []string) ([]Proposal, error) {
 			for _, op := range missing {
 				p.Drift = append(p.Drift, op.String())
 			}
-			if d.ill(n, v) {
+			if d.dnsmasqDied(n, v) {
 				p.Drift = append(p.Drift, "dnsmasq does not run")
 			}
 		}

@@ -239,8 +239,8 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 			return true
 		}
 	})
-	nurse := newErrands(func(n *network) { d.nurse(ctx, n) }, nil)
-	mend := newErrands(func(n *network) { d.mend(ctx, n) }, nil)
+	nurse := newErrands(func(n *network) { d.repair(ctx, n, d.dnsmasqOf(n)) }, nil)
+	mend := newErrands(func(n *network) { d.repair(ctx, n, d.bridgeOf(n)) }, nil)
 	defer follow.wait()
 	defer nurse.wait()
 	defer mend.wait()

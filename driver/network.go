@@ -29,12 +29,12 @@ type network struct {
 	recorded *xml.Network // persistent definition that is the last of the history; guarded by turn
 
 	counters counters
-	illness  illness // of its dnsmasq
 
-	// Of the errand that mends the bridge:
-	losses     illness
-	bridgeless bool // it was said that the bridge is gone
-	rechecks   rechecks
+	// Of the jobs that repair its dnsmasq and its bridge:
+	deaths, losses backoff
+	bridgeless     bool // it was said that the bridge is gone
+
+	rechecks rechecks
 
 	bridge   string         // bridge name that a definition on its way in has claimed; guarded by Driver.mu
 	incoming []*xml.Network // definitions on their way in, for their prefixes; guarded by Driver.mu
