@@ -128,8 +128,8 @@ type Network struct {
 	Failed    string // what virbrd's last try to start it ended with, and when; "": it did not fail
 	Started   Keeper // who started it, as far as files tell
 
-	Extended bool   // it has extensions, in its metadata or in File
-	File     string // "": in its metadata
+	Extended bool         // it has extensions, in its metadata or in File
+	File     string       // "": in its metadata
 	Added    *plan.Report // what the hook reports of them; nil: nothing
 
 	// Resolutions is what virbrd says of the running network's forwards and public
