@@ -297,7 +297,8 @@ func (d *Driver) applyAll(ctx context.Context, all []*application, confirm time.
 	for i, a := range all {
 		proposals[i] = a.Proposal
 	}
-	all = slices.DeleteFunc(all, func(a *application) bool { return !a.changed() })
+	// A copy: the caller settles all of them, whether they change or not.
+	all = slices.DeleteFunc(slices.Clone(all), func(a *application) bool { return !a.changed() })
 	if len(all) == 0 {
 		return proposals, nil
 	}
