@@ -41,3 +41,39 @@ func TestLinks(t *testing.T) {
 		}
 	}
 }
+
+// indented is a block of code without a fence; fenceLine begins or ends one with.
+var (
+	indented  = regexp.MustCompile(`(?m)^\n    \S.*$`)
+	fenceLine = regexp.MustCompile("(?m)^```(\\w*)$")
+	command   = regexp.MustCompile(`^(\$ |sudo |virbr |virbrd |virsh )`)
+)
+
+// TestFences: code in pages says what it is, so that what is a command is run by
+// tests/e2e/TestCommands.
+func TestFences(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range append(pages, filepath.Join(root, "README.md")) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := fenceLine.Split(string(text), -1)
+		words := fenceLine.FindAllStringSubmatch(string(text), -1)
+		for i, part := range parts {
+			if i%2 == 0 {
+				if m := indented.FindString(part); m != "" {
+					t.Errorf("%s: code without a fence: %s", page, strings.TrimSpace(m))
+				}
+				continue
+			}
+			if word := words[i-1][1]; word != "sh" && word != "console" && command.MatchString(strings.TrimSpace(part)) {
+				t.Errorf("%s: a block of %q begins like commands: %s", page, word, strings.TrimSpace(part))
+			}
+		}
+	}
+}
