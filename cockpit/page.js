@@ -19,6 +19,7 @@ class Page {
     loading = null; // the view that is being loaded
     wanted = false; // once more when that is done
     view = document.getElementById("view");
+    timer = null; // of a drawing that is to come
     notices = {}; // by what they are about
     unconfirmed = new Unconfirmed({
         show: (network, notice) => this.notice(`confirm ${network}`, notice), act: (what, run) => this.act(what, run),
@@ -137,11 +138,24 @@ class Page {
     }
 
     soon() {
-        window.clearTimeout(this.timer);
-        this.timer = window.setTimeout(() => this.load(), settled);
+        this.timer ??= window.setTimeout(() => {
+            this.timer = null;
+            this.load();
+        }, settled);
+    }
+
+    /** access says why less is shown, and what to do about it, and looks again when that changes. */
+    access() {
+        const admin = window.cockpit.permission({ admin: true });
+        admin.addEventListener("changed", () => {
+            this.notice("access", admin.allowed === false && alert("info", "Without administrative access less is shown, and networks cannot be changed",
+                h("p", {}, "Cockpit's button “Limited access” at the top turns it on.")));
+            this.load();
+        });
     }
 
     start() {
+        this.access();
         window.addEventListener("hashchange", () => this.navigate());
         follow({ event: event => this.events.add(event) && this.soon(), state: error => this.heard(error) });
         window.setInterval(() => window.cockpit.hidden || this.load(), stale);

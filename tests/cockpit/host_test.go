@@ -97,7 +97,7 @@ func newHost(t *testing.T) *host {
 	}
 	h.install(h.document(fmt.Sprintf(card, html.EscapeString(hostile))), "/tmp/port.xml", 0o644)
 	h.Sh(t, "virsh -c network:///system net-port-create default /tmp/port.xml")
-	h.serve()
+	h.serve(address, "")
 	return h
 }
 
@@ -160,11 +160,15 @@ func (h *host) stop() {
 	_ = h.daemon.Wait()
 }
 
-// serve starts Cockpit's web server, whose sessions are root's without a login.
-func (h *host) serve() {
+// serve starts Cockpit's web server, whose sessions are root's, or a user's, without a login.
+func (h *host) serve(address, user string) {
 	h.t.Helper()
 	listen, port, _ := strings.Cut(address, ":")
-	h.run("hostname stage; exec /usr/lib/cockpit/cockpit-ws --no-tls --address=" + listen + " --port=" + port + " --local-session=/usr/bin/cockpit-bridge")
+	as := ""
+	if user != "" {
+		as = "env HOME=/tmp setpriv --reuid=" + user + " --regid=nogroup --clear-groups "
+	}
+	h.run("hostname stage; exec " + as + "/usr/lib/cockpit/cockpit-ws --no-tls --address=" + listen + " --port=" + port + " --local-session=/usr/bin/cockpit-bridge")
 	netnstest.Wait(h.t, "cockpit-ws listens", func() error {
 		c, err := net.Dial("tcp", address)
 		if err == nil {

@@ -1,6 +1,7 @@
 package cockpit
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -19,9 +20,11 @@ func TestPage(t *testing.T) {
 		b.sees("2 of 253") // leases of default
 		b.sound("networks")
 		b.shot("networks")
+		unprivileged(b, h)
 		lifecycle(b, h)
 		views(b)
 		changes(b, h)
+		meanwhile(b, h)
 		refused(b, h)
 		away(b, h)
 		b.inCockpit()
@@ -50,6 +53,20 @@ func lifecycle(b *browser, h *host) {
 	if err := h.says("virsh -c network:///system net-info spare", "Active:         no"); err != nil {
 		b.t.Error(err)
 	}
+}
+
+// unprivileged is the page of a user who may look and change nothing.
+func unprivileged(b *browser, h *host) {
+	b.t.Helper()
+	const theirs = "127.0.0.1:9091"
+	h.serve(theirs, "nobody")
+	b.do(chromedp.Navigate(strings.Replace(page, address, theirs, 1)))
+	b.sees("Without administrative access less is shown")
+	b.sees("permission denied; be root, or in the group that the daemon's configuration names")
+	b.shot("unprivileged")
+	b.sound("the page of a user without rights")
+	b.do(chromedp.Navigate(page))
+	b.sees("2 of 253")
 }
 
 // inCockpit finds the page in Cockpit's menu and frame.
@@ -160,6 +177,26 @@ func changes(b *browser, h *host) {
 	b.until(`() => !document.body.innerText.includes("seconds left")`)
 	b.holds(h.says("virsh -c network:///system net-dumpxml --inactive default", "fd00:77::/64"))
 	b.sees("fd00:77::/64")
+}
+
+// meanwhile has others change what a form is about: what is applied is what was shown.
+func meanwhile(b *browser, h *host) {
+	b.t.Helper()
+	b.press("Add forward")
+	b.fill("Port of the host", "7000")
+	b.fill("Guest", "web1")
+	b.press("Show what it does")
+	b.sees("Guests notice:")
+	h.Sh(b.t, "virsh -c network:///system net-dumpxml --inactive default | sed 's/192.168.122.1/192.168.122.254/; s/end=.192.168.122.254./end=\"192.168.122.200\"/' >/tmp/moved.xml; virsh -c network:///system net-define /tmp/moved.xml")
+	b.press("Apply")
+	b.sees("The network was changed meanwhile.")
+	b.sees("192.168.122.254/24")
+	b.shot("plan-meanwhile")
+	b.sound("a plan that became another")
+	b.press("Cancel")
+	b.until(`() => !document.querySelector("dialog")`)
+	b.holds(h.says("ip -br address show virbr0", "192.168.122.1/24"))
+	h.Sh(b.t, "virbr rollback default")
 }
 
 // apply presses Apply in the dialog, which closes when that is done.
