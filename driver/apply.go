@@ -49,17 +49,31 @@ func (d *Driver) Plan(ctx context.Context, docs []string) ([]Proposal, error) {
 			return nil, fmt.Errorf("planning for network %q: %w", def.Name, err)
 		}
 		if v.active() && v.live.OwnsBridge() && d.cfg.Watcher != nil {
-			missing, err := d.missingOf(ctx, v)
-			d.warn("looking for what was taken away", n.ref, err)
-			for _, op := range missing {
-				p.Drift = append(p.Drift, op.String())
-			}
-			if d.dnsmasqDied(n, v) {
-				p.Drift = append(p.Drift, "dnsmasq does not run")
-			}
+			p.Drift = d.drift(ctx, n, v)
 		}
 	}
 	return made, nil
+}
+
+// drift tells what the host lacks of a running network.
+func (d *Driver) drift(ctx context.Context, n *network, v *view) (list []string) {
+	missing, err := d.missingOf(ctx, v)
+	d.warn("looking for what was taken away", n.ref, err)
+	var rules []step.Op
+	for _, s := range v.steps {
+		if op, ok := s.Do.(step.AddRules); ok {
+			rules = append(rules, op)
+		}
+	}
+	gone, err := d.cfg.Watcher.Missing(ctx, rules)
+	d.warn("looking for firewall rules that were taken away", n.ref, err)
+	for _, op := range append(missing, gone...) {
+		list = append(list, op.String())
+	}
+	if d.dnsmasqDied(n, v) {
+		list = append(list, "dnsmasq does not run")
+	}
+	return list
 }
 
 // targets reads definitions, and completes them with what the networks that there are

@@ -100,7 +100,7 @@ func (w *work) look(ctx context.Context) error {
 	}
 	var ops []step.Op
 	for _, t := range w.turns {
-		if t.Same && step.Repeatable(t.Do) && !step.SwitchesOff(t.Do) { // who switched it on needs it
+		if t.Same && step.Repeatable(t.Do) && !anyway(t.Do) && !step.SwitchesOff(t.Do) { // who switched it on needs it
 			ops = append(ops, t.Do)
 		}
 	}
@@ -182,8 +182,13 @@ func (w *work) repeats(t Turn) bool {
 	if w.missing[step.Key(t.Do)] {
 		return true
 	}
-	scope := step.ScopeOf(t.Do)
-	return w.Refresh && step.Repeatable(t.Do) && (scope == step.ScopeFirewall || scope == step.ScopeGuests)
+	return w.Refresh && step.Repeatable(t.Do) && anyway(t.Do)
+}
+
+// anyway reports whether an op is done again whatever is missing of it.
+func anyway(op step.Op) bool {
+	scope := step.ScopeOf(op)
+	return scope == step.ScopeFirewall || scope == step.ScopeGuests
 }
 
 // remember notes what undoes a turn. It is called before that is made, for

@@ -10,10 +10,11 @@ import (
 	"syscall"
 
 	"github.com/virbr/virbr/driver/step"
+	fwnetlink "github.com/virbr/virbr/firewall/netlink"
 )
 
 // Missing returns those of some ops that were done and whose result somebody took
-// away: a bridge, its address, a route by it, its being up, a sysctl. Other ops are
+// away: a bridge, its address, a route by it, its being up, a sysctl, rules. Other ops are
 // never missing. It asks about the links of the ops only, however many others there
 // are.
 func (h *Host) Missing(ctx context.Context, ops []step.Op) ([]step.Op, error) {
@@ -39,6 +40,10 @@ func (h *Host) Missing(ctx context.Context, ops []step.Op) ([]step.Op, error) {
 			}
 		case step.SetSysctl:
 			there, err = sysctlIs(op)
+		case step.AddRules:
+			var parts []string
+			parts, _, err = fwnetlink.Missing(h.fw, h.able(ctx, op.Rules), true)
+			there = len(parts) == 0
 		}
 		if errors.Is(err, syscall.ENODEV) || errors.Is(err, fs.ErrNotExist) {
 			there, err = false, nil

@@ -48,7 +48,13 @@ func TestRulesAreWatched(t *testing.T) {
 		} {
 			l.sh(script)
 			next(script, "nft", true)
+			if gone, err := l.host.Missing(t.Context(), []step.Op{add}); err != nil || len(gone) != 1 {
+				t.Errorf("%s: nothing is missing: %v, %v", script, gone, err)
+			}
 			run(t, l.host, add)
+			if gone, err := l.host.Missing(t.Context(), []step.Op{add}); err != nil || len(gone) != 0 {
+				t.Errorf("%s: after the rules were installed again there is missing: %v, %v", script, gone, err)
+			}
 		}
 		script := "nft add table inet filter; nft add chain inet filter forward '{ type filter hook forward priority 0; policy drop; }'"
 		l.sh(script)
