@@ -205,7 +205,13 @@ func sheet(p painter, n *topology.Network, now time.Time) string {
 	line("mode", n.Mode)
 	line("subnets", strings.ReplaceAll(subnetList(n), ",", ", "))
 	line("bridge", n.Bridge)
-	line("uplink", strings.Join(n.Uplinks, ", "))
+	exits := exitLines(p, n)
+	for _, text := range exits {
+		line("uplink", text)
+	}
+	if len(exits) == 0 {
+		line("uplink", strings.Join(n.Uplinks, ", "))
+	}
 	line("kept by", n.Keeper)
 	line("autostart", map[bool]string{true: "yes", false: "no"}[n.Autostart])
 	for _, pool := range n.Pools {
@@ -226,6 +232,29 @@ func sheet(p painter, n *topology.Network, now time.Time) string {
 		line("guest", g.Text())
 	}
 	return b.String()
+}
+
+// exitLines say by which links guests leave, and why not by others.
+func exitLines(p painter, n *topology.Network) []string {
+	var lines []string
+	for _, e := range n.Exits {
+		text := map[string]string{"ipv4": "IPv4", "ipv6": "IPv6"}[e.Family]
+		switch {
+		case e.Used && e.Gateway != nil:
+			text += " leaves by " + e.Link + " via " + e.Gateway.String()
+		case e.Used:
+			text += " leaves by " + e.Link
+		case e.Reason != "":
+			text += " not by " + e.Link + ": " + p.yellow(e.Reason)
+		default:
+			text += " could leave by " + e.Link
+		}
+		if e.Since != nil {
+			text += " since " + e.Since.Local().Format("2006-01-02 15:04:05")
+		}
+		lines = append(lines, text)
+	}
+	return lines
 }
 
 // forwardState says of a forward what is amiss.

@@ -14,19 +14,25 @@ func (w *walker) egress() bool {
 	if err != nil || len(ext.Uplinks) == 0 {
 		return false // what cannot be read is told of with the forwards
 	}
-	var said []Uplink
-	switch {
-	case w.n.Resolutions != nil:
-		said = w.n.Resolutions.Uplinks
-	case w.hooked() && w.n.Added != nil:
-		said = w.n.Added.Uplinks
-	}
+	said := w.n.Uplinks()
 	if said == nil {
 		return false
 	}
 	w.leaving(ext, said, true)
 	w.leaving(ext, said, false)
 	return true
+}
+
+// Uplinks are those that the network names, with what they come to, as virbrd or the hook
+// says; nil: nobody does.
+func (n *Network) Uplinks() []Uplink {
+	switch {
+	case n.Resolutions != nil:
+		return n.Resolutions.Uplinks
+	case n.Active && n.Started == KeeperLibvirt && n.Added != nil:
+		return n.Added.Uplinks
+	}
+	return nil
 }
 
 // leaving says by which link guests leave in one family.

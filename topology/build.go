@@ -57,7 +57,7 @@ func modeOf(def *xml.Network) string {
 func (b *builder) network(n *doctor.Network) Network {
 	made := Network{
 		Name: nameOf(n.Name), Active: n.Active, Autostart: n.Autostart, Keeper: n.Started.String(), Health: b.health(n), Findings: b.findings(n.Name),
-		Subnets: []netip.Prefix{}, Uplinks: []string{}, Pools: []Pool{}, Guests: []Guest{}, Forwards: []Forward{}, Publics: []Forward{},
+		Subnets: []netip.Prefix{}, Uplinks: []string{}, Exits: []Exit{}, Pools: []Pool{}, Guests: []Guest{}, Forwards: []Forward{}, Publics: []Forward{},
 	}
 	if c, ok := b.f.Last[n.Name]; ok {
 		made.Last = &Change{c.Time, c.Event, Printable(c.Text)}
@@ -81,6 +81,7 @@ func (b *builder) network(n *doctor.Network) Network {
 		b.place(n, &made)
 	}
 	made.Forwards, made.Publics = forwards(n)
+	made.Exits = b.exitsOf(n, &made)
 	return made
 }
 

@@ -42,6 +42,7 @@ type Network struct {
 	Subnets   []netip.Prefix `json:"subnets"`
 	Prefix    string         `json:"prefix,omitempty"`  // that it advertises, as its definition asks for it
 	Uplinks   []string       `json:"uplinks"`           // links by which its guests leave
+	Exits     []Exit         `json:"exits"`             // the same by family, and what does not carry it
 	Pools     []Pool         `json:"pools"`             // of DHCP, IPv4 first
 	Guests    []Guest        `json:"guests"`            // in the order of their names
 	Forwards  []Forward      `json:"forwards"`          // port forwards, in their order

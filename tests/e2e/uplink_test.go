@@ -7,12 +7,15 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/virbr/virbr/tests/netnstest"
+	"github.com/virbr/virbr/topology"
 )
 
 // far4 and far6 are somewhere in the Internet: each way out leads to a host that has
@@ -236,6 +239,16 @@ func TestUplinks(t *testing.T) {
 		refused(t, one) // at once, now that it does not ask for more answers than the kernel gives in a second
 		if text := mustVirbr(t, "uplink", "list", "one"); !strings.Contains(text, "cannot carry: there is no IPv4 default route by tun9") {
 			t.Errorf("uplink list:\n%s", text)
+		}
+		if text := mustVirbr(t, "status", "one"); !strings.Contains(text, "IPv4 not by tun9: there is no IPv4 default route by tun9") {
+			t.Errorf("status one:\n%s", text)
+		}
+		if text := mustVirbr(t, "status", "two"); !regexp.MustCompile(`IPv4 leaves by beta via \S+ since \d{4}-`).MatchString(text) || !strings.Contains(text, "could leave by alpha") {
+			t.Errorf("status two:\n%s", text)
+		}
+		exits := graphOf(t, "status", "two").Networks[0].Exits
+		if i := slices.IndexFunc(exits, func(e topology.Exit) bool { return e.Used }); i < 0 || exits[i].Link != "beta" || exits[i].Since == nil || exits[i].Gateway == nil {
+			t.Errorf("status two: %+v", exits)
 		}
 		if text := mustVirbr(t, "uplink", "list", "two"); !strings.Contains(text, "guests leave by it since") || !strings.Contains(text, "can carry, another is before it") {
 			t.Errorf("uplink list:\n%s", text)
