@@ -41,7 +41,7 @@ interrupted:
 virsh event shows the last of these only, for libvirt's protocol has no words for the
 others. They come from virbrd: libvirt's own daemons do not tell them.
 
-With --recent and --json the object {"event": "listening"} stands between what has
+With --recent and --json an object whose "event" is "listening" stands between what has
 happened and what happens from then on.`,
 		Example: "  virbr events\n  virbr events default --json | jq -r 'select(.event == \"healed\").by'",
 		Args:    atMost("NETWORK"),
@@ -92,7 +92,7 @@ func (f *daemonFlags) printEvents(ctx context.Context, io IO, c *client.Conn, ne
 			return
 		}
 		if last, failed = f.recentEvents(ctx, network, show); failed == nil && o.json {
-			failed = writeLine(io, map[string]string{"event": "listening"})
+			failed = writeLine(io, eventJSON{Time: time.Now().UTC(), Event: "listening", Text: "what comes next happens from now on"})
 		}
 		if failed != nil {
 			stop()

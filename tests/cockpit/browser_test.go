@@ -165,7 +165,14 @@ func (b *browser) shot(name string) {
 		return
 	}
 	var png []byte
-	if err := chromedp.Run(b.ctx, chromedp.FullScreenshot(&png, 100)); err != nil {
+	var dialog bool // which stands in the window, however long the page is
+	err := chromedp.Run(b.ctx, chromedp.Evaluate(`document.querySelector("dialog") !== null`, &dialog), chromedp.ActionFunc(func(ctx context.Context) error {
+		if dialog {
+			return chromedp.CaptureScreenshot(&png).Do(ctx)
+		}
+		return chromedp.FullScreenshot(&png, 100).Do(ctx)
+	}))
+	if err != nil {
 		b.t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {

@@ -90,6 +90,13 @@ func TestToolWithLibvirt(t *testing.T) {
 			{"address list default", "not in force"},
 			{"forward remove default 8080/tcp", "removed from network default"},
 			{"forward list --json", "[]"},
+			{"autostart default", "is started with the host"},
+			{"stop default", "network default stopped"},
+			{"stop default", "! network 'default' is not active"},
+			{"start default", "network default started"},
+			{"forward add default 8081 web1 --print", "<virbr:portForward proto=\"tcp\" guest=\"web1\">"},
+			{"prefix set default ula", "! the daemon does not plan or apply definitions; virbrd does"},
+			{"events --recent", "! the daemon at"},
 		} {
 			out, err := tool(t, strings.Fields(step.line)...)
 			if want, refused := strings.CutPrefix(step.want, "! "); refused {
