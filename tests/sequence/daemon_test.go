@@ -120,6 +120,14 @@ func (s *session) do(ctx context.Context, o op) error {
 		return s.conn.Call(ctx, proto.NetworkPortCreateXML, &proto.PortXMLArgs{Network: ref, XML: portDocument(o.Net, o.Key)}, new(proto.Port))
 	case portDelete:
 		return s.conn.Call(ctx, proto.NetworkPortDelete, &proto.PortFlags{Port: proto.Port{Network: ref, UUID: portUUID(o.Net, o.Key)}}, nil)
+	case apply:
+		_, err := s.conn.Apply(ctx, []string{define(o.Value).document(o.Net)}, true, 0)
+		return err
+	case tried:
+		if _, err := s.conn.Apply(ctx, []string{define(o.Value).document(o.Net)}, true, time.Hour); err != nil {
+			return err
+		}
+		return s.rollBack(ctx)
 	case flush, dropTable, dropRule, dropLink, killDnsmasq, lease:
 		return meddle(ctx, o)
 	case restart:
@@ -133,6 +141,24 @@ func (s *session) do(ctx context.Context, o op) error {
 	case kinds:
 	}
 	panic("sequence: no such op")
+}
+
+// rollBack undoes what waits for its confirmation, if anything does.
+func (s *session) rollBack(ctx context.Context) error {
+	pending, err := s.conn.Pending(ctx)
+	if err != nil {
+		return err
+	}
+	for name := range pending {
+		n, err := s.conn.Lookup(ctx, name)
+		if err == nil {
+			err = s.conn.RollBack(ctx, n)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resume starts the next daemon after what happens meanwhile. The next may die, too,

@@ -100,7 +100,7 @@ func (m *model) apply(o op) (code int, sense bool) {
 	if n.Broken && o.Kind != destroy {
 		return done, false // there is nothing that it must do
 	}
-	if !n.known() && o.Kind != defineIt && o.Kind != create {
+	if !n.known() && o.Kind != defineIt && o.Kind != create && o.Kind != apply && o.Kind != tried {
 		return noNetwork, true
 	}
 	return n.ask(o), true
@@ -145,6 +145,17 @@ func (n *network) ask(o op) int {
 		return n.change(o.Affect, func(d *definition) bool { d.Title = o.Value; return true })
 	case portCreate, portDelete:
 		return n.plug(o)
+	case apply, tried:
+		switch {
+		case n.Config == nil && n.Live != nil:
+			return invalid // what is transient is to be defined first
+		case o.Kind == tried:
+		case n.Live != nil:
+			n.Live = define(o.Value)
+			fallthrough
+		default:
+			n.Config = define(o.Value)
+		}
 	case flush, dropTable, dropRule, dropLink, killDnsmasq, lease, restart, crash, reload, kinds:
 		panic("sequence: nothing that clients ask for")
 	}

@@ -24,6 +24,8 @@ const (
 	title
 	portCreate
 	portDelete
+	apply
+	tried // applied, and undone before it was confirmed
 	flush // what others do
 	dropTable
 	dropRule
@@ -37,13 +39,13 @@ const (
 )
 
 var kindNames = [kinds]string{
-	"define", "create", "start", "destroy", "undefine", "autostart", "update", "title", "port-create", "port-delete",
+	"define", "create", "start", "destroy", "undefine", "autostart", "update", "title", "port-create", "port-delete", "apply", "tried",
 	"flush", "drop-table", "drop-rule", "drop-link", "kill-dnsmasq", "lease", "restart", "crash", "reload",
 }
 
 // weights say how often kinds of ops come.
 var weights = [kinds]int{
-	defineIt: 6, create: 3, start: 10, destroy: 5, undefine: 2, autostart: 2, update: 24, title: 2, portCreate: 5, portDelete: 3,
+	defineIt: 6, create: 3, start: 10, destroy: 5, undefine: 2, autostart: 2, update: 24, title: 2, portCreate: 5, portDelete: 3, apply: 6, tried: 4,
 	flush: 3, dropTable: 2, dropRule: 3, dropLink: 1, killDnsmasq: 1, lease: 5, restart: 3, crash: 2, reload: 2,
 }
 
@@ -173,7 +175,7 @@ func randomOp(r *rand.Rand) op {
 		at -= weights[o.Kind]
 	}
 	switch o.Kind {
-	case defineIt, create:
+	case defineIt, create, apply, tried:
 		o.Value = r.IntN(variants)
 	case autostart:
 		o.Value = r.IntN(2)

@@ -156,6 +156,11 @@ func (s *session) crashing(ctx context.Context, o op, code int, before *model) e
 	if err := s.start(ctx); err != nil {
 		return err
 	}
+	if o.Kind == tried { // it may have been applied when the daemon died
+		if err := s.rollBack(ctx); err != nil {
+			return err
+		}
+	}
 	if _, refused := errors.AsType[*client.Error](err); err == nil || refused {
 		if err := agree(err, code); err != nil {
 			return err
