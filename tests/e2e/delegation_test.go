@@ -3,13 +3,17 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/netnstest"
@@ -17,12 +21,13 @@ import (
 
 // kea is ISC's DHCPv6 server on a host outside: a provider's router.
 type kea struct {
-	t    *testing.T
-	on   *netnstest.Guest
-	dir  string
-	log  *binaries.Log
-	cmd  *exec.Cmd
-	done chan struct{}
+	t     *testing.T
+	on    *netnstest.Guest
+	dir   string
+	renew int // T1 in seconds; 0: the client's choice
+	log   *binaries.Log
+	cmd   *exec.Cmd
+	done  chan struct{}
 }
 
 // pool is a prefix of which Kea delegates parts.
@@ -36,10 +41,10 @@ type pool struct {
 
 // startKea has a host outside delegate, with lifetimes in seconds. Leases are in memory, so
 // that it knows nobody after a restart.
-func startKea(t *testing.T, on *netnstest.Guest, preferred, valid int, pools ...pool) *kea {
+func startKea(t *testing.T, on *netnstest.Guest, renew, preferred, valid int, pools ...pool) *kea {
 	t.Helper()
 	netnstest.NeedProgram(t, "kea-dhcp6")
-	k := &kea{t: t, on: on, dir: t.TempDir()}
+	k := &kea{t: t, on: on, dir: t.TempDir(), renew: renew}
 	k.start(preferred, valid, pools...)
 	return k
 }
@@ -49,7 +54,7 @@ func (k *kea) start(preferred, valid int, pools ...pool) {
 	conf, err := json.Marshal(map[string]any{"Dhcp6": map[string]any{
 		"interfaces-config":  map[string]any{"interfaces": []string{"eth0"}, "re-detect": false},
 		"lease-database":     map[string]any{"type": "memfile", "persist": false},
-		"preferred-lifetime": preferred, "valid-lifetime": valid,
+		"preferred-lifetime": preferred, "valid-lifetime": valid, "renew-timer": k.renew,
 		"server-id": map[string]any{"type": "LL", "persist": false},
 		"subnet6":   []any{map[string]any{"subnet": "2001:db8:ffff::/64", "interface": "eth0", "pd-pools": pools}},
 		"loggers": []any{map[string]any{"name": "kea-dhcp6", "severity": "DEBUG", "debuglevel": 40,
@@ -124,7 +129,7 @@ func TestDelegatedPrefix(t *testing.T) {
 		netnstest.NeedProgram(t, "rdisc6")
 		out := newOutside(t)
 		run(t, "ip", "-6", "route", "add", "default", "via", outside6)
-		k := startKea(t, out, 3000, 4000, pool{Prefix: "2001:db8:100::", Len: 48, Delegated: 56})
+		k := startKea(t, out, 0, 3000, 4000, pool{Prefix: "2001:db8:100::", Len: 48, Delegated: 56})
 		d := startVirbrd(t)
 		d.up("routed", delegatedXML)
 		prefix := d.gets("routed", "2001:db8:100::/48")
@@ -165,6 +170,181 @@ func TestDelegatedPrefix(t *testing.T) {
 		}
 		if t.Failed() {
 			t.Logf("virbrd:\n%s\nKea:\n%s", d.log, k.log)
+		}
+	})
+}
+
+// echoes has a host outside send back what it gets by TCP, and connects a guest to it.
+func echoes(t *testing.T, out, g *netnstest.Guest, from netip.Addr) *net.TCPConn {
+	t.Helper()
+	var l *net.TCPListener
+	err := out.Do(func() (err error) {
+		l, err = net.ListenTCP("tcp6", &net.TCPAddr{IP: netip.MustParseAddr(outside6).AsSlice()})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			_, _ = io.Copy(c, c)
+		}
+	}()
+	var c *net.TCPConn
+	err = g.Do(func() (err error) {
+		c, err = net.DialTCP("tcp6", &net.TCPAddr{IP: from.AsSlice()}, l.Addr().(*net.TCPAddr))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// says sends a line by a connection and wants it back.
+func says(t *testing.T, c *net.TCPConn, line string) {
+	t.Helper()
+	got := make([]byte, len(line))
+	if err := c.SetDeadline(time.Now().Add(30*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, line); err != nil {
+		t.Errorf("sending %q: %v", line, err)
+	} else if _, err := io.ReadFull(c, got); err != nil || string(got) != line {
+		t.Errorf("of %q there came back %q, %v", line, got, err)
+	}
+}
+
+// second returns the XML of a further network whose prefix is delegated.
+func second(name, bridge, subnet string) string {
+	return strings.NewReplacer("<name>routed", "<name>"+name, "virbr1", bridge, "192.168.131", subnet,
+		"<uuid>6f6c0c1e-7d1b-4c52-9a52-0000000000a1</uuid>", "").Replace(delegatedXML)
+}
+
+// TestDelegationChanges: a router delegates another prefix while guests are connected, one
+// with a part that stays its own, one too small for all networks, and none.
+func TestDelegationChanges(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		netnstest.NeedProgram(t, "rdisc6")
+		out := newOutside(t)
+		run(t, "ip", "-6", "route", "add", "default", "via", outside6)
+		for _, p := range []string{"2001:db8:100::/48", "2001:db8:200::/48", "2001:db8:300::/48"} {
+			out.Route(t, netip.MustParsePrefix(p), netip.MustParseAddr(uplink6))
+		}
+		k := startKea(t, out, 10, 7000, 9000, pool{Prefix: "2001:db8:100::", Len: 48, Delegated: 56})
+		d := startVirbrd(t)
+		d.up("routed", delegatedXML)
+		first := d.gets("routed", "2001:db8:100::/48")
+		d.up("other", second("other", "virbr2", "192.168.132"))
+		beside := d.gets("other", "2001:db8:100::/48")
+		if first == beside || !netip.PrefixFrom(first.Addr(), 56).Masked().Contains(beside.Addr()) {
+			t.Errorf("two networks have %s and %s", first, beside)
+		}
+		g := netnstest.NewGuest(t, "g", "virbr1")
+		old := slaac(t, g, first)
+		stream := echoes(t, out, g, old)
+		says(t, stream, "before")
+		advertised := func(prefix netip.Prefix, want string) {
+			t.Helper()
+			netnstest.Wait(t, fmt.Sprintf("%s is advertised for %s", prefix, want), func() error {
+				ra := g.Run(t, "rdisc6", "-1", "eth0")
+				if got := lifetimes(ra, prefix.String()); got != want {
+					return fmt.Errorf("it is for %q:\n%s", got, ra)
+				}
+				return nil
+			})
+		}
+		advertised(first, "2700 2700") // RFC 9096, section 3.4: at most 2700 preferred, 5400 valid
+
+		k.stop() // another prefix with the next renewal, of which the first /64 is the router's
+		k.start(7000, 9000, pool{Prefix: "2001:db8:200::", Len: 56, Delegated: 60, Excluded: "2001:db8:200::", ExLen: 64})
+		next := d.gets("routed", "2001:db8:200::/56")
+		other := d.gets("other", "2001:db8:200::/56")
+		if netip.MustParsePrefix("2001:db8:200::/64").Overlaps(next) || netip.MustParsePrefix("2001:db8:200::/64").Overlaps(other) {
+			t.Errorf("%s or %s is what the router keeps", next, other)
+		}
+		if number := other.Addr().As16()[7] & 15; number != beside.Addr().As16()[7]&15 {
+			t.Errorf("%s does not have the number of %s", other, beside)
+		}
+		fresh := slaac(t, g, next)
+		advertised(next, "2700 2700")
+		advertised(first, "1800 0")
+		says(t, stream, "after")
+		if got := hears(t, out, g, outside6); got != fresh.String() {
+			t.Errorf("outside sees the guest as %s, want %s", got, fresh)
+		}
+
+		k.stop() // too little for two
+		k.start(7000, 9000, pool{Prefix: "2001:db8:300::", Len: 56, Delegated: 64})
+		netnstest.Wait(t, "one network goes without", func() error {
+			a, b := d.prefix("routed"), d.prefix("other")
+			if small := netip.MustParsePrefix("2001:db8:300::/56"); small.Contains(a.Addr()) == small.Contains(b.Addr()) {
+				return fmt.Errorf("they have %s and %s", a, b)
+			}
+			if !strings.Contains(d.log.String(), "too little for all networks") {
+				return fmt.Errorf("nothing is said:\n%s", d.log)
+			}
+			return nil
+		})
+		says(t, stream, "and once more")
+	})
+}
+
+// TestDelegationEnds: a network whose delegated prefix ran out has a local one, and goes
+// back when there is one again. Without a way out the host is no router.
+func TestDelegationEnds(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		netnstest.NeedProgram(t, "rdisc6")
+		out := newOutside(t)
+		run(t, "ip", "-6", "route", "add", "default", "via", outside6)
+		out.Route(t, netip.MustParsePrefix("2001:db8:100::/48"), netip.MustParseAddr(uplink6))
+		conf := filepath.Join(t.TempDir(), "virbrd.conf")
+		write(t, conf, `prefix_pool = [ "delegated:uplink/60" ]`)
+		k := startKea(t, out, 0, 3000, 4000, pool{Prefix: "2001:db8:100::", Len: 48, Delegated: 60})
+		d := startVirbrd(t, "--virbrd-config", conf)
+		d.up("routed", strings.Replace(delegatedXML, " uplink='uplink'", "", 1))
+		first := d.gets("routed", "2001:db8:100::/48")
+		g := netnstest.NewGuest(t, "g", "virbr1")
+		slaac(t, g, first)
+		router := func(want string) {
+			t.Helper()
+			netnstest.Wait(t, "the host is a router for "+want, func() error {
+				ra := g.Run(t, "rdisc6", "-1", "eth0")
+				if m := regexp.MustCompile(`Router lifetime +: +(\d+)`).FindStringSubmatch(ra); m == nil || (m[1] == "0") != (want == "nothing") {
+					return fmt.Errorf("it says\n%s", ra)
+				}
+				return nil
+			})
+		}
+		router("everything")
+		run(t, "ip", "-6", "route", "del", "default")
+		router("nothing")
+		run(t, "ip", "-6", "route", "add", "default", "via", outside6)
+		router("everything")
+
+		d.stop()
+		k.stop()
+		const file = "/var/lib/virbr/delegations.json" // as if the host had been off for long
+		run(t, "sed", "-i", `s/"\(preferred\|valid\|renew\|rebind\)": "20[0-9]*/"\1": "2001/`, file)
+		d = startVirbrd(t, "--virbrd-config", conf)
+		local := d.gets("routed", "fd00::/8")
+		slaac(t, g, local)
+		if got := hears(t, out, g, outside6); got != uplink6 {
+			t.Errorf("outside sees the guest as %s, want %s", got, uplink6)
+		}
+		k.start(3000, 4000, pool{Prefix: "2001:db8:100::", Len: 48, Delegated: 60})
+		if back := d.gets("routed", "2001:db8:100::/48"); back != first {
+			t.Errorf("it has %s again, had %s", back, first)
+		}
+		d.stop() // nothing is given back
+		if log := k.log.String(); strings.Contains(log, "RELEASE") {
+			t.Errorf("the prefix was released:\n%s", log)
 		}
 	})
 }
