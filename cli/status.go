@@ -204,6 +204,7 @@ func sheet(p painter, n *topology.Network, now time.Time) string {
 	}
 	line("mode", n.Mode)
 	line("subnets", strings.ReplaceAll(subnetList(n), ",", ", "))
+	line("prefix", delegated(n.Delegated, now))
 	line("bridge", n.Bridge)
 	exits := exitLines(p, n)
 	for _, text := range exits {
@@ -255,6 +256,18 @@ func exitLines(p painter, n *topology.Network) []string {
 		lines = append(lines, text)
 	}
 	return lines
+}
+
+// delegated says where a prefix came from, and for how long it may be used.
+func delegated(d *topology.Delegated, now time.Time) string {
+	if d == nil {
+		return ""
+	}
+	text := fmt.Sprintf("of %s, delegated by the router on %s (%s asked), valid for %s more", d.Prefix, d.Link, d.Holder, d.Valid.Sub(now).Round(time.Second))
+	if d.Problem != "" {
+		text += ": " + d.Problem
+	}
+	return text
 }
 
 // forwardState says of a forward what is amiss.

@@ -138,8 +138,9 @@ func (m Memory) Check() error {
 
 // Holding is a lease and who holds it.
 type Holding struct {
-	Holder string `json:"holder,omitempty"` // the program; "": ourselves
-	Lease  Lease  `json:"lease"`
+	Holder  string `json:"holder,omitempty"` // the program; "": ourselves
+	Lease   Lease  `json:"lease"`
+	Problem string `json:"problem,omitempty"` // see Status
 }
 
 // Status is what is known of an uplink's delegation.

@@ -129,6 +129,9 @@ says so, it loads libvirt's own driver, so that the host has networks.`}
 		`The host's end of a guest's network card is switched off.`}
 	portTaken = Kind{"port-taken", Problem, "", "another program has a port that dnsmasq needs: which",
 		`Only one program can have a port of an address. A DNS server that listens on all addresses has port 53 of the bridge as well.`}
+	prefixUndelegated = Kind{"prefix-undelegated", Warning, "", "no router delegates a prefix for the network, or too little for all: it has a local one instead",
+		`A network with advprefix='auto' is to have a prefix that the router of an uplink delegates (DHCPv6). As long as there is none it has a local
+prefix, whose addresses the host translates (NAT66): guests reach others, and nobody outside reaches them.`}
 	prefixUnrouted = Kind{"prefix-unrouted", Problem, Warning, "the network's prefix is on the host's own link: the provider does not route it to the host, and nobody answers for guests",
 		`Some providers do not route a prefix to a host, but take it to be on the link to it: their router asks there for each address (neighbour
 discovery). Guests are behind the host, so the host must answer for them, which proxyndp has it do.`}
@@ -187,7 +190,7 @@ func Catalogue() []Kind {
 		deviceMissing, dhcpFull, dnsmasqDead, dnsmasqDeaf, dnsmasqMissing, dnsmasqOld, dnsmasqUnpatched, extensionsBroken, filesLimit, forwardDropped,
 		forwardTaken, forwarding4Link, forwarding4Off, forwarding6Off, guestOutside, guestStopped, guestWaiting, hookFailed, hookMissing, hookUncalled, inotifyLimit,
 		inputDropped, interfaceWaiting, linkDown, moduleAlone, moduleOrder, moduleRefused, moduleUnloaded, noRoute4, noRoute6, notStarted, outputDropped,
-		pidsLimit, portBlocked, portDown, portTaken, prefixUnrouted, resolvLoop, resolvMissing, resolvSilent, routeRefused, rpFilter, rulesDouble,
+		pidsLimit, portBlocked, portDown, portTaken, prefixUndelegated, prefixUnrouted, resolvLoop, resolvMissing, resolvSilent, routeRefused, rpFilter, rulesDouble,
 		rulesMissing, rulesUnexamined, sctpMissing, sctpUntracked, startFails, subnetClash, subnetInside, tasksLimit, twoDaemons, ulaUntranslated,
 		uplinkNone, uplinkSpare, zoneLeft, zoneMissing,
 	}

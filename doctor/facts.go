@@ -3,6 +3,7 @@ package doctor
 import (
 	"net/netip"
 
+	"github.com/virbr/virbr/delegation"
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
@@ -35,6 +36,9 @@ type Facts struct {
 	// Policies are rules of routing and routes that refuse; nil where nothing is
 	// refused to guests.
 	Policies []Policy
+
+	// Delegations are what upstream routers delegate to virbrd, by link.
+	Delegations map[string]delegation.Holding
 
 	// Filters are the packet filters of other programs; nil: not known.
 	Filters *coexist.Survey

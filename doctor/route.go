@@ -13,6 +13,7 @@ import (
 // route looks where the host sends what guests send.
 func (w *walker) route() bool {
 	w.clashes()
+	w.undelegated()
 	w.astray()
 	if !w.outward() {
 		return w.worst != ""

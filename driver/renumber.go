@@ -23,8 +23,13 @@ import (
 func (d *Driver) Renumber(ctx context.Context) (time.Duration, error) {
 	d.followUplinks()
 	var errs []error
+	var again time.Duration // of networks that start while something is delegated
 	for _, n := range d.networks() {
-		if v := n.view.Load(); v == nil || !v.active() || !follows(v.live) && !retires(v.live) {
+		v := n.view.Load()
+		if (v == nil || !v.active()) && n.job.Load() != nil && d.asks.Load() {
+			again = time.Second
+		}
+		if v == nil || !v.active() || !follows(v.live) && !retires(v.live) {
 			continue
 		}
 		if err := d.renumber(ctx, n); err != nil {
@@ -33,7 +38,7 @@ func (d *Driver) Renumber(ctx context.Context) (time.Duration, error) {
 	}
 	d.warnShort()
 	next, err := d.nextFarewell()
-	next = sooner(next, d.nextPromise(time.Now()))
+	next = sooner(sooner(next, again), d.nextPromise(time.Now()))
 	return next, errors.Join(append(errs, err)...)
 }
 

@@ -74,6 +74,9 @@ func (b *builder) network(n *doctor.Network) Network {
 	if a := n.Def.Advertise; a != nil {
 		made.Prefix = Printable(a.Prefix)
 	}
+	if p, h, ok := b.f.Host.Delegated(n.Def); ok && n.Active {
+		made.Delegated = &Delegated{p.Prefix, n.Def.Advertise.Live.Via, Printable(cmp.Or(h.Holder, "virbrd")), p.Preferred, p.Valid, Printable(h.Problem)}
+	}
 	leases, _ := dnsmasq.Query(n.Leases, n.Def, "", b.f.Host.Checked)
 	made.Pools = pools(n.Def, leases)
 	if n.Active {

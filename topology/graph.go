@@ -40,21 +40,32 @@ type Network struct {
 	Autostart bool           `json:"autostart"`
 	Keeper    string         `json:"keeper"` // "virbrd", "libvirt" or "nobody"
 	Subnets   []netip.Prefix `json:"subnets"`
-	Prefix    string         `json:"prefix,omitempty"`  // that it advertises, as its definition asks for it
-	Uplinks   []string       `json:"uplinks"`           // links by which its guests leave
-	Exits     []Exit         `json:"exits"`             // the same by family, and what does not carry it
-	Pools     []Pool         `json:"pools"`             // of DHCP, IPv4 first
-	Guests    []Guest        `json:"guests"`            // in the order of their names
-	Forwards  []Forward      `json:"forwards"`          // port forwards, in their order
-	Publics   []Forward      `json:"public_addresses"`  // addresses that belong to guests
-	Health    Health         `json:"health"`            //
-	Findings  []string       `json:"findings"`          // of the doctor, without hints: what it says
-	Last      *Change        `json:"changed,omitempty"` // what happened last
+	Prefix    string         `json:"prefix,omitempty"`    // that it advertises, as its definition asks for it
+	Delegated *Delegated     `json:"delegated,omitempty"` // where the prefix is from
+	Uplinks   []string       `json:"uplinks"`             // links by which its guests leave
+	Exits     []Exit         `json:"exits"`               // the same by family, and what does not carry it
+	Pools     []Pool         `json:"pools"`               // of DHCP, IPv4 first
+	Guests    []Guest        `json:"guests"`              // in the order of their names
+	Forwards  []Forward      `json:"forwards"`            // port forwards, in their order
+	Publics   []Forward      `json:"public_addresses"`    // addresses that belong to guests
+	Health    Health         `json:"health"`              //
+	Findings  []string       `json:"findings"`            // of the doctor, without hints: what it says
+	Last      *Change        `json:"changed,omitempty"`   // what happened last
 
 	Confirm *time.Time `json:"confirm_until,omitempty"` // its last change is undone then unless it is confirmed
 
 	place *Place // nil: packets are not routed to it
 	exits [2]string
+}
+
+// Delegated is the prefix that an upstream router delegated, of which a network has a part.
+type Delegated struct {
+	Prefix    netip.Prefix `json:"prefix"`
+	Link      string       `json:"link"`   // it came by
+	Holder    string       `json:"holder"` // who asked the router for it: "virbrd", "systemd-networkd", ...
+	Preferred time.Time    `json:"preferred_until"`
+	Valid     time.Time    `json:"valid_until"`
+	Problem   string       `json:"problem,omitempty"` // why it is not prolonged
 }
 
 // Pool is the addresses that DHCP can lease in ranges.

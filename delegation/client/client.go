@@ -180,13 +180,14 @@ func (c *Client) keep(ctx context.Context, s delegation.Status) {
 	c.mu.Lock()
 	was, known := c.states[s.Link]
 	if !known {
-		was.Lease, was.Holder = c.memory.Links[s.Link].Lease, holder(c.memory.Links[s.Link].Holder)
+		h := c.memory.Links[s.Link]
+		was.Lease, was.Holder, was.Problem = h.Lease, holder(h.Holder), h.Problem
 	}
 	c.states[s.Link] = s
 	same := was.Holder == s.Holder && slices.Equal(was.Lease.Prefixes, s.Lease.Prefixes)
 	var err error
-	if !same {
-		h := delegation.Holding{Lease: s.Lease}
+	if !same || was.Problem != s.Problem {
+		h := delegation.Holding{Lease: s.Lease, Problem: s.Problem}
 		if s.Holder != own {
 			h.Holder = s.Holder
 		}

@@ -71,12 +71,17 @@ func (f *follower) held(ctx context.Context) bool {
 }
 
 // steady returns a lease that another program has as it was taken down, where it only
-// counted down: what is left of it was calculated from another moment.
+// counted down, or was prolonged a little: a lease of which nobody says how long it
+// lasts grows with each look.
 func steady(was delegation.Status, program string, l delegation.Lease) delegation.Lease {
 	if was.Holder != program || len(was.Lease.Prefixes) != len(l.Prefixes) {
 		return l
 	}
-	near := func(a, b time.Time) bool { return a.Sub(b).Abs() < 3*time.Second }
+	at := now()
+	near := func(was, is time.Time) bool {
+		more := is.Sub(was)
+		return more > -3*time.Second && more < max(3*time.Second, was.Sub(at)/4)
+	}
 	for i, p := range l.Prefixes {
 		o := was.Lease.Prefixes[i]
 		if o.Prefix != p.Prefix || !near(o.Preferred, p.Preferred) || !near(o.Valid, p.Valid) {

@@ -28,7 +28,10 @@ func Collect(ctx context.Context, h *host.Host, dirs state.Dirs) (*doctor.Facts,
 	c.resolv()
 	c.modules()
 	c.networks()
-	err := h.Observe(ctx, c.facts, dirs.Served())
+	delegated, err := dirs.LoadDelegations()
+	c.missed("delegated prefixes", err)
+	c.facts.Delegations = delegated.Links
+	err = h.Observe(ctx, c.facts, dirs.Served())
 	return c.facts, err
 }
 

@@ -7,9 +7,11 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
+	"github.com/godbus/dbus/v5"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -20,10 +22,56 @@ import (
 // rtaExpires is RTA_EXPIRES (linux/rtnetlink.h): seconds.
 const rtaExpires = 23
 
+const (
+	networkdName   = "org.freedesktop.network1"
+	networkdHolder = "systemd-networkd"
+)
+
 // Delegated returns the prefixes that another program of the host was delegated by a
-// link, and the program; "": none configures it that can be asked.
+// link, and the program; "": none configures it that can be asked. NetworkManager's own
+// client tells of none (Dhcp6Config has addresses alone).
 func (h *Host) Delegated(ctx context.Context, link string) (holder string, list []delegation.Prefix, err error) {
-	return "", nil, ctx.Err()
+	index, err := h.index(link)
+	if err != nil {
+		return "", nil, nil //nolint:nilerr // nobody has a prefix of a link that is not there
+	}
+	// The name of an object begins with no digit: that is written in hexadecimal.
+	text, err := h.askNetworkd(ctx, "Link", "/org/freedesktop/network1/link/_3"+strconv.Itoa(index))
+	if errors.Is(err, errNoService) {
+		return "", nil, nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	var clock unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &clock); err != nil {
+		return "", nil, fmt.Errorf("reading the clock: %w", err)
+	}
+	boot, now := time.Duration(clock.Nano()), time.Now().Round(0)
+	configures, list, err := delegation.Networkd(text, boot, now)
+	if err != nil || !configures {
+		return "", nil, err
+	}
+	if len(list) == 0 {
+		if text, err = h.askNetworkd(ctx, "Manager", "/org/freedesktop/network1"); err != nil {
+			return "", nil, err
+		}
+		if list, err = delegation.NetworkdRoutes(text, boot, now); err != nil {
+			return "", nil, err
+		}
+	}
+	return networkdHolder, list, nil
+}
+
+// askNetworkd returns what systemd-networkd says of one of its objects.
+func (h *Host) askNetworkd(ctx context.Context, kind, path string) ([]byte, error) {
+	object, err := h.bus.service(ctx, networkdName, dbus.ObjectPath(path))
+	if err != nil {
+		return nil, err
+	}
+	var text string
+	err = call(ctx, object, networkdName+"."+kind+".Describe", nil, &text)
+	return []byte(text), err
 }
 
 // Refuse has the host answer that what is delegated and no guest's is unreachable, so

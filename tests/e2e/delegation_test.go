@@ -291,6 +291,10 @@ func TestDelegationChanges(t *testing.T) {
 			return nil
 		})
 		says(t, stream, "and once more")
+		found, err := output(t, bin("virbr"), "doctor")
+		if !strings.Contains(found, "is too little for all networks: this one has a local prefix") {
+			t.Errorf("doctor says %v\n%s", err, found)
+		}
 	})
 }
 
@@ -346,5 +350,76 @@ func TestDelegationEnds(t *testing.T) {
 		if log := k.log.String(); strings.Contains(log, "RELEASE") {
 			t.Errorf("the prefix was released:\n%s", log)
 		}
+	})
+}
+
+// networkd starts systemd-networkd on a bus of the test's own, where it has a prefix
+// delegated on the uplink for a link of its own.
+func networkd(t *testing.T, out *netnstest.Guest) {
+	t.Helper()
+	const daemon = "/lib/systemd/systemd-networkd"
+	netnstest.NeedProgram(t, "dbus-daemon", daemon, "radvd")
+	for _, dir := range []string{"/run/dbus", "/run/systemd/network", "/run/systemd/netif/links", "/run/systemd/netif/leases", "/run/systemd/netif/lldp"} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, "chown", "-R", "systemd-network", "/run/systemd/netif")
+	run(t, "mount", "-o", "remount,bind,ro", "/sys") // no udev is to tell of links
+	write(t, "/run/systemd/network/10-uplink.network", "[Match]\nName=uplink\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=yes\nKeepConfiguration=yes\n[DHCPv6]\nWithoutRA=solicit\n")
+	write(t, "/run/systemd/network/20-down.network", "[Match]\nName=down0\n[Network]\nDHCPPrefixDelegation=yes\nIPv6SendRA=no\nConfigureWithoutCarrier=yes\n")
+	run(t, "ip", "link", "add", "down0", "type", "bridge")
+	logs := &binaries.Log{}
+	for _, args := range [][]string{{"dbus-daemon", "--system", "--nofork", "--nopidfile"}, {daemon}} {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Stdout, cmd.Stderr = logs, logs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		netnstest.Wait(t, args[0]+" serves", func() error {
+			if args[0] == daemon {
+				_, err := output(t, "busctl", "--system", "call", "org.freedesktop.network1", "/org/freedesktop/network1", "org.freedesktop.DBus.Peer", "Ping")
+				return err
+			}
+			_, err := os.Stat("/run/dbus/system_bus_socket")
+			return err
+		})
+	}
+	netnstest.Wait(t, "systemd-networkd was delegated a prefix", func() error {
+		if got := run(t, "ip", "-6", "route", "show", "type", "unreachable"); !strings.Contains(got, "proto dhcp") {
+			return fmt.Errorf("there is %q:\n%s", got, logs)
+		}
+		return nil
+	})
+}
+
+// TestDelegatedToNetworkd: where systemd-networkd has the lease, networks have subnets of
+// it, beside its own, and follow it; the router is not asked a second time.
+func TestDelegatedToNetworkd(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		out := newOutside(t)
+		run(t, "ip", "-6", "route", "add", "default", "via", outside6)
+		k := startKea(t, out, 10, 7000, 9000, pool{Prefix: "2001:db8:100::", Len: 48, Delegated: 56})
+		networkd(t, out)
+		theirs := strings.Fields(run(t, "ip", "-6", "route", "show", "dev", "down0", "scope", "global", "proto", "kernel"))
+		d := startVirbrd(t)
+		d.up("routed", delegatedXML)
+		got := d.gets("routed", "2001:db8:100::/48")
+		whole := netip.PrefixFrom(got.Addr(), 56).Masked()
+		if want := run(t, "ip", "-6", "route", "show", "type", "unreachable", "proto", "dhcp"); !strings.Contains(want, whole.String()) {
+			t.Errorf("the network has %s, systemd-networkd was delegated %q", got, want)
+		}
+		if len(theirs) == 0 || got.String() == theirs[0] {
+			t.Errorf("the network has systemd-networkd's own %v", theirs)
+		}
+		if status := run(t, bin("virbr"), "status", "routed"); !strings.Contains(status, "of "+whole.String()+", delegated by the router on uplink (systemd-networkd asked), valid for") {
+			t.Errorf("status says\n%s", status)
+		}
+		k.stop()
+		k.start(7000, 9000, pool{Prefix: "2001:db8:200::", Len: 48, Delegated: 56})
+		d.gets("routed", "2001:db8:200::/48")
 	})
 }
