@@ -207,7 +207,7 @@ func echoes(t *testing.T, out, g *netnstest.Guest, from netip.Addr) *net.TCPConn
 func says(t *testing.T, c *net.TCPConn, line string) {
 	t.Helper()
 	got := make([]byte, len(line))
-	if err := c.SetDeadline(time.Now().Add(30*time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(c, line); err != nil {
@@ -292,7 +292,7 @@ func TestDelegationChanges(t *testing.T) {
 		})
 		says(t, stream, "and once more")
 		found, err := output(t, bin("virbr"), "doctor")
-		if !strings.Contains(found, "is too little for all networks: this one has a local prefix") {
+		if !strings.Contains(strings.Join(strings.Fields(found), " "), "is too little for all networks: this one has a local prefix") {
 			t.Errorf("doctor says %v\n%s", err, found)
 		}
 	})
