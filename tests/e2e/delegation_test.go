@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/virbr/virbr/tests/binaries"
 	"github.com/virbr/virbr/tests/netnstest"
+	"github.com/virbr/virbr/xml"
 )
 
 // kea is ISC's DHCPv6 server on a host outside: a provider's router.
@@ -421,5 +423,73 @@ func TestDelegatedToNetworkd(t *testing.T) {
 		k.stop()
 		k.start(7000, 9000, pool{Prefix: "2001:db8:200::", Len: 48, Delegated: 56})
 		d.gets("routed", "2001:db8:200::/48")
+	})
+}
+
+// reached reports whether somebody outside who sends to an address gets it back.
+func reached(out *netnstest.Guest, at string) error {
+	var c net.Conn
+	if err := out.Do(func() (err error) { c, err = net.Dial("udp6", at); return err }); err != nil {
+		return err
+	}
+	defer c.Close() //nolint:errcheck // nothing was kept back
+	if err := c.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	if _, err := c.Write([]byte("hello")); err != nil {
+		return err
+	}
+	_, err := c.Read(make([]byte, 16))
+	return err
+}
+
+// TestTwoRouters: two networks have prefixes of two routers. When one changes its own, that
+// network alone moves, and what is the guest's there follows: its number, its name and
+// what is forwarded to it.
+func TestTwoRouters(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		first := newOutside(t)
+		run(t, "ip", "-6", "route", "add", "default", "via", outside6)
+		second := netnstest.NewOutside(t, "second", "uplink2", netip.MustParsePrefix("2001:db8:fffe::1/64"), netip.MustParsePrefix("2001:db8:fffe::2/64"))
+		startKea(t, first, 10, 7000, 9000, pool{Prefix: "2001:db8:100::", Len: 48, Delegated: 56})
+		k := startKea(t, second, 10, 7000, 9000, pool{Prefix: "2001:db8:200::", Len: 48, Delegated: 56})
+		d := startVirbrd(t)
+		d.up("routed", delegatedXML)
+		d.up("named", `<network xmlns:virbr='urn:virbr:network:1'><name>named</name>
+  <metadata><virbr:network xmlns:virbr='urn:virbr:network:1'><virbr:portForward proto='udp' family='ipv6' guest='web1'><virbr:range start='7777'/></virbr:portForward></virbr:network></metadata>
+  <forward mode='nat'/><bridge name='virbr2'/><domain name='lab'/>
+  <ip address='192.168.132.1' prefix='24'><dhcp><range start='192.168.132.2' end='192.168.132.9'/></dhcp></ip>
+  <ipv6 advprefix='auto' uplink='uplink2' hostid='ipv4'/></network>`)
+		g := netnstest.NewGuest(t, "web1", "virbr2")
+		d.virsh("net-update", "named", "add", "ip-dhcp-host", "<host mac='"+g.MAC.String()+"' name='web1' ip='192.168.132.50'/>", "--live")
+		linkLocal(t, g)
+		other := d.gets("routed", "2001:db8:100::/48")
+		named := func(whole string) {
+			t.Helper()
+			prefix := d.gets("named", whole)
+			want := xml.Embed(prefix, netip.MustParseAddr("192.168.132.50"))
+			g.DHCP(t)
+			if got, err := g.DHCP6(t, "-lf", filepath.Join(t.TempDir(), "leases")).Address(); err != nil || got != want {
+				t.Errorf("the guest has %s, %v, want %s", got, err, want)
+			}
+			netnstest.Wait(t, "the guest's name has its address", func() error {
+				got, err := g.Output(t.Context(), "dig", "+short", "+tries=1", "+time=1", "@"+prefix.Addr().Next().String(), "web1.lab", "AAAA")
+				if err == nil && strings.TrimSpace(got) != want.String() {
+					err = fmt.Errorf("web1 is %q, want %s", got, want)
+				}
+				return err
+			})
+			echo(t, g, netip.AddrPortFrom(want, 7777).String())
+			netnstest.Wait(t, "the forward targets the guest", func() error { return reached(first, net.JoinHostPort(uplink6, "7777")) })
+		}
+		named("2001:db8:200::/48")
+		k.stop()
+		k.start(7000, 9000, pool{Prefix: "2001:db8:300::", Len: 48, Delegated: 56})
+		named("2001:db8:300::/48")
+		if got := d.prefix("routed"); got != other {
+			t.Errorf("the network of the other router moved to %s", got)
+		}
 	})
 }
