@@ -82,7 +82,6 @@ func office(t *testing.T, guests int) *topology.Facts {
 // golden compares text with a file.
 func golden(t *testing.T, file, got string) {
 	t.Helper()
-	file = "testdata/" + file
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -99,7 +98,11 @@ func golden(t *testing.T, file, got string) {
 
 func TestDrawing(t *testing.T) {
 	t.Parallel()
-	golden(t, "office.svg", topology.Map(office(t, 5)).SVG())
+	golden(t, "testdata/office.svg", topology.Map(office(t, 5)).SVG())
+	friendly := office(t, 3) // the picture of the README
+	friendly.Host.Networks[0].Leases[1].Hostname = "mail"
+	friendly.Host.Networks = friendly.Host.Networks[:4]
+	golden(t, "../docs/map.svg", topology.Map(friendly).SVG())
 }
 
 // wellFormed reads XML to its end, and returns the texts and attributes in it.
