@@ -27,7 +27,7 @@ func (d *Driver) adapt(ctx context.Context, n *network, v *view, to *xml.Network
 		}
 	}
 	if !reflect.DeepEqual(was.Advertise, now.Advertise) && !v.advertisesItself(was.Advertise) {
-		if to, err = d.readvertise(ctx, n, to, now.Advertise); err != nil {
+		if to, err = d.readvertise(ctx, n, to, now.Clone().Advertise); err != nil {
 			return nil, err
 		}
 	}

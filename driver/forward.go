@@ -138,6 +138,7 @@ func once(change func(*xml.Extensions) error) func(*xml.Network) error {
 		if err != nil {
 			return err
 		}
+		ext = ext.Clone()
 		if err := change(ext); err != nil {
 			return err
 		}

@@ -44,6 +44,7 @@ func BenchmarkForwards(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
+					e = e.Clone() // what is read is shared
 					b.StartTimer()
 					if err := do(e); err != nil {
 						b.Fatal(err)

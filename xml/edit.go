@@ -43,19 +43,38 @@ func (e *Extensions) AddForward(f PortForward, at int) error {
 // that would not match any more behind it.
 func (e *Extensions) inWay(made *PortForward, at int) (by int, key forwardKey, taken bool) {
 	fresh := len(e.Forwards)
-	holders := make(map[forwardKey]int, len(e.Forwards))
-	for i := range at {
-		e.Forwards[i].claim(holders, i)
-	}
-	if by, key, taken = made.claim(holders, fresh); taken {
-		return by, key, true
-	}
-	for i := at; i < len(e.Forwards); i++ {
-		if by, key, taken := e.Forwards[i].claim(holders, i); taken && by == fresh {
+	holders := map[forwardKey]int{}
+	spans := made.Spans()
+	for i := range e.Forwards {
+		if i == at {
+			if by, key, taken = made.claim(holders, fresh); taken {
+				return by, key, true
+			}
+		}
+		if f := &e.Forwards[i]; made.apart(spans, f) {
+			continue
+		} else if by, key, taken := f.claim(holders, i); taken && by == fresh {
 			return i, key, true
 		}
 	}
+	if at == fresh {
+		return made.claim(holders, fresh)
+	}
 	return 0, key, false
+}
+
+// apart reports whether two forwards, of which the one has some spans, have nothing
+// to do with each other for sure: they claim other keys. What is asked is what costs
+// little and tells most forwards apart.
+func (f *PortForward) apart(spans []PortSpan, o *PortForward) bool {
+	if f.Proto != o.Proto || f.Dev != o.Dev {
+		return true
+	}
+	if len(o.Ranges) != 1 || o.Ranges[0].Exclude {
+		return false
+	}
+	r := &o.Ranges[0]
+	return !slices.ContainsFunc(spans, func(s PortSpan) bool { return s.First == r.Start && s.Last == r.last() })
 }
 
 // IndexForward returns where a forward that is equal stands; -1 if nowhere.

@@ -3,6 +3,7 @@ package xml
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -34,7 +35,8 @@ func ParseExtensions(doc []byte) (*Extensions, error) {
 }
 
 // Extensions returns the <virbr:network> element of the metadata; the zero value
-// if there is none.
+// if there is none. It is shared with all who ask, and must not be changed: who wants
+// others makes a Clone of it.
 func (n *Network) Extensions() (*Extensions, error) {
 	el := n.extension()
 	if el == nil {
@@ -48,7 +50,7 @@ func (n *Network) Extensions() (*Extensions, error) {
 		}
 		n.Metadata.ext.Store(e)
 	}
-	return e.Clone(), n.checkExtensions(e)
+	return e, n.checkExtensions(e)
 }
 
 // extension returns the element in the metadata, or nil.
@@ -76,13 +78,14 @@ func parseExtensions(root *node, where string) (*Extensions, error) {
 		return nil, lined(root.bad("unknown element '%s' of namespace %s in %s, expected 'network'", root.name, Namespace, where))
 	}
 	e := &Extensions{}
-	if err := e.parse(root, where); err != nil {
+	if err := e.parse(root, where, nil); err != nil {
 		return nil, lined(err)
 	}
 	return e, nil
 }
 
-func (e *Extensions) parse(root *node, where string) error {
+// parse reads the element; what of its forwards was read before may be nil.
+func (e *Extensions) parse(root *node, where string, before *drawn) error {
 	if err := root.only("apply"); err != nil {
 		return err
 	}
@@ -95,7 +98,7 @@ func (e *Extensions) parse(root *node, where string) error {
 	if err != nil {
 		return err
 	}
-	r := newExtensionReader(e, where)
+	r := newExtensionReader(e, where, before)
 	for _, el := range list {
 		if err := r.take(el); err != nil {
 			return err
@@ -110,16 +113,17 @@ type extensionReader struct {
 	where   string
 	seen    map[string]bool
 	holders map[forwardKey]int
+	before  *drawn // may be nil
 }
 
-func newExtensionReader(e *Extensions, where string) *extensionReader {
-	return &extensionReader{e: e, where: where, seen: map[string]bool{}, holders: map[forwardKey]int{}}
+func newExtensionReader(e *Extensions, where string, before *drawn) *extensionReader {
+	return &extensionReader{e: e, where: where, seen: map[string]bool{}, holders: map[forwardKey]int{}, before: before}
 }
 
 func (r *extensionReader) take(el *node) error {
 	switch el.name {
 	case "portForward":
-		return r.e.parseForward(el, r.holders)
+		return r.forward(el)
 	case "address":
 		return r.e.parsePublic(el)
 	case "guard":
@@ -279,7 +283,8 @@ func text(el *node) string {
 	return string(p.b)
 }
 
-func (e *Extensions) element() *node {
+// element draws the extensions; what of them was drawn before may be nil.
+func (e *Extensions) element(before *drawn) *node {
 	list := make([]*node, 0, len(e.Forwards)+len(e.Publics)+len(e.Uplinks)+1)
 	if e.Advertise != nil {
 		a := kept()
@@ -302,6 +307,10 @@ func (e *Extensions) element() *node {
 		list = append(list, e.Uplinks[i].element())
 	}
 	for i := range e.Forwards {
+		if el, _ := before.at(i, len(e.Forwards)); el != nil {
+			list = append(list, el)
+			continue
+		}
 		list = append(list, e.Forwards[i].element())
 	}
 	for i := range e.Publics {
@@ -333,12 +342,12 @@ func (f *Firewall) element() *node {
 
 // String returns the element in its canonical form, as a document of its own
 // that ends in a newline.
-func (e *Extensions) String() string { return text(e.element()) }
+func (e *Extensions) String() string { return text(e.element(nil)) }
 
 // Bare returns the element without its namespace, as libvirt's
 // virNetworkSetMetadata wants it, which puts it into one again.
 func (e *Extensions) Bare() string {
-	el := e.element()
+	el := e.element(nil)
 	el.strip(Namespace)
 	return string(el.dump(nil, 0, true))
 }
@@ -351,10 +360,8 @@ func (e *Extensions) Clone() *Extensions {
 		c.Advertise.Deprecated = slices.Clone(c.Advertise.Deprecated)
 	}
 	c.Forwards = slices.Clone(e.Forwards)
-	for i := range c.Forwards {
-		c.Forwards[i].Ranges = slices.Clone(c.Forwards[i].Ranges)
-		c.Forwards[i].From = slices.Clone(c.Forwards[i].From)
-	}
+	separate(c.Forwards, func(f *PortForward) *[]ForwardRange { return &f.Ranges })
+	separate(c.Forwards, func(f *PortForward) *[]netip.Prefix { return &f.From })
 	c.Publics = slices.Clone(e.Publics)
 	c.Guards = slices.Clone(e.Guards)
 	for i := range c.Guards {
@@ -364,6 +371,23 @@ func (e *Extensions) Clone() *Extensions {
 	return &c
 }
 
+// separate gives all elements of a list copies of a list that each has, which take one
+// allocation together.
+func separate[T, L any](list []T, of func(*T) *[]L) {
+	total := 0
+	for i := range list {
+		total += len(*of(&list[i]))
+	}
+	all := make([]L, 0, total)
+	for i := range list {
+		if own := of(&list[i]); *own != nil {
+			from := len(all)
+			all = append(all, *own...)
+			*own = all[from:len(all):len(all)]
+		}
+	}
+}
+
 // SetExtensions replaces the element in the metadata, in its canonical form; the
 // zero value removes it. The metadata of others stays. An error leaves the
 // network as it was.
@@ -371,10 +395,11 @@ func (n *Network) SetExtensions(e *Extensions) error {
 	if e.IsZero() {
 		return n.SetMetadata(Namespace, extensionPrefix, "")
 	}
-	el := document(e.element())
-	read, err := parseExtensions(el, "network '"+n.Name+"'")
-	if err != nil {
-		return err
+	before := n.drawn(e)
+	el := document(e.element(before))
+	read := &Extensions{}
+	if err := read.parse(el, "network '"+n.Name+"'", before); err != nil {
+		return lined(err)
 	}
 	if err := n.checkExtensions(read); err != nil {
 		return err
@@ -383,6 +408,7 @@ func (n *Network) SetExtensions(e *Extensions) error {
 		return err
 	}
 	n.Metadata.ext.Store(read)
+	n.Metadata.ours = true
 	return nil
 }
 

@@ -20,6 +20,7 @@ const maxMetadata = maxDocument / 2
 type Metadata struct {
 	root *node
 	ext  atomic.Pointer[Extensions] // those in root, once they were read; never changed
+	ours bool                       // ext is there, and root holds what it was drawn as
 }
 
 // parseMetadata keeps a copy of <metadata> with what libvirt keeps: children
@@ -308,7 +309,12 @@ func dumpText(b []byte, s string) []byte {
 // dumpValue writes an attribute value; what is not ASCII becomes a character
 // reference, because the copied tree has no document that knows an encoding.
 func dumpValue(b []byte, s string) []byte {
-	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= utf8.RuneSelf || strings.ContainsRune("<>&\"", r) }) {
+	plain := true
+	for i := range len(s) {
+		c := s[i]
+		plain = plain && c >= ' ' && c < utf8.RuneSelf && c != '<' && c != '>' && c != '&' && c != '"'
+	}
+	if plain {
 		return append(b, s...)
 	}
 	for _, r := range s {

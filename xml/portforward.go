@@ -42,16 +42,24 @@ type forwardKey struct {
 	first, last uint16
 }
 
-func (e *Extensions) parseForward(el *node, holders map[forwardKey]int) error {
-	if len(e.Forwards) == maxForwards {
+// forward reads one more. Those that were read before are as they were, and are
+// apart from each other.
+func (r *extensionReader) forward(el *node) error {
+	e, at := r.e, len(r.e.Forwards)
+	if at == maxForwards {
 		return el.bad("more than %d elements 'portForward'", maxForwards)
 	}
-	f, err := parsePortForward(el)
-	if err != nil {
-		return err
+	_, f := r.before.at(at, r.before.len())
+	if f == nil {
+		var err error
+		if f, err = parsePortForward(el); err != nil {
+			return err
+		}
+	} else if r.before.apart(f) {
+		e.Forwards = append(e.Forwards, *f)
+		return nil
 	}
-	at := len(e.Forwards)
-	if by, key, taken := f.claim(holders, at); taken {
+	if by, key, taken := f.claim(r.holders, at); taken {
 		return el.bad("portForward %d (%s) never matches: portForward %d (%s) has %s of it",
 			at+1, f, by+1, &e.Forwards[by], ports(key.first, key.last))
 	}

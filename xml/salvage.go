@@ -24,7 +24,7 @@ func SalvageExtensions(doc []byte) (e *Extensions, broken []BrokenElement, err e
 		return nil, nil, err
 	}
 	e = &Extensions{}
-	r := newExtensionReader(e, "virbr:network")
+	r := newExtensionReader(e, "virbr:network", nil)
 	for _, el := range root.children {
 		if el.kind != elementNode {
 			continue
