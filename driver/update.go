@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/virbr/virbr/hooks"
 	"github.com/virbr/virbr/xml"
@@ -174,7 +173,7 @@ func extendedBy(change func(*xml.Network) error) edit {
 		if err := change(&made); err != nil {
 			return nil, err
 		}
-		if strings.Count(made.Metadata.String(), "<") > fewTags {
+		if made.Metadata.Tags() > fewTags {
 			return edited(change)(def, form)
 		}
 		return &made, nil

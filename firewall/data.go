@@ -97,7 +97,7 @@ func Difference(from, to *Network) (take, bring []Datum) {
 		return from.Data(), to.Data()
 	}
 	var before, after []Datum
-	gone, come := apart(from.Entries, to.Entries, Entry.order)
+	gone, come := Apart(from.Entries, to.Entries)
 	for _, e := range gone {
 		before = append(before, e.data(from.Bridge)...)
 	}
@@ -109,6 +109,9 @@ func Difference(from, to *Network) (take, bring []Datum) {
 	after = slices.Concat(after, to.publicData(), to.loopbackData(more))
 	return without(before, after), without(after, before)
 }
+
+// Apart returns the entries of two networks without those that both have.
+func Apart(a, b []Entry) (onlyA, onlyB []Entry) { return apart(a, b, Entry.order) }
 
 // apart returns lists without what both have. Both are in order.
 func apart[T comparable](a, b []T, order func(T, T) int) (onlyA, onlyB []T) {

@@ -18,12 +18,17 @@ type run struct {
 func flatten(list []run) []run {
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b run) int { return int(a.first) - int(b.first) })
-	var out []run
+	out := make([]run, 0, len(list))
 	var open byRank // those that have begun
 	next := 0
 	for port := uint32(0); next < len(list) || len(open) > 0; {
 		if len(open) == 0 {
 			port = max(port, uint32(list[next].first))
+			if alone := next+1 == len(list) || list[next+1].first > list[next].last; alone && port == uint32(list[next].first) {
+				out = extend(out, list[next])
+				port, next = uint32(list[next].last)+1, next+1
+				continue
+			}
 		}
 		for ; next < len(list) && uint32(list[next].first) <= port; next++ {
 			heap.Push(&open, list[next])

@@ -3,6 +3,7 @@ package firewall
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -36,32 +37,16 @@ type resolved struct {
 // one of all addresses. For claims it does not matter who may use a forward.
 func (c *compiler) forwards(list []xml.PortForward, where Where) ([]taken, error) {
 	r := &resolved{map[socket][]run{}, map[socket][]run{}, map[bool][]netip.Addr{}, map[bool][][]netip.Prefix{}}
+	for _, v4 := range []bool{true, false} {
+		r.guests[v4], r.from[v4] = make([]netip.Addr, len(list)), make([][]netip.Prefix, len(list))
+	}
 	for i := range list {
-		f := &list[i]
-		if f.Address.IsValid() && !f.Address.IsUnspecified() && slices.ContainsFunc(c.publics, func(p xml.PublicAddress) bool { return p.Public == f.Address }) {
-			return nil, fmt.Errorf("%s is a public address of a guest: its ports cannot be forwarded", f.Address)
-		}
-		for _, v4 := range []bool{true, false} {
-			guest, listens, err := c.resolve(f, v4, where)
-			if err != nil {
-				return nil, err
-			}
-			r.guests[v4] = append(r.guests[v4], guest)
-			r.from[v4] = append(r.from[v4], sourcesOf(f, v4))
-			into := r.sockets
-			if len(f.From) > 0 && !c.claims {
-				into = r.bySource
-			}
-			for _, a := range listens {
-				key := socket{addr: a, proto: f.Proto}
-				for _, s := range f.Spans() {
-					into[key] = append(into[key], run{first: s.First, last: s.Last, rank: i, to: s.To})
-				}
-			}
+		if err := c.add(r, i, &list[i], where); err != nil {
+			return nil, err
 		}
 	}
 	all := r.open(where.Withheld)
-	for s := range r.all() {
+	for _, s := range r.all() {
 		all = append(all, r.limited(s, where.Withheld)...)
 	}
 	slices.SortFunc(all, func(a, b taken) int {
@@ -73,9 +58,49 @@ func (c *compiler) forwards(list []xml.PortForward, where Where) ([]taken, error
 	return all, nil
 }
 
-// withhold returns a run in parts, of which those that somebody else has are left
+// add resolves one forward of the list.
+func (c *compiler) add(r *resolved, i int, f *xml.PortForward, where Where) error {
+	if f.Address.IsValid() && !f.Address.IsUnspecified() && slices.ContainsFunc(c.publics, func(p xml.PublicAddress) bool { return p.Public == f.Address }) {
+		return fmt.Errorf("%s is a public address of a guest: its ports cannot be forwarded", f.Address)
+	}
+	into := r.sockets
+	if len(f.From) > 0 && !c.claims {
+		into = r.bySource
+	}
+	spans := f.Spans()
+	for _, v4 := range familiesOf(f) {
+		guest, listens, err := c.resolve(f, v4, where)
+		if err != nil {
+			return err
+		}
+		r.guests[v4][i], r.from[v4][i] = guest, sourcesOf(f, v4)
+		for _, a := range listens {
+			key := socket{addr: a, proto: f.Proto}
+			runs := into[key]
+			for _, s := range spans {
+				runs = append(runs, run{first: s.First, last: s.Last, rank: i, to: s.To})
+			}
+			into[key] = runs
+		}
+	}
+	return nil
+}
+
+// familiesOf returns those of a forward: IPv4 as true.
+func familiesOf(f *xml.PortForward) []bool {
+	switch f.Families() {
+	case xml.FamilyIPv4:
+		return []bool{true}
+	case xml.FamilyIPv6:
+		return []bool{false}
+	case xml.FamilyAll:
+	}
+	return []bool{true, false}
+}
+
+// withhold appends a run in parts, of which those that somebody else has are left
 // alone.
-func withhold(t taken, list []Claim, at ...netip.Addr) []taken {
+func withhold(parts []taken, t taken, list []Claim, at ...netip.Addr) []taken {
 	var held []run
 	for _, c := range list {
 		if slices.Contains(at, c.Address) && c.Proto == t.proto {
@@ -83,10 +108,9 @@ func withhold(t taken, list []Claim, at ...netip.Addr) []taken {
 		}
 	}
 	if len(held) == 0 {
-		return []taken{t}
+		return append(parts, t)
 	}
 	held = flatten(held)
-	var parts []taken
 	add := func(r run, guest netip.Addr) {
 		parts = append(parts, taken{socket: t.socket, run: r, guest: guest, sources: t.sources})
 	}
@@ -124,26 +148,24 @@ func (r *resolved) open(withheld []Claim) []taken {
 		flat[s] = flatten(runs)
 	}
 	var all []taken
-	for s, runs := range flat {
+	for _, s := range r.all() {
+		runs := flat[s]
+		all = slices.Grow(all, len(runs))
 		if !s.addr.IsUnspecified() {
 			runs = before(runs, flat[socket{addr: unspecified(s.addr.Is4()), proto: s.proto}])
 		}
 		for _, one := range runs {
-			all = append(all, withhold(taken{socket: s, run: one, guest: r.guests[s.addr.Is4()][one.rank]}, withheld, s.addr)...)
+			all = withhold(all, taken{socket: s, run: one, guest: r.guests[s.addr.Is4()][one.rank]}, withheld, s.addr)
 		}
 	}
 	return all
 }
 
-// all returns where something listens.
-func (r *resolved) all() map[socket]bool {
-	list := map[socket]bool{}
-	for _, sockets := range []map[socket][]run{r.sockets, r.bySource} {
-		for s := range sockets {
-			list[s] = true
-		}
-	}
-	return list
+// all returns where something listens, in the order of what is taken.
+func (r *resolved) all() []socket {
+	list := slices.AppendSeq(slices.Collect(maps.Keys(r.sockets)), maps.Keys(r.bySource))
+	slices.SortFunc(list, func(a, b socket) int { return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.proto, b.proto)) })
+	return slices.Compact(list)
 }
 
 func unspecified(v4 bool) netip.Addr {
@@ -156,13 +178,6 @@ func unspecified(v4 bool) netip.Addr {
 // resolve says where a forward listens in a family, and who is its guest there.
 // A guest whose address is not known is none, and what is for him is left alone.
 func (c *compiler) resolve(f *xml.PortForward, v4 bool, where Where) (guest netip.Addr, listens []netip.Addr, err error) {
-	want := xml.FamilyIPv6
-	if v4 {
-		want = xml.FamilyIPv4
-	}
-	if fam := f.Families(); fam != xml.FamilyAll && fam != want {
-		return netip.Addr{}, nil, nil
-	}
 	if !f.Ignore {
 		if guest, err = c.guest(f.Guest, v4, where); err != nil {
 			return netip.Addr{}, nil, err

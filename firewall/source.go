@@ -133,9 +133,14 @@ func lastOf(p netip.Prefix) netip.Addr {
 func (r *resolved) limited(s socket, withheld []Claim) []taken {
 	every := socket{addr: unspecified(s.addr.Is4()), proto: s.proto}
 	own := r.bySource[s]
-	open := flatten(r.sockets[s])
 	if s != every {
 		own = append(slices.Clone(own), r.bySource[every]...)
+	}
+	if len(own) == 0 {
+		return nil
+	}
+	open := flatten(r.sockets[s])
+	if s != every {
 		open = flatten(append(slices.Clone(r.sockets[s]), r.sockets[every]...))
 	}
 	var prefixes []netip.Prefix
@@ -158,7 +163,7 @@ func (r *resolved) limited(s socket, withheld []Claim) []taken {
 			if !slices.ContainsFunc(r.bySource[s], func(f run) bool { return f.rank == one.rank }) {
 				at = append(at, every.addr)
 			}
-			all = append(all, withhold(taken{socket: s, run: one, guest: r.guests[s.addr.Is4()][one.rank], sources: src}, withheld, at...)...)
+			all = withhold(all, taken{socket: s, run: one, guest: r.guests[s.addr.Is4()][one.rank], sources: src}, withheld, at...)
 		}
 	}
 	return all

@@ -20,6 +20,7 @@ const maxMetadata = maxDocument / 2
 type Metadata struct {
 	root *node
 	ext  atomic.Pointer[Extensions] // those in root, once they were read; never changed
+	tags int                        // how many there are
 	ours bool                       // ext is there, and root holds what it was drawn as
 }
 
@@ -39,10 +40,27 @@ func (n *Network) parseMetadata(root *node) error {
 		return drop
 	})
 	n.Metadata = &Metadata{root: kept}
-	if len(n.Metadata.String()) > maxMetadata {
+	return n.measureMetadata(el)
+}
+
+// measureMetadata refuses what is too large; el is where messages say it is.
+func (n *Network) measureMetadata(el *node) error {
+	text := n.Metadata.String()
+	if len(text) > maxMetadata {
 		return tooLarge(el, n.Name)
 	}
+	if n.Metadata != nil {
+		n.Metadata.tags = strings.Count(text, "<")
+	}
 	return nil
+}
+
+// Tags is how many tags the element has, its own among them.
+func (m *Metadata) Tags() int {
+	if m == nil {
+		return 0
+	}
+	return m.tags
 }
 
 func tooLarge(el *node, network string) error {
@@ -169,11 +187,13 @@ func (n *Network) putMetadata(uri string, el *node) error {
 	if len(m.root.children) == 0 {
 		m = nil
 	}
-	if len(m.String()) > maxMetadata {
-		return tooLarge(el, n.Name)
-	}
+	before := n.Metadata
 	n.Metadata = m
-	return nil
+	err := n.measureMetadata(el)
+	if err != nil {
+		n.Metadata = before
+	}
+	return err
 }
 
 func newElement(uri, key, text string) (*node, error) {

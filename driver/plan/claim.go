@@ -162,7 +162,7 @@ func (r *Reach) Withhold(list []Withheld) *Reach {
 		return r
 	}
 	c := *r
-	c.Memory.Withheld, c.Where.Withheld = nil, nil
+	c.Memory.Withheld, c.Where.Withheld, c.leads = nil, nil, new(leads)
 	for _, t := range list {
 		if !slices.ContainsFunc(c.Where.Withheld, func(o firewall.Claim) bool { _, both := overlap(o, t.Claim); return both }) {
 			c.Memory.Withheld = append(c.Memory.Withheld, t)

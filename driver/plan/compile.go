@@ -267,7 +267,7 @@ func (c *compiler) routes() error {
 // forwarding makes the host a router, for good: who else relies on it by the
 // time the network stops is not known.
 func (c *compiler) forwarding() error {
-	if c.def.Forward.Mode == xml.ForwardNone && !c.reach.leads() {
+	if c.def.Forward.Mode == xml.ForwardNone && !c.reach.reaches() {
 		return nil
 	}
 	const fail = "failed to enable IP forwarding"

@@ -32,7 +32,10 @@ func (f flow) order(o flow) int {
 // moved; and those to what another leads to guests and the one did not. Public
 // addresses without connection tracking have none.
 func Ended(before, after *Reach) []step.Op {
-	had, has := before.flows(), after.flows()
+	hadEntries, hadPublics := before.led()
+	hasEntries, hasPublics := after.led()
+	hadEntries, hasEntries = firewall.Apart(hadEntries, hasEntries)
+	had, has := flows(hadEntries, hadPublics), flows(hasEntries, hasPublics)
 	var list []step.Op
 	for _, f := range slices.SortedFunc(maps.Keys(had), flow.order) {
 		for _, s := range cut(had[f], has[f]) {
@@ -55,17 +58,30 @@ func Ended(before, after *Reach) []step.Op {
 	return list
 }
 
-// flows returns where a reach leads connections, with ports that are apart for
-// each. Definitions that are no longer accepted lead nowhere.
-func (r *Reach) flows() map[flow][]span {
-	list := map[flow][]span{}
+// led returns where a reach leads connections. Definitions that are no longer accepted
+// lead nowhere.
+func (r *Reach) led() ([]firewall.Entry, []firewall.Public) {
 	if r == nil || r.def == nil {
-		return list
+		return nil, nil
 	}
-	entries, publics, err := firewall.Leads(r.def, r.Ext, r.Where)
-	if err != nil {
-		return list
+	find := func() (entries []firewall.Entry, publics []firewall.Public) {
+		entries, publics, err := firewall.Leads(r.def, r.Ext, r.Where)
+		if err != nil {
+			return nil, nil
+		}
+		return entries, publics
 	}
+	l := r.leads
+	if l == nil {
+		return find()
+	}
+	l.once.Do(func() { l.entries, l.publics = find() })
+	return l.entries, l.publics
+}
+
+// flows returns what leads to guests, with ports that are apart for each.
+func flows(entries []firewall.Entry, publics []firewall.Public) map[flow][]span {
+	list := map[flow][]span{}
 	for _, e := range entries {
 		if e.Guest.IsValid() {
 			f := flow{e.Proto, e.Listen, e.Guest, e.From, e.Until}

@@ -35,6 +35,7 @@ type Reach struct {
 
 	def   *xml.Network
 	taken *taken // nil: found out each time
+	leads *leads // the same
 }
 
 // taken is what a reach claims, found out when it is wanted.
@@ -42,6 +43,13 @@ type taken struct {
 	once   sync.Once // guards what follows
 	claims []firewall.Claim
 	err    error
+}
+
+// leads is where a reach leads connections, found out when it is wanted.
+type leads struct {
+	once    sync.Once // guards what follows
+	entries []firewall.Entry
+	publics []firewall.Public
 }
 
 // Answer is an address behind a bridge that the host answers for on another
@@ -57,7 +65,7 @@ type Answer struct {
 // The definition is the running one.
 func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memory) *Reach {
 	l := newLocator(def, seen, before)
-	r := &Reach{Ext: ext, Where: l.where(ext), def: def, taken: new(taken)}
+	r := &Reach{Ext: ext, Where: l.where(ext), def: def, taken: new(taken), leads: new(leads)}
 	r.Where.Ports = l.guard(def, ext)
 	r.Where.Links = routed(def, ext, seen)
 	r.Egress = egress(ext, seen, before.Egress)
@@ -187,9 +195,9 @@ func (r *Reach) ext() *xml.Extensions {
 	return r.Ext
 }
 
-// leads reports whether guests are reached by forwards or public addresses, though
+// reaches reports whether guests are reached by forwards or public addresses, though
 // the network may be isolated otherwise.
-func (r *Reach) leads() bool { return len(r.ext().Forwards)+len(r.ext().Publics) > 0 }
+func (r *Reach) reaches() bool { return len(r.ext().Forwards)+len(r.ext().Publics) > 0 }
 
 func (r *Reach) where() firewall.Where {
 	if r == nil {
@@ -278,7 +286,7 @@ func (c *compiler) inbound(def *xml.Network) coexist.Inbound {
 	switch {
 	case open:
 		return coexist.EnterAny
-	case c.reach.leads():
+	case c.reach.reaches():
 		return coexist.EnterForwarded
 	case mode == xml.ForwardNAT:
 		return coexist.EnterReplies

@@ -81,7 +81,7 @@ func Overlay(def, made *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) 
 // the running one that [NewReach] was given.
 func (r *Reach) Revived(def *xml.Network) *Reach {
 	c := *r
-	c.def, c.taken = def, new(taken)
+	c.def, c.taken, c.leads = def, new(taken), new(leads)
 	return &c
 }
 
