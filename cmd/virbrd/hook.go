@@ -25,9 +25,10 @@ const agentUnit = "virbr-agent.service"
 type hookOptions struct {
 	install, uninstall, apply, check bool
 
-	hooks string // directory of hook scripts
-	level string
-	dirs  state.Dirs
+	extensions string // file; "": those that networks have
+	hooks      string // directory of hook scripts
+	level      string
+	dirs       state.Dirs
 }
 
 // newHook is what libvirt calls, and what people call about it.
@@ -52,6 +53,7 @@ firewalls; the hook starts it, and it ends with the last network that needs it.
 For networks that virbrd runs there is nothing to do.`,
 		Example: `  virbrd hook --install                     have libvirt call it
   virbrd hook --check default               would the extensions of this network work?
+  virbrd hook --check --extensions new.xml default   and what would these change?
   virbrd hook --apply                       take up changed files now
   virbrd hook --uninstall                   take everything back`,
 		Args: cobra.ArbitraryArgs,
@@ -62,7 +64,8 @@ For networks that virbrd runs there is nothing to do.`,
 	f.BoolVar(&o.install, "install", false, "have libvirt call the hook, and add to networks that run")
 	f.BoolVar(&o.uninstall, "uninstall", false, "have libvirt call it no more, and undo what was added")
 	f.BoolVar(&o.apply, "apply", false, "add to running networks what their extensions say now")
-	f.BoolVar(&o.check, "check", false, "only say whether that would work")
+	f.BoolVar(&o.check, "check", false, "only say whether that would work, and what would change")
+	f.StringVar(&o.extensions, "extensions", "", "with --check: a `file` with <virbr:network>, in the place of what networks have")
 	f.StringVar(&o.hooks, "hooks-dir", state.System().Hooks, "hook scripts")
 	f.StringVar(&o.level, "log-level", "error", "debug, info, warn or error")
 	cmd.MarkFlagsMutuallyExclusive("install", "uninstall", "apply", "check")
@@ -76,6 +79,8 @@ func (o *hookOptions) run(cmd *cobra.Command, args []string) error {
 		return o.doInstall(ctx, cmd.OutOrStdout())
 	case o.uninstall:
 		return o.doUninstall(ctx, cmd.OutOrStdout())
+	case o.extensions != "" && (!o.check || len(args) != 1):
+		return errors.New("hook: --extensions is for --check of one network")
 	case o.apply, o.check:
 		return o.doApply(ctx, args, cmd.OutOrStdout())
 	}

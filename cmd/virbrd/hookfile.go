@@ -13,6 +13,7 @@ import (
 
 	"github.com/virbr/virbr/disk"
 	"github.com/virbr/virbr/driver/plan"
+	"github.com/virbr/virbr/overlay"
 )
 
 // hookMark is how we know the script that we put there.
@@ -120,10 +121,14 @@ func (o *hookOptions) doApply(ctx context.Context, names []string, out io.Writer
 		return err
 	}
 	defer done()
-	results, err := e.Apply(ctx, names, o.check)
+	results, err := e.Apply(ctx, names, overlay.Mode{Dry: o.check, Extensions: o.extensions})
 	errs := []error{err}
 	for _, r := range results {
-		if _, err := fmt.Fprintf(out, "%s: %s\n", r.Network, describe(r)); err != nil {
+		text := fmt.Sprintf("%s: %s\n", r.Network, describe(r))
+		for _, change := range r.Changes {
+			text += "  " + change + "\n"
+		}
+		if _, err := fmt.Fprint(out, text); err != nil {
 			return err
 		}
 		if r.Error != "" {

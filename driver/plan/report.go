@@ -28,6 +28,7 @@ type Report struct {
 	Notes   []string  `json:"notes,omitempty"`
 	Waiting []string  `json:"waiting,omitempty"` // guests whose address is not known
 	Steps   []string  `json:"steps"`             // what is in force
+	Changes []string  `json:"-"`                 // what would become different, of a check: "+", "-" or "~" and what is done
 
 	Forwards []Resolved       `json:"forwards,omitempty"` // in order
 	Publics  []Resolved       `json:"publics,omitempty"`

@@ -28,7 +28,7 @@ type ProposedChange struct{ Text, Effect string }
 func (p *Proposal) Changed() bool { return p.New || p.Defines || len(p.Changes) > 0 }
 
 // ErrNoApply says that the daemon is not virbrd, or an older one.
-var ErrNoApply = errors.New("the daemon does not plan or apply definitions; virbrd does")
+var ErrNoApply = errors.New("the daemon does not plan or apply definitions, virbrd does; for virbr's extensions there is \"virbrd hook --check --extensions FILE NETWORK\"")
 
 // Plan tells what applying definitions would do.
 func (c *Conn) Plan(ctx context.Context, docs []string) ([]Proposal, error) {

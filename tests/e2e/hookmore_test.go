@@ -186,6 +186,22 @@ func TestHookMetadata(t *testing.T) {
 		wantCall(t, "from the hook's document", out, uplink4+":8080", "web "+outside4)
 		status("8081")
 		wantCall(t, "edited", out, uplink4+":8081", "web "+outside4)
+		other := filepath.Join(t.TempDir(), "other.xml")
+		write(t, other, "<virbr:network xmlns:virbr='urn:virbr:network:1'><virbr:ipv6 advprefix='fd00:5::/64'/></virbr:network>")
+		for file, want := range map[string][]string{
+			other:       {"\n  + address add fd00:5::1/64 nodad dev virbr0\n", "\n  ~ firewall install virbr0 ", "default: extensions from " + other + "\n"},
+			"/dev/null": {"default: error: reading"},
+		} {
+			text, _ := exec.CommandContext(t.Context(), bin("virbrd"), "hook", "--check", "--extensions", file, "default").CombinedOutput()
+			for _, line := range want {
+				if !strings.Contains(string(text), line) {
+					t.Errorf("hook --check --extensions %s: no %q in\n%s", file, line, text)
+				}
+			}
+		}
+		if text, err := exec.CommandContext(t.Context(), bin("virbrd"), "hook", "--check", "default").CombinedOutput(); err != nil || strings.Contains(string(text), "\n  ") {
+			t.Errorf("there is nothing to change: %v\n%s", err, text)
+		}
 		wantCall(t, "what it was before", out, uplink4+":8080", "refused")
 		if r, _ := report(t, "default"); r.From != plan.Metadata {
 			t.Errorf("report %+v", r)
