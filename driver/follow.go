@@ -188,7 +188,7 @@ func (w *news) permit(ctx context.Context, d *Driver) error {
 			d.rezone(ctx)
 		}
 		began := time.Now()
-		err := d.accept(ctx)
+		err := d.sys.Run(ctx, step.RepairElsewhere{})
 		switch {
 		case err == nil:
 			d.tellAccepted(shut, time.Since(began))

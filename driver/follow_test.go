@@ -248,7 +248,7 @@ func TestHealing(t *testing.T) {
 	var lines []string
 	netnstest.Wait(t, "the rules are in again", func() error {
 		lines = append(lines, r.host.Lines()...)
-		if !strings.Contains(strings.Join(lines, "\n"), "firewall restore 2 networks") || !strings.Contains(strings.Join(lines, "\n"), "firewall of others: accept virbr3") {
+		if !strings.Contains(strings.Join(lines, "\n"), "firewall restore 2 networks") || !strings.Contains(strings.Join(lines, "\n"), "firewall of others: repair") {
 			return fmt.Errorf("did %q", lines)
 		}
 		return nil

@@ -15,15 +15,13 @@ import (
 // is what is put back at once when somebody else has removed them: without the
 // turn of a network, which may be held for long.
 type ruleset struct {
-	mu      sync.Mutex // held while rules change: what a stop removes must not be put back
-	rules   map[string]*firewall.Network
-	sums    map[string]bool // bridges whose DHCP checksums are filled in
-	foreign sync.Mutex      // the same for rules in the tables of others
-	accepts map[string]step.AcceptElsewhere
+	mu    sync.Mutex // held while rules change: what a stop removes must not be put back
+	rules map[string]*firewall.Network
+	sums  map[string]bool // bridges whose DHCP checksums are filled in
 }
 
 func newRuleset() *ruleset {
-	return &ruleset{rules: map[string]*firewall.Network{}, sums: map[string]bool{}, accepts: map[string]step.AcceptElsewhere{}}
+	return &ruleset{rules: map[string]*firewall.Network{}, sums: map[string]bool{}}
 }
 
 // system is the host as the engine sees it: with account of rules.
@@ -43,23 +41,13 @@ func (s system) Missing(ctx context.Context, ops []step.Op) ([]step.Op, error) {
 // run has the host do one op.
 func (d *Driver) run(ctx context.Context, op step.Op) error {
 	r := d.ruleset
-	switch o := op.(type) {
+	switch op.(type) {
 	case step.AddRules, step.ReplaceRules, step.DelRules, step.DropRules, step.FillChecksums, step.UnfillChecksums:
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		err := d.sys.Run(ctx, op)
 		r.note(op, err)
 		return err
-	case step.AcceptElsewhere:
-		r.foreign.Lock()
-		defer r.foreign.Unlock()
-		r.accepts[o.Bridge] = o // also where it fails: it is tried again when something changes
-		return d.sys.Run(ctx, op)
-	case step.UnacceptElsewhere:
-		r.foreign.Lock()
-		defer r.foreign.Unlock()
-		delete(r.accepts, o.Bridge)
-		return d.sys.Run(ctx, op)
 	}
 	return d.sys.Run(ctx, op)
 }
@@ -119,17 +107,4 @@ func (d *Driver) heal(ctx context.Context) (bridges []string, err error) {
 		healed = append(healed, bridge)
 	}
 	return healed, errors.Join(errs...)
-}
-
-// accept has what others filter pass our guests' traffic again, as far as the
-// networks want that. One op repairs what any network lacks.
-func (d *Driver) accept(ctx context.Context) error {
-	r := d.ruleset
-	r.foreign.Lock()
-	defer r.foreign.Unlock()
-	bridges := slices.Sorted(maps.Keys(r.accepts))
-	if len(bridges) == 0 {
-		return nil
-	}
-	return d.sys.Run(ctx, r.accepts[bridges[0]])
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -28,28 +27,40 @@ type elsewhere struct {
 	told   map[string]bool // what was said to stay in the way, by bridge and table
 }
 
-// acceptElsewhere has the tables of others let pass what a bridge needs. If that
-// was asked for before it is a repair, and what other bridges lack is put back
-// with it: one reading of the rules and one change of each table for all of them.
+// acceptElsewhere has the tables of others let pass what a bridge needs.
 func (h *Host) acceptElsewhere(ctx context.Context, op step.AcceptElsewhere) error {
-	const doing = "accepting in the firewalls of others for"
-	if err := checkAccept(op); err != nil {
-		return opError(doing, op.Bridge, err)
+	err := checkAccept(op)
+	if err == nil {
+		n := &h.elsewhere
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.wishes == nil {
+			n.wishes, n.tables = map[string]step.AcceptElsewhere{}, map[string]bool{}
+		}
+		n.wishes[op.Bridge] = op
+		err = h.acceptLocked(ctx, []step.AcceptElsewhere{op})
 	}
+	return opError("accepting in the firewalls of others for", op.Bridge, err)
+}
+
+// repairElsewhere puts back what all bridges lack: by one reading of the rules and one
+// change of each table.
+func (h *Host) repairElsewhere(ctx context.Context, _ step.RepairElsewhere) error {
 	n := &h.elsewhere
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.wishes == nil {
-		n.wishes, n.tables = map[string]step.AcceptElsewhere{}, map[string]bool{}
+	ops := n.all()
+	if len(ops) == 0 {
+		return nil
 	}
-	ops := []step.AcceptElsewhere{op}
-	if known, ok := n.wishes[op.Bridge]; ok && reflect.DeepEqual(known, op) {
-		ops = n.all() // a repair
-	}
-	n.wishes[op.Bridge] = op
+	return opError("accepting again in the firewalls of others for", ops[0].Bridge, h.acceptLocked(ctx, ops))
+}
+
+func (h *Host) acceptLocked(ctx context.Context, ops []step.AcceptElsewhere) error {
+	n := &h.elsewhere
 	exits, err := h.exits(ctx)
 	if err != nil {
-		return opError(doing, op.Bridge, err)
+		return err
 	}
 	wishes := wishesOf(ops, exits)
 	var left []coexist.Obstacle
@@ -62,12 +73,12 @@ func (h *Host) acceptElsewhere(ctx context.Context, op step.AcceptElsewhere) err
 		return changes
 	}
 	if n.view, err = fwnetlink.Coexist(h.fw, n.view, decide); err != nil {
-		return opError(doing, op.Bridge, err)
+		return err
 	}
 	h.tellObstaclesLocked(ctx, "nftables", wishes, left)
 	left = nil
 	if err := h.changeLegacy(ctx, decide); err != nil {
-		return opError(doing, op.Bridge, err)
+		return err
 	}
 	h.tellObstaclesLocked(ctx, "iptables-legacy", wishes, left)
 	return nil

@@ -89,6 +89,7 @@ var runners = []row{
 	quick(func(h *Host, _ step.DropRules) error { return h.dropRules() }),
 	does((*Host).acceptElsewhere),
 	does((*Host).unacceptElsewhere),
+	does((*Host).repairElsewhere),
 	quick((*Host).acceptBeside),
 	quick((*Host).unacceptBeside),
 	does((*Host).proxyNeighbour),

@@ -62,7 +62,7 @@ func (f *Fake) extend(op step.Op) error {
 		if f.reach.routes[o.Address] == o.Bridge {
 			delete(f.reach.routes, o.Address)
 		}
-	case step.UnrouteLoopback, step.EndConnections, step.EndUntranslated, step.RetractPrefixes, step.HearRouters, step.UnhearRouters, step.SnoopGuests, step.UnsnoopGuests:
+	case step.UnrouteLoopback, step.EndConnections, step.EndUntranslated, step.RetractPrefixes, step.HearRouters, step.UnhearRouters, step.SnoopGuests, step.UnsnoopGuests, step.RepairElsewhere:
 	case step.RouteNetwork:
 		return f.onLink(o.Bridge, func(*link) { f.reach.routing[o.Bridge] = o.String() })
 	case step.UnrouteNetwork:

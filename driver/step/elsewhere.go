@@ -4,12 +4,11 @@ import (
 	"github.com/virbr/virbr/firewall/coexist"
 )
 
-var elsewhereOps = []Op{AcceptElsewhere{}, UnacceptElsewhere{}}
+var elsewhereOps = []Op{AcceptElsewhere{}, UnacceptElsewhere{}, RepairElsewhere{}}
 
 // AcceptElsewhere puts marked accepting rules for a bridge into the tables of
 // others that would drop what its guests send or are sent, at the places that
-// their owners document. It is idempotent, and repairs what is missing, also of
-// other bridges for which it was done.
+// their owners document. It is idempotent, and repairs what is missing.
 type AcceptElsewhere struct {
 	Bridge  string
 	Forward bool            // traffic through the bridge
@@ -34,6 +33,16 @@ func (o UnacceptElsewhere) kind() kind {
 }
 
 func (o UnacceptElsewhere) String() string { return "firewall of others: forget " + word(o.Bridge) }
+
+// RepairElsewhere puts back what others took away of what AcceptElsewhere did, for all
+// bridges for which it was done.
+type RepairElsewhere struct{}
+
+func (RepairElsewhere) kind() kind {
+	return kind{tag: "repair-elsewhere", key: "accept", scope: ScopeMoment}
+}
+
+func (RepairElsewhere) String() string { return "firewall of others: repair" }
 
 // Served is one service of the host for its guests.
 type Served struct {

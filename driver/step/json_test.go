@@ -68,7 +68,7 @@ func samples(t testing.TB) []step.Op {
 		step.EndUntranslated{Taken: []step.Taken{{Proto: "udp", Listen: netip.MustParseAddr("0.0.0.0"), Start: 80, End: 90}, {Listen: netip.MustParseAddr("192.0.2.1")}}},
 		step.HearRouters{Bridge: "virbr0"}, step.UnhearRouters{Bridge: "virbr0"},
 		step.RetractPrefixes{Link: "virbr0", Prefixes: []netip.Prefix{netip.MustParsePrefix("fd00::/64")}},
-		step.AcceptElsewhere{Bridge: "virbr0", Forward: true, Serve: []step.Served{{Proto: "udp", Port: 67}}}, step.UnacceptElsewhere{Bridge: "virbr0"},
+		step.AcceptElsewhere{Bridge: "virbr0", Forward: true, Serve: []step.Served{{Proto: "udp", Port: 67}}}, step.UnacceptElsewhere{Bridge: "virbr0"}, step.RepairElsewhere{},
 		step.SnoopGuests{Bridge: "virbr0"}, step.UnsnoopGuests{Bridge: "virbr0"},
 		step.AcceptBeside{Bridge: "virbr0", Own: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}, Stray: []netip.Addr{netip.MustParseAddr("10.1.0.9")}},
 		step.UnacceptBeside{Bridge: "virbr0"},
