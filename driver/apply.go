@@ -366,7 +366,7 @@ func (d *Driver) applied(ctx context.Context, a *application) {
 		d.tell(EventDefined, a.n)
 	}
 	if a.Running && a.Way == plan.WayLive {
-		ring(d.retired) // a subnet may be a former one now
+		notify(d.retired) // a subnet may be a former one now
 	}
 	if a.Way == plan.WayRestart {
 		d.tell(EventStopped, a.n)

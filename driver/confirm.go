@@ -51,7 +51,7 @@ func (p *pendings) arm(under xml.UUID, j *state.Applying, by any) {
 		p.by[e.UUID] = made
 	}
 	p.mu.Unlock()
-	ring(p.wake)
+	notify(p.wake)
 }
 
 // next returns the one whose time is up first; nil: there is none.
@@ -170,7 +170,7 @@ func (d *Driver) rollBack(ctx context.Context, o *pending) error {
 	o.undoing = false
 	if err != nil {
 		o.Until = time.Now().Add(longestPause)
-		ring(p.wake)
+		notify(p.wake)
 		return err
 	}
 	p.forgetLocked(o)

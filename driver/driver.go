@@ -95,7 +95,7 @@ type Driver struct {
 	ruleset *ruleset
 	claims  *claims
 	choices *state.Choices
-	news    *news
+	changes *pendingChanges
 	slots   chan struct{}
 	asks    atomic.Bool   // routers are asked for prefixes
 	retired chan struct{} // holds a token when a network has got a former prefix
@@ -139,7 +139,7 @@ func New(cfg Config) *Driver {
 		ruleset: newRuleset(),
 		claims:  newClaims(),
 		choices: cfg.Dirs.Choices(),
-		news:    newNews(),
+		changes: newPendingChanges(),
 		slots:   newSlots(),
 		retired: make(chan struct{}, 1),
 		pending: &pendings{wake: make(chan struct{}, 1), by: make(map[xml.UUID]*pending)},

@@ -24,13 +24,13 @@ func (d *Driver) Run(ctx context.Context) error {
 	if d.cfg.Watcher == nil {
 		return d.expire(ctx)
 	}
-	d.news.put(Change{Kind: ChangeDnsmasq}) // of those that died before anybody watched
+	d.changes.put(Change{Kind: ChangeDnsmasq}) // of those that died before anybody watched
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.expire(ctx) })
 	group.Go(func() error { return d.watch(ctx) })
-	group.Go(func() error { return d.news.guard(ctx, d) })
-	group.Go(func() error { return d.news.permit(ctx, d) })
-	group.Go(func() error { return d.news.serve(ctx, d) })
+	group.Go(func() error { return d.changes.guard(ctx, d) })
+	group.Go(func() error { return d.changes.permit(ctx, d) })
+	group.Go(func() error { return d.changes.serve(ctx, d) })
 	if err := group.Wait(); err != nil && ctx.Err() == nil {
 		return err
 	}
@@ -47,7 +47,7 @@ const (
 func (d *Driver) watch(ctx context.Context) error {
 	for length := firstPause; ; length = min(2*length, longestPause) {
 		began := time.Now()
-		err := d.cfg.Watcher.Watch(ctx, d.news.put)
+		err := d.cfg.Watcher.Watch(ctx, d.changes.put)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -63,9 +63,9 @@ func (d *Driver) watch(ctx context.Context) error {
 	}
 }
 
-// news is what was told and is not yet dealt with. What is told twice is dealt
+// pendingChanges is what was told and is not yet dealt with. What is told twice is dealt
 // with once.
-type news struct {
+type pendingChanges struct {
 	rules, filters, others chan struct{} // each holds a token when there is something to do
 
 	mu      sync.Mutex        // guards what follows
@@ -82,17 +82,17 @@ type news struct {
 	routes     bool            // the host's ways out may be others
 }
 
-func newNews() *news {
+func newPendingChanges() *pendingChanges {
 	slot := func() chan struct{} { return make(chan struct{}, 1) }
-	return &news{
+	return &pendingChanges{
 		rules: slot(), filters: slot(), others: slot(),
 		shut: map[string]string{}, moved: map[string]bool{}, plugged: map[string]bool{}, hosts: map[string]bool{}, dead: map[string]bool{}, calls: map[*network]bool{},
 		forwarding: map[string]bool{},
 	}
 }
 
-// ring puts a token into a slot.
-func ring(slot chan struct{}) {
+// notify puts a token into a slot.
+func notify(slot chan struct{}) {
 	select {
 	case slot <- struct{}{}:
 	default:
@@ -100,7 +100,7 @@ func ring(slot chan struct{}) {
 }
 
 // put takes a change down. It blocks nobody.
-func (w *news) put(c Change) {
+func (w *pendingChanges) put(c Change) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch c.Kind {
@@ -110,13 +110,13 @@ func (w *news) put(c Change) {
 			w.shut[c.Link] = c.By
 		case c.Ours:
 			w.by = c.By
-			ring(w.rules)
+			notify(w.rules)
 		}
-		ring(w.filters)
+		notify(w.filters)
 		return
 	case ChangeFirewalld:
 		w.bus = true
-		ring(w.filters)
+		notify(w.filters)
 	case ChangeLeases, ChangeNeighbours:
 		w.moved[c.Link] = true
 	case ChangePorts:
@@ -130,20 +130,20 @@ func (w *news) put(c Change) {
 	case ChangeDnsmasq:
 		w.dead[c.Network] = true
 	}
-	ring(w.others)
+	notify(w.others)
 }
 
 // call has a network looked at whose ports have changed.
-func (w *news) call(n *network) {
+func (w *pendingChanges) call(n *network) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls[n] = true
-	ring(w.others)
+	notify(w.others)
 }
 
 // guard puts rules that others removed in again. It waits for nobody: a network
 // whose turn is held for long has rules to lose, too.
-func (w *news) guard(ctx context.Context, d *Driver) error {
+func (w *pendingChanges) guard(ctx context.Context, d *Driver) error {
 	length := firstPause
 	for {
 		select {
@@ -168,12 +168,12 @@ func (w *news) guard(ctx context.Context, d *Driver) error {
 		case <-time.After(length):
 		}
 		length = min(2*length, longestPause)
-		ring(w.rules)
+		notify(w.rules)
 	}
 }
 
 // permit sees to it that what others filter lets our guests' traffic pass.
-func (w *news) permit(ctx context.Context, d *Driver) error {
+func (w *pendingChanges) permit(ctx context.Context, d *Driver) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -188,7 +188,7 @@ func (w *news) permit(ctx context.Context, d *Driver) error {
 			d.rezone(ctx)
 		}
 		began := time.Now()
-		err := d.sys.Run(ctx, step.RepairElsewhere{})
+		err := d.sys.Run(ctx, step.RepairForeignTables{})
 		switch {
 		case err == nil:
 			d.tellAccepted(shut, time.Since(began))
@@ -230,8 +230,8 @@ func (d *Driver) withRunning(ctx context.Context, n *network, what string, do fu
 
 // serve deals with the networks that changes are about, several at a time, and
 // each by one at a time.
-func (w *news) serve(ctx context.Context, d *Driver) error {
-	follow := newErrands(func(n *network) { d.follow(ctx, n) }, func(length time.Duration) bool {
+func (w *pendingChanges) serve(ctx context.Context, d *Driver) error {
+	follow := newWorkQueue(func(n *network) { d.follow(ctx, n) }, func(length time.Duration) bool {
 		select {
 		case <-ctx.Done():
 			return false
@@ -239,11 +239,11 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 			return true
 		}
 	})
-	nurse := newErrands(func(n *network) { d.repair(ctx, n, d.dnsmasqOf(n)) }, nil)
-	mend := newErrands(func(n *network) { d.repair(ctx, n, d.bridgeOf(n)) }, nil)
+	services := newWorkQueue(func(n *network) { d.repair(ctx, n, d.dnsmasqOf(n)) }, nil)
+	links := newWorkQueue(func(n *network) { d.repair(ctx, n, d.bridgeOf(n)) }, nil)
 	defer follow.wait()
-	defer nurse.wait()
-	defer mend.wait()
+	defer services.wait()
+	defer links.wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -260,7 +260,7 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 			bridges = d.bridges()
 		}
 		if routes && d.asks.Load() { // the host may have a way out for IPv6 now, or none
-			ring(d.retired)
+			notify(d.retired)
 		}
 		for _, n := range d.networks() {
 			v := n.view.Load()
@@ -271,17 +271,17 @@ func (w *news) serve(ctx context.Context, d *Driver) error {
 			leased := moved[""] || moved[bridge]
 			switch { // what is for one network comes first: a change is for few of a thousand
 			case leased && (v.moves() || v.numbered()), calls[n] && v.moves():
-				follow.send(n)
+				follow.add(n)
 			case (calls[n] || plugged[""] || plugged[bridge]) && v.guards():
-				follow.send(n)
+				follow.add(n)
 			case (routes || len(hosts) > 0) && v.moves() && (routes && v.egresses() || v.concerns(hosts, bridges)):
-				follow.send(n)
+				follow.add(n)
 			}
 			if forwarding[""] || forwarding[bridge] || hosts[""] || hosts[bridge] {
-				mend.send(n)
+				links.add(n)
 			}
 			if dead[""] || dead[n.ref.Name] {
-				nurse.send(n)
+				services.add(n)
 			}
 		}
 	}
@@ -422,7 +422,7 @@ func (d *Driver) recheck(n *network, reach *plan.Reach) {
 		r.last, r.count = reach, 0
 	}
 	if reach.Open(r.count) {
-		r.timer = time.AfterFunc(plan.Recheck(r.count), func() { d.news.call(n) })
+		r.timer = time.AfterFunc(plan.Recheck(r.count), func() { d.changes.call(n) })
 		r.count++
 	}
 }

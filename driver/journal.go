@@ -90,7 +90,7 @@ func (d *Driver) undoEntry(ctx context.Context, ref Ref, e state.Applied, told b
 		return err
 	}
 	d.recordViews(ctx, n, v, was)
-	ring(d.retired)
+	notify(d.retired)
 	d.tell(EventDefined, n)
 	return nil
 }

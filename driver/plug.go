@@ -49,7 +49,7 @@ func (d *Driver) CreatePort(ctx context.Context, net Ref, doc string, reclaim, v
 		return PortRef{}, err
 	}
 	n.view.Store(&next)
-	d.news.call(n)
+	d.changes.call(n)
 	d.log.Info("port created", "network", n.ref.Name, "port", p.UUID.String(), "mac", p.MAC.String())
 	return PortRef{Network: n.ref, UUID: p.UUID}, nil
 }
@@ -176,7 +176,7 @@ func (d *Driver) DeletePort(ctx context.Context, ref PortRef) error {
 	d.warn("taking a port's guest out", n.ref, retryOnce(func() error { return d.removeGuest(ctx, &next, p) }))
 	d.warn("the port-deleted hook failed", n.ref, d.portHook(ctx, n, hooks.OpPortDeleted, &next, p))
 	n.view.Store(&next)
-	d.news.call(n)
+	d.changes.call(n)
 	d.log.Info("port deleted", "network", n.ref.Name, "port", p.UUID.String(), "mac", p.MAC.String())
 	return nil
 }

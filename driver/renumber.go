@@ -37,7 +37,7 @@ func (d *Driver) Renumber(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	d.warnShort()
-	next, err := d.nextFarewell()
+	next, err := d.nextCleanup()
 	next = sooner(sooner(next, again), d.nextPromise(time.Now()))
 	return next, errors.Join(append(errs, err)...)
 }
@@ -64,7 +64,7 @@ func (d *Driver) succeed(n *network, was *xml.Advertise, made *xml.Network) (*xm
 	old, _ := was.Address()
 	now, _ := made.Advertise.Address()
 	valid := time.Duration(min(was.Valid(), maxValid)) * time.Second
-	defer ring(d.retired)
+	defer notify(d.retired)
 	return d.retire(n, made, func(c *state.Choice) { c.Retire(old, now, valid, time.Now()) })
 }
 
@@ -141,9 +141,9 @@ func (d *Driver) renumber(ctx context.Context, n *network) error {
 	return nil
 }
 
-// nextFarewell returns how long until the first former prefix or subnet of a network
+// nextCleanup returns how long until the first former prefix or subnet of a network
 // that runs is to go; 0: there is none.
-func (d *Driver) nextFarewell() (time.Duration, error) {
+func (d *Driver) nextCleanup() (time.Duration, error) {
 	var next time.Duration
 	for _, n := range d.networks() {
 		v := n.view.Load()

@@ -38,7 +38,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		return errors.Join(err, own.Release())
 	}
 	ctx, stop := context.WithCancel(ctx)
-	n := newNews(e.dirs.State)
+	n := newPendingChanges(e.dirs.State)
 	var group sync.WaitGroup
 	var failures [2]error
 	group.Go(func() { defer stop(); failures[0] = e.sys.Watch(ctx, n.change) })
@@ -73,10 +73,10 @@ func (e *Engine) watched() []string {
 	return list
 }
 
-// attend answers news until there is nothing left to look after, which it reports,
-// or ctx ends. News that come in a row are answered at a distance: a guest can make
+// attend answers events until there is nothing left to look after, which it reports,
+// or ctx ends. Events that come in a row are answered at a distance: a guest can make
 // them.
-func (e *Engine) attend(ctx context.Context, n *news, own *state.PIDLock) (over bool, err error) {
+func (e *Engine) attend(ctx context.Context, n *pendingChanges, own *state.PIDLock) (over bool, err error) {
 	again := newRecheck()
 	defer again.timer.Stop()
 	rest := firstRest
@@ -84,7 +84,7 @@ func (e *Engine) attend(ctx context.Context, n *news, own *state.PIDLock) (over 
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
-		case <-n.bell:
+		case <-n.wake:
 		case <-again.timer.C:
 			n.add(func(ev *events) {
 				for uuid := range e.open {
@@ -110,13 +110,13 @@ func (e *Engine) attend(ctx context.Context, n *news, own *state.PIDLock) (over 
 			return false, ctx.Err()
 		case <-time.After(rest):
 		}
-		if rest = min(2*rest, longestRest); len(n.bell) == 0 {
+		if rest = min(2*rest, longestRest); len(n.wake) == 0 {
 			rest = firstRest
 		}
 	}
 }
 
-// round answers some news, unless there is nothing left to look after.
+// round answers some events, unless there is nothing left to look after.
 func (e *Engine) round(ctx context.Context, todo *events, own *state.PIDLock) (over bool, err error) {
 	e.answer(ctx, todo)
 	err = e.locked(ctx, func() (err error) {
@@ -145,7 +145,7 @@ func (e *Engine) ours() (bool, error) {
 	return e.cfg.Ours()
 }
 
-// answer looks after the networks that news is about. Each has the host's lock for
+// answer looks after the networks that events are about. Each has the host's lock for
 // itself: hooks do not wait for all of them.
 func (e *Engine) answer(ctx context.Context, todo *events) {
 	list, err := e.files.Records().List()
@@ -165,7 +165,7 @@ func (e *Engine) answer(ctx context.Context, todo *events) {
 		}
 		seen[r.Network] = true
 		if todo.about(r) || todo.ids[uuid] {
-			e.attempt(ctx, r.Network, func() error { return e.mend(ctx, uuid, todo.gone[r.Network]) })
+			e.attempt(ctx, r.Network, func() error { return e.repair(ctx, uuid, todo.gone[r.Network]) })
 		}
 	}
 	for _, name := range e.candidates(todo) {
@@ -204,8 +204,8 @@ func (e *Engine) candidates(todo *events) []string {
 	return names
 }
 
-// mend looks after a network to which something was added.
-func (e *Engine) mend(ctx context.Context, uuid xml.UUID, gone bool) error {
+// repair looks after a network to which something was added.
+func (e *Engine) repair(ctx context.Context, uuid xml.UUID, gone bool) error {
 	r, err := e.readRecord(uuid)
 	if err != nil || r == nil { // it has stopped meanwhile
 		return err
@@ -306,23 +306,23 @@ func (ev *events) about(r *record) bool {
 	return false
 }
 
-// news collects events for whoever attends to them.
-type news struct {
+// pendingChanges collects events for whoever attends to them.
+type pendingChanges struct {
 	state string        // Dirs.State
-	bell  chan struct{} // holds one when there are events
+	wake  chan struct{} // holds one when there are events
 
 	mu sync.Mutex // guards what follows
 	ev *events
 }
 
-func newNews(state string) *news {
-	n := &news{state: state, bell: make(chan struct{}, 1)}
+func newPendingChanges(state string) *pendingChanges {
+	n := &pendingChanges{state: state, wake: make(chan struct{}, 1)}
 	n.take()
 	return n
 }
 
 // take returns the events so far, and begins anew.
-func (n *news) take() *events {
+func (n *pendingChanges) take() *events {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	was := n.ev
@@ -334,20 +334,20 @@ func newEvents() *events {
 	return &events{names: map[string]bool{}, gone: map[string]bool{}, bridges: map[string]bool{}, moved: map[string]bool{}, ids: map[xml.UUID]bool{}}
 }
 
-func (n *news) add(change func(*events)) {
+func (n *pendingChanges) add(change func(*events)) {
 	n.mu.Lock()
 	change(n.ev)
 	n.mu.Unlock()
 	select {
-	case n.bell <- struct{}{}:
+	case n.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (n *news) everything() { n.add(func(ev *events) { ev.all = true }) }
+func (n *pendingChanges) everything() { n.add(func(ev *events) { ev.all = true }) }
 
 // change takes what the host tells.
-func (n *news) change(c step.Change) {
+func (n *pendingChanges) change(c step.Change) {
 	switch c.Kind {
 	case step.ChangeRules:
 		switch {
@@ -380,7 +380,7 @@ func (n *news) change(c step.Change) {
 }
 
 // file takes which file was written or removed.
-func (n *news) file(path string) {
+func (n *pendingChanges) file(path string) {
 	base := filepath.Base(path)
 	if bridge, leases := strings.CutSuffix(base, ".status"); leases {
 		n.add(func(ev *events) { ev.bridges[bridge] = true })

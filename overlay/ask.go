@@ -9,7 +9,7 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// Pauses between answers to news that come in a row: the first, and the longest.
+// Pauses between answers to events that come in a row: the first, and the longest.
 const (
 	firstRest   = 20 * time.Millisecond
 	longestRest = time.Second

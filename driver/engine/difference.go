@@ -8,8 +8,8 @@ import (
 	"github.com/virbr/virbr/driver/step"
 )
 
-// Turn is one step on the way from what is in force to what is to be.
-type Turn struct {
+// Transition is one step on the way from what is in force to what is to be.
+type Transition struct {
 	step.Step         // of something that goes Do is what undoes it
 	Was       step.Op // what is in force of the same key; nil: nothing, or it is not known
 	Same      bool    // it is in force already
@@ -17,15 +17,15 @@ type Turn struct {
 }
 
 // Op returns what is done. Rules are changed where they differ only.
-func (t Turn) Op() step.Op {
+func (t Transition) Op() step.Op {
 	if t.Gone || t.Same || t.Was == nil {
 		return t.Do
 	}
 	return change(t.Was, t.Do)
 }
 
-// Back returns what undoes the turn; nil: nothing does, or nothing was done.
-func (t Turn) Back() step.Op {
+// Back returns what undoes it; nil: nothing does, or nothing was done.
+func (t Transition) Back() step.Op {
 	switch {
 	case t.Same:
 		return nil
@@ -40,12 +40,12 @@ func (t Turn) Back() step.Op {
 // Difference returns what leads from some steps to others, in order: what is wanted,
 // in its order, then what no longer is: what serves guests first, the rest in the order
 // of a stop. What switches off something that goes comes last.
-func Difference(from, to []step.Step) []Turn {
+func Difference(from, to []step.Step) []Transition {
 	had, wanted := make(map[string]step.Op, len(from)), make(map[string]bool, len(to))
 	for _, s := range from {
 		had[s.Key()] = s.Do
 	}
-	var list, last []Turn
+	var list, last []Transition
 	for _, s := range to {
 		key := s.Key()
 		if wanted[key] {
@@ -53,26 +53,26 @@ func Difference(from, to []step.Step) []Turn {
 		}
 		wanted[key] = true
 		was := had[key]
-		t := Turn{Step: s, Was: was, Same: was != nil && same(was, s.Do)}
+		t := Transition{Step: s, Was: was, Same: was != nil && same(was, s.Do)}
 		if was != nil && !t.Same && step.SwitchesOff(s.Do) {
 			last = append(last, t)
 			continue
 		}
 		list = append(list, t)
 	}
-	var gone []Turn
+	var gone []Transition
 	for _, s := range slices.Backward(from) {
 		if s.Undo != nil && !wanted[s.Key()] {
-			gone = append(gone, Turn{Step: step.Step{Do: s.Undo}, Was: s.Do, Gone: true})
+			gone = append(gone, Transition{Step: step.Step{Do: s.Undo}, Was: s.Do, Gone: true})
 		}
 	}
-	rank := func(t Turn) step.Phase {
+	rank := func(t Transition) step.Phase {
 		if step.ScopeOf(t.Do) == step.ScopeService {
 			return step.PhaseFirst
 		}
 		return step.PhaseOf(t.Do) + 1
 	}
-	slices.SortStableFunc(gone, func(a, b Turn) int { return cmp.Compare(rank(a), rank(b)) })
+	slices.SortStableFunc(gone, func(a, b Transition) int { return cmp.Compare(rank(a), rank(b)) })
 	return slices.Concat(list, gone, last)
 }
 

@@ -44,13 +44,13 @@ func TestDifference(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			for _, turn := range engine.Difference(c.before, c.after) {
-				if turn.Same {
+			for _, tr := range engine.Difference(c.before, c.after) {
+				if tr.Same {
 					continue
 				}
-				got = append(got, turn.Op().String())
-				if turn.Back() == nil {
-					t.Errorf("nothing takes %q back", turn.Do)
+				got = append(got, tr.Op().String())
+				if tr.Back() == nil {
+					t.Errorf("nothing takes %q back", tr.Do)
 				}
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {

@@ -16,7 +16,7 @@ const maxFile = 16 << 20
 
 // file writes a file. One that is in force is left alone; to refresh it, what it says
 // is compared, unless a living process reads it only when it starts.
-func (w *work) file(ctx context.Context, t Turn, op step.WriteFile) error {
+func (w *work) file(ctx context.Context, t Transition, op step.WriteFile) error {
 	if t.Same && (!w.Refresh || w.loaded(op.Path)) {
 		return nil
 	}
@@ -57,7 +57,7 @@ func statements(text string) []string {
 // serve sees to a dnsmasq. It reads its hosts files again on a signal, but its
 // configuration only when it starts. Leases survive: the helper keeps them, and tells
 // the new one.
-func (w *work) serve(ctx context.Context, t Turn, op step.StartDnsmasq) error {
+func (w *work) serve(ctx context.Context, t Transition, op step.StartDnsmasq) error {
 	system := w.engine.cfg.System
 	alive := system.DnsmasqAlive(op.PidFile)
 	if t.Same && alive && !w.rewritten[op.Conf] {

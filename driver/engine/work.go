@@ -14,9 +14,9 @@ import (
 // work is a change under way.
 type work struct {
 	Change
-	engine  *Engine
-	turns   []Turn
-	missing map[string]bool // keys of what is in force, and is not there
+	engine      *Engine
+	transitions []Transition
+	missing     map[string]bool // keys of what is in force, and is not there
 
 	rewritten map[string]bool // files
 	started   map[string]bool // dnsmasq, by pid file
@@ -30,25 +30,25 @@ type work struct {
 }
 
 func (w *work) run(ctx context.Context) error {
-	w.turns = Difference(w.From, w.To)
+	w.transitions = Difference(w.From, w.To)
 	if err := w.look(ctx); err != nil {
 		return err
 	}
-	made := slices.IndexFunc(w.turns, func(t Turn) bool { return w.makesBridge(t) })
-	if err := w.announce(w.turns[:made+1], made >= 0); err != nil {
+	made := slices.IndexFunc(w.transitions, func(t Transition) bool { return w.makesBridge(t) })
+	if err := w.announce(w.transitions[:made+1], made >= 0); err != nil {
 		return err
 	}
 	said := len(w.Notify) == 0
-	for i, t := range w.turns {
+	for i, t := range w.transitions {
 		if !said && t.Gone && step.ScopeOf(t.Do) != step.ScopeService {
 			w.notify(ctx)
 			said = true
 		}
-		if err := w.turn(ctx, t); err != nil {
+		if err := w.transit(ctx, t); err != nil {
 			return err
 		}
 		if i == made {
-			if err := w.announce(w.turns, true); err != nil {
+			if err := w.announce(w.transitions, true); err != nil {
 				return err
 			}
 		}
@@ -86,9 +86,9 @@ func (w *work) notify(ctx context.Context) {
 	}
 }
 
-// makesBridge reports whether a turn makes a bridge: until it is there, a bridge
+// makesBridge reports whether a transition makes a bridge: until it is there, a bridge
 // of that name may be somebody else's, and nothing must be taken from it.
-func (w *work) makesBridge(t Turn) bool {
+func (w *work) makesBridge(t Transition) bool {
 	_, bridge := t.Do.(step.AddBridge)
 	return bridge && !t.Same
 }
@@ -99,7 +99,7 @@ func (w *work) look(ctx context.Context) error {
 		return nil
 	}
 	var ops []step.Op
-	for _, t := range w.turns {
+	for _, t := range w.transitions {
 		if t.Same && step.Repeatable(t.Do) && !anyway(t.Do) && !step.SwitchesOff(t.Do) { // who switched it on needs it
 			ops = append(ops, t.Do)
 		}
@@ -112,15 +112,15 @@ func (w *work) look(ctx context.Context) error {
 	return err
 }
 
-// announce writes down what may be in force while some turns are made. Some is
+// announce writes down what may be in force while some transitions are made. Some is
 // false where these are all.
-func (w *work) announce(turns []Turn, some bool) error {
+func (w *work) announce(transitions []Transition, some bool) error {
 	if !some {
-		turns = w.turns
+		transitions = w.transitions
 	}
 	changing := map[string]bool{}
 	var fresh []step.Step
-	for _, t := range turns {
+	for _, t := range transitions {
 		if t.Same {
 			continue
 		}
@@ -155,8 +155,8 @@ func uncertain(s step.Step) bool {
 	return bridge && op.MAC.IsZero()
 }
 
-// turn makes one turn.
-func (w *work) turn(ctx context.Context, t Turn) error {
+// transit makes one transition.
+func (w *work) transit(ctx context.Context, t Transition) error {
 	switch op := t.Do.(type) {
 	case step.AddBridge:
 		return w.bridge(ctx, t)
@@ -178,7 +178,7 @@ func (w *work) turn(ctx context.Context, t Turn) error {
 }
 
 // repeats reports whether what is in force is done again.
-func (w *work) repeats(t Turn) bool {
+func (w *work) repeats(t Transition) bool {
 	if w.missing[step.Key(t.Do)] {
 		return true
 	}
@@ -191,9 +191,9 @@ func anyway(op step.Op) bool {
 	return scope == step.ScopeFirewall || scope == step.ScopeGuests
 }
 
-// remember notes what undoes a turn. It is called before that is made, for
+// remember notes what undoes a transition. It is called before that is made, for
 // what fails may have been done in part.
-func (w *work) remember(t Turn) {
+func (w *work) remember(t Transition) {
 	switch back := t.Back(); {
 	case back == nil:
 	case t.Was == nil:
@@ -230,7 +230,7 @@ func (w *work) do(ctx context.Context, s step.Step) error {
 }
 
 // bridge makes a bridge. One that is there is somebody else's.
-func (w *work) bridge(ctx context.Context, t Turn) error {
+func (w *work) bridge(ctx context.Context, t Transition) error {
 	if t.Same {
 		return nil
 	}

@@ -15,8 +15,8 @@ type beside struct {
 	list map[string]coexist.Beside
 }
 
-// acceptBeside brings what passes for a bridge to the head of libvirt's chains.
-func (h *Host) acceptBeside(op step.AcceptBeside) error {
+// acceptInLibvirtChains brings what passes for a bridge to the head of libvirt's chains.
+func (h *Host) acceptInLibvirtChains(op step.AcceptInLibvirtChains) error {
 	const doing = "accepting beside libvirt's rules for"
 	if err := firewall.CheckDevice(op.Bridge); err != nil {
 		return opError(doing, op.Bridge, err)
@@ -26,8 +26,8 @@ func (h *Host) acceptBeside(op step.AcceptBeside) error {
 	return opError(doing, op.Bridge, h.changeTheirs(func(s *coexist.Survey) []coexist.Change { return s.Beside(b) }))
 }
 
-// unacceptBeside takes back acceptBeside, whoever did it.
-func (h *Host) unacceptBeside(op step.UnacceptBeside) error {
+// unacceptInLibvirtChains takes back acceptInLibvirtChains, whoever did it.
+func (h *Host) unacceptInLibvirtChains(op step.UnacceptInLibvirtChains) error {
 	h.beside.set(op.Bridge, nil)
 	err := h.changeTheirs(func(s *coexist.Survey) []coexist.Change { return s.BesideRemoval(op.Bridge) })
 	return opError("taking back what was accepted beside libvirt's rules for", op.Bridge, err)

@@ -21,31 +21,31 @@ type elsewhere struct {
 	zone sync.Mutex // held while firewalld's zone of our own is made
 
 	mu     sync.Mutex // guards what follows
-	wishes map[string]step.AcceptElsewhere
+	wishes map[string]step.AcceptInForeignTables
 	tables map[string]bool // those in which there are accepts of ours, or were
 	view   *fwnetlink.View // the last one; nil: none
 	told   map[string]bool // what was said to stay in the way, by bridge and table
 }
 
-// acceptElsewhere has the tables of others let pass what a bridge needs.
-func (h *Host) acceptElsewhere(ctx context.Context, op step.AcceptElsewhere) error {
+// acceptInForeignTables has the tables of others let pass what a bridge needs.
+func (h *Host) acceptInForeignTables(ctx context.Context, op step.AcceptInForeignTables) error {
 	err := checkAccept(op)
 	if err == nil {
 		n := &h.elsewhere
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if n.wishes == nil {
-			n.wishes, n.tables = map[string]step.AcceptElsewhere{}, map[string]bool{}
+			n.wishes, n.tables = map[string]step.AcceptInForeignTables{}, map[string]bool{}
 		}
 		n.wishes[op.Bridge] = op
-		err = h.acceptLocked(ctx, []step.AcceptElsewhere{op})
+		err = h.acceptLocked(ctx, []step.AcceptInForeignTables{op})
 	}
 	return opError("accepting in the firewalls of others for", op.Bridge, err)
 }
 
-// repairElsewhere puts back what all bridges lack: by one reading of the rules and one
+// repairForeignTables puts back what all bridges lack: by one reading of the rules and one
 // change of each table.
-func (h *Host) repairElsewhere(ctx context.Context, _ step.RepairElsewhere) error {
+func (h *Host) repairForeignTables(ctx context.Context, _ step.RepairForeignTables) error {
 	n := &h.elsewhere
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -56,7 +56,7 @@ func (h *Host) repairElsewhere(ctx context.Context, _ step.RepairElsewhere) erro
 	return opError("accepting again in the firewalls of others for", ops[0].Bridge, h.acceptLocked(ctx, ops))
 }
 
-func (h *Host) acceptLocked(ctx context.Context, ops []step.AcceptElsewhere) error {
+func (h *Host) acceptLocked(ctx context.Context, ops []step.AcceptInForeignTables) error {
 	n := &h.elsewhere
 	exits, err := h.exits(ctx)
 	if err != nil {
@@ -84,7 +84,7 @@ func (h *Host) acceptLocked(ctx context.Context, ops []step.AcceptElsewhere) err
 	return nil
 }
 
-func checkAccept(op step.AcceptElsewhere) error {
+func checkAccept(op step.AcceptInForeignTables) error {
 	for _, name := range []string{op.Bridge, op.Dev} {
 		if err := firewall.CheckDevice(name); err != nil && (name == op.Bridge || name != "") {
 			return err
@@ -99,7 +99,7 @@ func checkAccept(op step.AcceptElsewhere) error {
 }
 
 // wishesOf returns what bridges need where guests leave by some links.
-func wishesOf(ops []step.AcceptElsewhere, exits []string) []coexist.Wish {
+func wishesOf(ops []step.AcceptInForeignTables, exits []string) []coexist.Wish {
 	var list []coexist.Wish
 	for _, op := range ops {
 		w := coexist.Wish{Bridge: op.Bridge, Forward: op.Forward, Enter: op.Enter, All: op.All}
@@ -165,12 +165,12 @@ func (h *Host) warnOf(ctx context.Context, bridge string, list []coexist.Obstacl
 }
 
 // all returns what was asked for in an order that stays.
-func (n *elsewhere) all() []step.AcceptElsewhere {
-	list := make([]step.AcceptElsewhere, 0, len(n.wishes))
+func (n *elsewhere) all() []step.AcceptInForeignTables {
+	list := make([]step.AcceptInForeignTables, 0, len(n.wishes))
 	for _, op := range n.wishes {
 		list = append(list, op)
 	}
-	slices.SortFunc(list, func(a, b step.AcceptElsewhere) int { return strings.Compare(a.Bridge, b.Bridge) })
+	slices.SortFunc(list, func(a, b step.AcceptInForeignTables) int { return strings.Compare(a.Bridge, b.Bridge) })
 	return list
 }
 
@@ -218,8 +218,8 @@ func (h *Host) wanting(ctx context.Context) (bridges []string, hurt bool, err er
 // tableOf names the table of a change.
 func tableOf(c coexist.Change) string { return c.Family + " " + c.Table }
 
-// unacceptElsewhere takes back acceptElsewhere, whoever did it.
-func (h *Host) unacceptElsewhere(ctx context.Context, op step.UnacceptElsewhere) error {
+// unacceptInForeignTables takes back acceptInForeignTables, whoever did it.
+func (h *Host) unacceptInForeignTables(ctx context.Context, op step.UnacceptInForeignTables) error {
 	n := &h.elsewhere
 	n.mu.Lock()
 	defer n.mu.Unlock()

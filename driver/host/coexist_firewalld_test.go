@@ -76,12 +76,12 @@ func TestBesideFirewalld(t *testing.T) {
 		l.sh("firewall-cmd --reload")
 		run(t, l.host, guestZone(), guestAccepts())
 		l.works("after a reload")
-		run(t, l.host, step.UnacceptElsewhere{Bridge: labBridge}, step.UnsetZone{Link: labBridge})
+		run(t, l.host, step.UnacceptInForeignTables{Bridge: labBridge}, step.UnsetZone{Link: labBridge})
 		before := l.rules()
 		l.blocked(all...)
 		run(t, l.host, guestZone(), guestAccepts())
 		l.works("the second time")
-		run(t, l.host, step.UnacceptElsewhere{Bridge: labBridge}, step.UnsetZone{Link: labBridge})
+		run(t, l.host, step.UnacceptInForeignTables{Bridge: labBridge}, step.UnsetZone{Link: labBridge})
 		if diff := cmp.Diff(sortedLines(before), sortedLines(l.rules())); diff != "" {
 			t.Errorf("rules before and after a network (-before +after):\n%s", diff)
 		}

@@ -26,7 +26,7 @@ type beside struct {
 	host           *host.Host
 	guest, outside *netnstest.Guest
 	news           chan news
-	accepts        step.AcceptElsewhere
+	accepts        step.AcceptInForeignTables
 	env            []string // of scripts, besides what is usual
 }
 
@@ -43,8 +43,8 @@ const (
 )
 
 // guestAccepts is what a start of the lab's network asks for.
-func guestAccepts() step.AcceptElsewhere {
-	return step.AcceptElsewhere{Bridge: labBridge, Forward: true, Leave: true, Enter: coexist.EnterAny, Serve: []step.Served{
+func guestAccepts() step.AcceptInForeignTables {
+	return step.AcceptInForeignTables{Bridge: labBridge, Forward: true, Leave: true, Enter: coexist.EnterAny, Serve: []step.Served{
 		{Proto: "udp", Port: 67}, {Proto: "udp", Port: 53}, {Proto: "tcp", Port: 53}, {Proto: "udp", Port: 547},
 	}}
 }

@@ -196,7 +196,7 @@ func (l *beside) passes(f closedFirewall) {
 	if !f.silent && len(told) == 0 || len(told) > 0 && (!told[len(told)-1].ours || !strings.HasPrefix(told[len(told)-1].by, f.by+" (pid ")) {
 		l.t.Errorf("told %+v, want ours, by %s", told, f.by)
 	}
-	run(l.t, l.host, step.UnacceptElsewhere{Bridge: labBridge}, step.UnacceptElsewhere{Bridge: labBridge})
+	run(l.t, l.host, step.UnacceptInForeignTables{Bridge: labBridge}, step.UnacceptInForeignTables{Bridge: labBridge})
 	if diff := cmp.Diff(before, l.rules()); diff != "" {
 		l.t.Errorf("rules before and after the network (-before +after):\n%s", diff)
 	}

@@ -86,7 +86,7 @@ func TestUFWComesAndGoes(t *testing.T) {
 		l.mendUntil(l.accepted("iptables -S ufw-after-forward", "virbr: virbr0"))
 		run(t, l.host, guestAccepts())
 		l.works("with ufw again")
-		run(t, l.host, step.UnacceptElsewhere{Bridge: labBridge})
+		run(t, l.host, step.UnacceptInForeignTables{Bridge: labBridge})
 		if out := l.rules(); strings.Contains(out, "virbr: ") {
 			t.Errorf("what was accepted is still there:\n%s", out)
 		}

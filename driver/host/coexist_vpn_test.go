@@ -123,7 +123,7 @@ func TestKillSwitches(t *testing.T) {
 				l.accepts.All = true
 				run(t, l.host, l.accepts)
 				l.leaves(!tt.firm)
-				run(t, l.host, step.UnacceptElsewhere{Bridge: labBridge})
+				run(t, l.host, step.UnacceptInForeignTables{Bridge: labBridge})
 				if diff := cmp.Diff(before, l.rules()); diff != "" {
 					t.Errorf("rules before and after the network (-before +after):\n%s", diff)
 				}

@@ -64,7 +64,7 @@ func (n *rulesNews) ring() {
 }
 
 // watchRules calls tell when somebody else changed our rules (ours), or the
-// rules of others so that AcceptElsewhere has to be run again; ours is set then
+// rules of others so that AcceptInForeignTables has to be run again; ours is set then
 // if a rule of ours was there before. by names the programs: "nft (pid 4711)".
 // What happens while tell runs is told at once. It returns the error of ctx.
 //

@@ -62,18 +62,18 @@ func (f *Fake) extend(op step.Op) error {
 		if f.reach.routes[o.Address] == o.Bridge {
 			delete(f.reach.routes, o.Address)
 		}
-	case step.UnrouteLoopback, step.EndConnections, step.EndUntranslated, step.RetractPrefixes, step.HearRouters, step.UnhearRouters, step.SnoopGuests, step.UnsnoopGuests, step.RepairElsewhere:
+	case step.UnrouteLoopback, step.EndConnections, step.EndUntranslated, step.RetractPrefixes, step.HearRouters, step.UnhearRouters, step.SnoopGuests, step.UnsnoopGuests, step.RepairForeignTables:
 	case step.RouteNetwork:
 		return f.onLink(o.Bridge, func(*link) { f.reach.routing[o.Bridge] = o.String() })
 	case step.UnrouteNetwork:
 		delete(f.reach.routing, o.Bridge)
-	case step.AcceptElsewhere:
+	case step.AcceptInForeignTables:
 		f.reach.accepts[o.Bridge] = fmt.Sprintf("forward %v serve %v", o.Forward, o.Serve)
-	case step.UnacceptElsewhere:
+	case step.UnacceptInForeignTables:
 		delete(f.reach.accepts, o.Bridge)
-	case step.AcceptBeside:
+	case step.AcceptInLibvirtChains:
 		f.reach.accepts[o.Bridge+" beside libvirt"] = fmt.Sprint(o.Own, o.Stray)
-	case step.UnacceptBeside:
+	case step.UnacceptInLibvirtChains:
 		delete(f.reach.accepts, o.Bridge+" beside libvirt")
 	default:
 		return fmt.Errorf("hosttest knows no %T", op)

@@ -255,12 +255,12 @@ func (c *compiler) accept(def *xml.Network) {
 	if !c.coexists() {
 		return
 	}
-	op := step.AcceptElsewhere{
+	op := step.AcceptInForeignTables{
 		Bridge: c.bridge, Forward: true, Dev: def.Forward.Dev(), All: c.reach.ext().Firewall.Coexist == xml.CoexistAll, Serve: Serves(def),
 	}
 	op.Enter = c.inbound(def)
 	op.Leave = op.Enter != coexist.EnterNone
-	c.add(step.Step{Do: op, Undo: step.UnacceptElsewhere{Bridge: c.bridge}, Tolerate: true})
+	c.add(step.Step{Do: op, Undo: step.UnacceptInForeignTables{Bridge: c.bridge}, Tolerate: true})
 }
 
 // inbound returns what our own rules let in from other links, as far as the rules of

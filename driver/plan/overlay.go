@@ -147,7 +147,7 @@ func (c *compiler) overlayRules(made *xml.Network) func() error {
 func (c *compiler) pass(made *xml.Network) {
 	ext := c.reach.ext()
 	if made.Forward.Mode != xml.ForwardOpen && len(ext.Forwards)+len(ext.Publics)+len(c.ips) > 0 {
-		op := step.AcceptBeside{Bridge: c.bridge}
+		op := step.AcceptInLibvirtChains{Bridge: c.bridge}
 		for i := range c.ips {
 			if subnet, ok := c.ips[i].Subnet(); ok && subnet.Addr().Is6() {
 				op.Own = append(op.Own, subnet)
@@ -160,7 +160,7 @@ func (c *compiler) pass(made *xml.Network) {
 		}
 		slices.SortFunc(op.Stray, netip.Addr.Compare)
 		op.Stray = slices.Compact(op.Stray)
-		c.add(step.Step{Do: op, Undo: step.UnacceptBeside{Bridge: c.bridge}})
+		c.add(step.Step{Do: op, Undo: step.UnacceptInLibvirtChains{Bridge: c.bridge}})
 	}
 	c.accept(made)
 }

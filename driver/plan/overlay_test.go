@@ -150,7 +150,7 @@ func TestOverlayOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range p.Steps {
-		if op, ok := s.Do.(step.AcceptBeside); ok {
+		if op, ok := s.Do.(step.AcceptInLibvirtChains); ok {
 			if len(op.Own) != 1 || op.Own[0].String() != "fd00:5::/64" {
 				t.Errorf("own subnets %v", op.Own)
 			}

@@ -26,7 +26,7 @@ func Stop(def *xml.Network, reach *Reach, dirs Dirs) []step.Op {
 	ops = append(ops, step.SetDown{Link: bridge})
 	steps, err := Firewall(def, reach)
 	if err != nil { // of a definition that is no longer accepted: what it may have
-		steps = append(steps, step.Step{Undo: step.UnfillChecksums{Bridge: bridge}}, step.Step{Undo: step.DelRules{Bridge: bridge}}, step.Step{Undo: step.UnacceptElsewhere{Bridge: bridge}})
+		steps = append(steps, step.Step{Undo: step.UnfillChecksums{Bridge: bridge}}, step.Step{Undo: step.DelRules{Bridge: bridge}}, step.Step{Undo: step.UnacceptInForeignTables{Bridge: bridge}})
 	}
 	for _, s := range slices.Backward(steps) {
 		if s.Undo != nil {

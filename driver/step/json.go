@@ -10,7 +10,7 @@ import (
 
 // families holds one op of each type.
 var families = [][]Op{
-	addressOps, besideOps, checksumOps, connectionOps, dnsmasqOps, elsewhereOps, fileOps, guestOps, libvirtOps, limitOps, linkOps, memberOps,
+	addressOps, libvirtChainOps, checksumOps, connectionOps, dnsmasqOps, foreignOps, fileOps, guestOps, libvirtOps, limitOps, linkOps, memberOps,
 	loopbackOps, neighbourOps, resolvedOps, routeOps, routerOps, rulesOps, shapeOps, sysctlOps, uplinkOps, zoneOps,
 }
 

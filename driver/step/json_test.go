@@ -68,10 +68,10 @@ func samples(t testing.TB) []step.Op {
 		step.EndUntranslated{Taken: []step.Taken{{Proto: "udp", Listen: netip.MustParseAddr("0.0.0.0"), Start: 80, End: 90}, {Listen: netip.MustParseAddr("192.0.2.1")}}},
 		step.HearRouters{Bridge: "virbr0"}, step.UnhearRouters{Bridge: "virbr0"},
 		step.RetractPrefixes{Link: "virbr0", Prefixes: []netip.Prefix{netip.MustParsePrefix("fd00::/64")}},
-		step.AcceptElsewhere{Bridge: "virbr0", Forward: true, Serve: []step.Served{{Proto: "udp", Port: 67}}}, step.UnacceptElsewhere{Bridge: "virbr0"}, step.RepairElsewhere{},
+		step.AcceptInForeignTables{Bridge: "virbr0", Forward: true, Serve: []step.Served{{Proto: "udp", Port: 67}}}, step.UnacceptInForeignTables{Bridge: "virbr0"}, step.RepairForeignTables{},
 		step.SnoopGuests{Bridge: "virbr0"}, step.UnsnoopGuests{Bridge: "virbr0"},
-		step.AcceptBeside{Bridge: "virbr0", Own: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}, Stray: []netip.Addr{netip.MustParseAddr("10.1.0.9")}},
-		step.UnacceptBeside{Bridge: "virbr0"},
+		step.AcceptInLibvirtChains{Bridge: "virbr0", Own: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}, Stray: []netip.Addr{netip.MustParseAddr("10.1.0.9")}},
+		step.UnacceptInLibvirtChains{Bridge: "virbr0"},
 		step.RouteNetwork{
 			Bridge: "virbr0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.1.0.1/24")}, Through: []netip.Prefix{netip.MustParsePrefix("2001:db8::/64")},
 			IPv4: &step.Way{Link: "eth1", Gateway: netip.MustParseAddr("192.0.2.1"), Guard: true}, IPv6: &step.Way{Guard: true},
@@ -201,14 +201,14 @@ func TestKeys(t *testing.T) {
 		{step.RouteGuest{Bridge: "a", Address: a}, step.UnrouteGuest{Bridge: "a", Address: a}},
 		{step.SnoopGuests{Bridge: "a"}, step.UnsnoopGuests{Bridge: "a"}},
 		{step.HearRouters{Bridge: "a"}, step.UnhearRouters{Bridge: "a"}},
-		{step.AcceptElsewhere{Bridge: "a", Serve: []step.Served{{Proto: "udp"}}}, step.UnacceptElsewhere{Bridge: "a"}},
-		{step.AcceptBeside{Bridge: "a", Stray: []netip.Addr{a}}, step.UnacceptBeside{Bridge: "a"}},
+		{step.AcceptInForeignTables{Bridge: "a", Serve: []step.Served{{Proto: "udp"}}}, step.UnacceptInForeignTables{Bridge: "a"}},
+		{step.AcceptInLibvirtChains{Bridge: "a", Stray: []netip.Addr{a}}, step.UnacceptInLibvirtChains{Bridge: "a"}},
 	} {
 		if x, y := step.Key(pair[0]), step.Key(pair[1]); x != y {
 			t.Errorf("%s and %s have the keys %q and %q", pair[0], pair[1], x, y)
 		}
 	}
-	slices := []step.Op{step.AcceptElsewhere{Bridge: "a", Serve: []step.Served{{}}}, step.RetractPrefixes{Link: "a", Prefixes: []netip.Prefix{{}}}}
+	slices := []step.Op{step.AcceptInForeignTables{Bridge: "a", Serve: []step.Served{{}}}, step.RetractPrefixes{Link: "a", Prefixes: []netip.Prefix{{}}}}
 	if got := step.StopOrder(append(slices, slices...)); len(got) != 2 {
 		t.Errorf("got %v", got)
 	}

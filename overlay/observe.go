@@ -17,14 +17,14 @@ func (e *Engine) reach(ctx context.Context, t *target, before plan.Memory) (*pla
 	if err != nil {
 		return nil, err
 	}
-	seen, err := e.sightings(ctx, t)
+	seen, err := e.observe(ctx, t)
 	if err != nil {
 		return nil, fmt.Errorf("looking for the guests of network %q: %w", t.def.Name, err)
 	}
 	return plan.NewReach(t.made, ext, *seen, before), nil
 }
 
-func (e *Engine) sightings(ctx context.Context, t *target) (*plan.Sightings, error) {
+func (e *Engine) observe(ctx context.Context, t *target) (*plan.Sightings, error) {
 	bridge := t.def.Bridge.Name
 	seen := &plan.Sightings{Asked: e.asked[t.def.UUID], Now: time.Now().Unix(), Routes: t.facts.Routes, Links: t.facts.Links, Uplinks: map[string][]step.Neighbour{}}
 	var err error

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// errands does something for networks: for each one at a time, and once more if
+// workQueue does something for networks: for each one at a time, and once more if
 // it was asked for meanwhile, at a distance.
-type errands struct {
+type workQueue struct {
 	do   func(*network)
 	rest func(time.Duration) bool // false: it is over; nil: none is needed
 	wg   sync.WaitGroup
@@ -16,13 +16,13 @@ type errands struct {
 	again map[*network]bool
 }
 
-func newErrands(do func(*network), rest func(time.Duration) bool) *errands {
-	return &errands{do: do, rest: rest, again: map[*network]bool{}}
+func newWorkQueue(do func(*network), rest func(time.Duration) bool) *workQueue {
+	return &workQueue{do: do, rest: rest, again: map[*network]bool{}}
 }
 
-func (e *errands) wait() { e.wg.Wait() }
+func (e *workQueue) wait() { e.wg.Wait() }
 
-func (e *errands) send(n *network) {
+func (e *workQueue) add(n *network) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, busy := e.again[n]; busy {
@@ -40,7 +40,7 @@ func (e *errands) send(n *network) {
 }
 
 // next reports whether a network is to be dealt with once more.
-func (e *errands) next(n *network) bool {
+func (e *workQueue) next(n *network) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.again[n] {

@@ -4,12 +4,12 @@ import (
 	"github.com/virbr/virbr/firewall/coexist"
 )
 
-var elsewhereOps = []Op{AcceptElsewhere{}, UnacceptElsewhere{}, RepairElsewhere{}}
+var foreignOps = []Op{AcceptInForeignTables{}, UnacceptInForeignTables{}, RepairForeignTables{}}
 
-// AcceptElsewhere puts marked accepting rules for a bridge into the tables of
+// AcceptInForeignTables puts marked accepting rules for a bridge into the tables of
 // others that would drop what its guests send or are sent, at the places that
 // their owners document. It is idempotent, and repairs what is missing.
-type AcceptElsewhere struct {
+type AcceptInForeignTables struct {
 	Bridge  string
 	Forward bool            // traffic through the bridge
 	Leave   bool            `json:",omitzero"` // guests leave by links of the host, see [Exits]
@@ -19,30 +19,32 @@ type AcceptElsewhere struct {
 	Serve   []Served        // what guests may ask of the host
 }
 
-func (o AcceptElsewhere) kind() kind {
+func (o AcceptInForeignTables) kind() kind {
 	return kind{tag: "accept-elsewhere", key: "accept " + word(o.Bridge), scope: ScopeGuests}
 }
 
-func (o AcceptElsewhere) String() string { return "firewall of others: accept " + word(o.Bridge) }
+func (o AcceptInForeignTables) String() string { return "firewall of others: accept " + word(o.Bridge) }
 
-// UnacceptElsewhere removes the rules of AcceptElsewhere.
-type UnacceptElsewhere struct{ Bridge string }
+// UnacceptInForeignTables removes the rules of AcceptInForeignTables.
+type UnacceptInForeignTables struct{ Bridge string }
 
-func (o UnacceptElsewhere) kind() kind {
+func (o UnacceptInForeignTables) kind() kind {
 	return kind{tag: "unaccept-elsewhere", key: "accept " + word(o.Bridge), scope: ScopeGuests, phase: PhaseRules}
 }
 
-func (o UnacceptElsewhere) String() string { return "firewall of others: forget " + word(o.Bridge) }
+func (o UnacceptInForeignTables) String() string {
+	return "firewall of others: forget " + word(o.Bridge)
+}
 
-// RepairElsewhere puts back what others took away of what AcceptElsewhere did, for all
+// RepairForeignTables puts back what others took away of what AcceptInForeignTables did, for all
 // bridges for which it was done.
-type RepairElsewhere struct{}
+type RepairForeignTables struct{}
 
-func (RepairElsewhere) kind() kind {
+func (RepairForeignTables) kind() kind {
 	return kind{tag: "repair-elsewhere", key: "accept", scope: ScopeMoment}
 }
 
-func (RepairElsewhere) String() string { return "firewall of others: repair" }
+func (RepairForeignTables) String() string { return "firewall of others: repair" }
 
 // Served is one service of the host for its guests.
 type Served struct {
