@@ -34,7 +34,7 @@ type browser struct {
 
 // newBrowser starts Chromium, which ends with the test. What the page complains about is
 // the test's failure.
-func newBrowser(t *testing.T) *browser {
+func newBrowser(t *testing.T, url string) *browser {
 	t.Helper()
 	log := &binaries.Log{}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900), chromedp.CombinedOutput(log))
@@ -55,7 +55,7 @@ func newBrowser(t *testing.T) *browser {
 			}
 		}
 	})
-	b.do(chromedp.Navigate(page))
+	b.do(chromedp.Navigate(url))
 	return b
 }
 

@@ -16,7 +16,7 @@ func TestPage(t *testing.T) {
 	need(t)
 	netnstest.Run(t, func(t *testing.T) {
 		h := newHost(t)
-		b := newBrowser(t)
+		b := newBrowser(t, page)
 		b.sees("2 of 253") // leases of default
 		b.sound("networks")
 		b.shot("networks")
