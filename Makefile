@@ -53,6 +53,7 @@ bench: build
 
 stress: # a thousand networks instead of a hundred, crashes at each call, many sequences, machines' whole lives: two hours
 	tests/install-deps
+	VIRBR_STRESS=full go test -timeout 60m -count=1 -v -run 'TestTraces$$' ./tests/e2e
 	VIRBR_STRESS=full go test -tags libvirt_dlopen -timeout 120m -count=1 -v -p 1 $(LONG) $(SYSTEMS) ./tests/release
 
 packages: build # dist/*.deb and dist/*.rpm
