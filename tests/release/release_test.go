@@ -86,8 +86,8 @@ func installed(t *testing.T, dist string) []string {
 	t.Helper()
 	root := t.TempDir()
 	debs, err := filepath.Glob(filepath.Join(dist, "*.deb"))
-	if err != nil || len(debs) != 2 {
-		t.Fatalf("%v: packages %q, want two", err, debs)
+	if err != nil || len(debs) != 3 {
+		t.Fatalf("%v: packages %q, want three", err, debs)
 	}
 	for _, deb := range debs {
 		run(t, dist, nil, "dpkg-deb", "-x", deb, root)
@@ -97,6 +97,9 @@ func installed(t *testing.T, dist string) []string {
 		if got, want := run(t, root, nil, program, "--version"), filepath.Base(program)+" "+version+"\n"; got != want {
 			t.Errorf("%s --version says %q", program, got)
 		}
+	}
+	if _, err := os.Stat(filepath.Join(root, "usr/share/cockpit/virbr/patternfly.css")); err != nil {
+		t.Errorf("the page in Cockpit: %v", err)
 	}
 	modules, err := filepath.Glob(filepath.Join(root, "usr/lib/*/libvirt/connection-driver/libvirt_driver_network.so"))
 	if err != nil || len(modules) != 1 {
