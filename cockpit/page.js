@@ -19,6 +19,7 @@ class Page {
     loading = null; // the view that is being loaded
     wanted = false; // once more when that is done
     view = document.getElementById("view");
+    deaf = undefined; // why virbrd cannot be heard
     timer = null; // of a drawing that is to come
     notices = {}; // by what they are about
     unconfirmed = new Unconfirmed({
@@ -128,8 +129,11 @@ class Page {
         replace(document.getElementById("notices"), Object.values(this.notices));
     }
 
-    /** heard tells whether virbrd can be heard. */
+    /** heard tells whether virbrd can be heard, once for each reason why it cannot. */
     heard(error) {
+        if (error?.message === this.deaf)
+            return;
+        this.deaf = error?.message;
         if (error)
             this.notice("live", alert("warning", "virbrd cannot be heard; trying again", errorText(error)));
         else if (this.notices.live)
