@@ -39,7 +39,7 @@ The exit status is 0 where nothing differs, 2 where something does, 1 on an erro
 			return exactly("NETWORK", "NETWORK or FILE")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.reading(cmd.Context(), func(c *client.Conn) error { return printDiff(cmd.Context(), io, c, args) })
+			return f.reading(cmd.Context(), func(c *client.Conn) error { return f.printDiff(cmd.Context(), io, c, args) })
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 			return f.completeNetworks(cmd), cobra.ShellCompDirectiveDefault
@@ -52,7 +52,7 @@ The exit status is 0 where nothing differs, 2 where something does, 1 on an erro
 // errChanges ends a command that found changes, which is no error.
 var errChanges = errors.New("there are changes")
 
-func printDiff(ctx context.Context, io IO, c *client.Conn, words []string) error {
+func (f *daemonFlags) printDiff(ctx context.Context, io IO, c *client.Conn, words []string) error {
 	names := [2]string{words[0], words[0] + " (running)"}
 	var texts [2][]byte
 	for i := range texts {
@@ -60,7 +60,7 @@ func printDiff(ctx context.Context, io IO, c *client.Conn, words []string) error
 		var err error
 		if i < len(words) {
 			names[i] = words[i]
-			def, err = definitionOf(ctx, io, c, words[i])
+			def, err = f.definitionOf(ctx, io, c, words[i])
 		} else {
 			def, err = runningOf(ctx, c, words[0])
 		}
@@ -102,7 +102,7 @@ func isFile(word string) bool {
 }
 
 // definitionOf returns the definition that a word means.
-func definitionOf(ctx context.Context, io IO, c *client.Conn, word string) (*xml.Network, error) {
+func (f *daemonFlags) definitionOf(ctx context.Context, io IO, c *client.Conn, word string) (*xml.Network, error) {
 	if isFile(word) {
 		doc, err := readDocument(word, io.In)
 		if err != nil {
@@ -115,7 +115,7 @@ func definitionOf(ctx context.Context, io IO, c *client.Conn, word string) (*xml
 		if err != nil || n < 1 {
 			return nil, fmt.Errorf("%q: behind @ is the number of a definition, as in \"virbr history %s\"", word, name)
 		}
-		return c.Revision(ctx, name, n)
+		return f.revision(ctx, c, name, n)
 	}
 	n, err := c.Lookup(ctx, word)
 	if err != nil {

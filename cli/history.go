@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/user"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/virbr/virbr/driver/history"
+	"github.com/virbr/virbr/driver/state"
 	"github.com/virbr/virbr/rpc/client"
 	"github.com/virbr/virbr/topology"
 	"github.com/virbr/virbr/xml"
@@ -29,14 +32,17 @@ Terraform and the like are in it. NETWORK@3 is definition 3 in "virbr diff" and
 "virbr rollback".
 
 A network that was undefined keeps its history: "virbr rollback NETWORK" defines it
-again. So does one that another of its name replaces.`,
+again. So does one that another of its name replaces.
+
+Where libvirt's own daemon runs the network these are the definitions with extensions
+that "virbrd hook" found, without who made them; root may read them.`,
 		Example: `  virbr history default
   virbr diff default@3 default            what has changed since definition 3?
   virbr rollback default                  take the last change back`,
 		Args: exactly("NETWORK"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.reading(cmd.Context(), func(c *client.Conn) error {
-				list, err := c.History(cmd.Context(), args[0])
+				list, err := f.history(cmd.Context(), c, args[0])
 				if err != nil {
 					return err
 				}
@@ -62,6 +68,41 @@ again. So does one that another of its name replaces.`,
 	f.add(cmd, io)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	return cmd
+}
+
+// history returns the last definitions of a network: those that virbrd keeps, or where
+// libvirt's own daemon runs networks those that virbrd's hook found, on this host.
+func (f *daemonFlags) history(ctx context.Context, c *client.Conn, network string) ([]client.Revision, error) {
+	list, err := c.History(ctx, network)
+	if !errors.Is(err, client.ErrNoHistory) || f.source.Elsewhere != "" {
+		return list, err
+	}
+	n, err := c.Lookup(ctx, network)
+	if err != nil {
+		return nil, err
+	}
+	found, err := history.New(state.System().History()).List(n.UUID())
+	for _, r := range found {
+		list = append(list, client.Revision{Number: r.Number, Time: r.Time, Network: r.Network, Call: r.Call})
+	}
+	return list, err
+}
+
+// revision returns a definition that a network had, as history lists it.
+func (f *daemonFlags) revision(ctx context.Context, c *client.Conn, network string, number int) (*xml.Network, error) {
+	def, err := c.Revision(ctx, network, number)
+	if !errors.Is(err, client.ErrNoHistory) || f.source.Elsewhere != "" {
+		return def, err
+	}
+	n, err := c.Lookup(ctx, network)
+	if err != nil {
+		return nil, err
+	}
+	r, err := history.New(state.System().History()).Get(n.UUID(), number)
+	if err != nil {
+		return nil, fmt.Errorf("definition %d of network %s: %w", number, n.Name, err)
+	}
+	return xml.ParseNetwork([]byte(r.Text))
 }
 
 // completeFirst completes NETWORK.

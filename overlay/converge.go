@@ -34,6 +34,7 @@ func (e *Engine) converge(ctx context.Context, was *record, t *target) error {
 	if err := e.engine.Converge(ctx, change); err != nil {
 		return errors.Join(err, now.giveBack(was))
 	}
+	e.record(t.def)
 	e.endConnections(ctx, now.Network, before, now.Reach)
 	e.report(noted(e.reportOf(now), t.note))
 	delete(e.open, now.UUID)

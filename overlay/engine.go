@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/driver/engine"
+	"github.com/virbr/virbr/driver/history"
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/policy"
 	"github.com/virbr/virbr/driver/state"
@@ -77,7 +78,8 @@ type Engine struct {
 	files state.Overlay
 	log   *slog.Logger
 
-	engine *engine.Engine
+	engine  *engine.Engine
+	history *history.Store
 
 	// The agent's, by network, while it holds the host's lock.
 	asked map[xml.UUID]*plan.Asked // what came of asking for guests
@@ -95,7 +97,7 @@ func New(cfg Config) *Engine {
 	carry := engine.New(engine.Config{System: cfg.System, Log: cfg.Log, Deadline: cfg.Deadline, Failed: func(fail string, err error) error {
 		return fmt.Errorf("%s: %w", fail, err)
 	}})
-	return &Engine{cfg: cfg, sys: cfg.System, engine: carry, dirs: cfg.Dirs, files: cfg.Dirs.Overlay(), log: cfg.Log, open: map[xml.UUID]*plan.Reach{}}
+	return &Engine{cfg: cfg, sys: cfg.System, engine: carry, history: history.New(cfg.Dirs.History()), dirs: cfg.Dirs, files: cfg.Dirs.Overlay(), log: cfg.Log, open: map[xml.UUID]*plan.Reach{}}
 }
 
 // locked does something while no other process adds or takes back.
@@ -133,7 +135,7 @@ func (e *Engine) Hook(ctx context.Context, call *hooks.Call) error {
 		case hooks.OpStart:
 			return e.prepare(ctx, o)
 		case hooks.OpStopped:
-			return e.remove(ctx, o.UUID)
+			return errors.Join(e.remove(ctx, o.UUID), e.history.Gone(history.Network{Name: o.Name, UUID: o.UUID}))
 		case hooks.OpStarted, hooks.OpUpdated:
 			return e.follow(ctx, o)
 		case hooks.OpPortCreated, hooks.OpPortDeleted:
@@ -175,6 +177,9 @@ func (e *Engine) follow(ctx context.Context, o *xml.Outline) error {
 	}
 	x, err := e.extend(o)
 	if err == nil && x == nil {
+		if def, err := o.Network(); err == nil && was != nil {
+			e.record(def)
+		}
 		return e.remove(ctx, o.UUID)
 	}
 	var t *target
@@ -190,6 +195,15 @@ func (e *Engine) follow(ctx context.Context, o *xml.Outline) error {
 	}
 	e.failed(o, was, err)
 	return err
+}
+
+// record keeps what a network's definition has become. Who made it so libvirt does not
+// tell hooks.
+func (e *Engine) record(def *xml.Network) {
+	r := history.Revision{Time: time.Now().UTC().Truncate(time.Millisecond), Call: "found by virbrd hook", Text: def.Format(xml.Inactive)}
+	if err := e.history.Record(history.Network{Name: def.Name, UUID: def.UUID}, "", r); err != nil {
+		e.log.Warn("the definition is not in the network's history", "network", def.Name, "err", err)
+	}
 }
 
 // failed says in the report what went wrong.

@@ -35,6 +35,9 @@ type Network struct {
 	ref proto.Network
 }
 
+// UUID returns that of the network.
+func (n Network) UUID() xml.UUID { return n.ref.UUID }
+
 // Networks returns all networks.
 func (c *Conn) Networks(ctx context.Context) ([]Network, error) {
 	var list proto.Networks

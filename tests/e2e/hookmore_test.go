@@ -208,6 +208,12 @@ func TestHookMetadata(t *testing.T) {
 		}
 		write(t, "/run/libvirt/network/default.xml", plain)
 		wantCall(t, "removed", out, uplink4+":8081", "refused")
+		if got, want := historyOf(t, "default"), "1 nobody found by virbrd hook\n2 nobody found by virbrd hook\n3 nobody found by virbrd hook\n"; got != want {
+			t.Errorf("history:\n%swant\n%s", got, want)
+		}
+		if text, err := tool(t, "diff", "default@1", "default@2"); exitOf(err) != 2 || !strings.Contains(text, "8081") {
+			t.Errorf("what was edited: %v\n%s", err, text)
+		}
 		d.virsh("net-destroy", "default")
 		nothingAdded(t)
 	})
