@@ -72,6 +72,7 @@ func (d *Driver) readvertise(ctx context.Context, n *network, to *xml.Network, a
 	if _, err := plan.Compile(chosen, nil, facts, plan.Dirs(d.dirs.Served())); err != nil { // whether the host can have it
 		return nil, err
 	}
+	d.warnUnrouted(ctx, n.ref, &xml.Network{Advertise: was}, chosen)
 	return d.succeed(n, was, chosen)
 }
 

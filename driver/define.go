@@ -37,7 +37,9 @@ func (d *Driver) DefineXML(ctx context.Context, doc string, validate bool) (Ref,
 		next = *v
 	}
 	d.record(ctx, n, next.config, def, false)
+	was := next.made
 	d.setConfig(n, &next, def)
+	d.warnUnrouted(ctx, n.ref, was, next.made)
 	n.view.Store(&next)
 	d.log.Info("network defined", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", def.Bridge.Name)
 	d.tell(EventDefined, n)

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"context"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/delegation"
+	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -36,10 +38,10 @@ func (d *Driver) supplies(a *xml.Advertise, now time.Time) (list []supply, deleg
 	if a.Uplink != "" {
 		pools.IPv6, pools.Uplinks = nil, []Uplink{{Link: a.Uplink}}
 	}
+	if d.cfg.Delegations == nil { // the hook's, which asks nobody
+		pools.Uplinks = nil
+	}
 	for _, u := range pools.Uplinks {
-		if d.cfg.Delegations == nil {
-			break
-		}
 		lease := d.cfg.Delegations.Of(u.Link).Lease
 		for _, p := range lease.Prefixes {
 			if seconds, _ := p.Advertised(lease.Renew, now); seconds > 0 {
@@ -168,5 +170,25 @@ func (d *Driver) warnShort() {
 	d.mu.Unlock()
 	if text != said && text != "" {
 		d.log.Warn("routers delegate too little for all networks: these have a local prefix instead; ask for more by a length in prefix_pool, as in \"delegated:eth0/56\"", "networks", text)
+	}
+}
+
+// warnUnrouted says what to check of a prefix that somebody has just written for a network,
+// where nothing tells that it is routed to this host.
+func (d *Driver) warnUnrouted(ctx context.Context, ref Ref, before, def *xml.Network) {
+	if def == nil || def.Advertise == nil || before != nil && before.Advertise != nil && before.Advertise.Prefix == def.Advertise.Prefix {
+		return
+	}
+	own, ok := def.Advertise.Address()
+	list, _ := d.supplies(&xml.Advertise{}, time.Now())
+	if !ok || xml.Local(own) || slices.ContainsFunc(list, func(s supply) bool { return s.prefix.Contains(own.Addr()) }) {
+		return
+	}
+	facts, err := d.sys.Facts(ctx)
+	if err != nil {
+		return // who starts the network hears of it
+	}
+	if check := plan.Unrouted(def, &facts); check != "" {
+		d.log.Warn("nothing here tells that the network's prefix is routed to this host", "network", ref.Name, "prefix", own.Masked(), "check", check)
 	}
 }

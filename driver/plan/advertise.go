@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -61,6 +62,25 @@ func Retraction(before, after *xml.Network) (step.RetractPrefixes, bool) {
 	p, ok := before.Advertise.Address() // former ones are deprecated already
 	op.Prefixes = []netip.Prefix{p.Masked()}
 	return op, ok && !slices.Contains(kept, p.Masked())
+}
+
+// Unrouted says what to check of a written prefix that guests are to have addresses in,
+// where nothing on the host tells that it is routed to it; "": nothing.
+func Unrouted(def *xml.Network, f *step.Facts) string {
+	a := def.Advertise
+	if a == nil || a.ProxyNDP != "" || a.From != "" {
+		return ""
+	}
+	p, ok := a.Address()
+	if !ok || xml.Local(p) {
+		return ""
+	}
+	for _, r := range f.Reached(def.Bridge.Name) {
+		if !r.Gateway.IsValid() && r.Dest.Overlaps(p.Masked()) && leaves(f, r.Link) {
+			return fmt.Sprintf("it is on the link %s, where the provider's router asks for each address: write proxyndp='auto', and the host answers for guests", r.Link)
+		}
+	}
+	return fmt.Sprintf("the provider must route %s to an address of this host; packets for it arrive here if 'tcpdump -ni any ip6 dst net %[1]s' shows some while somebody outside pings %s", p.Masked(), p.Addr())
 }
 
 // leaves reports whether the host has an IPv6 default route by a link.

@@ -32,6 +32,9 @@ func Overlaid(def *xml.Network) (*xml.Network, error) {
 			return nil, refuse(KindUnsupported, "network '%s' has the address %s: <virbr:ip type='auto'/> is for networks without one", def.Name, ip.Address)
 		}
 	}
+	if a := ext.Advertise; a != nil && a.Uplink != "" {
+		return nil, refuse(KindUnsupported, "network '%s': the prefix that the router on uplink='%s' delegates is asked for by virbrd, which does not run this network; write a prefix that is routed to this host, or 'ula'", def.Name, a.Uplink)
+	}
 	if a := ext.Advertise; a != nil && a.HostID != "" && dnsmasq.Wanted(def) {
 		return nil, refuse(KindUnsupported, "network '%s': hostid='%s' needs the leases of a dnsmasq that libvirt runs; use dhcp='stateful' or dhcp='stateless'", def.Name, a.HostID)
 	}

@@ -138,9 +138,7 @@ func TestDelegatedPrefix(t *testing.T) {
 		out.Route(t, prefix, netip.MustParseAddr(uplink6))
 		g := netnstest.NewGuest(t, "g", "virbr1")
 		old := slaac(t, g, prefix)
-		if got := hears(t, out, g, outside6); got != old.String() {
-			t.Errorf("outside sees the guest as %s, want %s", got, old)
-		}
+		seen(t, out, g, old.String())
 		if got := run(t, "ip", "-6", "route", "show", "type", "unreachable"); !strings.Contains(got, "unreachable 2001:db8:1") || !strings.Contains(got, "/56") {
 			t.Errorf("what is no guest's of the delegated prefix is sent back to the router: %q", got)
 		}
@@ -164,15 +162,24 @@ func TestDelegatedPrefix(t *testing.T) {
 			}
 			return nil
 		})
-		if got := hears(t, out, g, outside6); got != fresh.String() {
-			t.Errorf("outside sees the guest as %s, want %s", got, fresh)
-		}
+		seen(t, out, g, fresh.String())
 		if err := pings(g, t, outside6, old.String()); err != nil {
 			t.Errorf("from the former address: %v", err)
 		}
 		if t.Failed() {
 			t.Logf("virbrd:\n%s\nKea:\n%s", d.log, k.log)
 		}
+	})
+}
+
+// seen waits until outside sees a guest as an address: an advertisement has to reach it first.
+func seen(t *testing.T, out, g *netnstest.Guest, want string) {
+	t.Helper()
+	netnstest.Wait(t, "outside sees the guest as "+want, func() error {
+		if got := hears(t, out, g, outside6); got != want {
+			return fmt.Errorf("it sees %s", got)
+		}
+		return nil
 	})
 }
 
@@ -276,9 +283,7 @@ func TestDelegationChanges(t *testing.T) {
 		advertised(next, "2700 2700")
 		advertised(first, "1800 0")
 		says(t, stream, "after")
-		if got := hears(t, out, g, outside6); got != fresh.String() {
-			t.Errorf("outside sees the guest as %s, want %s", got, fresh)
-		}
+		seen(t, out, g, fresh.String())
 
 		k.stop() // too little for two
 		k.start(7000, 9000, pool{Prefix: "2001:db8:300::", Len: 56, Delegated: 64})
@@ -341,9 +346,7 @@ func TestDelegationEnds(t *testing.T) {
 		d = startVirbrd(t, "--virbrd-config", conf)
 		local := d.gets("routed", "fd00::/8")
 		slaac(t, g, local)
-		if got := hears(t, out, g, outside6); got != uplink6 {
-			t.Errorf("outside sees the guest as %s, want %s", got, uplink6)
-		}
+		seen(t, out, g, uplink6)
 		k.start(3000, 4000, pool{Prefix: "2001:db8:100::", Len: 48, Delegated: 60})
 		if back := d.gets("routed", "2001:db8:100::/48"); back != first {
 			t.Errorf("it has %s again, had %s", back, first)
@@ -490,6 +493,34 @@ func TestTwoRouters(t *testing.T) {
 		named("2001:db8:300::/48")
 		if got := d.prefix("routed"); got != other {
 			t.Errorf("the network of the other router moved to %s", got)
+		}
+	})
+}
+
+// TestUnroutedPrefix: who writes a prefix of which nothing here tells that it is routed to
+// this host hears what to check, and of one that is on the link to the provider how
+// guests are reached all the same.
+func TestUnroutedPrefix(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		newOutside(t)
+		run(t, "ip", "-6", "route", "add", "default", "via", outside6)
+		conf := filepath.Join(t.TempDir(), "virbrd.conf")
+		write(t, conf, `prefix_pool = [ "2001:db8:100::/56" ]`)
+		d := startVirbrd(t, "--virbrd-config", conf)
+		link, file := netip.MustParsePrefix(uplink6+"/64").Masked(), filepath.Join(t.TempDir(), "routed.xml")
+		for prefix, want := range map[string]string{
+			"2001:db8:77::/64":  "the provider must route 2001:db8:77::/64 to an address of this host",
+			link.String():       "write proxyndp='auto'",
+			"2001:db8:100::/64": "", "ula": "", "auto": "",
+		} {
+			before := len(d.log.String())
+			write(t, file, strings.Replace(routedXML, "2001:db8:31::/64", prefix, 1))
+			d.virsh("net-define", file)
+			if said := d.log.String()[before:]; want == "" && strings.Contains(said, "nothing here tells") || !strings.Contains(said, want) {
+				t.Errorf("of %s it is said:\n%s", prefix, said)
+			}
 		}
 	})
 }
