@@ -138,7 +138,7 @@ func TestDelegatedPrefix(t *testing.T) {
 		out.Route(t, prefix, netip.MustParseAddr(uplink6))
 		g := netnstest.NewGuest(t, "g", "virbr1")
 		old := slaac(t, g, prefix)
-		seen(t, out, g, old.String())
+		seenAs(t, out, g, old.String())
 		if got := run(t, "ip", "-6", "route", "show", "type", "unreachable"); !strings.Contains(got, "unreachable 2001:db8:1") || !strings.Contains(got, "/56") {
 			t.Errorf("what is no guest's of the delegated prefix is sent back to the router: %q", got)
 		}
@@ -162,7 +162,7 @@ func TestDelegatedPrefix(t *testing.T) {
 			}
 			return nil
 		})
-		seen(t, out, g, fresh.String())
+		seenAs(t, out, g, fresh.String())
 		if err := pings(g, t, outside6, old.String()); err != nil {
 			t.Errorf("from the former address: %v", err)
 		}
@@ -172,8 +172,8 @@ func TestDelegatedPrefix(t *testing.T) {
 	})
 }
 
-// seen waits until outside sees a guest as an address: an advertisement has to reach it first.
-func seen(t *testing.T, out, g *netnstest.Guest, want string) {
+// seenAs waits until outside sees a guest as an address: an advertisement has to reach it first.
+func seenAs(t *testing.T, out, g *netnstest.Guest, want string) {
 	t.Helper()
 	netnstest.Wait(t, "outside sees the guest as "+want, func() error {
 		if got := hears(t, out, g, outside6); got != want {
@@ -283,7 +283,7 @@ func TestDelegationChanges(t *testing.T) {
 		advertised(next, "2700 2700")
 		advertised(first, "1800 0")
 		says(t, stream, "after")
-		seen(t, out, g, fresh.String())
+		seenAs(t, out, g, fresh.String())
 
 		k.stop() // too little for two
 		k.start(7000, 9000, pool{Prefix: "2001:db8:300::", Len: 56, Delegated: 64})
@@ -346,7 +346,7 @@ func TestDelegationEnds(t *testing.T) {
 		d = startVirbrd(t, "--virbrd-config", conf)
 		local := d.gets("routed", "fd00::/8")
 		slaac(t, g, local)
-		seen(t, out, g, uplink6)
+		seenAs(t, out, g, uplink6)
 		k.start(3000, 4000, pool{Prefix: "2001:db8:100::", Len: 48, Delegated: 60})
 		if back := d.gets("routed", "2001:db8:100::/48"); back != first {
 			t.Errorf("it has %s again, had %s", back, first)
