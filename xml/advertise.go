@@ -331,10 +331,7 @@ func (a *Advertise) fill(list *attrs, flags FormatFlags) {
 		list.put("advprefix", a.Prefix).put("from", a.From)
 	}
 	list.text("dhcp", a.DHCP).text("nat", a.NAT).text("inbound", a.Inbound).text("hostid", a.HostID).number("lifetime", a.Lifetime)
-	if a.Force {
-		list.put("force", "yes")
-	}
-	list.text("proxyndp", a.ProxyNDP).text("uplink", a.Uplink)
+	list.yes("force", a.Force).text("proxyndp", a.ProxyNDP).text("uplink", a.Uplink)
 	if flags&Inactive == 0 {
 		list.text("via", a.Live.Via).number("valid", a.Live.Valid)
 		if a.Live.Routerless {

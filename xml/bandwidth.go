@@ -1,5 +1,19 @@
 package xml
 
+// parseTraffic reads what limits and tags the traffic of a network, a port group or a
+// port.
+func parseTraffic(el *node, port bool) (b *Bandwidth, v *VLAN, err error) {
+	if bandwidth := el.first("bandwidth"); bandwidth != nil {
+		if b, err = parseBandwidth(bandwidth, port); err != nil {
+			return nil, nil, err
+		}
+	}
+	if vlan := el.first("vlan"); vlan != nil {
+		v, err = parseVLAN(vlan)
+	}
+	return b, v, err
+}
+
 // parseBandwidth reads a <bandwidth>. Ports may give a class id and a floor,
 // networks and port groups may not. The result is nil where neither direction
 // is given.

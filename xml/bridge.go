@@ -168,10 +168,7 @@ func (n *Network) formatBridge(p *printer) {
 		}
 		a.put("stp", stp).put("delay", strconv.FormatUint(b.Delay, 10))
 	}
-	a.text("macTableManager", b.MACTableManager)
-	if b.Create {
-		a.put("create", "yes")
-	}
+	a.text("macTableManager", b.MACTableManager).yes("create", b.Create)
 	if n.OwnsBridge() || b.Name != "" || b.MACTableManager != "" {
 		p.empty("bridge", a)
 	}

@@ -1,6 +1,7 @@
 package xml
 
 import (
+	"fmt"
 	"slices"
 )
 
@@ -15,18 +16,27 @@ func inapt(format string, args ...any) error {
 	return (*node)(nil).fail(KindOperation, OriginNetwork, format, args...)
 }
 
+// insertAt returns the index at which an item is inserted into a list of length items.
+func insertAt(at, length, limit int, what string) (int, error) {
+	if at == Last {
+		at = length
+	}
+	switch {
+	case at < 0 || at > length:
+		return 0, inapt("there is no place %d in a list of %d %s", at+1, length, what)
+	case length >= limit:
+		return 0, inapt("there are %d %s, which is the limit", limit, what)
+	}
+	return at, nil
+}
+
 // AddForward inserts a forward before the one at an index, counted from 0; Last
 // is behind all. It is refused where it could never match, or would take a whole
 // range away from one behind it. An error leaves the list as it was.
 func (e *Extensions) AddForward(f PortForward, at int) error {
-	if at == Last {
-		at = len(e.Forwards)
-	}
-	if at < 0 || at > len(e.Forwards) {
-		return inapt("there is no place %d in a list of %d forwards", at+1, len(e.Forwards))
-	}
-	if len(e.Forwards) >= maxForwards {
-		return inapt("there are %d forwards, which is the limit", maxForwards)
+	at, err := insertAt(at, len(e.Forwards), maxForwards, "forwards")
+	if err != nil {
+		return err
 	}
 	made, err := ParsePortForward([]byte(f.XML()))
 	if err != nil {
@@ -87,8 +97,8 @@ func (e *Extensions) AddPublic(a PublicAddress) error {
 	if i := e.IndexPublic(a.Public); i >= 0 {
 		return inapt("public address %s belongs to '%s' already", a.Public, e.Publics[i].Guest)
 	}
-	if len(e.Publics) >= maxPublics {
-		return inapt("there are %d public addresses, which is the limit", maxPublics)
+	if _, err := insertAt(Last, len(e.Publics), maxPublics, "public addresses"); err != nil {
+		return err
 	}
 	made, err := ParsePublicAddress([]byte(a.XML()))
 	if err != nil {
@@ -101,14 +111,9 @@ func (e *Extensions) AddPublic(a PublicAddress) error {
 // AddUplink inserts an uplink before the one at an index, counted from 0; Last is
 // behind all. An error leaves the list as it was.
 func (e *Extensions) AddUplink(u Uplink, at int) error {
-	if at == Last {
-		at = len(e.Uplinks)
-	}
-	if at < 0 || at > len(e.Uplinks) {
-		return inapt("there is no place %d in a list of %d uplinks", at+1, len(e.Uplinks))
-	}
-	if len(e.Uplinks) >= maxUplinks {
-		return inapt("there are %d uplinks, which is the limit", maxUplinks)
+	at, err := insertAt(at, len(e.Uplinks), maxUplinks, "uplinks")
+	if err != nil {
+		return err
 	}
 	made, err := ParseUplink([]byte(u.XML()))
 	if err != nil {
@@ -124,31 +129,27 @@ func (e *Extensions) AddUplink(u Uplink, at int) error {
 }
 
 // CutUplink removes the uplink that is equal to u, see [Extensions.IndexUplink].
-func (e *Extensions) CutUplink(u *Uplink) error {
-	at := e.IndexUplink(u)
-	if at < 0 {
-		return inapt("there is no uplink %s", u)
-	}
-	e.Uplinks = slices.Delete(e.Uplinks, at, at+1)
-	return nil
+func (e *Extensions) CutUplink(u *Uplink) (err error) {
+	e.Uplinks, err = cut(e.Uplinks, e.IndexUplink(u), "uplink", u)
+	return err
 }
 
 // CutForward removes the forward that is equal to f.
-func (e *Extensions) CutForward(f *PortForward) error {
-	at := e.IndexForward(f)
-	if at < 0 {
-		return inapt("there is no forward %s", f)
-	}
-	e.Forwards = slices.Delete(e.Forwards, at, at+1)
-	return nil
+func (e *Extensions) CutForward(f *PortForward) (err error) {
+	e.Forwards, err = cut(e.Forwards, e.IndexForward(f), "forward", f)
+	return err
 }
 
 // CutPublic removes the public address that is equal to a.
-func (e *Extensions) CutPublic(a *PublicAddress) error {
-	at := slices.Index(e.Publics, *a)
+func (e *Extensions) CutPublic(a *PublicAddress) (err error) {
+	e.Publics, err = cut(e.Publics, slices.Index(e.Publics, *a), "public address", a)
+	return err
+}
+
+// cut removes what stands at an index of a list; -1 if it does not.
+func cut[T any](list []T, at int, what string, item fmt.Stringer) ([]T, error) {
 	if at < 0 {
-		return inapt("there is no public address %s", a)
+		return list, inapt("there is no %s %s", what, item)
 	}
-	e.Publics = slices.Delete(e.Publics, at, at+1)
-	return nil
+	return slices.Delete(list, at, at+1), nil
 }

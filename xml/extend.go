@@ -86,14 +86,13 @@ func parseExtensions(root *node, where string) (*Extensions, error) {
 
 // parse reads the element; what of its forwards was read before may be nil.
 func (e *Extensions) parse(root *node, where string, before *drawn) error {
-	if err := root.only("apply"); err != nil {
-		return err
-	}
-	apply, err := root.enum("apply", applies[1:]...)
+	err := root.only("apply")
 	if err != nil {
 		return err
 	}
-	e.Apply = Apply(slices.Index(applies, apply))
+	if e.Apply, err = wordOf[Apply](root, "apply", applies); err != nil {
+		return err
+	}
 	list, err := root.elements()
 	if err != nil {
 		return err
@@ -182,11 +181,9 @@ func (f *Firewall) parse(el *node) (err error) {
 	if err := el.leaf("coexist", "mode", "offload", "host"); err != nil {
 		return err
 	}
-	coexist, err := el.enum("coexist", coexists[1:]...)
-	if err != nil {
+	if f.Coexist, err = wordOf[Coexist](el, "coexist", coexists); err != nil {
 		return err
 	}
-	f.Coexist = Coexist(slices.Index(coexists, coexist))
 	offload, err := el.tristate("offload")
 	if err != nil {
 		return err
@@ -316,24 +313,15 @@ func (e *Extensions) element(before *drawn) *node {
 	for i := range e.Publics {
 		list = append(list, e.Publics[i].element())
 	}
-	a := kept()
-	if e.Apply != ApplyUnset {
-		a.put("apply", applies[e.Apply])
-	}
-	return ours("network", a, list...)
+	return ours("network", kept().text("apply", applies[e.Apply]), list...)
 }
 
 func (f *Firewall) element() *node {
-	a := kept()
-	if f.Coexist != CoexistUnset {
-		a.put("coexist", coexists[f.Coexist])
-	}
+	a := kept().text("coexist", coexists[f.Coexist])
 	if f.Filter {
 		a.put("mode", f.Mode.String())
 	}
-	if f.Offload {
-		a.put("offload", "yes")
-	}
+	a.yes("offload", f.Offload)
 	if f.Services {
 		a.put("host", "services")
 	}

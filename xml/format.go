@@ -27,10 +27,7 @@ func (n *Network) FormatIndent(level int, flags FormatFlags) string {
 	if flags&Inactive == 0 && n.Connections > 0 {
 		a.put("connections", strconv.Itoa(n.Connections))
 	}
-	if n.IPv6 {
-		a.put("ipv6", "yes")
-	}
-	a.state("trustGuestRxFilters", n.TrustGuestRxFilters)
+	a.yes("ipv6", n.IPv6).state("trustGuestRxFilters", n.TrustGuestRxFilters)
 	p.open("network", a)
 	n.formatHead(p)
 	n.Forward.format(p, flags)

@@ -116,17 +116,16 @@ func (e *Extensions) parseGuard(el *node) error {
 			return err
 		}
 	}
-	unknown, err := el.enum("unknown", unknowns[1:]...)
-	if err != nil {
+	var err error
+	if g.Unknown, err = wordOf[UnknownPorts](el, "unknown", unknowns); err != nil {
 		return err
 	}
-	g.Unknown = UnknownPorts(slices.Index(unknowns, unknown))
 	if err := g.parseAllow(el); err != nil {
 		return err
 	}
 	switch {
 	case given && g.Unknown != UnknownUnset:
-		return el.bad("unknown='%s' is of the whole network: a port that is not known is in no port group", unknown)
+		return el.bad("unknown='%s' is of the whole network: a port that is not known is in no port group", unknowns[g.Unknown])
 	case given && len(g.Allow) > 0:
 		return el.bad("element 'allow' belongs into the guard of the whole network: it names its guest")
 	case e.indexGuard(group) >= 0 && !given:
@@ -213,18 +212,11 @@ func parseAllowed(el *node, text string) (netip.Prefix, error) {
 }
 
 func (g *Guard) element() *node {
-	a := kept()
-	if g.PortGroup != "" {
-		a.put("portgroup", g.PortGroup)
-	}
+	a := kept().text("portgroup", g.PortGroup)
 	for _, p := range g.parts() {
-		if *p.value != Unset {
-			a.put(p.name, p.value.String())
-		}
+		a.state(p.name, *p.value)
 	}
-	if g.Unknown != UnknownUnset {
-		a.put("unknown", unknowns[g.Unknown])
-	}
+	a.text("unknown", unknowns[g.Unknown])
 	var list []*node
 	for i := range g.Allow {
 		list = append(list, g.Allow[i].element())

@@ -2,6 +2,7 @@ package xml
 
 import (
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -90,6 +91,13 @@ func (n *node) tristate(name string) (Tristate, error) {
 	default:
 		return Unset, n.invalidAttr(name, v, "")
 	}
+}
+
+// wordOf is enum for the words of a type, of which the first is that of the attribute
+// that is missing.
+func wordOf[E ~uint8](n *node, name string, words []string) (E, error) {
+	word, err := n.enum(name, words[1:]...)
+	return E(slices.Index(words, word)), err
 }
 
 // enum reads a direct attribute that must be one of the words; "" where it is

@@ -78,15 +78,8 @@ func (n *Network) parseOptions(root *node) (err error) {
 
 // parsePortDefaults reads what the network's ports inherit.
 func (n *Network) parsePortDefaults(root *node) (err error) {
-	if el := root.first("bandwidth"); el != nil {
-		if n.Bandwidth, err = parseBandwidth(el, false); err != nil {
-			return err
-		}
-	}
-	if el := root.first("vlan"); el != nil {
-		if n.VLAN, err = parseVLAN(el); err != nil {
-			return err
-		}
+	if n.Bandwidth, n.VLAN, err = parseTraffic(root, false); err != nil {
+		return err
 	}
 	n.Isolated, err = root.first("port").tristate("isolated")
 	return err

@@ -65,15 +65,8 @@ func (p *Port) parseSettings(root *node) (err error) {
 	if p.MAC, ok = ParseMAC(mac); !ok {
 		return root.first("mac").internal("Unable to parse MAC '%s'", mac)
 	}
-	if el := root.first("bandwidth"); el != nil {
-		if p.Bandwidth, err = parseBandwidth(el, true); err != nil {
-			return err
-		}
-	}
-	if el := root.first("vlan"); el != nil {
-		if p.VLAN, err = parseVLAN(el); err != nil {
-			return err
-		}
+	if p.Bandwidth, p.VLAN, err = parseTraffic(root, true); err != nil {
+		return err
 	}
 	if p.Isolated, err = root.first("port").tristate("isolated"); err != nil {
 		return err

@@ -11,16 +11,11 @@ import (
 // ParsePortForward reads a document with one <virbr:portForward>, with or
 // without its namespace. Every error is an [*Error] with its line.
 func ParsePortForward(doc []byte) (*PortForward, error) {
-	el, err := parseItem(doc, "portForward")
-	if err != nil {
-		return nil, err
-	}
-	f, err := parsePortForward(el)
-	return f, lined(err)
+	return parseItem(doc, "portForward", parsePortForward)
 }
 
 // parseItem reads a document with one element of a list.
-func parseItem(doc []byte, name string) (*node, error) {
+func parseItem[T any](doc []byte, name string, parse func(*node) (*T, error)) (*T, error) {
 	el, err := parseAny(doc)
 	if err != nil {
 		return nil, err
@@ -28,7 +23,8 @@ func parseItem(doc []byte, name string) (*node, error) {
 	if el.name != name || el.space != Namespace && el.space != "" {
 		return nil, lined(el.fail(KindXML, OriginXML, "expecting root element of '%s' in namespace %s, not '%s'", name, Namespace, el.qname()))
 	}
-	return el, nil
+	item, err := parse(el)
+	return item, lined(err)
 }
 
 // forwardKey is what a range takes for itself: a second forward with the same
@@ -244,19 +240,11 @@ func (f *PortForward) element() *node {
 	if f.Address.IsValid() {
 		a.put("address", f.Address.String())
 	}
-	a.text("dev", f.Dev)
-	if f.Ignore {
-		a.put("ignore", "yes")
-	}
-	a.text("guest", f.Guest)
-	a.text("from", f.Sources())
+	a.text("dev", f.Dev).yes("ignore", f.Ignore).text("guest", f.Guest).text("from", f.Sources())
 	ranges := make([]*node, 0, len(f.Ranges))
 	for _, r := range f.Ranges {
 		list := kept().number("start", uint64(r.Start)).number("end", uint64(r.End)).number("to", uint64(r.To))
-		if r.Exclude {
-			list.put("exclude", "yes")
-		}
-		ranges = append(ranges, ours("range", list))
+		ranges = append(ranges, ours("range", list.yes("exclude", r.Exclude)))
 	}
 	return ours("portForward", a, ranges...)
 }

@@ -59,6 +59,14 @@ func (a *attrs) state(name string, value Tristate) *attrs {
 	return a.text(name, value.String())
 }
 
+// yes adds an attribute if it is set.
+func (a *attrs) yes(name string, value bool) *attrs {
+	if !value {
+		return a
+	}
+	return a.put(name, "yes")
+}
+
 func (a *attrs) String() string { return string(a.b) }
 
 func (p *printer) indent() {

@@ -8,12 +8,7 @@ import (
 // ParsePublicAddress reads a document with one <virbr:address>, with or without
 // its namespace. Every error is an [*Error] with its line.
 func ParsePublicAddress(doc []byte) (*PublicAddress, error) {
-	el, err := parseItem(doc, "address")
-	if err != nil {
-		return nil, err
-	}
-	a, err := parsePublicAddress(el)
-	return a, lined(err)
+	return parseItem(doc, "address", parsePublicAddress)
 }
 
 func (e *Extensions) parsePublic(el *node) error {

@@ -200,17 +200,12 @@ func (r *FirewallRemoval) format(p *printer) {
 	if r == nil {
 		return
 	}
-	yes := func(a *attrs, on bool) *attrs {
-		if on {
-			a.put("ignoreErrors", "yes")
-		}
-		return a
-	}
+	const ignore = "ignoreErrors"
 	p.open("firewall", new(attrs).put("name", fwRemoval).put("backend", r.Backend))
 	for _, g := range r.Groups {
-		p.open("group", yes(&attrs{}, g.IgnoreErrors))
+		p.open("group", new(attrs).yes(ignore, g.IgnoreErrors))
 		for _, act := range g.Actions {
-			p.open("action", yes(new(attrs).put("layer", act.Layer), act.IgnoreErrors && !g.IgnoreErrors))
+			p.open("action", new(attrs).put("layer", act.Layer).yes(ignore, act.IgnoreErrors && !g.IgnoreErrors))
 			p.open("args", &attrs{})
 			for _, item := range act.Args {
 				p.leaf("item", item)

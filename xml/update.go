@@ -184,8 +184,6 @@ func (n *Network) updateInterface(cmd UpdateCommand, el *node) error {
 			return misfit("unable to delete interface '%s' in network '%s'. It is currently being used by %d domains.", dev, n.Name, used)
 		}
 		f.Interfaces = remove(f.Interfaces, at)
-	case UpdateNone, UpdateModify:
-		return unknownCommand(cmd)
 	default:
 		return unknownCommand(cmd)
 	}
@@ -218,8 +216,6 @@ func (n *Network) updatePortGroup(cmd UpdateCommand, el *node) error {
 		n.PortGroups = insert(cmd, n.PortGroups, *g)
 	case UpdateDelete:
 		n.PortGroups = remove(n.PortGroups, at)
-	case UpdateNone:
-		return unknownCommand(cmd)
 	default:
 		return unknownCommand(cmd)
 	}

@@ -64,10 +64,10 @@ func (n *Network) updateDHCPHost(cmd UpdateCommand, index int, el *node) error {
 		err = n.addDHCPHost(cmd, parent, &ip, el)
 	case UpdateDelete:
 		err = n.deleteDHCPHost(&ip, el)
-	case UpdateNone:
-		err = n.unknownForHost(cmd, &ip, el)
-	default:
-		err = n.unknownForHost(cmd, &ip, el)
+	default: // refused after the entry that it is for
+		if _, err = ip.parseHost(el, n.Name, false); err == nil {
+			err = unknownCommand(cmd)
+		}
 	}
 	if err == nil {
 		n.setIP(parent, ip)
@@ -147,14 +147,6 @@ func (n *Network) deleteDHCPHost(ip *IP, el *node) error {
 	return nil
 }
 
-// unknownForHost refuses a command, after the entry that it is for.
-func (n *Network) unknownForHost(cmd UpdateCommand, ip *IP, el *node) error {
-	if _, err := ip.parseHost(el, n.Name, false); err != nil {
-		return err
-	}
-	return unknownCommand(cmd)
-}
-
 func (n *Network) updateDHCPRange(cmd UpdateCommand, index int, el *node) error {
 	if err := n.wantElement(el, "range"); err != nil {
 		return err
@@ -185,8 +177,6 @@ func (n *Network) updateDHCPRange(cmd UpdateCommand, index int, el *node) error 
 			return misfit("couldn't locate a matching dhcp range entry in network '%s'", n.Name)
 		}
 		ip.Ranges = remove(ip.Ranges, at)
-	case UpdateNone, UpdateModify:
-		return unknownCommand(cmd)
 	default:
 		return unknownCommand(cmd)
 	}

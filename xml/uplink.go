@@ -19,14 +19,7 @@ type Uplink struct {
 
 // ParseUplink reads a document with one <virbr:uplink>, with or without its
 // namespace. Every error is an [*Error] with its line.
-func ParseUplink(doc []byte) (*Uplink, error) {
-	el, err := parseItem(doc, "uplink")
-	if err != nil {
-		return nil, err
-	}
-	u, err := parseUplink(el)
-	return u, lined(err)
-}
+func ParseUplink(doc []byte) (*Uplink, error) { return parseItem(doc, "uplink", parseUplink) }
 
 func (e *Extensions) parseUplink(el *node) error {
 	if len(e.Uplinks) == maxUplinks {
@@ -116,10 +109,7 @@ func (u *Uplink) element() *node {
 	if u.Gateway.IsValid() {
 		a.put("gateway", u.Gateway.String())
 	}
-	if u.Guard != Unset {
-		a.put("guard", u.Guard.String())
-	}
-	return ours("uplink", a)
+	return ours("uplink", a.state("guard", u.Guard))
 }
 
 // String names the uplink for people: "wg0 (ipv4 via 10.0.0.1)".

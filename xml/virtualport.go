@@ -179,26 +179,13 @@ func parsePortGroup(el *node) (*PortGroup, error) {
 			return nil, err
 		}
 	}
-	if bw := el.first("bandwidth"); bw != nil {
-		if g.Bandwidth, err = parseBandwidth(bw, false); err != nil {
-			return nil, err
-		}
-	}
-	if vlan := el.first("vlan"); vlan != nil {
-		if g.VLAN, err = parseVLAN(vlan); err != nil {
-			return nil, err
-		}
-	}
-	return g, nil
+	g.Bandwidth, g.VLAN, err = parseTraffic(el, false)
+	return g, err
 }
 
 // format prints the element, which libvirt never writes as an empty one.
 func (g *PortGroup) format(p *printer) {
-	a := new(attrs).put("name", g.Name)
-	if g.Default {
-		a.put("default", "yes")
-	}
-	p.open("portgroup", a.state("trustGuestRxFilters", g.TrustGuestRxFilters))
+	p.open("portgroup", new(attrs).put("name", g.Name).yes("default", g.Default).state("trustGuestRxFilters", g.TrustGuestRxFilters))
 	g.VLAN.format(p)
 	g.VirtualPort.format(p)
 	g.Bandwidth.format(p)

@@ -52,11 +52,7 @@ func (v *VLAN) format(p *printer) {
 	if v == nil || len(v.Tags) == 0 {
 		return
 	}
-	a := &attrs{}
-	if v.Trunk || len(v.Tags) > 1 {
-		a.put("trunk", "yes")
-	}
-	p.open("vlan", a)
+	p.open("vlan", new(attrs).yes("trunk", v.Trunk || len(v.Tags) > 1))
 	for _, t := range v.Tags {
 		p.empty("tag", new(attrs).put("id", decimal(uint32(t.ID))).text("nativeMode", t.NativeMode))
 	}
