@@ -42,16 +42,24 @@ func compile(def *xml.Network, ext *xml.Extensions, where Where, beside bool) (*
 	if err != nil {
 		return nil, err
 	}
+	return c.network(def, ext, where, beside, func(n *Network) {
+		c.filter(n, LeaveMap, c.leave())
+		c.filter(n, EnterMap, c.enter())
+		if c.mode == xml.ForwardNAT {
+			c.nat(n, NAT4Map, c.subnets4, where.Narrower)
+			c.nat(n, NAT6Map, c.nat6, where.Narrower)
+		}
+	})
+}
+
+// network returns the rules of extensions, and after what forwards need those of the
+// forward mode.
+func (c *compiler) network(def *xml.Network, ext *xml.Extensions, where Where, beside bool, mode func(*Network)) (*Network, error) {
 	n := &Network{Bridge: c.bridge}
 	if err := c.extend(n, ext, where); err != nil {
-		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
+		return nil, uncompiled(def, err)
 	}
-	c.filter(n, LeaveMap, c.leave())
-	c.filter(n, EnterMap, c.enter())
-	if c.mode == xml.ForwardNAT {
-		c.nat(n, NAT4Map, c.subnets4, where.Narrower)
-		c.nat(n, NAT6Map, c.nat6, where.Narrower)
-	}
+	mode(n)
 	c.reach(n)
 	if beside {
 		c.vouch(n)
@@ -59,10 +67,15 @@ func compile(def *xml.Network, ext *xml.Extensions, where Where, beside bool) (*
 	c.services(n, def, ext)
 	c.ingress(n)
 	if err := c.guard(n, ext, where); err != nil {
-		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
+		return nil, uncompiled(def, err)
 	}
 	c.fast(n, ext, where)
 	return n, n.Validate()
+}
+
+// uncompiled says of which network the error is.
+func uncompiled(def *xml.Network, err error) error {
+	return fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
 }
 
 // filtered returns the definition with the forward mode whose rules it is to
@@ -108,21 +121,21 @@ func newCompiler(def *xml.Network) (*compiler, error) {
 		mode:   def.Forward.Mode,
 	}
 	if err := CheckDevice(c.bridge); err != nil {
-		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
+		return nil, uncompiled(def, err)
 	}
 	if c.mode == xml.ForwardNone {
 		c.dev = ""
 	}
 	if c.dev != "" {
 		if err := CheckDevice(c.dev); err != nil {
-			return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
+			return nil, uncompiled(def, err)
 		}
 	}
 	ips := def.Subnets()
 	for i := range ips {
 		p, err := subnet(&ips[i])
 		if err != nil {
-			return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
+			return nil, uncompiled(def, err)
 		}
 		c.own = append(c.own, ips[i].Address)
 		if p.Addr().Is4() {

@@ -35,22 +35,11 @@ func compileExtension(def *xml.Network, ext *xml.Extensions, where Where) (*Netw
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{Bridge: c.bridge}
-	if err := c.extend(n, ext, where); err != nil {
-		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
+	n, err := c.network(def, ext, where, true, func(*Network) {})
+	if err != nil || len(n.Chains) == 0 {
+		return nil, err
 	}
-	c.reach(n)
-	c.vouch(n)
-	c.services(n, def, ext)
-	c.ingress(n)
-	if err := c.guard(n, ext, where); err != nil {
-		return nil, fmt.Errorf("compiling the firewall of network %q: %w", def.Name, err)
-	}
-	c.fast(n, ext, where)
-	if len(n.Chains) == 0 {
-		return nil, nil
-	}
-	return n, n.Validate()
+	return n, nil
 }
 
 // extend resolves forwards and public addresses and notes what they need.

@@ -81,57 +81,33 @@ func ufwCommand(p Packet) string {
 }
 
 func iptablesWords(p Packet) string {
-	words := ""
-	if p.In != "" {
-		words += " -i " + p.In
-	}
-	if p.Out != "" {
-		words += " -o " + p.Out
-	}
-	if p.Proto != "" {
-		words += " -p " + p.Proto
-	}
-	if p.FromPort != 0 {
-		words += fmt.Sprintf(" --sport %d", p.FromPort)
-	}
-	if p.Port != 0 {
-		words += fmt.Sprintf(" --dport %d", p.Port)
-	}
-	if p.Type != 0 {
-		words += fmt.Sprintf(" --icmpv6-type %d", p.Type)
-	}
-	switch {
-	case p.Reply:
-		words += " -m conntrack --ctstate RELATED,ESTABLISHED"
-	case p.Translated:
-		words += " -m conntrack --ctstate DNAT"
-	}
-	return words[min(1, len(words)):]
+	var w words
+	w.add(p.In != "", "-i %s", p.In)
+	w.add(p.Out != "", "-o %s", p.Out)
+	w.add(p.Proto != "", "-p %s", p.Proto)
+	w.add(p.FromPort != 0, "--sport %d", p.FromPort)
+	w.add(p.Port != 0, "--dport %d", p.Port)
+	w.add(p.Type != 0, "--icmpv6-type %d", p.Type)
+	w.add(p.Reply, "-m conntrack --ctstate RELATED,ESTABLISHED")
+	w.add(p.Translated && !p.Reply, "-m conntrack --ctstate DNAT")
+	return w.String()
 }
 
 func nftWords(p Packet) string {
-	words := ""
-	if p.In != "" {
-		words += fmt.Sprintf(" iifname '%q'", p.In)
-	}
-	if p.Out != "" {
-		words += fmt.Sprintf(" oifname '%q'", p.Out)
-	}
+	var w words
+	w.add(p.In != "", "iifname '%q'", p.In)
+	w.add(p.Out != "", "oifname '%q'", p.Out)
 	switch {
 	case p.FromPort != 0:
-		words += fmt.Sprintf(" %s sport %d", p.Proto, p.FromPort)
+		w.add(true, "%s sport %d", p.Proto, p.FromPort)
 	case p.Port != 0:
-		words += fmt.Sprintf(" %s dport %d", p.Proto, p.Port)
+		w.add(true, "%s dport %d", p.Proto, p.Port)
 	case p.Type != 0:
-		words += fmt.Sprintf(" icmpv6 type %d", p.Type)
-	case p.Proto != "":
-		words += " meta l4proto " + p.Proto
+		w.add(true, "icmpv6 type %d", p.Type)
+	default:
+		w.add(p.Proto != "", "meta l4proto %s", p.Proto)
 	}
-	switch {
-	case p.Reply:
-		words += " ct state established,related"
-	case p.Translated:
-		words += " ct status dnat"
-	}
-	return words[min(1, len(words)):]
+	w.add(p.Reply, "ct state established,related")
+	w.add(p.Translated && !p.Reply, "ct status dnat")
+	return w.String()
 }

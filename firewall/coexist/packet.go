@@ -1,7 +1,6 @@
 package coexist
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -44,37 +43,25 @@ type Packet struct {
 
 // String returns words for people: "udp to port 67 from virbr0 (IPv4)".
 func (p Packet) String() string {
-	var words []string
+	what, family := "everything", "(IPv4)"
 	switch {
 	case p.Proto != "":
-		words = append(words, p.Proto)
+		what = p.Proto
 	case p.Reply:
-		words = append(words, "replies")
+		what = "replies"
 	case p.Translated:
-		words = append(words, "what is forwarded")
-	default:
-		words = append(words, "everything")
+		what = "what is forwarded"
 	}
-	if p.Type != 0 {
-		words = append(words, fmt.Sprintf("type %d", p.Type))
-	}
-	if p.FromPort != 0 {
-		words = append(words, fmt.Sprintf("from port %d", p.FromPort))
-	}
-	if p.Port != 0 {
-		words = append(words, fmt.Sprintf("to port %d", p.Port))
-	}
-	if p.In != "" {
-		words = append(words, "from "+p.In)
-	}
-	if p.Out != "" {
-		words = append(words, "to "+p.Out)
-	}
-	family := "(IPv4)"
 	if p.IPv6 {
 		family = "(IPv6)"
 	}
-	return strings.Join(append(words, family), " ")
+	w := words{what}
+	w.add(p.Type != 0, "type %d", p.Type)
+	w.add(p.FromPort != 0, "from port %d", p.FromPort)
+	w.add(p.Port != 0, "to port %d", p.Port)
+	w.add(p.In != "", "from %s", p.In)
+	w.add(p.Out != "", "to %s", p.Out)
+	return w.String() + " " + family
 }
 
 // protocols are the numbers of Packet.Proto.

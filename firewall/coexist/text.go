@@ -6,6 +6,18 @@ import (
 	"strings"
 )
 
+// words are those of a text about a packet.
+type words []string
+
+// add adds some that hold of the packet.
+func (w *words) add(hold bool, format string, args ...any) {
+	if hold {
+		*w = append(*w, fmt.Sprintf(format, args...))
+	}
+}
+
+func (w words) String() string { return strings.Join(w, " ") }
+
 // String returns the rule about as nft prints it. Conditions that are not
 // understood stand in brackets, by the name of their expression.
 func (r Rule) String() string {
