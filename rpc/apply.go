@@ -50,18 +50,19 @@ func (s *Server) listPending(ctx context.Context, rq *call, _ proto.Void) (wire.
 	return &result, nil
 }
 
-func (s *Server) confirm(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
-	return nil, s.decide(ctx, rq, a, s.cfg.Networks.Confirm)
+// deciding serves the end of the wait for a confirmation. Who ends it must be allowed to
+// change each network of the change.
+func deciding(do func(Networks, context.Context, driver.Ref) error) handler {
+	return bind(func(s *Server, ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
+		ref := refOf(a)
+		if err := s.allowedToDecide(ctx, rq, ref); err != nil {
+			return nil, err
+		}
+		return nil, do(s.cfg.Networks, ctx, ref)
+	})
 }
 
-func (s *Server) rollBack(ctx context.Context, rq *call, a proto.Network) (wire.Message, error) {
-	return nil, s.decide(ctx, rq, a, s.cfg.Networks.RollBack)
-}
-
-// decide ends the wait for a confirmation. Who does must be allowed to change each
-// network of the change.
-func (s *Server) decide(ctx context.Context, rq *call, a proto.Network, do func(context.Context, driver.Ref) error) error {
-	ref := refOf(a)
+func (s *Server) allowedToDecide(ctx context.Context, rq *call, ref driver.Ref) error {
 	if err := s.allowedNetwork(ctx, rq, ref, applyPermissions...); err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (s *Server) decide(ctx context.Context, rq *call, a proto.Network, do func(
 			}
 		}
 	}
-	return do(ctx, ref)
+	return nil
 }
 
 // allowedDocuments checks flags, and permissions on the networks that are described.

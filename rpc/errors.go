@@ -57,9 +57,9 @@ var rules = []rule{
 	{planKind(plan.KindSystem), codeSystem, domainNetwork},
 	{planKind(plan.KindFailed), codeFailed, domainNetwork},
 
-	{stateFile, codeSystem, domainNetwork},
+	{about(func(e *state.Error) (string, bool) { return e.Msg, true }), codeSystem, domainNetwork},
 
-	{hookScript, codeHook, domainHook},
+	{about(func(e *hooks.ScriptError) (string, bool) { return e.Error(), true }), codeHook, domainHook},
 
 	{polkitReason(polkit.Denied), codeAuthFailed, domainPolkit},
 	{polkitReason(polkit.Dismissed), codeAuthCancelled, domainPolkit},
@@ -105,60 +105,30 @@ func classify(err error) *failure {
 	panic("rpc: no rule for an error, but the last one is for anything")
 }
 
-func driverKind(kind driver.Kind) func(error) (string, bool) {
+// about matches errors of a type of which detail finds that the rule is for them.
+func about[E error](detail func(E) (string, bool)) func(error) (string, bool) {
 	return func(err error) (string, bool) {
-		e, ok := errors.AsType[*driver.Error](err)
-		if !ok || e.Kind != kind {
-			return "", false
+		if e, ok := errors.AsType[E](err); ok {
+			return detail(e)
 		}
-		return e.Msg, true
+		return "", false
 	}
+}
+
+func driverKind(kind driver.Kind) func(error) (string, bool) {
+	return about(func(e *driver.Error) (string, bool) { return e.Msg, e.Kind == kind })
 }
 
 func xmlKind(kind xml.Kind) func(error) (string, bool) {
-	return func(err error) (string, bool) {
-		e, ok := errors.AsType[*xml.Error](err)
-		if !ok || e.Kind != kind {
-			return "", false
-		}
-		return e.Msg, true
-	}
+	return about(func(e *xml.Error) (string, bool) { return e.Msg, e.Kind == kind })
 }
 
 func planKind(kind plan.Kind) func(error) (string, bool) {
-	return func(err error) (string, bool) {
-		e, ok := errors.AsType[*plan.Error](err)
-		if !ok || e.Kind != kind {
-			return "", false
-		}
-		return e.Msg, true
-	}
+	return about(func(e *plan.Error) (string, bool) { return e.Msg, e.Kind == kind })
 }
 
 func polkitReason(reason polkit.Reason) func(error) (string, bool) {
-	return func(err error) (string, bool) {
-		e, ok := errors.AsType[*polkit.Error](err)
-		if !ok || e.Reason != reason {
-			return "", false
-		}
-		return e.Error(), true
-	}
-}
-
-func stateFile(err error) (string, bool) {
-	e, ok := errors.AsType[*state.Error](err)
-	if !ok {
-		return "", false
-	}
-	return e.Msg, true
-}
-
-func hookScript(err error) (string, bool) {
-	e, ok := errors.AsType[*hooks.ScriptError](err)
-	if !ok {
-		return "", false
-	}
-	return e.Error(), true
+	return about(func(e *polkit.Error) (string, bool) { return e.Error(), e.Reason == reason })
 }
 
 func timedOut(err error) (string, bool) {

@@ -283,9 +283,13 @@ func (s *Server) listen(ctx context.Context, rq *call, eventID int32, network *p
 	return nil, s.events.add(l, func(id int32) { rq.reply(&proto.Int{Value: id}, nil) })
 }
 
-func (s *Server) deregister(ctx context.Context, rq *call, a proto.Int) (wire.Message, error) {
-	if err := s.allowed(ctx, rq, objectConnect, "read", nil, nil); err != nil {
-		return nil, err
-	}
-	return nil, s.events.remove(rq.client, a.Value, false)
+// deregistering serves the end of a registration of the extension program, or of
+// libvirt's.
+func deregistering(extension bool) handler {
+	return bind(func(s *Server, ctx context.Context, rq *call, a proto.Int) (wire.Message, error) {
+		if err := s.allowed(ctx, rq, objectConnect, "read", nil, nil); err != nil {
+			return nil, err
+		}
+		return nil, s.events.remove(rq.client, a.Value, extension)
+	})
 }

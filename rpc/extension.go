@@ -38,11 +38,11 @@ var extensions = map[int32]procedure{
 	proto.Apply: {serve: bind((*Server).apply), stage: stageNetwork, forbid: "virbrApply", slow: true},
 
 	proto.PendingList: {serve: bind((*Server).listPending), stage: stageNetwork},
-	proto.Confirm:     {serve: bind((*Server).confirm), stage: stageNetwork, forbid: "virbrConfirm"},
-	proto.RollBack:    {serve: bind((*Server).rollBack), stage: stageNetwork, forbid: "virbrRollBack", slow: true},
+	proto.Confirm:     {serve: deciding(Networks.Confirm), stage: stageNetwork, forbid: "virbrConfirm"},
+	proto.RollBack:    {serve: deciding(Networks.RollBack), stage: stageNetwork, forbid: "virbrRollBack", slow: true},
 
 	proto.EventRegister:   {serve: bind((*Server).registerAll), stage: stageNetwork, inline: true},
-	proto.EventDeregister: {serve: bind((*Server).deregisterAll), stage: stageNetwork, inline: true},
+	proto.EventDeregister: {serve: deregistering(true), stage: stageNetwork, inline: true},
 }
 
 func lookupExtension(number int32) (procedure, bool) {

@@ -72,10 +72,3 @@ func words(list []netip.Addr) []string {
 func (s *Server) registerAll(ctx context.Context, rq *call, a proto.EventFilter) (wire.Message, error) {
 	return s.listen(ctx, rq, everything, a.Network)
 }
-
-func (s *Server) deregisterAll(ctx context.Context, rq *call, a proto.Int) (wire.Message, error) {
-	if err := s.allowed(ctx, rq, objectConnect, "read", nil, nil); err != nil {
-		return nil, err
-	}
-	return nil, s.events.remove(rq.client, a.Value, true)
-}

@@ -93,13 +93,7 @@ func (s *Server) create(ctx context.Context, rq *call, a proto.String) (wire.Mes
 }
 
 func (s *Server) createFlags(ctx context.Context, rq *call, a proto.XMLArgs) (wire.Message, error) {
-	if err := checkFlags(a.Flags, flagValidate, "networkCreateXMLFlags"); err != nil {
-		return nil, err
-	}
-	if err := s.allowedDocument(ctx, rq, a.XML, "write", "start"); err != nil {
-		return nil, err
-	}
-	return network(s.cfg.Networks.CreateXML(ctx, a.XML, a.Flags&flagValidate != 0))
+	return s.put(ctx, rq, a, "networkCreateXMLFlags", "start", s.cfg.Networks.CreateXML)
 }
 
 func (s *Server) define(ctx context.Context, rq *call, a proto.String) (wire.Message, error) {
@@ -107,13 +101,21 @@ func (s *Server) define(ctx context.Context, rq *call, a proto.String) (wire.Mes
 }
 
 func (s *Server) defineFlags(ctx context.Context, rq *call, a proto.XMLArgs) (wire.Message, error) {
-	if err := checkFlags(a.Flags, flagValidate, "networkDefineXMLFlags"); err != nil {
+	return s.put(ctx, rq, a, "networkDefineXMLFlags", "save", s.cfg.Networks.DefineXML)
+}
+
+// put hands a document to the driver if the caller may write its network, and has the
+// permission.
+func (s *Server) put(ctx context.Context, rq *call, a proto.XMLArgs, function, permission string,
+	do func(ctx context.Context, doc string, validate bool) (driver.Ref, error),
+) (wire.Message, error) {
+	if err := checkFlags(a.Flags, flagValidate, function); err != nil {
 		return nil, err
 	}
-	if err := s.allowedDocument(ctx, rq, a.XML, "write", "save"); err != nil {
+	if err := s.allowedDocument(ctx, rq, a.XML, "write", permission); err != nil {
 		return nil, err
 	}
-	return network(s.cfg.Networks.DefineXML(ctx, a.XML, a.Flags&flagValidate != 0))
+	return network(do(ctx, a.XML, a.Flags&flagValidate != 0))
 }
 
 // allowedDocument checks permissions on the network that a document describes,

@@ -59,7 +59,7 @@ var procedures = map[int32]procedure{
 	proto.ConnectUnregisterCloseCallback: {serve: bind((*Server).closeCallback), stage: stageHypervisor, inline: true},
 	proto.ConnectSetIdentity:             {serve: bind((*Server).setIdentity), stage: stageHypervisor, inline: true},
 	proto.ConnectNetworkEventRegister:    {serve: bind((*Server).register), stage: stageNetwork, inline: true},
-	proto.ConnectNetworkEventDeregister:  {serve: bind((*Server).deregister), stage: stageNetwork, inline: true},
+	proto.ConnectNetworkEventDeregister:  {serve: deregistering(false), stage: stageNetwork, inline: true},
 
 	proto.ConnectListDefinedNetworks:  {serve: bind((*Server).listInactive), stage: stageNetwork},
 	proto.ConnectListNetworks:         {serve: bind((*Server).listActive), stage: stageNetwork},

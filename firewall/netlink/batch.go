@@ -35,13 +35,18 @@ func (b *batch) add(msg uint16, flags netlink.HeaderFlags, attrs func(*netlink.A
 	if err != nil && b.err == nil {
 		b.err = err
 	}
-	b.msgs = append(b.msgs, netlink.Message{
+	b.msgs = append(b.msgs, message(b.family, msg, flags, data))
+}
+
+// message is one of nf_tables with encoded attributes.
+func message(family byte, msg uint16, flags netlink.HeaderFlags, attrs []byte) netlink.Message {
+	return netlink.Message{
 		Header: netlink.Header{
 			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | msg),
 			Flags: netlink.Request | flags,
 		},
-		Data: append([]byte{b.family, unix.NFNETLINK_V0, 0, 0}, data...),
-	})
+		Data: append([]byte{family, unix.NFNETLINK_V0, 0, 0}, attrs...),
+	}
 }
 
 // addTable makes the table; one that exists stays.

@@ -24,7 +24,16 @@ type change struct {
 }
 
 func newChange(socket *netlink.Conn, exact bool) *change {
-	const family, table = unix.NFPROTO_INET, firewall.TableName
+	return changeOf(unix.NFPROTO_INET, socket, exact)
+}
+
+// newGuardChange is newChange for the table of guards.
+func newGuardChange(socket *netlink.Conn, exact bool) *change {
+	return changeOf(unix.NFPROTO_BRIDGE, socket, exact)
+}
+
+func changeOf(family byte, socket *netlink.Conn, exact bool) *change {
+	const table = firewall.TableName
 	return &change{
 		batch:  batch{family: family, table: table},
 		reader: reader{conn: socket, family: family, table: table},

@@ -76,22 +76,21 @@ func ProbeChecksums(conn *Conn) (bool, error) {
 // FillChecksums has the kernel fill in the UDP checksums of DHCP replies that
 // leave a bridge. What is there already stays.
 func FillChecksums(conn *Conn, bridge string) error {
-	if err := firewall.CheckDevice(bridge); err != nil {
-		return fmt.Errorf("filling in the checksums of DHCP replies: %w", err)
-	}
-	return conn.attempt(func(socket *netlink.Conn, _ bool) error {
-		return wrap(conn.fillLocked(socket, bridge, true), "filling in the checksums of DHCP replies on %q", bridge)
-	})
+	return conn.fill("filling in the checksums of DHCP replies", bridge, true)
 }
 
 // UnfillChecksums takes back FillChecksums, with the chains and the table if we
 // made them and nothing else is in them. What is not there is no error.
 func UnfillChecksums(conn *Conn, bridge string) error {
+	return conn.fill("taking back the checksums of DHCP replies", bridge, false)
+}
+
+func (c *Conn) fill(doing, bridge string, want bool) error {
 	if err := firewall.CheckDevice(bridge); err != nil {
-		return fmt.Errorf("taking back the checksums of DHCP replies: %w", err)
+		return fmt.Errorf("%s: %w", doing, err)
 	}
-	return conn.attempt(func(socket *netlink.Conn, _ bool) error {
-		return wrap(conn.fillLocked(socket, bridge, false), "taking back the checksums of DHCP replies on %q", bridge)
+	return c.attempt(func(socket *netlink.Conn, _ bool) error {
+		return wrap(c.fillLocked(socket, bridge, want), "%s on %q", doing, bridge)
 	})
 }
 

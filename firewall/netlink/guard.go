@@ -30,16 +30,6 @@ func guard(n *firewall.Network) *firewall.Guard {
 	return n.Guard
 }
 
-// newGuardChange is newChange for the table of guards.
-func newGuardChange(socket *netlink.Conn, exact bool) *change {
-	const family, table = unix.NFPROTO_BRIDGE, firewall.TableName
-	return &change{
-		batch:  batch{family: family, table: table},
-		reader: reader{conn: socket, family: family, table: table},
-		exact:  exact,
-	}
-}
-
 // installGuards makes the guards of some bridges what they are to be: the shared part
 // is made or mended, elements that are missing, wrong or too much are. What others
 // have in the maps is read with them, once.

@@ -52,13 +52,7 @@ func (r *reader) request(msg uint16, flags netlink.HeaderFlags, attrs []netlink.
 	if err != nil {
 		return nil, err
 	}
-	req := netlink.Message{
-		Header: netlink.Header{
-			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | msg),
-			Flags: netlink.Request | flags,
-		},
-		Data: append([]byte{r.family, unix.NFNETLINK_V0, 0, 0}, b...),
-	}
+	req := message(r.family, msg, flags, b)
 	for range maxDumps {
 		replies, err := r.conn.Execute(req)
 		switch {

@@ -8,34 +8,23 @@ import (
 	"math/bits"
 	"net/netip"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/google/nftables/expr"
 
 	"github.com/virbr/virbr/firewall/coexist"
 )
 
-func (d *ruleDecoder) cmp(ad *netlink.AttributeDecoder) {
-	var reg, op uint32
-	var data []byte
-	each(ad, func(ad *netlink.AttributeDecoder) {
-		switch ad.Type() {
-		case unix.NFTA_CMP_SREG:
-			reg = ad.Uint32()
-		case unix.NFTA_CMP_OP:
-			op = ad.Uint32()
-		case unix.NFTA_CMP_DATA:
-			dig(ad, func(ad *netlink.AttributeDecoder) { data = ad.Bytes() }, unix.NFTA_DATA_VALUE)
-		}
-	})
-	l := d.loaded[reg]
+func (d *ruleDecoder) cmp(e *expr.Cmp) {
+	l := d.loaded[e.Register]
 	if (l.field == coexist.State || l.text == ctStatus) && l.mask != nil {
-		d.stateBits(l, op, data)
+		d.stateBits(l, e.Op, e.Data)
 		return
 	}
-	v, ok := l.value(data)
-	not := op == unix.NFT_CMP_NEQ
-	if ok && op != unix.NFT_CMP_EQ && !not {
-		v, ok = ordered(l, v, op)
+	v, ok := l.value(e.Data)
+	not := e.Op == expr.CmpOpNeq
+	if ok && e.Op != expr.CmpOpEq && !not {
+		v, ok = ordered(l, v, e.Op)
 	}
 	if !ok {
 		d.unknown(l.text)
@@ -46,8 +35,8 @@ func (d *ruleDecoder) cmp(ad *netlink.AttributeDecoder) {
 
 // stateBits has "one of these states", which the kernel asks as "the bits of
 // these are not zero".
-func (d *ruleDecoder) stateBits(l loaded, op uint32, data []byte) {
-	if len(l.mask) != 4 || len(bytes.Trim(data, "\x00")) > 0 || op > unix.NFT_CMP_NEQ {
+func (d *ruleDecoder) stateBits(l loaded, op expr.CmpOp, data []byte) {
+	if len(l.mask) != 4 || len(bytes.Trim(data, "\x00")) > 0 || op > expr.CmpOpNeq {
 		d.unknown("ct state")
 		return
 	}
@@ -59,26 +48,27 @@ func (d *ruleDecoder) stateBits(l loaded, op uint32, data []byte) {
 		}
 		mask = coexist.StateTranslated
 	}
-	d.add(coexist.Match{Field: coexist.State, Not: op == unix.NFT_CMP_EQ, Values: []coexist.Value{{Low: mask, High: mask}}})
+	d.add(coexist.Match{Field: coexist.State, Not: op == expr.CmpOpEq, Values: []coexist.Value{{Low: mask, High: mask}}})
 }
 
 // ordered turns a comparison into a range.
-func ordered(l loaded, v coexist.Value, op uint32) (coexist.Value, bool) {
+func ordered(l loaded, v coexist.Value, op expr.CmpOp) (coexist.Value, bool) {
 	if l.field != coexist.DestPort && l.field != coexist.FromPort {
 		return v, false
 	}
 	switch op {
-	case unix.NFT_CMP_LT:
+	case expr.CmpOpLt:
 		if v.Low == 0 {
 			return v, false
 		}
 		return coexist.Value{High: v.Low - 1}, true
-	case unix.NFT_CMP_LTE:
+	case expr.CmpOpLte:
 		return coexist.Value{High: v.Low}, true
-	case unix.NFT_CMP_GT:
+	case expr.CmpOpGt:
 		return coexist.Value{Low: v.Low + 1, High: math.MaxUint16}, true
-	case unix.NFT_CMP_GTE:
+	case expr.CmpOpGte:
 		return coexist.Value{Low: v.Low, High: math.MaxUint16}, true
+	case expr.CmpOpEq, expr.CmpOpNeq:
 	}
 	return v, false
 }
@@ -192,49 +182,20 @@ func prefixLength(mask []byte) int {
 	return n
 }
 
-func (d *ruleDecoder) between(ad *netlink.AttributeDecoder) {
-	var reg, op uint32
-	var from, to []byte
-	each(ad, func(ad *netlink.AttributeDecoder) {
-		switch ad.Type() {
-		case unix.NFTA_RANGE_SREG:
-			reg = ad.Uint32()
-		case unix.NFTA_RANGE_OP:
-			op = ad.Uint32()
-		case unix.NFTA_RANGE_FROM_DATA:
-			dig(ad, func(ad *netlink.AttributeDecoder) { from = ad.Bytes() }, unix.NFTA_DATA_VALUE)
-		case unix.NFTA_RANGE_TO_DATA:
-			dig(ad, func(ad *netlink.AttributeDecoder) { to = ad.Bytes() }, unix.NFTA_DATA_VALUE)
-		}
-	})
-	l := d.loaded[reg]
-	low, ok1 := l.value(from)
-	high, ok2 := l.value(to)
+func (d *ruleDecoder) between(e *expr.Range) {
+	l := d.loaded[e.Register]
+	low, ok1 := l.value(e.FromData)
+	high, ok2 := l.value(e.ToData)
 	if !ok1 || !ok2 || low.Name != "" || low.Prefix.IsValid() || l.field == coexist.State {
 		d.unknown(cmp.Or(l.text, string(l.field)+" range"))
 		return
 	}
-	d.add(coexist.Match{Field: l.field, Not: op == unix.NFT_RANGE_NEQ, Values: []coexist.Value{{Low: low.Low, High: high.Low}}})
+	d.add(coexist.Match{Field: l.field, Not: e.Op == expr.CmpOpNeq, Values: []coexist.Value{{Low: low.Low, High: high.Low}}})
 }
 
-func (d *ruleDecoder) lookup(ad *netlink.AttributeDecoder) {
-	var set string
-	var reg, flags uint32
-	mapped := false
-	each(ad, func(ad *netlink.AttributeDecoder) {
-		switch ad.Type() {
-		case unix.NFTA_LOOKUP_SET:
-			set = ad.String()
-		case unix.NFTA_LOOKUP_SREG:
-			reg = ad.Uint32()
-		case unix.NFTA_LOOKUP_DREG:
-			mapped = true
-		case unix.NFTA_LOOKUP_FLAGS:
-			flags = ad.Uint32()
-		}
-	})
-	l := d.loaded[reg]
-	entries, ok, err := d.sets.read(set, l)
+func (d *ruleDecoder) lookup(e *expr.Lookup) {
+	l, mapped := d.loaded[e.SourceRegister], e.IsDestRegSet
+	entries, ok, err := d.sets.read(e.SetName, l)
 	if err != nil && d.err == nil {
 		d.err = err
 	}
@@ -246,7 +207,7 @@ func (d *ruleDecoder) lookup(ad *netlink.AttributeDecoder) {
 	case mapped || l.field == coexist.Unknown:
 		d.unknown(cmp.Or(l.text, "set"))
 	default:
-		m := coexist.Match{Field: l.field, Not: flags&unix.NFT_LOOKUP_F_INV != 0}
+		m := coexist.Match{Field: l.field, Not: e.Invert}
 		for _, e := range entries {
 			m.Values = append(m.Values, e.Value)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -90,27 +91,27 @@ var bare = map[string]meaning{
 func (d *ruleDecoder) one(name string, ad *netlink.AttributeDecoder) {
 	switch name {
 	case "meta":
-		d.meta(ad)
+		understand(d, ad, d.meta)
 	case "ct":
-		d.ct(ad)
+		understand(d, ad, d.ct)
 	case "payload":
-		d.payload(ad)
+		understand(d, ad, d.payload)
 	case "fib":
-		d.fib(ad)
+		understand(d, ad, d.fib)
 	case "bitwise":
-		d.bitwise(ad)
+		understand(d, ad, d.bitwise)
 	case "cmp":
-		d.cmp(ad)
+		understand(d, ad, d.cmp)
 	case "range":
-		d.between(ad)
+		understand(d, ad, d.between)
 	case "lookup":
-		d.lookup(ad)
+		understand(d, ad, d.lookup)
 	case "immediate":
 		d.immediate(ad)
 	case "match", "target":
 		d.extension(name, ad)
 	case "queue":
-		d.queueExpression(ad)
+		understand(d, ad, d.queue)
 	case "reject":
 		d.rule.Verdict.Kind = coexist.Reject
 	case "nat", "masq", "redir":
@@ -123,6 +124,20 @@ func (d *ruleDecoder) one(name string, ad *netlink.AttributeDecoder) {
 		default:
 			d.foreign(name, ad)
 		}
+	}
+}
+
+// understand reads an expression that the library knows.
+func understand[E any, P interface {
+	*E
+	expr.Any
+}](d *ruleDecoder, ad *netlink.AttributeDecoder, follow func(P)) {
+	e := P(new(E))
+	err := expr.Unmarshal(d.family, ad.Bytes(), e)
+	if err == nil {
+		follow(e)
+	} else if d.err == nil {
+		d.err = err
 	}
 }
 
@@ -168,16 +183,13 @@ func (d *ruleDecoder) foreign(name string, ad *netlink.AttributeDecoder) {
 	}
 }
 
-func (d *ruleDecoder) meta(ad *netlink.AttributeDecoder) {
-	values := numbers(ad)
-	reg, loads := values[unix.NFTA_META_DREG]
-	if !loads {
-		_, stores := values[unix.NFTA_META_SREG]
-		d.rule.Marks = d.rule.Marks || stores && values[unix.NFTA_META_KEY] == unix.NFT_META_MARK
+func (d *ruleDecoder) meta(e *expr.Meta) {
+	if e.SourceRegister {
+		d.rule.Marks = d.rule.Marks || e.Key == expr.MetaKeyMARK
 		return
 	}
 	var l loaded
-	switch key := values[unix.NFTA_META_KEY]; key {
+	switch key := uint32(e.Key); key {
 	case unix.NFT_META_MARK:
 		l = loaded{field: coexist.PacketMark, size: 4, text: "mark"}
 	case unix.NFT_META_IIFNAME:
@@ -204,7 +216,7 @@ func (d *ruleDecoder) meta(ad *netlink.AttributeDecoder) {
 			l.text = "meta"
 		}
 	}
-	d.loaded[reg] = l
+	d.loaded[e.Register] = l
 }
 
 // etherType is the text of the type of a frame, which says of what family the packet
@@ -220,48 +232,43 @@ var metaNames = map[uint32]string{
 // ctStatus is the text of the status of a connection, of which one bit is understood.
 const ctStatus = "ct status"
 
-func (d *ruleDecoder) ct(ad *netlink.AttributeDecoder) {
-	values := numbers(ad)
-	reg, loads := values[unix.NFTA_CT_DREG]
-	if !loads {
+func (d *ruleDecoder) ct(e *expr.Ct) {
+	if e.Register == 0 { // it stores
 		return
 	}
 	l := loaded{text: "ct"}
-	switch values[unix.NFTA_CT_KEY] {
+	switch uint32(e.Key) {
 	case unix.NFT_CT_STATE:
 		l = loaded{field: coexist.State, size: 4}
 	case unix.NFT_CT_STATUS:
 		l.text, l.size = ctStatus, 4
 	}
-	d.loaded[reg] = l
+	d.loaded[e.Register] = l
 }
 
-func (d *ruleDecoder) payload(ad *netlink.AttributeDecoder) {
-	values := numbers(ad)
-	reg, loads := values[unix.NFTA_PAYLOAD_DREG]
-	if !loads {
+func (d *ruleDecoder) payload(e *expr.Payload) {
+	if e.OperationType == expr.PayloadWrite {
 		return
 	}
-	base, offset, size := values[unix.NFTA_PAYLOAD_BASE], values[unix.NFTA_PAYLOAD_OFFSET], values[unix.NFTA_PAYLOAD_LEN]
-	l := loaded{text: "payload", size: int(min(size, 1<<8))}
-	switch base {
+	l := loaded{text: "payload", size: int(min(e.Len, 1<<8))}
+	switch uint32(e.Base) {
 	case unix.NFT_PAYLOAD_LL_HEADER:
-		if offset == 12 && size == 2 {
+		if e.Offset == 12 && e.Len == 2 {
 			l.field, l.text = coexist.NFProto, etherType
 		}
 	case unix.NFT_PAYLOAD_NETWORK_HEADER:
-		d.networkHeader(&l, offset)
+		d.networkHeader(&l, e.Offset)
 	case unix.NFT_PAYLOAD_TRANSPORT_HEADER:
 		switch {
-		case offset == 0 && size == 2:
+		case e.Offset == 0 && e.Len == 2:
 			l.field = coexist.FromPort
-		case offset == 2 && size == 2:
+		case e.Offset == 2 && e.Len == 2:
 			l.field = coexist.DestPort
-		case offset == 0 && size == 1:
+		case e.Offset == 0 && e.Len == 1:
 			l.field = coexist.ICMPType
 		}
 	}
-	d.loaded[reg] = l
+	d.loaded[e.DestRegister] = l
 }
 
 // networkHeader knows the fields of the headers of IPv4 and IPv6 (RFC 791, RFC
@@ -304,54 +311,32 @@ const fibPresent = "fib exists"
 // fib knows the question for the kind of the destination; that may be asked for
 // one interface only, which changes nothing for those that it is asked for here. And
 // it knows the one for the way back to the source, as filters of reverse paths ask it.
-func (d *ruleDecoder) fib(ad *netlink.AttributeDecoder) {
-	const (
-		dreg, result, flags = 1, 2, 3 // NFTA_FIB_*
-		addressType         = 3       // NFT_FIB_RESULT_ADDRTYPE
-		byIndex, byName     = 1, 2    // NFT_FIB_RESULT_OIF, _OIFNAME
-		source, destination = 1, 2    // NFTA_FIB_F_*
-		incoming, present   = 8, 32
-	)
-	values := numbers(ad)
+func (d *ruleDecoder) fib(e *expr.Fib) {
 	l := loaded{text: "fib"}
-	if values[result] == addressType && values[flags]&destination != 0 {
+	if e.ResultADDRTYPE && e.FlagDADDR {
 		l = loaded{field: coexist.DestCast, size: 4}
 	}
-	if r := values[result]; (r == byIndex || r == byName) && values[flags]&source != 0 {
+	if (e.ResultOIF || e.ResultOIFNAME) && e.FlagSADDR {
 		l = loaded{field: coexist.BackAny}
-		if values[flags]&incoming != 0 {
+		if e.FlagIIF {
 			l.field = coexist.BackIn
 		}
-		if values[flags]&present != 0 {
+		if e.FlagPRESENT {
 			l.text = fibPresent
 		}
 	}
-	d.loaded[values[dreg]] = l
+	d.loaded[e.Register] = l
 }
 
-func (d *ruleDecoder) bitwise(ad *netlink.AttributeDecoder) {
-	var source, dest uint32
-	var mask, xor []byte
-	each(ad, func(ad *netlink.AttributeDecoder) {
-		switch ad.Type() {
-		case unix.NFTA_BITWISE_SREG:
-			source = ad.Uint32()
-		case unix.NFTA_BITWISE_DREG:
-			dest = ad.Uint32()
-		case unix.NFTA_BITWISE_MASK:
-			dig(ad, func(ad *netlink.AttributeDecoder) { mask = ad.Bytes() }, unix.NFTA_DATA_VALUE)
-		case unix.NFTA_BITWISE_XOR:
-			dig(ad, func(ad *netlink.AttributeDecoder) { xor = ad.Bytes() }, unix.NFTA_DATA_VALUE)
-		}
-	})
-	l, ok := d.loaded[source]
+func (d *ruleDecoder) bitwise(e *expr.Bitwise) {
+	l, ok := d.loaded[e.SourceRegister]
 	switch {
-	case !ok || l.mask != nil || len(mask) == 0 || len(bytes.Trim(xor, "\x00")) > 0:
+	case !ok || l.mask != nil || len(e.Mask) == 0 || len(bytes.Trim(e.Xor, "\x00")) > 0:
 		l = loaded{text: "bits"}
 	default:
-		l.mask = bytes.Clone(mask)
+		l.mask = e.Mask
 	}
-	d.loaded[dest] = l
+	d.loaded[e.DestRegister] = l
 }
 
 // verdicts are the kernel's codes (enum nft_verdicts, netfilter.h).
@@ -387,25 +372,11 @@ func decodeVerdict(ad *netlink.AttributeDecoder) coexist.Verdict {
 	return v
 }
 
-// queueExpression has the queue that a rule hands packets to. One with a queue that is
-// computed says less.
-func (d *ruleDecoder) queueExpression(ad *netlink.AttributeDecoder) {
-	var first, total, flags uint16
-	each(ad, func(ad *netlink.AttributeDecoder) {
-		if b := ad.Bytes(); len(b) == 2 {
-			n := binary.BigEndian.Uint16(b)
-			switch ad.Type() {
-			case unix.NFTA_QUEUE_NUM:
-				first = n
-			case unix.NFTA_QUEUE_TOTAL:
-				total = n
-			case unix.NFTA_QUEUE_FLAGS:
-				flags = n
-			}
-		}
-	})
-	if total > 0 {
-		d.queued(first, total, flags&unix.NFT_QUEUE_FLAG_BYPASS != 0)
+// queue has the queue that a rule hands packets to. One with a queue that is computed
+// says less.
+func (d *ruleDecoder) queue(e *expr.Queue) {
+	if e.Total > 0 {
+		d.queued(e.Num, e.Total, e.Flag&expr.QueueFlagBypass != 0)
 	}
 }
 

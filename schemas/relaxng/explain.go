@@ -25,7 +25,7 @@ func (r *run) strayElement(p *pattern, n *xml.Tree, f *frame) *Error {
 	if f.parent == nil {
 		return &Error{
 			Line: n.Line, Element: clip(n.Name),
-			Msg: "not allowed as the root element, expected " + either(quoteNames(elements(p))),
+			Msg: "not allowed as the root element, expected " + either(quoteNames(namesOf(p, element))),
 		}
 	}
 	// The element at fault is the child, but people look for it by its own line.
@@ -33,7 +33,7 @@ func (r *run) strayElement(p *pattern, n *xml.Tree, f *frame) *Error {
 	what := "element " + showName(nameOf(n))
 	switch {
 	case r.openMemo(f.initial, nameOf(n)).kind == notAllowed:
-		e.Msg = what + " is not allowed here" + allowed(elements(f.initial))
+		e.Msg = what + " is not allowed here" + allowed(namesOf(f.initial, element))
 	case f.earlier[nameOf(n)]:
 		e.Msg = what + " may be given only once here"
 	default:
@@ -56,7 +56,7 @@ func (r *run) strayAttr(p, q *pattern, n *xml.Tree, i int) *Error {
 	case len(attributeContents(p, attrName)) > 0:
 		e.Msg = what + " cannot be combined with the attributes before it"
 	default:
-		e.Msg = what + " is not allowed here" + allowed(attributeNames(p))
+		e.Msg = what + " is not allowed here" + allowed(namesOf(p, attribute))
 	}
 	return e
 }
@@ -103,20 +103,11 @@ func visit(p *pattern, f func(*pattern)) {
 	}
 }
 
-func elements(p *pattern) []name {
+// namesOf returns names of the elements, or the attributes, that p has room for.
+func namesOf(p *pattern, k kind) []name {
 	var names []name
 	visit(p, func(x *pattern) {
-		if x.kind == element {
-			names = append(names, examples(x.names)...)
-		}
-	})
-	return names
-}
-
-func attributeNames(p *pattern) []name {
-	var names []name
-	visit(p, func(x *pattern) {
-		if x.kind == attribute {
+		if x.kind == k {
 			names = append(names, examples(x.names)...)
 		}
 	})
