@@ -19,19 +19,13 @@ func (n *Network) parseDNS(root *node) (err error) {
 	if err := n.parseForwarders(el); err != nil {
 		return err
 	}
-	for _, h := range el.all("host") {
-		host, err := parseDNSHost(h, n.Name, false)
-		if err != nil {
-			return err
-		}
-		d.Hosts = append(d.Hosts, *host)
+	record := func(el *node) (*DNSHost, error) { return parseDNSHost(el, n.Name, false) }
+	if d.Hosts, err = parseAll(el, "host", record); err != nil {
+		return err
 	}
-	for _, s := range el.all("srv") {
-		srv, err := parseSRV(s, n.Name, false)
-		if err != nil {
-			return err
-		}
-		d.SRV = append(d.SRV, *srv)
+	service := func(el *node) (*SRV, error) { return parseSRV(el, n.Name, false) }
+	if d.SRV, err = parseAll(el, "srv", service); err != nil {
+		return err
 	}
 	for _, t := range el.all("txt") {
 		txt, err := parseTXT(t, n.Name, false)

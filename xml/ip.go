@@ -1,14 +1,8 @@
 package xml
 
-func (n *Network) parseIPs(root *node) error {
-	for _, el := range root.all("ip") {
-		ip, err := parseIP(el, n.Name)
-		if err != nil {
-			return err
-		}
-		n.IPs = append(n.IPs, *ip)
-	}
-	return nil
+func (n *Network) parseIPs(root *node) (err error) {
+	n.IPs, err = parseAll(root, "ip", func(el *node) (*IP, error) { return parseIP(el, n.Name) })
+	return err
 }
 
 func parseIP(el *node, network string) (*IP, error) {

@@ -90,6 +90,18 @@ func (n *node) all(name string) []*node {
 	return found
 }
 
+// parseAll reads the child elements of a list, up to the first that is wrong.
+func parseAll[T any](n *node, name string, parse func(*node) (*T, error)) (list []T, err error) {
+	for _, el := range n.all(name) {
+		item, err := parse(el)
+		if err != nil {
+			return list, err
+		}
+		list = append(list, *item)
+	}
+	return list, nil
+}
+
 // anyNS returns the first child element with that name in whatever namespace,
 // or nil: what libvirt finds where it walks over children by hand.
 func (n *node) anyNS(name string) *node {

@@ -92,15 +92,9 @@ func (n *Network) parseVirtualPort(root *node) (err error) {
 	return err
 }
 
-func (n *Network) parsePortGroups(root *node) error {
-	for _, el := range root.all("portgroup") {
-		g, err := parsePortGroup(el)
-		if err != nil {
-			return err
-		}
-		n.PortGroups = append(n.PortGroups, *g)
-	}
-	return nil
+func (n *Network) parsePortGroups(root *node) (err error) {
+	n.PortGroups, err = parseAll(root, "portgroup", parsePortGroup)
+	return err
 }
 
 // parseDnsmasq reads the raw dnsmasq options. What they say is the

@@ -3,12 +3,10 @@ package xml
 import "net/netip"
 
 func (n *Network) parseRoutes(root *node) error {
-	for _, el := range root.all("route") {
-		r, err := parseRoute(el, n.Name)
-		if err != nil {
-			return err
-		}
-		n.Routes = append(n.Routes, *r)
+	var err error
+	n.Routes, err = parseAll(root, "route", func(el *node) (*Route, error) { return parseRoute(el, n.Name) })
+	if err != nil {
+		return err
 	}
 	for i, el := range root.all("route") {
 		gateway := n.Routes[i].Gateway

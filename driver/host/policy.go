@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path"
 	"slices"
 	"strconv"
@@ -92,16 +93,9 @@ func (h *Host) routeNetwork(ctx context.Context, op step.RouteNetwork) error {
 	}
 	var n policyNetworks
 	for i, way := range []*step.Way{op.IPv4, op.IPv6} {
-		for _, a := range op.Addresses {
-			if a.Addr().Is4() == (i == 0) {
-				n[i].Addresses = append(n[i].Addresses, a)
-			}
-		}
-		for _, p := range op.Through {
-			if p.Addr().Is4() == (i == 0) {
-				n[i].Through = append(n[i].Through, p)
-			}
-		}
+		other := func(p netip.Prefix) bool { return p.Addr().Is4() != (i == 0) }
+		n[i].Addresses = slices.DeleteFunc(slices.Clone(op.Addresses), other)
+		n[i].Through = slices.DeleteFunc(slices.Clone(op.Through), other)
 		if way != nil {
 			n[i].Way = &policy.Way{Link: way.Link, Gateway: way.Gateway, Guard: way.Guard}
 		}

@@ -210,20 +210,16 @@ func (b *batch) send(c *netlink.Conn) error {
 
 // hear takes note of what the kernel says of the batch.
 func (b *batch) hear(m netlink.Message) error {
-	switch m.Header.Type {
-	case unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWGEN:
-		return decode(m, func(ad *netlink.AttributeDecoder) {
-			if ad.Type() == unix.NFTA_GEN_ID {
-				b.made = ad.Uint32()
-			}
-		})
-	case unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWRULE:
-		return decode(m, func(ad *netlink.AttributeDecoder) {
-			if ad.Type() == unix.NFTA_RULE_HANDLE {
-				b.handle = ad.Uint64()
-			}
-		})
-	default:
+	const made, added = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWGEN, unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWRULE
+	if m.Header.Type != made && m.Header.Type != added {
 		return nil
 	}
+	return decode(m, func(ad *netlink.AttributeDecoder) {
+		switch {
+		case m.Header.Type == made && ad.Type() == unix.NFTA_GEN_ID:
+			b.made = ad.Uint32()
+		case m.Header.Type == added && ad.Type() == unix.NFTA_RULE_HANDLE:
+			b.handle = ad.Uint64()
+		}
+	})
 }
