@@ -60,7 +60,7 @@ func (p *GuardPort) data(owner string) []Datum {
 			}
 		}
 		if !a.IsSingleIP() {
-			d.Map, d.Addr, d.From, d.Until = netsSet+suffix(a.Addr()), netip.Addr{}, a.Addr(), lastOf(a)
+			d.Map, d.Addr, d.From, d.Until = netsSet+suffix(a.Addr()), netip.Addr{}, a.Addr(), LastOf(a)
 		}
 		all = append(all, d)
 	}

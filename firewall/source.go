@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+
+	"github.com/virbr/virbr/xml"
 )
 
 // limited returns the elements of an entry for some sources: ranges of compound
@@ -92,7 +94,7 @@ func split(prefixes []netip.Prefix) []sources {
 	var cuts []netip.Addr // where something begins, or has just ended
 	for _, p := range prefixes {
 		cuts = append(cuts, p.Addr())
-		if next := lastOf(p).Next(); next.IsValid() {
+		if next := LastOf(p).Next(); next.IsValid() {
 			cuts = append(cuts, next)
 		}
 	}
@@ -109,7 +111,7 @@ func split(prefixes []netip.Prefix) []sources {
 		} else {
 			for _, p := range prefixes {
 				if p.Contains(from) {
-					s.until = lastOf(p)
+					s.until = LastOf(p)
 				}
 			}
 		}
@@ -118,15 +120,8 @@ func split(prefixes []netip.Prefix) []sources {
 	return list
 }
 
-// lastOf returns the last address of a prefix.
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Masked().Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
-}
+// LastOf returns the last address of a prefix.
+func LastOf(p netip.Prefix) netip.Addr { return xml.LastOf(p) }
 
 // limited is forwards of some sources, resolved: what is forwarded, and left alone,
 // for each range of sources before what is for everybody is looked at.

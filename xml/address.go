@@ -157,7 +157,7 @@ func checkRange(el *node, start, end, network netip.Addr, prefix int) error {
 		if start.Is4() && start == subnet.Addr() {
 			return refuse("start of range %s in network %s/%d is the network address", r, net, prefix)
 		}
-		if start.Is4() && end == lastAddr(subnet) {
+		if start.Is4() && end == LastOf(subnet) {
 			return refuse("end of range %s in network %s/%d is the broadcast address", r, net, prefix)
 		}
 	}
@@ -186,10 +186,12 @@ func checkSpan(refuse func(string, ...any) error, start, end netip.Addr, r strin
 	return nil
 }
 
-// lastAddr returns the highest address of an IPv4 subnet.
-func lastAddr(p netip.Prefix) netip.Addr {
-	b := p.Addr().As4()
-	v := binary.BigEndian.Uint32(b[:]) | uint32(uint64(1)<<(32-p.Bits())-1)
-	binary.BigEndian.PutUint32(b[:], v)
-	return netip.AddrFrom4(b)
+// LastOf returns the last address of a prefix.
+func LastOf(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
 }

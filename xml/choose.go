@@ -43,5 +43,5 @@ func (ip *IP) settle(subnet netip.Prefix) {
 	ip.Auto = false
 	ip.Address = subnet.Addr().Next()
 	ip.Prefix = uint32(subnet.Bits())
-	ip.Ranges = []Range{{Start: ip.Address.Next(), End: lastAddr(subnet).Prev()}}
+	ip.Ranges = []Range{{Start: ip.Address.Next(), End: LastOf(subnet).Prev()}}
 }

@@ -45,14 +45,7 @@ func deviceKey(name string) []byte {
 }
 
 // after returns the first address after a prefix; invalid: there is none.
-func after(p netip.Prefix) netip.Addr {
-	last := p.Masked().Addr().AsSlice()
-	for i := p.Bits(); i < len(last)*8; i++ {
-		last[i/8] |= 0x80 >> (i % 8)
-	}
-	addr, _ := netip.AddrFromSlice(last)
-	return addr.Next()
-}
+func after(p netip.Prefix) netip.Addr { return firewall.LastOf(p).Next() }
 
 // keyTypes are nf_tables' types of keys.
 var keyTypes = map[firewall.KeyType][]nftables.SetDatatype{

@@ -10,6 +10,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/firewall/coexist"
 )
 
@@ -119,19 +120,27 @@ func prefixes(list []setElement, l loaded) ([]coexist.Entry, bool) {
 		}
 		last := from
 		if intervals {
-			last = lastOf(l.ipv6)
+			last = firewall.LastOf(netip.PrefixFrom(from, 0))
 			if i+1 < len(list) {
 				end, _ := netip.AddrFromSlice(list[i+1].key)
 				last = end.Prev()
 			}
 		}
-		for from.IsValid() && !last.Less(from) {
-			p := widest(from, last)
+		for _, p := range covering(from, last) {
 			entries = append(entries, coexist.Entry{Value: coexist.Value{Prefix: p}, Verdict: e.verdict})
-			from = lastIn(p).Next()
 		}
 	}
 	return entries, true
+}
+
+// covering returns the prefixes that together are a range of addresses.
+func covering(from, last netip.Addr) (list []netip.Prefix) {
+	for from.IsValid() && !last.Less(from) {
+		p := widest(from, last)
+		list = append(list, p)
+		from = after(p)
+	}
+	return list
 }
 
 // widest returns the widest prefix that begins with one address and does not go beyond
@@ -140,29 +149,12 @@ func widest(from, last netip.Addr) netip.Prefix {
 	p := netip.PrefixFrom(from, from.BitLen())
 	for p.Bits() > 0 {
 		wider := netip.PrefixFrom(from, p.Bits()-1)
-		if wider.Masked().Addr() != from || last.Less(lastIn(wider)) {
+		if wider.Masked().Addr() != from || last.Less(firewall.LastOf(wider)) {
 			break
 		}
 		p = wider
 	}
 	return p
-}
-
-// lastIn returns the last address of a prefix.
-func lastIn(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for bit := p.Bits(); bit < 8*len(b); bit++ {
-		b[bit/8] |= 1 << (7 - bit%8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
-}
-
-func lastOf(ipv6 bool) netip.Addr {
-	if ipv6 {
-		return lastIn(netip.PrefixFrom(netip.IPv6Unspecified(), 0))
-	}
-	return lastIn(netip.PrefixFrom(netip.IPv4Unspecified(), 0))
 }
 
 // values turns elements into values of a field; false where they are more than

@@ -144,10 +144,8 @@ func (d *ruleDecoder) xtRange(info []byte) bool {
 		m := coexist.Match{Field: f, Not: info[flagsAt]&not != 0}
 		from, _ := netip.AddrFromSlice(info[2*i*size : 2*i*size+n])
 		last, _ := netip.AddrFromSlice(info[(2*i+1)*size : (2*i+1)*size+n])
-		for from.IsValid() && !last.Less(from) {
-			p := widest(from, last)
+		for _, p := range covering(from, last) {
 			m.Values = append(m.Values, coexist.Value{Prefix: p})
-			from = lastIn(p).Next()
 		}
 		d.add(m)
 	}
