@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -129,8 +128,8 @@ A network that does not run is not started, and one that there is not is defined
 "virbr rollback" undoes what was applied.`,
 		Example: "  virbr apply default.xml\n  virbr apply --confirm 60s default.xml\n  virbr apply --yes --all /etc/my-networks",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("confirm") && (confirm < time.Second || confirm%time.Second != 0) {
-				return usageError{fmt.Errorf("%s: --confirm is a time of whole seconds, as 60s or 5m", cmd.CommandPath())}
+			if err := wholeSeconds(cmd, confirm); err != nil {
+				return err
 			}
 			docs, err := f.documents(io, args)
 			if err != nil {
@@ -141,19 +140,16 @@ A network that does not run is not started, and one that there is not is defined
 				if err == nil {
 					err = f.print(io, list)
 				}
-				if err != nil || confirm == 0 {
+				if err != nil {
 					return err
 				}
-				if i := slices.IndexFunc(list, func(p client.Proposal) bool { return p.Changed() }); i >= 0 {
-					return write(io.Err, toConfirm(list[i].Network, time.Now().Add(confirm)))
-				}
-				return nil
+				return unlessConfirmed(io, list, confirm)
 			})
 		},
 	}
 	f.addTo(cmd, io)
 	cmd.Flags().BoolVar(&yes, "yes", false, "apply it also where guests are cut off")
-	cmd.Flags().DurationVar(&confirm, "confirm", 0, `undo it after a time, as 60s, unless "virbr confirm" is run before`)
+	addConfirm(cmd, &confirm)
 	return cmd
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,6 +52,28 @@ func rollBackPending(ctx context.Context, io IO, c *client.Conn, network string)
 		return false, err
 	}
 	return true, write(io.Out, fmt.Sprintf("the change of network %s that was not confirmed yet is undone\n", topology.Printable(network)))
+}
+
+// addConfirm adds the flag of commands whose changes may have to be confirmed.
+func addConfirm(cmd *cobra.Command, confirm *time.Duration) {
+	cmd.Flags().DurationVar(confirm, "confirm", 0, `undo it after a time, as 60s, unless "virbr confirm" is run before`)
+}
+
+// wholeSeconds refuses other times.
+func wholeSeconds(cmd *cobra.Command, confirm time.Duration) error {
+	if cmd.Flags().Changed("confirm") && (confirm < time.Second || confirm%time.Second != 0) {
+		return usageError{fmt.Errorf("%s: --confirm is a time of whole seconds, as 60s or 5m", cmd.CommandPath())}
+	}
+	return nil
+}
+
+// unlessConfirmed says what becomes of changes that must be confirmed.
+func unlessConfirmed(io IO, list []client.Proposal, confirm time.Duration) error {
+	i := slices.IndexFunc(list, func(p client.Proposal) bool { return p.Changed() })
+	if confirm == 0 || i < 0 {
+		return nil
+	}
+	return write(io.Err, toConfirm(list[i].Network, time.Now().Add(confirm)))
 }
 
 // toConfirm says until when a change must be confirmed.

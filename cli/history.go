@@ -199,6 +199,7 @@ func writeHistory(io IO, list []client.Revision, confirm time.Time) error {
 func newRollback(io IO) *cobra.Command {
 	f := &daemonFlags{}
 	var yes bool
+	var confirm time.Duration
 	cmd := &cobra.Command{
 		Use:   "rollback NETWORK [NUMBER]",
 		Short: "Give a network an earlier definition again",
@@ -207,7 +208,8 @@ network as it runs; without NUMBER the one before the last. It is a change like 
 so a second rollback takes it back. A network that was undefined is defined again.
 A change that waits for "virbr confirm" is undone, whole and at once.
 
-What cuts guests off is refused without --yes.`,
+What cuts guests off is refused without --yes or --confirm, which are those of
+"virbr apply".`,
 		Example: "  virbr rollback default\n  virbr rollback default 3",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 2 {
@@ -224,18 +226,22 @@ What cuts guests off is refused without --yes.`,
 				}
 				number = n
 			}
+			if err := wholeSeconds(cmd, confirm); err != nil {
+				return err
+			}
 			return f.on(cmd.Context(), false, func(c *client.Conn) error {
-				return rollback(cmd.Context(), io, c, args[0], number, yes)
+				return rollback(cmd.Context(), io, c, args[0], number, yes, confirm)
 			})
 		},
 		ValidArgsFunction: f.completeFirst,
 	}
 	f.add(cmd, io)
 	cmd.Flags().BoolVar(&yes, "yes", false, "roll back also where guests are cut off")
+	addConfirm(cmd, &confirm)
 	return cmd
 }
 
-func rollback(ctx context.Context, io IO, c *client.Conn, network string, number int, yes bool) error {
+func rollback(ctx context.Context, io IO, c *client.Conn, network string, number int, yes bool, confirm time.Duration) error {
 	if number == 0 {
 		if undone, err := rollBackPending(ctx, io, c, network); undone || err != nil {
 			return err
@@ -250,7 +256,7 @@ func rollback(ctx context.Context, io IO, c *client.Conn, network string, number
 	if err != nil {
 		return err
 	}
-	list, err := c.Apply(ctx, []string{def.Format(xml.Inactive)}, yes, 0)
+	list, err := c.Apply(ctx, []string{def.Format(xml.Inactive)}, yes, confirm)
 	if err != nil {
 		return err
 	}
@@ -259,7 +265,10 @@ func rollback(ctx context.Context, io IO, c *client.Conn, network string, number
 	for i := range list {
 		printProposal(&out, painterFor(io.Out), &list[i])
 	}
-	return write(io.Out, out.String())
+	if err := write(io.Out, out.String()); err != nil {
+		return err
+	}
+	return unlessConfirmed(io, list, confirm)
 }
 
 // previous returns the number of the persistent definition before the one that the

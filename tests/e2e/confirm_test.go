@@ -93,6 +93,15 @@ func TestConfirm(t *testing.T) {
 			t.Error(err)
 		}
 
+		mustVirbr(t, "rollback", "--confirm", "1h", "lab")
+		if err := pings(g, t, "10.79.0.1"); err != nil {
+			t.Errorf("the definition before was not applied: %v", err)
+		}
+		mustVirbr(t, "rollback", "lab")
+		if err := asBefore(); err != nil {
+			t.Errorf("after a rollback that was rolled back: %v", err)
+		}
+
 		try("1h")
 		mustVirbr(t, "rollback", "lab")
 		if err := asBefore(); err != nil {
