@@ -23,7 +23,7 @@ const longestTry = 50 * time.Millisecond
 // TakeLock waits for the lock of a file, which it makes, as long as ctx lasts.
 func TakeLock(ctx context.Context, path string, mode fs.FileMode) (*Lock, error) {
 	for wait := time.Millisecond; ; wait = min(2*wait, longestTry) {
-		if l, err := TryLock(path, mode); l != nil || err != nil {
+		if l, err := tryFlock(path, mode); l != nil || err != nil {
 			return l, err
 		}
 		select {
@@ -34,9 +34,9 @@ func TakeLock(ctx context.Context, path string, mode fs.FileMode) (*Lock, error)
 	}
 }
 
-// TryLock is TakeLock that does not wait: nil without an error where somebody else has
+// tryFlock is TakeLock that does not wait: nil without an error where somebody else has
 // the lock.
-func TryLock(path string, mode fs.FileMode) (*Lock, error) {
+func tryFlock(path string, mode fs.FileMode) (*Lock, error) {
 	f, err := openLock(path, os.O_RDWR|os.O_CREATE, mode)
 	if err != nil {
 		return nil, err
