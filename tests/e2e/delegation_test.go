@@ -269,8 +269,8 @@ func TestDelegationChanges(t *testing.T) {
 		}
 		advertised(first, "2700 2700") // RFC 9096, section 3.4: at most 2700 preferred, 5400 valid
 
-		k.stop() // another prefix with the next renewal, of which the first /64 is the router's
-		k.start(7000, 9000, pool{Prefix: "2001:db8:200::", Len: 56, Delegated: 60, Excluded: "2001:db8:200::", ExLen: 64})
+		k.stop() // another prefix for a shorter time with the next renewal, of which the first /64 is the router's
+		k.start(600, 900, pool{Prefix: "2001:db8:200::", Len: 56, Delegated: 60, Excluded: "2001:db8:200::", ExLen: 64})
 		next := d.gets("routed", "2001:db8:200::/56")
 		other := d.gets("other", "2001:db8:200::/56")
 		if netip.MustParsePrefix("2001:db8:200::/64").Overlaps(next) || netip.MustParsePrefix("2001:db8:200::/64").Overlaps(other) {
@@ -280,7 +280,7 @@ func TestDelegationChanges(t *testing.T) {
 			t.Errorf("%s does not have the number of %s", other, beside)
 		}
 		fresh := slaac(t, g, next)
-		advertised(next, "2700 2700")
+		advertised(next, "590 590") // what is left of 600 when the next renewal is over
 		advertised(first, "1800 0")
 		says(t, stream, "after")
 		seenAs(t, out, g, fresh.String())
