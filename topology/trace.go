@@ -158,7 +158,11 @@ func (f *Facts) resolved(n *doctor.Network, ext *xml.Extensions) firewall.Where 
 }
 
 func (w *tracer) say(step, format string, args ...any) {
-	w.t.Hops = append(w.t.Hops, Hop{step, Printable(fmt.Sprintf(format, args...))})
+	hop := Hop{step, Printable(fmt.Sprintf(format, args...))}
+	if n := len(w.t.Hops); n > 0 && w.t.Hops[n-1] == hop {
+		return // two chains of a network say the same of it
+	}
+	w.t.Hops = append(w.t.Hops, hop)
 }
 
 // stop ends the way, and says why and what helps.
