@@ -105,14 +105,14 @@ func (d *Driver) Pending(context.Context) []Pending {
 // It must come by another connection than the Apply: who confirms has reached the host
 // since.
 func (d *Driver) Confirm(ctx context.Context, net Ref) error {
-	p := d.pending
+	p, by := d.pending, connectionOf(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o, err := p.ofLocked(net)
 	if err != nil {
 		return err
 	}
-	if by := connectionOf(ctx); by != nil && by == o.by {
+	if by != nil && by == o.by {
 		return &Error{Kind: KindOperationInvalid, Msg: fmt.Sprintf("the connection that changed network '%s' cannot confirm that; use a new one", net.Name)}
 	}
 	if err := d.dirs.Applying().Remove(o.under); err != nil {
