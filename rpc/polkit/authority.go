@@ -3,7 +3,6 @@ package polkit
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -36,7 +35,7 @@ type Authority struct {
 	address string
 	timeout time.Duration
 
-	mu     sync.Mutex // guards the fields below
+	turn   chan struct{} // holds a token while somebody is at the fields below
 	conn   *dbus.Conn
 	hangUp context.CancelFunc // of conn
 }
@@ -47,13 +46,13 @@ func New(address string, timeout time.Duration) *Authority {
 	if timeout == 0 {
 		timeout = DefaultTimeout
 	}
-	return &Authority{address: address, timeout: timeout}
+	return &Authority{address: address, timeout: timeout, turn: make(chan struct{}, 1)}
 }
 
 // Close ends the connection to the bus.
 func (a *Authority) Close() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.turn <- struct{}{}
+	defer func() { <-a.turn }()
 	if a.conn == nil {
 		return nil
 	}
@@ -67,12 +66,12 @@ func (a *Authority) Close() error {
 // *Error. With interactive polkit may have the user's agent ask for a password
 // first.
 func (a *Authority) Check(ctx context.Context, subject Subject, action string, details map[string]string, interactive bool) error {
-	conn, err := a.dial()
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	conn, err := a.dial(ctx)
 	if err != nil {
 		return &Error{Reason: NoBus, Action: action, Err: err}
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
 
 	type unixProcess struct {
 		Kind    string
@@ -109,10 +108,15 @@ func (a *Authority) Check(ctx context.Context, subject Subject, action string, d
 	return &Error{Reason: Denied, Action: action}
 }
 
-// dial returns the connection, made new where it is missing or broken.
-func (a *Authority) dial() (*dbus.Conn, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+// dial returns the connection, made new where it is missing or broken. A bus that does
+// not answer keeps nobody longer than his context.
+func (a *Authority) dial(ctx context.Context) (*dbus.Conn, error) {
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if a.conn != nil && a.conn.Connected() {
 		return a.conn, nil
 	}
@@ -120,23 +124,23 @@ func (a *Authority) dial() (*dbus.Conn, error) {
 		a.hangUp()
 		a.conn = nil
 	}
-	// The connection outlives the check, so only the hello is bounded.
-	ctx, cancel := context.WithCancel(context.Background())
-	impatient := time.AfterFunc(a.timeout, cancel)
+	// The connection outlives the check, so only the hello ends with it.
+	lasting, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	settled := context.AfterFunc(ctx, hangUp)
 	var conn *dbus.Conn
 	var err error
 	if a.address == "" {
-		conn, err = dbus.ConnectSystemBus(dbus.WithContext(ctx))
+		conn, err = dbus.ConnectSystemBus(dbus.WithContext(lasting))
 	} else {
-		conn, err = dbus.Connect(a.address, dbus.WithContext(ctx))
+		conn, err = dbus.Connect(a.address, dbus.WithContext(lasting))
 	}
-	if !impatient.Stop() && err == nil {
-		err = errors.Join(context.DeadlineExceeded, conn.Close())
+	if !settled() && err == nil {
+		err = errors.Join(ctx.Err(), conn.Close())
 	}
 	if err != nil {
-		cancel()
+		hangUp()
 		return nil, err
 	}
-	a.conn, a.hangUp = conn, cancel
+	a.conn, a.hangUp = conn, hangUp
 	return conn, nil
 }

@@ -195,6 +195,37 @@ func TestCheckSilentBus(t *testing.T) {
 	}
 }
 
+// TestCheckEndsWithItsContext: a bus that takes connections and says nothing keeps
+// nobody, whoever else waits for it.
+func TestCheckEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "bus")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	a := New("unix:path="+path, time.Hour)
+	first, giveUp := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Check(first, Subject{}, "yes", nil, false) }()
+	if _, err := l.Accept(); err != nil { // and never says a word
+		t.Fatal(err)
+	}
+	second, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.Check(second, Subject{}, "yes", nil, false); !errors.Is(err, context.Canceled) {
+		t.Errorf("behind another one: %v", err)
+	}
+	giveUp()
+	if err := <-ended; err == nil {
+		t.Error("the first one was let through")
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestCheckUnavailable: no bus, no service, and a bus that comes back.
 func TestCheckUnavailable(t *testing.T) {
 	t.Parallel()
