@@ -21,6 +21,7 @@ type Metadata struct {
 	root *node
 	ext  atomic.Pointer[Extensions] // those in root, once they were read; never changed
 	tags int                        // how many there are
+	size int                        // of its text, in bytes
 	ours bool                       // ext is there, and root holds what it was drawn as
 }
 
@@ -50,7 +51,7 @@ func (n *Network) measureMetadata(el *node) error {
 		return tooLarge(el, n.Name)
 	}
 	if n.Metadata != nil {
-		n.Metadata.tags = strings.Count(text, "<")
+		n.Metadata.tags, n.Metadata.size = strings.Count(text, "<"), len(text)
 	}
 	return nil
 }
@@ -107,6 +108,8 @@ func (m *Metadata) format(p *printer) {
 		return
 	}
 	p.indent()
+	const indented = 4 // more for each tag
+	p.b = slices.Grow(p.b, m.size+indented*m.tags*p.level)
 	p.b = m.root.dump(p.b, p.level, true)
 	p.b = append(p.b, '\n')
 }
@@ -116,7 +119,7 @@ func (m *Metadata) String() string {
 	if m == nil {
 		return ""
 	}
-	return string(m.root.dump(nil, 0, true))
+	return string(m.root.dump(make([]byte, 0, m.size), 0, true))
 }
 
 // Equal reports whether both are written the same way.

@@ -245,6 +245,9 @@ func (c *compiler) answers() error {
 // install puts rules in.
 func (c *compiler) install(rules *firewall.Network) {
 	c.rules = rules
+	if c.reach != nil && c.reach.def == c.def && c.reach.leads != nil {
+		c.reach.leads.once.Do(func() { c.reach.leads.entries, c.reach.leads.publics = rules.Entries, rules.Publics })
+	}
 	c.add(step.Step{Do: step.AddRules{Rules: rules}, Undo: step.DelRules{Bridge: c.bridge}})
 }
 
