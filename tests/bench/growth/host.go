@@ -32,7 +32,8 @@ type host struct {
 	conn  *client.Conn
 	first client.Network
 	more  proto.Network // does not run
-	odd   bool          // of two forms of it the second one is next
+	noted bool          // of two notes in its metadata the second one is there
+	moved bool          // of two addresses its guest has the second one
 	calls map[string]func() error
 }
 
@@ -176,7 +177,7 @@ func (h *host) used() (total time.Duration, err error) {
 // metadata replaces the network's metadata of some program.
 func (h *host) metadata() error {
 	text, key, space := "<note>one</note>", "note", "urn:note"
-	if h.odd = !h.odd; h.odd {
+	if h.noted = !h.noted; h.noted {
 		text = "<note>two</note>"
 	}
 	const element, both = 2, 3 // libvirt's VIR_NETWORK_METADATA_ELEMENT, live and persistent
@@ -188,10 +189,9 @@ func (h *host) metadata() error {
 // apply gives the network's only guest another address.
 func (h *host) apply(n int) error {
 	mac := "52:54:00:00:00:01"
-	if h.odd {
+	if h.moved = !h.moved; h.moved {
 		mac = "52:54:00:00:00:02"
 	}
-	h.odd = !h.odd
 	list, err := h.conn.Apply(h.ctx, []string{document(n, 0, mac)}, false, 0)
 	if err == nil && (len(list) != 1 || len(list[0].Changes) == 0) {
 		err = fmt.Errorf("it changes nothing: %+v", list)
