@@ -11,15 +11,16 @@ import (
 
 // Kept returns the steps of a start whose results a running network needs for as long as
 // it runs, but for the bridge itself and what filters and leads to guests: that the
-// bridge is up, its addresses and routes, that the host forwards, and dnsmasq. Whether
-// the host has a dnsmasq that will do is left open where there are no facts.
+// bridge is up, its attributes, addresses, routes and limits, that the host forwards, and
+// dnsmasq. Whether the host has a dnsmasq that will do is left open where there are no
+// facts. All that [Running] has is here, too: a change of it may have been cut short.
 func Kept(live *xml.Network, reach *Reach, facts *step.Facts, dirs Dirs) ([]step.Step, error) {
 	c := &compiler{def: live, ips: live.Subnets(), reach: reach, dirs: dnsmasq.Dirs(dirs), bridge: live.Bridge.Name}
 	parts := []func() error{c.named, c.mtu, c.ipv6, c.up, c.removableAddresses, c.routesLast}
 	if live.Forward.Mode.Routed() {
 		parts = append(parts, c.forwarding, c.forwardingOfBridge)
 	}
-	parts = append(parts, func() error { return c.serve(facts) })
+	parts = append(parts, func() error { return c.serve(facts) }, c.spanning, c.bandwidth)
 	for _, part := range parts {
 		if err := part(); err != nil {
 			return nil, err
