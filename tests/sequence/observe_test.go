@@ -137,14 +137,18 @@ var (
 	skipped  = regexp.MustCompile(`^/run/virbr/guests/|^/var/lib/virbr/history/`)
 )
 
-// left reports whether a file is what a network that does not run leaves behind,
-// as with libvirt's daemon: what dnsmasq was to do when it ran last, and the way to
-// its leases, which are looked at where they are.
+// left reports whether a file is what a network leaves behind, as with libvirt's
+// daemon: one that does not run, what dnsmasq was to do when it ran last; one that
+// serves no DHCP any more, the way to its leases, which are looked at where they are.
 func (s *session) left(path string, mode fs.FileMode) bool {
 	for net := range networks {
 		n, base := &s.model.Networks[net], "/var/lib/libvirt/dnsmasq/"+networks[net].name
-		if n.Live == nil && n.Config != nil && (path == base+".conf" || path == base+".hostsfile" || path == base+".addnhosts" ||
-			path == "/var/lib/libvirt/dnsmasq/virbr/"+bridgeOf(net)+".lock" ||
+		stopped := n.Live == nil && n.Config != nil
+		if stopped && (path == base+".conf" || path == base+".hostsfile" || path == base+".addnhosts") {
+			return true
+		}
+		dhcp := n.Live != nil && len(n.Live.Lists[ranges])+len(n.Live.Lists[hosts]) > 0
+		if (stopped || n.Live != nil && !dhcp) && (path == "/var/lib/libvirt/dnsmasq/virbr/"+bridgeOf(net)+".lock" ||
 			mode&fs.ModeSymlink != 0 && path == "/var/lib/libvirt/dnsmasq/"+bridgeOf(net)+".status") {
 			return true
 		}
