@@ -15,7 +15,7 @@ import (
 // nothing is known: no lease, no neighbour, no address of a link.
 type composed struct {
 	def   *xml.Network // complete
-	reach *plan.Reach
+	reach *plan.Resolution
 }
 
 func compose(def *xml.Network) (*composed, error) {
@@ -24,10 +24,10 @@ func compose(def *xml.Network) (*composed, error) {
 		return nil, err
 	}
 	made = complete(made)
-	if err := plan.CheckReach(made, ext); err != nil {
+	if err := plan.CheckResolution(made, ext); err != nil {
 		return nil, err
 	}
-	return &composed{made, plan.NewReach(made, ext, plan.Sightings{}, plan.Memory{})}, nil
+	return &composed{made, plan.NewResolution(made, ext, plan.Observations{}, plan.Memory{})}, nil
 }
 
 func (c *composed) rules() (*firewall.Network, error) {

@@ -49,7 +49,7 @@ func (w *walker) forwards() bool {
 
 // resolutions returns what each forward and public address resolves to: as virbrd or the
 // hook report, or else as far as leases and links tell by the same rules.
-func (w *walker) resolutions(ext *xml.Extensions) (*Resolutions, *plan.Reach) {
+func (w *walker) resolutions(ext *xml.Extensions) (*Resolutions, *plan.Resolution) {
 	var said Resolutions
 	switch {
 	case w.n.Resolutions != nil:
@@ -57,14 +57,14 @@ func (w *walker) resolutions(ext *xml.Extensions) (*Resolutions, *plan.Reach) {
 	case w.hooked() && w.n.Added != nil:
 		said = Resolutions{Forwards: w.n.Added.Forwards, Publics: w.n.Added.Publics}
 	}
-	seen := plan.Sightings{Leases: w.n.Leases, Now: w.f.Checked, Devices: map[string][]netip.Addr{}}
+	seen := plan.Observations{Leases: w.n.Leases, Now: w.f.Checked, Devices: map[string][]netip.Addr{}}
 	for name, l := range w.f.Links {
 		seen.Devices[name] = nil
 		for _, p := range l.Addresses {
 			seen.Devices[name] = append(seen.Devices[name], p.Addr())
 		}
 	}
-	reach := plan.NewReach(w.n.Def, ext, seen, plan.Memory{})
+	reach := plan.NewResolution(w.n.Def, ext, seen, plan.Memory{})
 	find := func(list []Resolved, document string, own plan.State) Resolved {
 		if i := slices.IndexFunc(list, func(r Resolved) bool { return r.XML == document }); i >= 0 {
 			return list[i]
@@ -124,7 +124,7 @@ func (w *walker) state(what, guest string, s Resolved, seen map[string]bool) {
 
 // conflicts tells of programs that listen where a forward takes connections from them.
 // What virbrd or the hook say of a forward comes first.
-func (w *walker) conflicts(ext *xml.Extensions, reach *plan.Reach, states *Resolutions) {
+func (w *walker) conflicts(ext *xml.Extensions, reach *plan.Resolution, states *Resolutions) {
 	claims, err := reach.Claims()
 	if err != nil {
 		return // it is told of the definition

@@ -31,7 +31,7 @@ func (d *Driver) adapt(ctx context.Context, n *network, v *view, to *xml.Network
 			return nil, err
 		}
 	}
-	return to, plan.CheckReach(to, now)
+	return to, plan.CheckResolution(to, now)
 }
 
 // advertisesItself reports whether the running network's advertised prefix is

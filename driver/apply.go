@@ -175,11 +175,11 @@ func (d *Driver) compare(ctx context.Context, n *network, v, next *view) (*plan.
 		return nil, err
 	}
 	facts.Routes = slices.DeleteFunc(slices.Clone(facts.Routes), func(r step.Route) bool { return r.Link == v.live.Bridge.Name })
-	after, err := plan.Compile(next.live, d.reachOf(ctx, n, v, next), facts, plan.Dirs(d.dirs.Served()))
+	after, err := plan.Compile(next.live, d.resolutionOf(ctx, n, v, next), facts, plan.Dirs(d.dirs.Served()))
 	if err != nil {
 		return nil, err
 	}
-	before, err := plan.Compile(v.live, v.reach, facts, plan.Dirs(d.dirs.Served()))
+	before, err := plan.Compile(v.live, v.resolution, facts, plan.Dirs(d.dirs.Served()))
 	if err != nil { // of a definition that is no longer accepted
 		before = &plan.Plan{}
 	}

@@ -19,11 +19,11 @@ type claims struct {
 
 func newClaims() *claims { return &claims{held: make(map[*network][]firewall.Claim)} }
 
-// claimPorts takes what a reach claims for a network, in the place of what it had,
-// and returns what gives that back, and the reach without what another network
+// claimPorts takes what a resolution claims for a network, in the place of what it had,
+// and returns what gives that back, and the resolution without what another network
 // has, or a program that listens on a port. With strict set it refuses that
 // instead, where it is new: somebody asks for it now.
-func (d *Driver) claimPorts(ctx context.Context, n *network, live *xml.Network, before, after *plan.Reach, strict bool) (made *plan.Reach, back func(), err error) {
+func (d *Driver) claimPorts(ctx context.Context, n *network, live *xml.Network, before, after *plan.Resolution, strict bool) (made *plan.Resolution, back func(), err error) {
 	mine, fresh, err := plan.FreshClaims(before, after)
 	if err != nil {
 		return nil, nil, err
@@ -74,10 +74,10 @@ func (d *Driver) unclaim(n *network) {
 }
 
 // holdClaims takes for a network what it has already.
-func (d *Driver) holdClaims(n *network, reach *plan.Reach) {
-	mine, err := reach.Claims()
-	if reach != nil {
-		mine = plan.Except(mine, reach.Memory.Withheld)
+func (d *Driver) holdClaims(n *network, resolution *plan.Resolution) {
+	mine, err := resolution.Claims()
+	if resolution != nil {
+		mine = plan.Except(mine, resolution.Memory.Withheld)
 	}
 	d.warn("the network's forwards are not protected from those of others", n.ref, err)
 	d.claims.mu.Lock()

@@ -25,11 +25,11 @@ func (c *conversion) run(ctx context.Context) error {
 	if c.from.live == c.to.live {
 		return c.carryOut(ctx, engine.Change{})
 	}
-	c.to.reach = c.d.reachOf(ctx, c.n, c.from, c.to)
+	c.to.resolution = c.d.resolutionOf(ctx, c.n, c.from, c.to)
 	if err := c.convert(ctx); err != nil {
 		return err // says what failed; some are in libvirt's words
 	}
-	c.d.recheck(c.n, c.to.reach)
+	c.d.recheck(c.n, c.to.resolution)
 	return nil
 }
 
@@ -38,11 +38,11 @@ func (c *conversion) convert(ctx context.Context) error {
 	if !c.to.live.OwnsBridge() {
 		return c.carryOut(ctx, engine.Change{})
 	}
-	made, unclaim, err := c.d.claimPorts(ctx, c.n, c.to.live, c.from.reach, c.to.reach, true)
+	made, unclaim, err := c.d.claimPorts(ctx, c.n, c.to.live, c.from.resolution, c.to.resolution, true)
 	if err != nil {
 		return err
 	}
-	c.to.reach = made
+	c.to.resolution = made
 	change, err := c.change(ctx)
 	if op, gone := plan.Retraction(c.from.live, c.to.live); gone { // after dnsmasq's last word
 		change.Notify = []step.Op{op}
@@ -71,12 +71,12 @@ func (c *conversion) follow(ctx context.Context) error {
 // any more.
 func (c *conversion) carryOut(ctx context.Context, change engine.Change) error {
 	change.Files = c.files()
-	c.d.saveMemory(c.n, c.from.reach, c.to.reach)
+	c.d.saveMemory(c.n, c.from.resolution, c.to.resolution)
 	if err := c.d.converge(ctx, c.n, change); err != nil {
-		c.d.saveMemory(c.n, c.to.reach, c.from.reach)
+		c.d.saveMemory(c.n, c.to.resolution, c.from.resolution)
 		return err
 	}
-	c.d.endConnections(ctx, c.n, c.from.reach, c.to.reach)
+	c.d.endConnections(ctx, c.n, c.from.resolution, c.to.resolution)
 	return nil
 }
 
@@ -92,8 +92,8 @@ func (c *conversion) files() (list []state.File) {
 	return list
 }
 
-// endConnections ends the connections that one reach led elsewhere than another.
-func (d *Driver) endConnections(ctx context.Context, n *network, from, to *plan.Reach) {
+// endConnections ends the connections that one resolution led elsewhere than another.
+func (d *Driver) endConnections(ctx context.Context, n *network, from, to *plan.Resolution) {
 	for _, op := range plan.Ended(from, to) {
 		d.log.Debug("step", "network", n.ref.Name, "step", op.String())
 		d.warn("ending connections", n.ref, d.run(ctx, op))
@@ -103,11 +103,11 @@ func (d *Driver) endConnections(ctx context.Context, n *network, from, to *plan.
 // compile finds out the steps of both views.
 func (c *conversion) compile() (err error) {
 	if c.before = c.from.steps; c.before == nil {
-		if c.before, err = plan.Firewall(c.from.live, c.from.reach); err != nil {
+		if c.before, err = plan.Firewall(c.from.live, c.from.resolution); err != nil {
 			return err
 		}
 	}
-	c.to.steps, err = plan.Firewall(c.to.live, c.to.reach)
+	c.to.steps, err = plan.Firewall(c.to.live, c.to.resolution)
 	return err
 }
 
@@ -125,11 +125,11 @@ func (c *conversion) change(ctx context.Context) (change engine.Change, err erro
 		facts = &read
 	}
 	dirs := plan.Dirs(c.d.dirs.Served())
-	if change.From, err = plan.Running(c.from.live, c.from.reach, c.before, nil, dirs); err != nil {
+	if change.From, err = plan.Running(c.from.live, c.from.resolution, c.before, nil, dirs); err != nil {
 		c.d.warn("compiling the network as it was", c.n.ref, err) // of a daemon that let more through
 		change.From = c.before
 	}
-	change.To, err = plan.Running(c.to.live, c.to.reach, c.to.steps, facts, dirs)
+	change.To, err = plan.Running(c.to.live, c.to.resolution, c.to.steps, facts, dirs)
 	return change, err
 }
 

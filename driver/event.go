@@ -65,7 +65,7 @@ func (d *Driver) tellAccepted(shut map[string]string, took time.Duration) {
 }
 
 // tellGuests says which of the guests that something leads to are elsewhere now.
-func (d *Driver) tellGuests(n *network, before, after *plan.Reach) {
+func (d *Driver) tellGuests(n *network, before, after *plan.Resolution) {
 	if d.cfg.Events == nil || before == nil || after == nil || after.Ext == nil {
 		return
 	}
@@ -94,7 +94,7 @@ func (d *Driver) tellGuests(n *network, before, after *plan.Reach) {
 
 // tellClaims tells who asks for the name of a guest that something leads to, and did
 // not before.
-func (d *Driver) tellClaims(n *network, before, after *plan.Reach) {
+func (d *Driver) tellClaims(n *network, before, after *plan.Resolution) {
 	for guest, by := range after.Asking {
 		if was, told := before.Asking[guest]; told && was == by {
 			continue

@@ -19,7 +19,7 @@ func checkExtended(def *xml.Network) (*xml.Network, *xml.Extensions, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return made, ext, plan.CheckReach(made, ext)
+	return made, ext, plan.CheckResolution(made, ext)
 }
 
 // setConfig sets the persistent definition of a view that nobody sees yet. It may
@@ -61,22 +61,22 @@ func (d *Driver) extensions(n Ref, live *xml.Network) *xml.Extensions {
 // survey finds out what the extensions of a running network come to now. What the
 // host does not tell counts as not there, and is logged. Facts may be nil, and asked
 // where nobody was asked. What other networks take of its subnets stays what it was.
-func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *step.Facts, asked *plan.Asked) *plan.Reach {
+func (d *Driver) survey(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *step.Facts, asked *plan.Asked) *plan.Resolution {
 	r := d.look(ctx, n, v, ext, facts, asked)
-	if v.reach != nil {
-		r.Where.Narrower = v.reach.Where.Narrower
+	if v.resolution != nil {
+		r.Where.Narrower = v.resolution.Where.Narrower
 	}
 	return r
 }
 
 // look is survey without regard to other networks.
-func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *step.Facts, asked *plan.Asked) *plan.Reach {
+func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensions, facts *step.Facts, asked *plan.Asked) *plan.Resolution {
 	live := v.live
 	proxied := live.Advertise != nil && live.Advertise.ProxyNDP != ""
 	if !live.OwnsBridge() {
-		return &plan.Reach{Ext: ext}
+		return &plan.Resolution{Ext: ext}
 	}
-	seen := plan.Sightings{Now: time.Now().Unix(), Asked: asked}
+	seen := plan.Observations{Now: time.Now().Unix(), Asked: asked}
 	for _, p := range v.ports {
 		seen.Ports = append(seen.Ports, plan.PortOf(p))
 	}
@@ -101,7 +101,7 @@ func (d *Driver) look(ctx context.Context, n *network, v *view, ext *xml.Extensi
 		seen.Bridges = d.bridges()
 	}
 	d.watched(ctx, n, live, ext, &seen)
-	return plan.NewReach(live, ext, seen, d.memory(n, v))
+	return plan.NewResolution(live, ext, seen, d.memory(n, v))
 }
 
 // bridges returns those of running networks.
@@ -116,7 +116,7 @@ func (d *Driver) bridges() []string {
 }
 
 // members adds the ports of a network's bridge.
-func (d *Driver) members(ctx context.Context, n *network, live *xml.Network, seen *plan.Sightings) {
+func (d *Driver) members(ctx context.Context, n *network, live *xml.Network, seen *plan.Observations) {
 	if d.cfg.Watcher == nil {
 		return
 	}
@@ -126,7 +126,7 @@ func (d *Driver) members(ctx context.Context, n *network, live *xml.Network, see
 }
 
 // watched adds what the Watcher knows.
-func (d *Driver) watched(ctx context.Context, n *network, live *xml.Network, ext *xml.Extensions, seen *plan.Sightings) {
+func (d *Driver) watched(ctx context.Context, n *network, live *xml.Network, ext *xml.Extensions, seen *plan.Observations) {
 	w := d.cfg.Watcher
 	if w == nil {
 		return
@@ -152,12 +152,12 @@ func (d *Driver) watched(ctx context.Context, n *network, live *xml.Network, ext
 	}
 }
 
-// reachOf returns the reach of a view whose running definition is another than
+// resolutionOf returns the resolution of a view whose running definition is another than
 // that of an earlier one.
-func (d *Driver) reachOf(ctx context.Context, n *network, from, to *view) *plan.Reach {
+func (d *Driver) resolutionOf(ctx context.Context, n *network, from, to *view) *plan.Resolution {
 	var ext *xml.Extensions
-	if from.reach != nil && from.live != nil && from.live.Metadata == to.live.Metadata {
-		ext = from.reach.Ext
+	if from.resolution != nil && from.live != nil && from.live.Metadata == to.live.Metadata {
+		ext = from.resolution.Ext
 	} else {
 		ext = d.extensions(n.ref, to.live)
 	}
@@ -167,8 +167,8 @@ func (d *Driver) reachOf(ctx context.Context, n *network, from, to *view) *plan.
 // restore makes the part of a view that is not on disk: where guests are, and the
 // steps that lead to them. Narrower are subnets of others within the network's own.
 func (d *Driver) restore(ctx context.Context, n *network, v *view, facts *step.Facts, narrower []netip.Prefix) (err error) {
-	v.reach = d.survey(ctx, n, v, d.extensions(n.ref, v.live), facts, nil)
-	v.reach.Where.Narrower = narrower
-	v.steps, err = plan.Firewall(v.live, v.reach)
+	v.resolution = d.survey(ctx, n, v, d.extensions(n.ref, v.live), facts, nil)
+	v.resolution.Where.Narrower = narrower
+	v.steps, err = plan.Firewall(v.live, v.resolution)
 	return err
 }

@@ -290,24 +290,24 @@ func (w *pendingChanges) serve(ctx context.Context, d *Driver) error {
 // moves reports whether what leads to a running network's guests, or what they may send
 // from, depends on where they are.
 func (v *view) moves() bool {
-	if v.reach == nil || v.reach.Ext == nil {
+	if v.resolution == nil || v.resolution.Ext == nil {
 		return false
 	}
-	return v.leads() || v.egresses() || plan.Learns(v.reach.Ext)
+	return v.leads() || v.egresses() || plan.Learns(v.resolution.Ext)
 }
 
 // leads reports whether something leads to a running network's guests.
 func (v *view) leads() bool {
-	return len(v.reach.Ext.Forwards)+len(v.reach.Ext.Publics) > 0 || v.proxies() || v.reach.Ext.Firewall.Offload
+	return len(v.resolution.Ext.Forwards)+len(v.resolution.Ext.Publics) > 0 || v.proxies() || v.resolution.Ext.Firewall.Offload
 }
 
 // guards reports whether a running network's ports are guarded.
 func (v *view) guards() bool {
-	return v.reach != nil && v.reach.Ext != nil && plan.Guards(v.live, v.reach.Ext)
+	return v.resolution != nil && v.resolution.Ext != nil && plan.Guards(v.live, v.resolution.Ext)
 }
 
 // egresses reports whether the guests of a running network leave by uplinks of its own.
-func (v *view) egresses() bool { return len(v.reach.Ext.Uplinks) > 0 }
+func (v *view) egresses() bool { return len(v.resolution.Ext.Uplinks) > 0 }
 
 // proxies reports whether the host answers for a running network's guests on its
 // uplink.
@@ -320,14 +320,14 @@ func (v *view) concerns(links map[string]bool, bridges []string) bool {
 	if len(links) == 0 {
 		return false
 	}
-	if links[""] || v.proxies() || len(v.reach.Ext.Publics) > 0 {
+	if links[""] || v.proxies() || len(v.resolution.Ext.Publics) > 0 {
 		return true
 	}
-	if v.reach.Ext.Firewall.Offload && v.live.Forward.Dev() == "" && elsewhere(links, bridges) {
+	if v.resolution.Ext.Firewall.Offload && v.live.Forward.Dev() == "" && elsewhere(links, bridges) {
 		return true
 	}
-	for i := range v.reach.Ext.Forwards {
-		if links[v.reach.Ext.Forwards[i].Dev] {
+	for i := range v.resolution.Ext.Forwards {
+		if links[v.resolution.Ext.Forwards[i].Dev] {
 			return true
 		}
 	}
@@ -367,7 +367,7 @@ func (d *Driver) follow(ctx context.Context, n *network) {
 		}
 	}
 	if v := n.view.Load(); v != nil {
-		d.recheck(n, v.reach)
+		d.recheck(n, v.resolution)
 	}
 }
 
@@ -399,8 +399,8 @@ func (d *Driver) locate(ctx context.Context, n *network, asked *plan.Asked) (dou
 		if err := d.catchUp(ctx, n, v, asked); err != nil && ctx.Err() == nil {
 			d.warn("forwards lead to where guests were", n.ref, err)
 		}
-		if now := n.view.Load(); now.reach != nil {
-			doubts = now.reach.Doubts
+		if now := n.view.Load(); now.resolution != nil {
+			doubts = now.resolution.Doubts
 		}
 	})
 	return doubts
@@ -408,20 +408,20 @@ func (d *Driver) locate(ctx context.Context, n *network, asked *plan.Asked) (dou
 
 // recheck has a network looked at again after a pause, which grows while nothing
 // changes, if something about it is open.
-func (d *Driver) recheck(n *network, reach *plan.Reach) {
+func (d *Driver) recheck(n *network, resolution *plan.Resolution) {
 	r := &n.rechecks
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.timer != nil {
 		r.timer.Stop()
 	}
-	if reach == nil || d.cfg.Watcher == nil {
+	if resolution == nil || d.cfg.Watcher == nil {
 		return
 	}
-	if !reach.Same(r.last) {
-		r.last, r.count = reach, 0
+	if !resolution.Same(r.last) {
+		r.last, r.count = resolution, 0
 	}
-	if reach.Open(r.count) {
+	if resolution.Open(r.count) {
 		r.timer = time.AfterFunc(plan.Recheck(r.count), func() { d.changes.call(n) })
 		r.count++
 	}
@@ -432,7 +432,7 @@ func (d *Driver) recheck(n *network, reach *plan.Reach) {
 type rechecks struct {
 	mu    sync.Mutex // guards what follows
 	timer *time.Timer
-	last  *plan.Reach
+	last  *plan.Resolution
 	count int
 }
 
@@ -443,27 +443,27 @@ func (d *Driver) catchUp(ctx context.Context, n *network, v *view, asked *plan.A
 		return nil
 	}
 	next := *v
-	found := d.survey(ctx, n, v, v.reach.Ext, nil, asked)
-	made, unclaim, err := d.claimPorts(ctx, n, v.live, v.reach, found, false)
+	found := d.survey(ctx, n, v, v.resolution.Ext, nil, asked)
+	made, unclaim, err := d.claimPorts(ctx, n, v.live, v.resolution, found, false)
 	if err != nil {
 		return err
 	}
-	next.reach = made
-	d.tellClaims(n, v.reach, made)
-	if next.reach.Same(v.reach) {
-		d.saveMemory(n, v.reach, next.reach)
+	next.resolution = made
+	d.tellClaims(n, v.resolution, made)
+	if next.resolution.Same(v.resolution) {
+		d.saveMemory(n, v.resolution, next.resolution)
 		n.view.Store(&next)
 		return nil
 	}
-	d.warnWithheld(n, v.reach, next.reach)
+	d.warnWithheld(n, v.resolution, next.resolution)
 	c := &conversion{d: d, n: n, from: v, to: &next}
 	if err := c.follow(ctx); err != nil {
 		unclaim()
 		return fmt.Errorf("following guests: %w", err)
 	}
 	n.view.Store(&next)
-	d.tellGuests(n, v.reach, next.reach)
-	d.tellUplinks(n, v.reach, next.reach)
+	d.tellGuests(n, v.resolution, next.resolution)
+	d.tellUplinks(n, v.resolution, next.resolution)
 	if !v.leads() {
 		d.log.Debug("ports guarded", "network", n.ref.Name, "uuid", n.ref.UUID.String())
 		return nil
@@ -473,7 +473,7 @@ func (d *Driver) catchUp(ctx context.Context, n *network, v *view, asked *plan.A
 }
 
 // warnWithheld logs what a network goes without from now on, and what it has again.
-func (d *Driver) warnWithheld(n *network, before, after *plan.Reach) {
+func (d *Driver) warnWithheld(n *network, before, after *plan.Resolution) {
 	had := func(list []plan.Withheld, c firewall.Claim) bool {
 		return slices.ContainsFunc(list, func(t plan.Withheld) bool { return t.Claim == c })
 	}

@@ -50,7 +50,7 @@ func (d *Driver) Forwards(_ context.Context, net Ref) ([]ForwardState, error) {
 	for i := range list {
 		f := ext.Forwards[i]
 		f.Ranges = slices.Clone(f.Ranges)
-		list[i] = ForwardState{f, v.outcome((*plan.Reach).ForwardState, i)}
+		list[i] = ForwardState{f, v.outcome((*plan.Resolution).ForwardState, i)}
 	}
 	return list, nil
 }
@@ -63,7 +63,7 @@ func (d *Driver) Publics(_ context.Context, net Ref) ([]PublicState, error) {
 	}
 	list := make([]PublicState, len(ext.Publics))
 	for i := range list {
-		list[i] = PublicState{ext.Publics[i], v.outcome((*plan.Reach).PublicState, i)}
+		list[i] = PublicState{ext.Publics[i], v.outcome((*plan.Resolution).PublicState, i)}
 	}
 	return list, nil
 }
@@ -79,11 +79,11 @@ func (d *Driver) extensionsOf(net Ref) (*view, *xml.Extensions, error) {
 }
 
 // outcome returns what an extension comes to, by its place among its like.
-func (v *view) outcome(state func(*plan.Reach, int) plan.State, at int) Outcome {
+func (v *view) outcome(state func(*plan.Resolution, int) plan.State, at int) Outcome {
 	if !v.resolved() {
 		return Outcome{}
 	}
-	s := state(v.reach, at)
+	s := state(v.resolution, at)
 	if s.Active {
 		return Outcome{PhaseActive, s.Addresses, s.Reason}
 	}
@@ -92,13 +92,13 @@ func (v *view) outcome(state func(*plan.Reach, int) plan.State, at int) Outcome 
 
 // resolved reports whether it is known what the extensions of a running network
 // come to.
-func (v *view) resolved() bool { return v.active() && v.reach != nil }
+func (v *view) resolved() bool { return v.active() && v.resolution != nil }
 
 // extensions returns those of the definition that counts. They must not be
 // changed.
 func (v *view) extensions() (*xml.Extensions, error) {
 	if v.resolved() {
-		return v.reach.Ext, nil
+		return v.resolution.Ext, nil
 	}
 	return v.def().Extensions()
 }

@@ -73,7 +73,7 @@ func (d *Driver) takeOverOne(ctx context.Context, n *network, v *view, clean boo
 // about the network as it runs now. libvirt's daemon knows of no records: under
 // it a network may have been stopped, and started again on another bridge.
 func (d *Driver) adoptRecord(n *network, v *view) error {
-	want := plan.Stop(v.live, v.reach, plan.Dirs(d.dirs.Served()))
+	want := plan.Stop(v.live, v.resolution, plan.Dirs(d.dirs.Served()))
 	r, ok, err := d.readRecord(n.ref.UUID)
 	if err != nil || !ok && len(want) == 0 {
 		return err
@@ -83,7 +83,7 @@ func (d *Driver) adoptRecord(n *network, v *view) error {
 	}
 	r = d.newRecord(n, v.live.Bridge.Name)
 	known := map[string]step.Op{}
-	kept, err := plan.Kept(v.live, v.reach, nil, plan.Dirs(d.dirs.Served()))
+	kept, err := plan.Kept(v.live, v.resolution, nil, plan.Dirs(d.dirs.Served()))
 	d.warn("taking over what keeps the network", n.ref, err) // of a definition that is no longer accepted
 	for _, s := range slices.Concat(v.steps, kept) {
 		known[s.Key()] = s.Do

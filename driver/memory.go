@@ -7,8 +7,8 @@ import (
 // memory returns what was found out earlier about the guests of a running
 // network: by us, or before our start. A file that makes no sense is nothing.
 func (d *Driver) memory(n *network, v *view) plan.Memory {
-	if v.reach != nil {
-		return v.reach.Memory
+	if v.resolution != nil {
+		return v.resolution.Memory
 	}
 	return d.recall(n)
 }
@@ -25,7 +25,7 @@ func (d *Driver) recall(n *network) plan.Memory {
 
 // saveMemory writes down what is to be remembered, for the next daemon. Nothing
 // is lost for long without: it is logged, not returned.
-func (d *Driver) saveMemory(n *network, before, after *plan.Reach) {
+func (d *Driver) saveMemory(n *network, before, after *plan.Resolution) {
 	if after == nil {
 		return
 	}

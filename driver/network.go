@@ -52,8 +52,8 @@ type view struct {
 	ports  ports          // of the running network
 	guests dnsmasq.Guests // what the running network's guest file holds; nil: not read yet, or none
 
-	reach *plan.Reach // where the running network's guests are; nil: not looked for yet
-	steps []step.Step // those that lead to them, and filter: plan.Firewall's
+	resolution *plan.Resolution // where the running network's guests are; nil: not looked for yet
+	steps      []step.Step      // those that lead to them, and filter: plan.Firewall's
 }
 
 // def returns the definition that counts: the running one, else the

@@ -143,8 +143,8 @@ func (d *Driver) refreshFirewall(ctx context.Context, n *network, v *view, facts
 	if err := d.restore(ctx, n, &next, &facts, narrower); err != nil {
 		return v, err
 	}
-	d.holdClaims(n, next.reach)
-	d.saveMemory(n, v.reach, next.reach)
+	d.holdClaims(n, next.resolution)
+	d.saveMemory(n, v.resolution, next.resolution)
 	n.view.Store(&next)
 	return &next, d.resume(ctx, n, next.steps, false)
 }
@@ -160,7 +160,7 @@ func filters(op step.Op) bool {
 // living one is left alone; it reads its hosts files again if they are not what they
 // should be.
 func (d *Driver) restoreRest(ctx context.Context, n *network, v *view, facts *step.Facts) error {
-	steps, err := plan.Kept(v.live, v.reach, facts, plan.Dirs(d.dirs.Served()))
+	steps, err := plan.Kept(v.live, v.resolution, facts, plan.Dirs(d.dirs.Served()))
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func (d *Driver) bridgeGone(n *network, v *view, missing []step.Op) bool {
 
 // missingOf returns what a running network has lost, but for rules.
 func (d *Driver) missingOf(ctx context.Context, v *view) ([]step.Op, error) {
-	steps, err := plan.Kept(v.live, v.reach, nil, plan.Dirs(d.dirs.Served()))
+	steps, err := plan.Kept(v.live, v.resolution, nil, plan.Dirs(d.dirs.Served()))
 	if err != nil {
 		return nil, err
 	}

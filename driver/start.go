@@ -56,8 +56,8 @@ func (d *Driver) bringUp(ctx context.Context, n *network, def *xml.Network, next
 		d.warn("forgetting why the network did not start", n.ref, d.dirs.Failures().Remove(n.ref.UUID))
 		n.counters.started.Store(int64(took))
 		d.attach(ctx, n, next)
-		d.endConnections(ctx, n, nil, next.reach)
-		d.recheck(n, next.reach)
+		d.endConnections(ctx, n, nil, next.resolution)
+		d.recheck(n, next.resolution)
 		d.log.Info("network started", "network", n.ref.Name, "uuid", n.ref.UUID.String(), "bridge", next.live.Bridge.Name)
 		return nil
 	}
@@ -99,13 +99,13 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 		return err
 	}
 	running := view{live: live}
-	reach, _, err := d.claimPorts(ctx, n, live, nil, d.survey(ctx, n, &running, ext, &facts, nil), false)
+	resolution, _, err := d.claimPorts(ctx, n, live, nil, d.survey(ctx, n, &running, ext, &facts, nil), false)
 	if err != nil {
 		return err
 	}
-	d.warnWithheld(n, nil, reach)
+	d.warnWithheld(n, nil, resolution)
 	facts.Members = members(d.detachedFor(n.ref, live))
-	p, err := plan.Compile(live, reach, facts, plan.Dirs(d.dirs.Served()))
+	p, err := plan.Compile(live, resolution, facts, plan.Dirs(d.dirs.Served()))
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,8 @@ func (d *Driver) attempt(ctx context.Context, n *network, next *view, undo *reco
 	if err != nil {
 		return err
 	}
-	next.live, next.reach, next.steps = live, reach, p.Firewall()
-	d.saveMemory(n, nil, next.reach)
+	next.live, next.resolution, next.steps = live, resolution, p.Firewall()
+	d.saveMemory(n, nil, next.resolution)
 	if err := d.engine.Converge(ctx, engine.Change{Network: n.ref.Name, To: slices.Concat(room, p.Steps), Save: undo.keep}); err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (d *Driver) stats(n *network, v *view) NetworkStats {
 	if ext, err := v.extensions(); err == nil {
 		s.Forwards = len(ext.Forwards)
 		for i := range ext.Forwards {
-			if v.resolved() && !v.reach.ForwardState(i).Active {
+			if v.resolved() && !v.resolution.ForwardState(i).Active {
 				s.Waiting++
 			}
 		}

@@ -56,7 +56,7 @@ func (d *Driver) undoOf(n *network, v *view) *record {
 	d.warn("stopping without the undo record", n.ref, err)
 	if !ok {
 		r = d.newRecord(n, v.live.Bridge.Name)
-		r.Steps = step.UndoSteps(plan.Stop(v.live, v.reach, plan.Dirs(d.dirs.Served())))
+		r.Steps = step.UndoSteps(plan.Stop(v.live, v.resolution, plan.Dirs(d.dirs.Served())))
 	}
 	return r
 }

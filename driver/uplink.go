@@ -35,7 +35,7 @@ func (d *Driver) Uplinks(_ context.Context, net Ref) ([]UplinkState, error) {
 		if !v.resolved() {
 			continue
 		}
-		s.Phase, s.Ways = PhaseWaiting, v.reach.UplinkStates(i)
+		s.Phase, s.Ways = PhaseWaiting, v.resolution.UplinkStates(i)
 		for _, w := range s.Ways {
 			if w.Used {
 				s.Phase = PhaseActive
@@ -46,7 +46,7 @@ func (d *Driver) Uplinks(_ context.Context, net Ref) ([]UplinkState, error) {
 }
 
 // tellUplinks says by which links guests leave from now on.
-func (d *Driver) tellUplinks(n *network, before, after *plan.Reach) {
+func (d *Driver) tellUplinks(n *network, before, after *plan.Resolution) {
 	if before == nil || after == nil {
 		return
 	}

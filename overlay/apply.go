@@ -84,7 +84,7 @@ func (e *Engine) applyOne(ctx context.Context, o *xml.Outline, mode Mode) (*plan
 		return &plan.Report{Network: o.Name, Error: err.Error()}, nil
 	}
 	made := &record{OverlayRecord: state.OverlayRecord{
-		Network: o.Name, UUID: o.UUID, Bridge: x.def.Bridge.Name, From: x.from, Reach: t.reach, Progress: state.Progress{Steps: t.steps},
+		Network: o.Name, UUID: o.UUID, Bridge: x.def.Bridge.Name, From: x.from, Resolution: t.resolution, Progress: state.Progress{Steps: t.steps},
 	}}
 	r := noted(e.reportOf(made), x.note)
 	r.Changes = changes(was, t.steps)

@@ -45,7 +45,7 @@ func (e *Engine) ask(ctx context.Context) {
 // change.
 type recheck struct {
 	timer *time.Timer
-	last  map[xml.UUID]*plan.Reach
+	last  map[xml.UUID]*plan.Resolution
 	count int
 }
 
@@ -56,13 +56,13 @@ func newRecheck() *recheck {
 }
 
 // set starts the timer if something is open.
-func (r *recheck) set(open map[xml.UUID]*plan.Reach) {
+func (r *recheck) set(open map[xml.UUID]*plan.Resolution) {
 	r.timer.Stop()
-	if !maps.EqualFunc(open, r.last, (*plan.Reach).Same) {
+	if !maps.EqualFunc(open, r.last, (*plan.Resolution).Same) {
 		r.last, r.count = maps.Clone(open), 0
 	}
-	for _, reach := range open {
-		if reach.Open(r.count) {
+	for _, resolution := range open {
+		if resolution.Open(r.count) {
 			r.timer.Reset(plan.Recheck(r.count))
 			r.count++
 			return

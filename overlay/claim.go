@@ -15,11 +15,11 @@ import (
 // and what was taken earlier. It refuses what the network's own DNS and DHCP servers
 // have.
 func (e *Engine) admit(ctx context.Context, was *record, t *target) error {
-	var before *plan.Reach
+	var before *plan.Resolution
 	if was != nil {
-		before = was.Reach
+		before = was.Resolution
 	}
-	mine, fresh, err := plan.FreshClaims(before, t.reach)
+	mine, fresh, err := plan.FreshClaims(before, t.resolution)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (e *Engine) admit(ctx context.Context, was *record, t *target) error {
 	if w := plan.FirstFresh(taken, before); w != nil {
 		e.log.Warn("a forward waits for a port that is taken", "network", t.def.Name, "port", w.Claim.String(), "by", w.By)
 	}
-	t.reach = t.reach.Withhold(taken)
+	t.resolution = t.resolution.Withhold(taken)
 	return nil
 }
 
@@ -104,14 +104,14 @@ func (e *Engine) takenByOthers(t *target, contested []firewall.Claim) (taken []p
 		return nil, err
 	}
 	for _, r := range records {
-		if r.Reach == nil {
+		if r.Resolution == nil {
 			continue
 		}
-		theirs, err := r.Reach.Claims()
+		theirs, err := r.Resolution.Claims()
 		if err != nil {
 			continue // of an older version, which has what it has
 		}
-		taken = append(taken, plan.TakenByNetwork(contested, r.Network, plan.Except(theirs, r.Reach.Memory.Withheld))...)
+		taken = append(taken, plan.TakenByNetwork(contested, r.Network, plan.Except(theirs, r.Resolution.Memory.Withheld))...)
 	}
 	return taken, nil
 }

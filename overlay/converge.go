@@ -23,23 +23,23 @@ func (e *Engine) converge(ctx context.Context, was *record, t *target) error {
 	}
 	now := &record{files: e.files.Records(), OverlayRecord: state.OverlayRecord{
 		Network: t.def.Name, UUID: t.def.UUID, Bridge: t.def.Bridge.Name, Index: link.Index,
-		From: t.from, Definition: t.def.Format(0), Made: t.made.Format(0), Reach: t.reach,
+		From: t.from, Definition: t.def.Format(0), Made: t.made.Format(0), Resolution: t.resolution,
 	}}
 	change := engine.Change{Network: now.Network, To: t.steps, Save: now.keep, Refresh: true}
-	var before *plan.Reach
+	var before *plan.Resolution
 	if was != nil {
-		change.From, now.text, before = was.Steps, was.text, was.Reach
+		change.From, now.text, before = was.Steps, was.text, was.Resolution
 		change.Notify = retraction(was, t.made)
 	}
 	if err := e.engine.Converge(ctx, change); err != nil {
 		return errors.Join(err, now.giveBack(was))
 	}
 	e.record(t.def)
-	e.endConnections(ctx, now.Network, before, now.Reach)
+	e.endConnections(ctx, now.Network, before, now.Resolution)
 	e.report(noted(e.reportOf(now), t.note))
 	delete(e.open, now.UUID)
-	if len(t.reach.Doubts)+len(t.reach.Memory.Withheld) > 0 {
-		e.open[now.UUID] = t.reach
+	if len(t.resolution.Doubts)+len(t.resolution.Memory.Withheld) > 0 {
+		e.open[now.UUID] = t.resolution
 	}
 	return nil
 }

@@ -82,8 +82,8 @@ type Engine struct {
 	history *history.Store
 
 	// The agent's, by network, while it holds the host's lock.
-	asked map[xml.UUID]*plan.Asked // what came of asking for guests
-	open  map[xml.UUID]*plan.Reach // what is to be looked at again, in doubt or withheld
+	asked map[xml.UUID]*plan.Asked      // what came of asking for guests
+	open  map[xml.UUID]*plan.Resolution // what is to be looked at again, in doubt or withheld
 }
 
 // New returns an Engine.
@@ -97,7 +97,7 @@ func New(cfg Config) *Engine {
 	carry := engine.New(engine.Config{System: cfg.System, Log: cfg.Log, Deadline: cfg.Deadline, Failed: func(fail string, err error) error {
 		return fmt.Errorf("%s: %w", fail, err)
 	}})
-	return &Engine{cfg: cfg, sys: cfg.System, engine: carry, history: history.New(cfg.Dirs.History()), dirs: cfg.Dirs, files: cfg.Dirs.Overlay(), log: cfg.Log, open: map[xml.UUID]*plan.Reach{}}
+	return &Engine{cfg: cfg, sys: cfg.System, engine: carry, history: history.New(cfg.Dirs.History()), dirs: cfg.Dirs, files: cfg.Dirs.Overlay(), log: cfg.Log, open: map[xml.UUID]*plan.Resolution{}}
 }
 
 // locked does something while no other process adds or takes back.
@@ -249,7 +249,7 @@ func (e *Engine) remove(ctx context.Context, uuid xml.UUID) error {
 	}
 	delete(e.open, uuid)
 	_, err = e.engine.Undo(ctx, r.Network, step.Undos(r.Steps))
-	e.endConnections(ctx, r.Network, r.Reach, nil)
+	e.endConnections(ctx, r.Network, r.Resolution, nil)
 	return errors.Join(err, e.files.Remove(r.Network, uuid))
 }
 
@@ -282,7 +282,7 @@ func retraction(was *record, next *xml.Network) []step.Op {
 }
 
 // endConnections ends the connections that went to where nothing leads any more.
-func (e *Engine) endConnections(ctx context.Context, network string, before, after *plan.Reach) {
+func (e *Engine) endConnections(ctx context.Context, network string, before, after *plan.Resolution) {
 	e.tolerate(ctx, network, plan.Ended(before, after))
 }
 
@@ -310,7 +310,7 @@ func (e *Engine) reportOf(r *record) *plan.Report {
 	if r.From == plan.File {
 		report.File = e.files.Extensions(r.Network)
 	}
-	report.Describe(r.Reach)
+	report.Describe(r.Resolution)
 	return report
 }
 

@@ -409,10 +409,10 @@ func TestRecord(t *testing.T) {
 	r.must(hooks.OpStarted, document(prefixExt+webExt+publicExt))
 	uuid := mustUUID(t)
 	got, err := r.e.readRecord(uuid)
-	if err != nil || got.Network != "default" || got.Reach == nil {
+	if err != nil || got.Network != "default" || got.Resolution == nil {
 		t.Fatalf("record %+v (%v)", got, err)
 	}
-	if claims, err := got.Reach.Claims(); err != nil || len(claims) == 0 {
+	if claims, err := got.Resolution.Claims(); err != nil || len(claims) == 0 {
 		t.Errorf("claims %v (%v)", claims, err)
 	}
 	whole, _ := os.ReadFile(r.files.Records().Path(uuid))

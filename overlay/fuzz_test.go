@@ -20,8 +20,8 @@ func FuzzParseRecord(f *testing.F) {
 		if err := json.Unmarshal(data, &row); err != nil {
 			return
 		}
-		if r := revived(&row); r.Reach != nil {
-			_, _ = r.Reach.Claims()
+		if r := revived(&row); r.Resolution != nil {
+			_, _ = r.Resolution.Claims()
 		}
 		for _, s := range row.Steps {
 			_ = s.Key()

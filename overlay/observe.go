@@ -11,8 +11,8 @@ import (
 	"github.com/virbr/virbr/leases"
 )
 
-// reach finds out where the guests of a network are that its extensions are about.
-func (e *Engine) reach(ctx context.Context, t *target, before plan.Memory) (*plan.Reach, error) {
+// resolution finds out where the guests of a network are that its extensions are about.
+func (e *Engine) resolution(ctx context.Context, t *target, before plan.Memory) (*plan.Resolution, error) {
 	ext, err := t.def.Extensions()
 	if err != nil {
 		return nil, err
@@ -21,12 +21,12 @@ func (e *Engine) reach(ctx context.Context, t *target, before plan.Memory) (*pla
 	if err != nil {
 		return nil, fmt.Errorf("looking for the guests of network %q: %w", t.def.Name, err)
 	}
-	return plan.NewReach(t.made, ext, *seen, before), nil
+	return plan.NewResolution(t.made, ext, *seen, before), nil
 }
 
-func (e *Engine) observe(ctx context.Context, t *target) (*plan.Sightings, error) {
+func (e *Engine) observe(ctx context.Context, t *target) (*plan.Observations, error) {
 	bridge := t.def.Bridge.Name
-	seen := &plan.Sightings{Asked: e.asked[t.def.UUID], Now: time.Now().Unix(), Routes: t.facts.Routes, Links: t.facts.Links, Uplinks: map[string][]step.Neighbour{}}
+	seen := &plan.Observations{Asked: e.asked[t.def.UUID], Now: time.Now().Unix(), Routes: t.facts.Routes, Links: t.facts.Links, Uplinks: map[string][]step.Neighbour{}}
 	var err error
 	for _, dirs := range []dnsmasq.Dirs{e.dirs.Served(), e.files.Served()} {
 		list, err := readLeases(dirs, bridge)

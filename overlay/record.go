@@ -65,10 +65,10 @@ func (e *Engine) readRecord(uuid xml.UUID) (*record, error) {
 func revived(row *state.OverlayRecord) *record {
 	r := &record{OverlayRecord: *row}
 	def, err := xml.ParseNetwork([]byte(r.Made))
-	if r.Reach == nil || r.Reach.Ext == nil || err != nil {
-		r.Reach = nil
+	if r.Resolution == nil || r.Resolution.Ext == nil || err != nil {
+		r.Resolution = nil
 		return r
 	}
-	r.Reach = r.Reach.Revived(def)
+	r.Resolution = r.Resolution.Revived(def)
 	return r
 }

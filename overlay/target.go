@@ -12,10 +12,10 @@ import (
 // target is what is to be in force for a network.
 type target struct {
 	*extension
-	made  *xml.Network // with what was chosen
-	facts step.Facts
-	reach *plan.Reach
-	steps []step.Step
+	made       *xml.Network // with what was chosen
+	facts      step.Facts
+	resolution *plan.Resolution
+	steps      []step.Step
 }
 
 // target computes what a network's extensions ask for on the host as it is, without
@@ -45,16 +45,16 @@ func (e *Engine) fill(ctx context.Context, was *record, t *target) (err error) {
 		return err
 	}
 	var before plan.Memory
-	if was != nil && was.Reach != nil {
-		before = was.Reach.Memory
+	if was != nil && was.Resolution != nil {
+		before = was.Resolution.Memory
 	}
-	if t.reach, err = e.reach(ctx, t, before); err != nil {
+	if t.resolution, err = e.resolution(ctx, t, before); err != nil {
 		return err
 	}
 	if err := e.admit(ctx, was, t); err != nil {
 		return err
 	}
-	p, err := plan.Overlay(t.def, t.made, t.reach, t.facts, plan.Dirs(e.files.Served()))
+	p, err := plan.Overlay(t.def, t.made, t.resolution, t.facts, plan.Dirs(e.files.Served()))
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func TestDifference(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, err := plan.Firewall(d, plan.NewReach(d, e, plan.Sightings{Routes: []step.Route{{Dest: netip.MustParsePrefix("203.0.113.0/24"), Link: "eth0"}}}, plan.Memory{}))
+		list, err := plan.Firewall(d, plan.NewResolution(d, e, plan.Observations{Routes: []step.Route{{Dest: netip.MustParsePrefix("203.0.113.0/24"), Link: "eth0"}}}, plan.Memory{}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -104,7 +104,7 @@ func ReachesIPv6(f *step.Facts) bool {
 // listening to them, when it becomes a router. A network that brings its guests IPv6
 // by itself must not cost the host its own.
 func (c *compiler) hear() {
-	if a := c.def.Advertise; a == nil || c.def.Forward.Mode == xml.ForwardNone && !c.reach.reaches() || !c.def.Forward.Mode.Routed() {
+	if a := c.def.Advertise; a == nil || c.def.Forward.Mode == xml.ForwardNone && !c.resolution.reaches() || !c.def.Forward.Mode.Routed() {
 		return
 	}
 	c.add(step.Step{Do: step.HearRouters{Bridge: c.bridge}, Undo: step.UnhearRouters{Bridge: c.bridge}})

@@ -13,7 +13,7 @@ import (
 
 // Claims returns what the extensions take for the network. They must not be
 // changed.
-func (r *Reach) Claims() ([]firewall.Claim, error) {
+func (r *Resolution) Claims() ([]firewall.Claim, error) {
 	if r == nil || r.def == nil || len(r.Ext.Forwards)+len(r.Ext.Publics) == 0 {
 		return nil, nil
 	}
@@ -25,10 +25,10 @@ func (r *Reach) Claims() ([]firewall.Claim, error) {
 	return t.claims, t.err
 }
 
-// FreshClaims returns what a reach takes for its network, and what of it an earlier
+// FreshClaims returns what a resolution takes for its network, and what of it an earlier
 // one did not: only that is held against what others have. What is no longer
 // accepted had taken nothing.
-func FreshClaims(before, after *Reach) (mine, fresh []firewall.Claim, err error) {
+func FreshClaims(before, after *Resolution) (mine, fresh []firewall.Claim, err error) {
 	if mine, err = after.Claims(); err != nil {
 		return nil, nil, err
 	}
@@ -57,9 +57,9 @@ func WantListeners(claims []firewall.Claim) bool {
 	return slices.ContainsFunc(claims, func(c firewall.Claim) bool { return c.Proto != "" && !c.All })
 }
 
-// Contested returns what of a reach's claims may be taken: what an earlier one did
+// Contested returns what of a resolution's claims may be taken: what an earlier one did
 // not have, and what was withheld from it.
-func Contested(mine, fresh []firewall.Claim, before *Reach) []firewall.Claim {
+func Contested(mine, fresh []firewall.Claim, before *Resolution) []firewall.Claim {
 	list := slices.Clone(fresh)
 	if before == nil {
 		return list
@@ -142,9 +142,9 @@ func TakenByNetwork(claims []firewall.Claim, other string, theirs []firewall.Cla
 	return list
 }
 
-// FirstFresh returns the first of what is taken that an earlier reach did not go
+// FirstFresh returns the first of what is taken that an earlier resolution did not go
 // without already; nil: none.
-func FirstFresh(list []Withheld, before *Reach) *Withheld {
+func FirstFresh(list []Withheld, before *Resolution) *Withheld {
 	known := func(t Withheld) bool {
 		return before != nil && slices.ContainsFunc(before.Memory.Withheld, func(o Withheld) bool { _, both := overlap(o.Claim, t.Claim); return both })
 	}
@@ -156,8 +156,8 @@ func FirstFresh(list []Withheld, before *Reach) *Withheld {
 	return nil
 }
 
-// Withhold returns the reach without what is taken.
-func (r *Reach) Withhold(list []Withheld) *Reach {
+// Withhold returns the resolution without what is taken.
+func (r *Resolution) Withhold(list []Withheld) *Resolution {
 	if r == nil || len(list) == 0 && len(r.Memory.Withheld) == 0 {
 		return r
 	}

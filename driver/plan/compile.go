@@ -19,8 +19,8 @@ import (
 // and networkStartNetworkBridge, so what libvirt would report first is
 // reported first. An error is an *[Error], an *[xml.Error] or of package
 // firewall.
-func Compile(def *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) (*Plan, error) {
-	c := &compiler{def: def, ips: def.Subnets(), reach: reach, facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
+func Compile(def *xml.Network, resolution *Resolution, facts step.Facts, dirs Dirs) (*Plan, error) {
+	c := &compiler{def: def, ips: def.Subnets(), resolution: resolution, facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
 	var parts []func() error
 	switch def.Forward.Mode {
 	case xml.ForwardNone, xml.ForwardNAT, xml.ForwardRoute, xml.ForwardOpen:
@@ -70,15 +70,15 @@ func (c *compiler) overlapped() []step.Step {
 
 // compiler collects the steps of one plan.
 type compiler struct {
-	def    *xml.Network
-	ips    []xml.IP // with what is advertised
-	reach  *Reach   // nil: no extensions
-	facts  step.Facts
-	dirs   dnsmasq.Dirs
-	bridge string
-	rules  *firewall.Network // that a step installs; nil: none
-	steps  []step.Step
-	guard  struct{ from, to int } // which of the steps are the firewall's
+	def        *xml.Network
+	ips        []xml.IP    // with what is advertised
+	resolution *Resolution // nil: no extensions
+	facts      step.Facts
+	dirs       dnsmasq.Dirs
+	bridge     string
+	rules      *firewall.Network // that a step installs; nil: none
+	steps      []step.Step
+	guard      struct{ from, to int } // which of the steps are the firewall's
 }
 
 func (c *compiler) add(steps ...step.Step) { c.steps = append(c.steps, steps...) }
@@ -172,7 +172,7 @@ func (c *compiler) firewall() error {
 
 // guardPorts keeps the guests of a bridge honest on which nothing else is filtered.
 func (c *compiler) guardPorts() error {
-	rules, err := firewall.Compile(c.def, c.reach.ext(), c.reach.where())
+	rules, err := firewall.Compile(c.def, c.resolution.ext(), c.resolution.where())
 	if err == nil && rules != nil {
 		c.install(rules)
 	}
@@ -188,7 +188,7 @@ func (c *compiler) protect() error {
 			Undo: step.UnsetZone{Link: c.bridge},
 		})
 	}
-	rules, err := firewall.Compile(c.def, c.reach.ext(), c.reach.where())
+	rules, err := firewall.Compile(c.def, c.resolution.ext(), c.resolution.where())
 	if err != nil || rules == nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (c *compiler) routes() error {
 // forwarding makes the host a router, for good: who else relies on it by the
 // time the network stops is not known.
 func (c *compiler) forwarding() error {
-	if c.def.Forward.Mode == xml.ForwardNone && !c.reach.reaches() {
+	if c.def.Forward.Mode == xml.ForwardNone && !c.resolution.reaches() {
 		return nil
 	}
 	const fail = "failed to enable IP forwarding"

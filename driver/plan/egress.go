@@ -44,7 +44,7 @@ func place(v4 bool) int {
 
 // egress decides about both families, IPv4 first; nil: the network has no uplinks. What
 // has not changed keeps its time.
-func egress(ext *xml.Extensions, seen Sightings, before [2]*Egress) (both [2]*Egress) {
+func egress(ext *xml.Extensions, seen Observations, before [2]*Egress) (both [2]*Egress) {
 	if len(ext.Uplinks) == 0 {
 		return both
 	}
@@ -68,7 +68,7 @@ func egress(ext *xml.Extensions, seen Sightings, before [2]*Egress) (both [2]*Eg
 
 // verdict says whether an uplink can carry a family now: it is up, and the host has a
 // default route by it or was told the gateway.
-func verdict(u *xml.Uplink, v4 bool, seen Sightings) UplinkVerdict {
+func verdict(u *xml.Uplink, v4 bool, seen Observations) UplinkVerdict {
 	link, there := seen.Links[u.Dev]
 	switch {
 	case !u.Carries(v4):
@@ -103,7 +103,7 @@ func sameEgress(a, b [2]*Egress) bool {
 }
 
 // EgressChanges says in which families guests leave in another way, and why.
-func EgressChanges(before, after *Reach) []string {
+func EgressChanges(before, after *Resolution) []string {
 	var texts []string
 	for i, e := range after.Egress {
 		was := before.Egress[i]
@@ -136,7 +136,7 @@ const maxExcept = 64
 // reached, but for their uplink. Where more specific routes lead by one, as to its own
 // subnet, these are for guests, too. One with a great many of those is left to routing
 // alone.
-func shut(def *xml.Network, both [2]*Egress, seen Sightings) []firewall.Shut {
+func shut(def *xml.Network, both [2]*Egress, seen Observations) []firewall.Shut {
 	var list []firewall.Shut
 	for _, v4 := range []bool{true, false} {
 		e := both[place(v4)]
@@ -192,8 +192,8 @@ func (c *compiler) routing() error {
 			op.Addresses = append(op.Addresses, netip.PrefixFrom(ip.Address, subnet.Bits()))
 		}
 	}
-	if c.reach != nil {
-		for i, e := range c.reach.Egress {
+	if c.resolution != nil {
+		for i, e := range c.resolution.Egress {
 			if e != nil {
 				w := e.Way
 				*[]**step.Way{&op.IPv4, &op.IPv6}[i] = &w
@@ -228,7 +228,7 @@ type UplinkState struct {
 
 // UplinkStates says what an uplink, which has a place in the list, comes to, for the
 // families that it is for.
-func (r *Reach) UplinkStates(at int) []UplinkState {
+func (r *Resolution) UplinkStates(at int) []UplinkState {
 	var list []UplinkState
 	for i, e := range r.Egress {
 		if v4 := i == 0; e == nil || at >= len(e.Tried) || !r.Ext.Uplinks[at].Carries(v4) {

@@ -27,11 +27,11 @@ func (f flow) order(o flow) int {
 	return cmp.Or(cmp.Compare(f.proto, o.proto), f.listen.Compare(o.listen), f.guest.Compare(o.guest), f.from.Compare(o.from))
 }
 
-// Ended returns what ends the connections that one reach led to guests and
+// Ended returns what ends the connections that one resolution led to guests and
 // another does not: of forwards that are gone or changed, and of guests that
 // moved; and those to what another leads to guests and the one did not. Public
 // addresses without connection tracking have none.
-func Ended(before, after *Reach) []step.Op {
+func Ended(before, after *Resolution) []step.Op {
 	hadEntries, hadPublics := before.led()
 	hasEntries, hasPublics := after.led()
 	hadEntries, hasEntries = firewall.Apart(hadEntries, hasEntries)
@@ -58,9 +58,9 @@ func Ended(before, after *Reach) []step.Op {
 	return list
 }
 
-// led returns where a reach leads connections. Definitions that are no longer accepted
+// led returns where a resolution leads connections. Definitions that are no longer accepted
 // lead nowhere.
-func (r *Reach) led() ([]firewall.Entry, []firewall.Public) {
+func (r *Resolution) led() ([]firewall.Entry, []firewall.Public) {
 	if r == nil || r.def == nil {
 		return nil, nil
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// Reach is what a network's extensions come to on this host at the moment. It is
-// never changed. A nil Reach is that of a network without extensions.
-type Reach struct {
+// Resolution is what a network's extensions come to on this host at the moment. It is
+// never changed. A nil Resolution is that of a network without extensions.
+type Resolution struct {
 	Ext     *xml.Extensions
 	Where   firewall.Where
 	Answers []Answer // in order
@@ -38,14 +38,14 @@ type Reach struct {
 	leads *leads // the same
 }
 
-// taken is what a reach claims, found out when it is wanted.
+// taken is what a resolution claims, found out when it is wanted.
 type taken struct {
 	once   sync.Once // guards what follows
 	claims []firewall.Claim
 	err    error
 }
 
-// leads is where a reach leads connections, found out when it is wanted.
+// leads is where a resolution leads connections, found out when it is wanted.
 type leads struct {
 	once    sync.Once // guards what follows
 	entries []firewall.Entry
@@ -61,11 +61,11 @@ type Answer struct {
 	Learned bool // a guest's, which comes and goes
 }
 
-// NewReach finds out where the guests and links of a network's extensions are.
+// NewResolution finds out where the guests and links of a network's extensions are.
 // The definition is the running one.
-func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memory) *Reach {
+func NewResolution(def *xml.Network, ext *xml.Extensions, seen Observations, before Memory) *Resolution {
 	l := newLocator(def, seen, before)
-	r := &Reach{Ext: ext, Where: l.where(ext), def: def, taken: new(taken), leads: new(leads)}
+	r := &Resolution{Ext: ext, Where: l.where(ext), def: def, taken: new(taken), leads: new(leads)}
 	r.Where.Ports = l.guard(def, ext)
 	r.Where.Links = routed(def, ext, seen)
 	r.Egress = egress(ext, seen, before.Egress)
@@ -92,14 +92,14 @@ func NewReach(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memo
 }
 
 // Bridge returns the network's.
-func (r *Reach) Bridge() string { return r.def.Bridge.Name }
+func (r *Resolution) Bridge() string { return r.def.Bridge.Name }
 
-// Open reports whether something about a reach changes that nothing tells of: a
+// Open reports whether something about a resolution changes that nothing tells of: a
 // guest that does not answer may begin to, a taken port may become free. Guests that
 // are asked to say their IPv6 addresses are asked a few times only: those who take
 // one later are heard when they do. Count is how often it was looked without a
 // change.
-func (r *Reach) Open(count int) bool {
+func (r *Resolution) Open(count int) bool {
 	const wakes = 4
 	wake := len(r.Doubts) == 1 && r.Doubts[0] == netip.IPv6LinkLocalAllNodes()
 	withheld := slices.ContainsFunc(r.Memory.Withheld, func(t Withheld) bool { return t.By != ownDnsmasq })
@@ -113,7 +113,7 @@ const longestRecheck = 15 * time.Second
 func Recheck(count int) time.Duration { return min(time.Second<<min(count, 10), longestRecheck) }
 
 // Same reports whether two reaches lead to guests in the same way.
-func (r *Reach) Same(o *Reach) bool {
+func (r *Resolution) Same(o *Resolution) bool {
 	lists := func(a, b map[string][]netip.Addr) bool { return maps.EqualFunc(a, b, slices.Equal[[]netip.Addr]) }
 	return r != nil && o != nil && lists(r.Where.Guests, o.Where.Guests) && lists(r.Where.Devices, o.Where.Devices) &&
 		slices.Equal(r.Where.Links, o.Where.Links) && slices.Equal(r.Where.Uplinks, o.Where.Uplinks) &&
@@ -188,7 +188,7 @@ func each(list []netip.Addr, do func(netip.Addr)) {
 }
 
 // ext returns the extensions; never nil.
-func (r *Reach) ext() *xml.Extensions {
+func (r *Resolution) ext() *xml.Extensions {
 	if r == nil || r.Ext == nil {
 		return &xml.Extensions{}
 	}
@@ -197,9 +197,9 @@ func (r *Reach) ext() *xml.Extensions {
 
 // reaches reports whether guests are reached by forwards or public addresses, though
 // the network may be isolated otherwise.
-func (r *Reach) reaches() bool { return len(r.ext().Forwards)+len(r.ext().Publics) > 0 }
+func (r *Resolution) reaches() bool { return len(r.ext().Forwards)+len(r.ext().Publics) > 0 }
 
-func (r *Reach) where() firewall.Where {
+func (r *Resolution) where() firewall.Where {
 	if r == nil {
 		return firewall.Where{}
 	}
@@ -207,7 +207,7 @@ func (r *Reach) where() firewall.Where {
 }
 
 // snoops reports whether it matters which IPv6 addresses guests take.
-func (r *Reach) snoops() bool {
+func (r *Resolution) snoops() bool {
 	if r.def == nil {
 		return false
 	}
@@ -219,13 +219,13 @@ func (r *Reach) snoops() bool {
 // answers leads packets for some addresses to the bridge, which is up, and has the
 // host answer for these where others ask for them.
 func (c *compiler) answers() error {
-	if c.reach == nil {
+	if c.resolution == nil {
 		return nil
 	}
-	if c.reach.snoops() {
+	if c.resolution.snoops() {
 		c.add(step.Step{Do: step.SnoopGuests{Bridge: c.bridge}, Undo: step.UnsnoopGuests{Bridge: c.bridge}, Tolerate: true})
 	}
-	for _, a := range c.reach.Answers {
+	for _, a := range c.resolution.Answers {
 		if !a.Own {
 			c.add(step.Step{
 				Do:       step.RouteGuest{Bridge: c.bridge, Address: a.Address},
@@ -245,8 +245,8 @@ func (c *compiler) answers() error {
 // install puts rules in.
 func (c *compiler) install(rules *firewall.Network) {
 	c.rules = rules
-	if c.reach != nil && c.reach.def == c.def && c.reach.leads != nil {
-		c.reach.leads.once.Do(func() { c.reach.leads.entries, c.reach.leads.publics = rules.Entries, rules.Publics })
+	if c.resolution != nil && c.resolution.def == c.def && c.resolution.leads != nil {
+		c.resolution.leads.once.Do(func() { c.resolution.leads.entries, c.resolution.leads.publics = rules.Entries, rules.Publics })
 	}
 	c.add(step.Step{Do: step.AddRules{Rules: rules}, Undo: step.DelRules{Bridge: c.bridge}})
 }
@@ -259,7 +259,7 @@ func (c *compiler) accept(def *xml.Network) {
 		return
 	}
 	op := step.AcceptInForeignTables{
-		Bridge: c.bridge, Forward: true, Dev: def.Forward.Dev(), All: c.reach.ext().Firewall.Coexist == xml.CoexistAll, Serve: Serves(def),
+		Bridge: c.bridge, Forward: true, Dev: def.Forward.Dev(), All: c.resolution.ext().Firewall.Coexist == xml.CoexistAll, Serve: Serves(def),
 	}
 	op.Enter = c.inbound(def)
 	op.Leave = op.Enter != coexist.EnterNone
@@ -269,7 +269,7 @@ func (c *compiler) accept(def *xml.Network) {
 // inbound returns what our own rules let in from other links, as far as the rules of
 // others must.
 func (c *compiler) inbound(def *xml.Network) coexist.Inbound {
-	ext := c.reach.ext()
+	ext := c.resolution.ext()
 	mode := def.Forward.Mode
 	if ext.Firewall.Filter {
 		mode = ext.Firewall.Mode
@@ -289,7 +289,7 @@ func (c *compiler) inbound(def *xml.Network) coexist.Inbound {
 	switch {
 	case open:
 		return coexist.EnterAny
-	case c.reach.reaches():
+	case c.resolution.reaches():
 		return coexist.EnterForwarded
 	case mode == xml.ForwardNAT:
 		return coexist.EnterReplies
@@ -300,7 +300,7 @@ func (c *compiler) inbound(def *xml.Network) coexist.Inbound {
 // coexists reports whether the filters of others are to let the guests' traffic
 // pass.
 func (c *compiler) coexists() bool {
-	fw := c.reach.ext().Firewall
+	fw := c.resolution.ext().Firewall
 	return fw.Coexist != xml.CoexistNo && (c.def.Forward.Mode != xml.ForwardOpen || fw.Filter)
 }
 
@@ -321,8 +321,8 @@ func Serves(def *xml.Network) []step.Served {
 // guest's address that is in none of its subnets, or is the bridge's; a public
 // address that is in one. Where addresses are still to be chosen it cannot know.
 // The definition is one with what its metadata adds. An error is an *[Error].
-func CheckReach(def *xml.Network, ext *xml.Extensions) error {
-	l := newLocator(def, Sightings{}, Memory{})
+func CheckResolution(def *xml.Network, ext *xml.Extensions) error {
+	l := newLocator(def, Observations{}, Memory{})
 	open4, open6 := def.Open()
 	for _, guest := range Guests(ext) {
 		addr, err := netip.ParseAddr(guest)

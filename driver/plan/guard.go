@@ -26,10 +26,10 @@ func Guards(def *xml.Network, ext *xml.Extensions) bool {
 	return def.OwnsBridge() && def.Bridge.Name != "" && !plain
 }
 
-// NewGuarded returns the reach of a network that leads nothing to its guests, and whose
+// NewGuarded returns the resolution of a network that leads nothing to its guests, and whose
 // guard needs no addresses of theirs.
-func NewGuarded(def *xml.Network, ext *xml.Extensions, seen Sightings) *Reach {
-	r := &Reach{Ext: ext}
+func NewGuarded(def *xml.Network, ext *xml.Extensions, seen Observations) *Resolution {
+	r := &Resolution{Ext: ext}
 	r.Where.Ports = newLocator(def, seen, Memory{}).guard(def, ext)
 	return r
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/virbr/virbr/xml"
 )
 
-// Sightings is what is known about who is on a network, beside its definition.
-type Sightings struct {
+// Observations is what is known about who is on a network, beside its definition.
+type Observations struct {
 	Leases     []dnsmasq.Entry         // of the network's DHCP server
 	Neighbours []step.Neighbour        // on the bridge
 	Ports      []Port                  // of guests that a hypervisor driver plugged in
@@ -84,7 +84,7 @@ const (
 // have a lease written for another one's MAC address (chaddr, RFC 2131), end one, or
 // ask for any name. See candidates and holder.
 type locator struct {
-	seen    Sightings
+	seen    Observations
 	before  Memory
 	subnets []netip.Prefix
 	own     map[netip.Addr]bool // the host's own
@@ -117,7 +117,7 @@ type locator struct {
 // extensions name, at most one of each family for a guest, and what is to be
 // remembered for the next time. The definition is the running one: its
 // addresses are chosen.
-func Locate(def *xml.Network, ext *xml.Extensions, seen Sightings, before Memory) (firewall.Where, Memory) {
+func Locate(def *xml.Network, ext *xml.Extensions, seen Observations, before Memory) (firewall.Where, Memory) {
 	l := newLocator(def, seen, before)
 	return l.where(ext), l.after
 }
@@ -199,7 +199,7 @@ func Guests(ext *xml.Extensions) []string {
 	return list
 }
 
-func newLocator(def *xml.Network, seen Sightings, before Memory) *locator {
+func newLocator(def *xml.Network, seen Observations, before Memory) *locator {
 	l := &locator{
 		seen: seen, before: before, own: map[netip.Addr]bool{}, domain: strings.ToLower(def.Domain.Name),
 		names: map[string][]xml.DHCPHost{}, hosts: map[xml.MAC][]netip.Addr{}, dns: map[string][]netip.Addr{},

@@ -23,11 +23,11 @@ const village = `<forward mode='nat'/><bridge name='virbr0'/><domain name='lab.t
 
 func macOf(last byte) xml.MAC { return xml.MAC{0x52, 0x54, 0, 0, 0, last} }
 
-// sightings reads lines of "lease mac address name", "near mac address", "port mac
+// observations reads lines of "lease mac address name", "near mac address", "port mac
 // [owner's letter [domain]]", "asked address" and "answer mac address".
-func sightings(t *testing.T, lines string) plan.Sightings {
+func observations(t *testing.T, lines string) plan.Observations {
 	t.Helper()
-	s := plan.Sightings{Now: 1000}
+	s := plan.Observations{Now: 1000}
 	for line := range strings.Lines(lines) {
 		f := strings.Fields(line)
 		if len(f) == 0 {
@@ -108,7 +108,7 @@ func TestLocate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ext := &xml.Extensions{Forwards: []xml.PortForward{{Proto: "tcp", Guest: c.guest}}}
-			where, _ := plan.Locate(parse(t, village), ext, sightings(t, c.seen), plan.Memory{})
+			where, _ := plan.Locate(parse(t, village), ext, observations(t, c.seen), plan.Memory{})
 			var got []string
 			for _, a := range where.Guests[c.guest] {
 				got = append(got, a.String())
@@ -128,7 +128,7 @@ func steps(t *testing.T, guest string, list []moment) {
 	ext := &xml.Extensions{Forwards: []xml.PortForward{{Proto: "tcp", Family: xml.FamilyIPv4, Guest: guest}}}
 	var memory plan.Memory
 	for i, s := range list {
-		r := plan.NewReach(parse(t, village), ext, sightings(t, s.seen), memory)
+		r := plan.NewResolution(parse(t, village), ext, observations(t, s.seen), memory)
 		if got := strings.Trim(fmt.Sprint(r.Where.Guests[guest]), "[]"); got != s.want {
 			t.Errorf("step %d: got %q, want %q", i, got, s.want)
 		}
@@ -254,7 +254,7 @@ func TestLearnedAddresses(t *testing.T) {
 	var memory plan.Memory
 	step := func(seen, want string) {
 		t.Helper()
-		var where, next = plan.Locate(parse(t, village), ext, sightings(t, seen), memory)
+		var where, next = plan.Locate(parse(t, village), ext, observations(t, seen), memory)
 		got := ""
 		for _, a := range where.Guests[macOf(0xb).String()] {
 			got = a.String()
@@ -286,14 +286,14 @@ func TestLearnedAddresses(t *testing.T) {
 func TestOnePortIsBounded(t *testing.T) {
 	t.Parallel()
 	def := parse(t, village)
-	seen := plan.Sightings{Now: 1000}
+	seen := plan.Observations{Now: 1000}
 	for i := range 3000 {
 		seen.Neighbours = append(seen.Neighbours, step.Neighbour{
 			MAC: xml.MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, Address: netip.AddrFrom16([16]byte{0: 0xfd, 8: 1, 14: byte(i >> 8), 15: byte(i)}), Port: 7,
 		})
 	}
 	other := step.Neighbour{MAC: macOf(0xb), Address: netip.MustParseAddr("fd00::b"), Port: 8}
-	_, memory := plan.Locate(def, &xml.Extensions{}, plan.Sightings{Neighbours: append(seen.Neighbours, other)}, plan.Memory{})
+	_, memory := plan.Locate(def, &xml.Extensions{}, plan.Observations{Neighbours: append(seen.Neighbours, other)}, plan.Memory{})
 	if n := len(memory.Learned); n != 257 || len(memory.Learned[other.MAC]) != 1 {
 		t.Errorf("%d guests are learned, and of the other one %v", n, memory.Learned[other.MAC])
 	}
@@ -307,32 +307,32 @@ func TestOnePortIsBounded(t *testing.T) {
 // TestEnded: the connections that end are those of ports that lead elsewhere now.
 func TestEnded(t *testing.T) {
 	t.Parallel()
-	reach := func(ext, seen string) *plan.Reach {
+	resolution := func(ext, seen string) *plan.Resolution {
 		t.Helper()
 		e, err := xml.ParseExtensions([]byte("<network>" + ext + "</network>"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return plan.NewReach(parse(t, village), e, sightings(t, seen), plan.Memory{})
+		return plan.NewResolution(parse(t, village), e, observations(t, seen), plan.Memory{})
 	}
 	const (
 		four = "<portForward proto='tcp' family='ipv4' guest='10.1.0.9'><range start='80' end='90'/></portForward>"
 	)
 	for name, c := range map[string]struct {
-		before, after *plan.Reach
+		before, after *plan.Resolution
 		want          []step.Op
 	}{
-		"nothing":   {reach(four, ""), reach(four, ""), nil},
-		"the first": {nil, reach(four, ""), []step.Op{step.EndUntranslated{Taken: []step.Taken{{Proto: "tcp", Listen: netip.IPv4Unspecified(), Start: 80, End: 90}}}}},
-		"an address": {reach("", ""), reach("<address public='203.0.113.7' guest='10.1.0.9'/>", ""),
+		"nothing":   {resolution(four, ""), resolution(four, ""), nil},
+		"the first": {nil, resolution(four, ""), []step.Op{step.EndUntranslated{Taken: []step.Taken{{Proto: "tcp", Listen: netip.IPv4Unspecified(), Start: 80, End: 90}}}}},
+		"an address": {resolution("", ""), resolution("<address public='203.0.113.7' guest='10.1.0.9'/>", ""),
 			[]step.Op{step.EndUntranslated{Taken: []step.Taken{{Listen: netip.MustParseAddr("203.0.113.7")}}}}},
-		"more ports": {reach(four, ""), reach(four+"<portForward proto='tcp' family='ipv4' guest='10.1.0.9'><range start='95'/></portForward>", ""),
+		"more ports": {resolution(four, ""), resolution(four+"<portForward proto='tcp' family='ipv4' guest='10.1.0.9'><range start='95'/></portForward>", ""),
 			[]step.Op{step.EndUntranslated{Taken: []step.Taken{{Proto: "tcp", Listen: netip.IPv4Unspecified(), Start: 95, End: 95}}}}},
-		"removed": {reach(four, ""), reach("", ""), []step.Op{step.EndConnections{Proto: "tcp", Start: 80, End: 90, Guest: netip.MustParseAddr("10.1.0.9")}}},
-		"an exception": {reach(four, ""), reach("<portForward proto='tcp' ignore='yes'><range start='85'/></portForward>"+four, ""),
+		"removed": {resolution(four, ""), resolution("", ""), []step.Op{step.EndConnections{Proto: "tcp", Start: 80, End: 90, Guest: netip.MustParseAddr("10.1.0.9")}}},
+		"an exception": {resolution(four, ""), resolution("<portForward proto='tcp' ignore='yes'><range start='85'/></portForward>"+four, ""),
 			[]step.Op{step.EndConnections{Proto: "tcp", Start: 85, End: 85, Guest: netip.MustParseAddr("10.1.0.9")}}},
-		"moved": {reach("<portForward proto='udp' family='ipv4' guest='db'><range start='5'/></portForward>", "lease 52:54:00:00:00:0b 10.1.0.101 db"),
-			reach("<portForward proto='udp' family='ipv4' guest='db'><range start='5'/></portForward>", "lease 52:54:00:00:00:0b 10.1.0.102 db"),
+		"moved": {resolution("<portForward proto='udp' family='ipv4' guest='db'><range start='5'/></portForward>", "lease 52:54:00:00:00:0b 10.1.0.101 db"),
+			resolution("<portForward proto='udp' family='ipv4' guest='db'><range start='5'/></portForward>", "lease 52:54:00:00:00:0b 10.1.0.102 db"),
 			[]step.Op{step.EndConnections{Proto: "udp", Start: 5, End: 5, Guest: netip.MustParseAddr("10.1.0.101")},
 				step.EndUntranslated{Taken: []step.Taken{{Proto: "udp", Listen: netip.IPv4Unspecified(), Start: 5, End: 5}}}}},
 	} {

@@ -14,8 +14,8 @@ import (
 // bridge is up, its attributes, addresses, routes and limits, that the host forwards, and
 // dnsmasq. Whether the host has a dnsmasq that will do is left open where there are no
 // facts. All that [Running] has is here, too: a change of it may have been cut short.
-func Kept(live *xml.Network, reach *Reach, facts *step.Facts, dirs Dirs) ([]step.Step, error) {
-	c := &compiler{def: live, ips: live.Subnets(), reach: reach, dirs: dnsmasq.Dirs(dirs), bridge: live.Bridge.Name}
+func Kept(live *xml.Network, resolution *Resolution, facts *step.Facts, dirs Dirs) ([]step.Step, error) {
+	c := &compiler{def: live, ips: live.Subnets(), resolution: resolution, dirs: dnsmasq.Dirs(dirs), bridge: live.Bridge.Name}
 	parts := []func() error{c.named, c.mtu, c.ipv6, c.up, c.removableAddresses, c.routesLast}
 	if live.Forward.Mode.Routed() {
 		parts = append(parts, c.forwarding, c.forwardingOfBridge)

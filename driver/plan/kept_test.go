@@ -17,17 +17,17 @@ func TestKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reach := plan.NewReach(def, &xml.Extensions{}, plan.Sightings{}, plan.Memory{})
+	resolution := plan.NewResolution(def, &xml.Extensions{}, plan.Observations{}, plan.Memory{})
 	dirs := plan.Dirs{Run: "/run", Dnsmasq: "/lib"}
-	led, err := plan.Firewall(def, reach)
+	led, err := plan.Firewall(def, resolution)
 	if err != nil {
 		t.Fatal(err)
 	}
-	running, err := plan.Running(def, reach, led, nil, dirs)
+	running, err := plan.Running(def, resolution, led, nil, dirs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, err := plan.Kept(def, reach, nil, dirs)
+	kept, err := plan.Kept(def, resolution, nil, dirs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ const maxOffloaded = 64
 // routed returns the links between which packets of a network's established
 // connections go by the flowtable, if that is asked for: those that the host has
 // an address on, as far as they are not of networks, which bring their own.
-func routed(def *xml.Network, ext *xml.Extensions, seen Sightings) []string {
+func routed(def *xml.Network, ext *xml.Extensions, seen Observations) []string {
 	if !ext.Firewall.Offload {
 		return nil
 	}

@@ -23,7 +23,7 @@ func TestOffloadedLinks(t *testing.T) {
 		}
 		return out
 	}
-	seen := plan.Sightings{
+	seen := plan.Observations{
 		Devices: map[string][]netip.Addr{
 			"lo": list("127.0.0.1", "::1"), "eth0": list("192.0.2.1"), "ppp0": list("2001:db8::1"),
 			"vnet0": list("fe80::1"), "virbr0": list("10.0.0.1"), "virbr1": list("10.0.1.1"),
@@ -31,7 +31,7 @@ func TestOffloadedLinks(t *testing.T) {
 		Bridges: []string{"virbr0", "virbr1"},
 	}
 	links := func(offload bool) []string {
-		return plan.NewReach(def, &xml.Extensions{Firewall: xml.Firewall{Offload: offload}}, seen, plan.Memory{}).Where.Links
+		return plan.NewResolution(def, &xml.Extensions{Firewall: xml.Firewall{Offload: offload}}, seen, plan.Memory{}).Where.Links
 	}
 	if got := links(false); got != nil {
 		t.Errorf("without the option: %q", got)

@@ -43,20 +43,20 @@ func Overlaid(def *xml.Network) (*xml.Network, error) {
 			return nil, err
 		}
 	}
-	return made, CheckReach(made, ext)
+	return made, CheckResolution(made, ext)
 }
 
 // Overlay returns the steps that add to a network of another daemon what its
 // extensions ask for, in an order in which they can be done while it runs. Def is
-// its definition, made the result of [Overlaid] with everything chosen; the reach is
+// its definition, made the result of [Overlaid] with everything chosen; the resolution is
 // that of made. A bridge that the extensions make is there before that
 // daemon needs it.
-func Overlay(def, made *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) (*Plan, error) {
+func Overlay(def, made *xml.Network, resolution *Resolution, facts step.Facts, dirs Dirs) (*Plan, error) {
 	if made.Bridge.Create {
-		return Compile(made, reach, facts, dirs)
+		return Compile(made, resolution, facts, dirs)
 	}
 	ours := beside(def, made)
-	c := &compiler{def: ours, ips: ours.Subnets(), facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name, reach: reach}
+	c := &compiler{def: ours, ips: ours.Subnets(), facts: facts, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name, resolution: resolution}
 	if err := c.named(); err != nil {
 		return nil, err
 	}
@@ -80,9 +80,9 @@ func Overlay(def, made *xml.Network, reach *Reach, facts step.Facts, dirs Dirs) 
 	return &Plan{Steps: c.steps}, nil
 }
 
-// Revived returns a reach that was written down without its definition, which is
-// the running one that [NewReach] was given.
-func (r *Reach) Revived(def *xml.Network) *Reach {
+// Revived returns a resolution that was written down without its definition, which is
+// the running one that [NewResolution] was given.
+func (r *Resolution) Revived(def *xml.Network) *Resolution {
 	c := *r
 	c.def, c.taken, c.leads = def, new(taken), new(leads)
 	return &c
@@ -133,7 +133,7 @@ func (c *compiler) wake() error {
 // overlayRules returns the rules that the other daemon's lack.
 func (c *compiler) overlayRules(made *xml.Network) func() error {
 	return func() error {
-		rules, err := firewall.CompileExtension(made, c.reach.ext(), c.reach.where())
+		rules, err := firewall.CompileExtension(made, c.resolution.ext(), c.resolution.where())
 		if err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (c *compiler) overlayRules(made *xml.Network) func() error {
 // pass has what our rules decide about pass those of others, and of libvirt, which
 // has none in mode open.
 func (c *compiler) pass(made *xml.Network) {
-	ext := c.reach.ext()
+	ext := c.resolution.ext()
 	if made.Forward.Mode != xml.ForwardOpen && len(ext.Forwards)+len(ext.Publics)+len(c.ips) > 0 {
 		op := step.AcceptInLibvirtChains{Bridge: c.bridge}
 		for i := range c.ips {
@@ -158,7 +158,7 @@ func (c *compiler) pass(made *xml.Network) {
 		}
 		for i := range ext.Publics {
 			if p := &ext.Publics[i]; p.Stateless {
-				op.Stray = append(op.Stray, c.reach.Where.Guests[p.Guest]...)
+				op.Stray = append(op.Stray, c.resolution.Where.Guests[p.Guest]...)
 			}
 		}
 		slices.SortFunc(op.Stray, netip.Addr.Compare)

@@ -23,8 +23,8 @@ func overlaid(t *testing.T, body, elements string) ([]string, []step.Op, error) 
 		t.Fatal(err)
 	}
 	facts := step.Facts{Links: map[string]step.Link{"lo": {}, "eth0": {}, "virbr0": {Kind: "bridge"}}, Dnsmasq: step.DnsmasqFacts{Path: "/usr/sbin/dnsmasq", Major: 2, Minor: 90}}
-	reach := plan.NewReach(made, ext, plan.Sightings{}, plan.Memory{})
-	p, err := plan.Overlay(def, made, reach, facts, plan.Dirs{Run: "/run/virbr/hook", Dnsmasq: "/var/lib/virbr/dnsmasq"})
+	resolution := plan.NewResolution(made, ext, plan.Observations{}, plan.Memory{})
+	p, err := plan.Overlay(def, made, resolution, facts, plan.Dirs{Run: "/run/virbr/hook", Dnsmasq: "/var/lib/virbr/dnsmasq"})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,8 +11,8 @@ import (
 // Firewall returns the steps of a start that concern the firewall and what leads
 // to guests, to be done again for a running network. All of them replace what is
 // there.
-func Firewall(def *xml.Network, reach *Reach) ([]step.Step, error) {
-	c := &compiler{def: def, ips: def.Subnets(), reach: reach, bridge: def.Bridge.Name}
+func Firewall(def *xml.Network, resolution *Resolution) ([]step.Step, error) {
+	c := &compiler{def: def, ips: def.Subnets(), resolution: resolution, bridge: def.Bridge.Name}
 	if err := c.named(); err != nil {
 		return nil, err
 	}
@@ -58,8 +58,8 @@ func Serve(def *xml.Network, facts *step.Facts, dirs Dirs) ([]step.Step, error) 
 // in an order in which they can be done then. Led are those of [Firewall]. What was
 // compiled before is compiled without facts: what the host could refuse it has
 // accepted.
-func Running(def *xml.Network, reach *Reach, led []step.Step, facts *step.Facts, dirs Dirs) ([]step.Step, error) {
-	c := &compiler{def: def, ips: def.Subnets(), reach: reach, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
+func Running(def *xml.Network, resolution *Resolution, led []step.Step, facts *step.Facts, dirs Dirs) ([]step.Step, error) {
+	c := &compiler{def: def, ips: def.Subnets(), resolution: resolution, dirs: dnsmasq.Dirs(dirs), bridge: def.Bridge.Name}
 	if facts != nil {
 		c.facts = *facts
 	}

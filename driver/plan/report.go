@@ -54,26 +54,26 @@ type ResolvedUplink struct {
 }
 
 // Describe fills in what extensions resolve to.
-func (r *Report) Describe(reach *Reach) {
-	if reach == nil {
+func (r *Report) Describe(resolution *Resolution) {
+	if resolution == nil {
 		return
 	}
-	ext := reach.Ext
+	ext := resolution.Ext
 	for _, guest := range Guests(ext) {
-		if len(reach.Where.Guests[guest]) == 0 {
+		if len(resolution.Where.Guests[guest]) == 0 {
 			r.Waiting = append(r.Waiting, guest)
 		}
 	}
 	for i := range ext.Forwards {
-		s := reach.ForwardState(i)
+		s := resolution.ForwardState(i)
 		r.Forwards = append(r.Forwards, Resolved{ext.Forwards[i].XML(), s.Active, s.Addresses, s.Reason})
 	}
 	for i := range ext.Publics {
-		s := reach.PublicState(i)
+		s := resolution.PublicState(i)
 		r.Publics = append(r.Publics, Resolved{ext.Publics[i].XML(), s.Active, s.Addresses, s.Reason})
 	}
 	for i := range ext.Uplinks {
-		for _, s := range reach.UplinkStates(i) {
+		for _, s := range resolution.UplinkStates(i) {
 			r.Uplinks = append(r.Uplinks, ResolvedUplink{ext.Uplinks[i].XML(), s.IPv6, s.Used, s.Since, s.Gateway, s.Reason})
 		}
 	}

@@ -19,7 +19,7 @@ type State struct {
 }
 
 // ForwardState says what a forward comes to, which has a place in the list.
-func (r *Reach) ForwardState(at int) State {
+func (r *Resolution) ForwardState(at int) State {
 	f := &r.Ext.Forwards[at]
 	if f.Ignore {
 		return State{Active: true}
@@ -49,7 +49,7 @@ func (r *Reach) ForwardState(at int) State {
 }
 
 // without reports whether somebody else has all that a forward claims.
-func (r *Reach) without(at int) bool {
+func (r *Resolution) without(at int) bool {
 	claims, err := r.Claims()
 	if err != nil {
 		return false
@@ -59,7 +59,7 @@ func (r *Reach) without(at int) bool {
 }
 
 // PublicState says what a public address comes to.
-func (r *Reach) PublicState(at int) State {
+func (r *Resolution) PublicState(at int) State {
 	p := &r.Ext.Publics[at]
 	var s State
 	for _, a := range r.Where.Guests[p.Guest] {
@@ -106,13 +106,13 @@ func family(v4 bool) xml.Family {
 }
 
 // listens reports whether a forward has an address to listen on in a family.
-func (r *Reach) listens(f *xml.PortForward, v4 bool) bool {
+func (r *Resolution) listens(f *xml.PortForward, v4 bool) bool {
 	return f.Dev == "" || slices.ContainsFunc(r.Where.Devices[f.Dev], func(a netip.Addr) bool { return a.Is4() == v4 })
 }
 
 // withheld returns the ports of what somebody else has, and who, as far as that is
 // wanted.
-func (r *Reach) withheld(wanted func(firewall.Claim) bool) (ports []string, who string) {
+func (r *Resolution) withheld(wanted func(firewall.Claim) bool) (ports []string, who string) {
 	var names []string
 	for _, t := range r.Memory.Withheld {
 		if !wanted(t.Claim) {
@@ -133,7 +133,7 @@ func (r *Reach) withheld(wanted func(firewall.Claim) bool) (ports []string, who 
 }
 
 // waiting says what a forward waits for.
-func (r *Reach) waiting(f *xml.PortForward) string {
+func (r *Resolution) waiting(f *xml.PortForward) string {
 	switch {
 	case f.Dev == "" || len(r.Where.Guests[f.Guest]) == 0 || r.listens(f, true) && r.listens(f, false):
 	case slices.Contains(r.Absent, f.Dev):
@@ -144,7 +144,7 @@ func (r *Reach) waiting(f *xml.PortForward) string {
 	return r.waitingFor(f.Guest, f.Families())
 }
 
-func (r *Reach) waitingFor(guest string, f xml.Family) string {
+func (r *Resolution) waitingFor(guest string, f xml.Family) string {
 	if n, taken := r.Usurped[guest]; taken {
 		return fmt.Sprintf("waiting for %q: another guest, %s, is at its address %s", guest, n.MAC, n.Address)
 	}
@@ -155,7 +155,7 @@ func (r *Reach) waitingFor(guest string, f xml.Family) string {
 }
 
 // askedFor says who else asks for a guest's name.
-func (r *Reach) askedFor(guest string) string {
+func (r *Resolution) askedFor(guest string) string {
 	if p, asked := r.Asking[guest]; asked {
 		return fmt.Sprintf("another guest, %s, asks for its name, and gets nothing by it", p)
 	}

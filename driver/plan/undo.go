@@ -11,7 +11,7 @@ import (
 // Stop returns the ops that stop a running network for which there is no undo
 // record, because another daemon started it. All of them tolerate what is not
 // there.
-func Stop(def *xml.Network, reach *Reach, dirs Dirs) []step.Op {
+func Stop(def *xml.Network, resolution *Resolution, dirs Dirs) []step.Op {
 	bridge := def.Bridge.Name
 	var ops []step.Op
 	if shaped(def) {
@@ -24,7 +24,7 @@ func Stop(def *xml.Network, reach *Reach, dirs Dirs) []step.Op {
 		ops = append(ops, step.StopDnsmasq{PidFile: dnsmasq.Dirs(dirs).PidFile(def.Name)})
 	}
 	ops = append(ops, step.SetDown{Link: bridge})
-	steps, err := Firewall(def, reach)
+	steps, err := Firewall(def, resolution)
 	if err != nil { // of a definition that is no longer accepted: what it may have
 		steps = append(steps, step.Step{Undo: step.UnfillChecksums{Bridge: bridge}}, step.Step{Undo: step.DelRules{Bridge: bridge}}, step.Step{Undo: step.UnacceptInForeignTables{Bridge: bridge}})
 	}

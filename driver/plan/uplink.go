@@ -11,7 +11,7 @@ import (
 )
 
 // Uplinks returns the links on which the host answers for a whole prefix, guest
-// by guest: those whose neighbours [NewReach] wants to know.
+// by guest: those whose neighbours [NewResolution] wants to know.
 func Uplinks(def *xml.Network, routes []step.Route) []string {
 	if link := uplink(def, routes); link != "" {
 		return []string{link}
@@ -65,7 +65,7 @@ const maxOutward = 16
 //
 // None: the forward device says it, or there is no public address. On a host that has
 // no such link it is all that the host has a route by, but bridges.
-func outward(def *xml.Network, ext *xml.Extensions, seen Sightings, both [2]*Egress) []string {
+func outward(def *xml.Network, ext *xml.Extensions, seen Observations, both [2]*Egress) []string {
 	if def.Forward.Dev() != "" || len(ext.Publics) == 0 {
 		return nil
 	}

@@ -48,18 +48,18 @@ func TestOutwardLinks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			seen := plan.Sightings{Links: links}
+			seen := plan.Observations{Links: links}
 			for _, text := range tt.routes {
 				r := step.Route{}
 				dest, link, _ := strings.Cut(text, " ")
 				r.Dest, r.Link = netip.MustParsePrefix(dest), link
 				seen.Routes = append(seen.Routes, r)
 			}
-			r := plan.NewReach(def, ext, seen, plan.Memory{})
+			r := plan.NewResolution(def, ext, seen, plan.Memory{})
 			if diff := cmp.Diff(tt.want, r.Where.Uplinks); diff != "" {
 				t.Errorf("uplinks (-want +got):\n%s", diff)
 			}
-			if other := plan.NewReach(def, ext, plan.Sightings{}, plan.Memory{}); r.Same(other) != (tt.want == nil) {
+			if other := plan.NewResolution(def, ext, plan.Observations{}, plan.Memory{}); r.Same(other) != (tt.want == nil) {
 				t.Errorf("that the uplinks are others is seen: %v", !r.Same(other))
 			}
 		})

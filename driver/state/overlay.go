@@ -66,14 +66,14 @@ func (o Overlay) RemoveTemporary() error {
 
 // OverlayRecord is what was added to one network.
 type OverlayRecord struct {
-	Network    string      `json:"network"`
-	UUID       xml.UUID    `json:"uuid"`
-	Bridge     string      `json:"bridge"`
-	Index      int         `json:"index"` // of the bridge: another one is another bridge
-	From       plan.Source `json:"from"`
-	Definition string      `json:"definition"` // with its extensions, as it was last applied
-	Made       string      `json:"made"`       // the same with what was added to it and chosen
-	Reach      *plan.Reach `json:"reach,omitempty"`
+	Network    string           `json:"network"`
+	UUID       xml.UUID         `json:"uuid"`
+	Bridge     string           `json:"bridge"`
+	Index      int              `json:"index"` // of the bridge: another one is another bridge
+	From       plan.Source      `json:"from"`
+	Definition string           `json:"definition"` // with its extensions, as it was last applied
+	Made       string           `json:"made"`       // the same with what was added to it and chosen
+	Resolution *plan.Resolution `json:"reach,omitempty"`
 	Progress
 }
 
