@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -83,9 +84,12 @@ func TestLeasesInClosedDirectories(t *testing.T) {
 		}
 		dnsmasqDir := filepath.Join(closed, "dnsmasq")
 		d := startVirbrd(t, "--run-dir", filepath.Join(closed, "run"), "--dnsmasq-dir", dnsmasqDir)
-		if log := d.log.String(); !strings.Contains(log, "lease helper runs as root") {
-			t.Errorf("the log does not say that the helper is root:\n%s", log)
-		}
+		netnstest.Wait(t, "the log says that the helper is root", func() error {
+			if log := d.log.String(); !strings.Contains(log, "lease helper runs as root") {
+				return errors.New(log)
+			}
+			return nil
+		})
 		d.up("default", leaseXML)
 		anna := netnstest.NewGuest(t, "anna", "virbr0")
 		address := anna.DHCP(t, "-x", "hostname:anna")["ip"]

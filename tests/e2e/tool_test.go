@@ -95,7 +95,7 @@ func TestToolWithLibvirt(t *testing.T) {
 			{"stop default", "! network 'default' is not active"},
 			{"start default", "network default started"},
 			{"forward add default 8081 web1 --print", "<virbr:portForward proto=\"tcp\" guest=\"web1\">"},
-			{"prefix set default ula", "! the daemon does not plan or apply definitions; virbrd does"},
+			{"prefix set default ula", "! the daemon does not plan or apply definitions, virbrd does"},
 			{"events --recent", "! the daemon at"},
 		} {
 			out, err := tool(t, strings.Fields(step.line)...)

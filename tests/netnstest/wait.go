@@ -8,7 +8,7 @@ import (
 
 // patience is how long Wait goes on. It bounds a broken test, it measures
 // nothing.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // Wait calls cond until it returns nil, and fails the test when that does not
 // come about in time. What is for the message: "guest has an address".
