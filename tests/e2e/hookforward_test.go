@@ -72,7 +72,7 @@ func calls(from *netnstest.Guest, to string) string {
 func wantCall(t *testing.T, what string, from *netnstest.Guest, to, want string) {
 	t.Helper()
 	var got string
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for got = calls(from, to); got != want && ctx.Err() == nil; got = calls(from, to) {
 	}
