@@ -12,6 +12,7 @@ import (
 	"github.com/virbr/virbr/dnsmasq"
 	"github.com/virbr/virbr/doctor"
 	"github.com/virbr/virbr/driver/state"
+	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/rpc/client"
 	"github.com/virbr/virbr/topology"
 	"github.com/virbr/virbr/xml"
@@ -25,6 +26,8 @@ type Host interface {
 	Way(to, from netip.Addr, in string) doctor.Answer
 	// Counters reads those of some bridges and of their rules.
 	Counters(ctx context.Context, bridges []string) (map[string]topology.Counters, error)
+	// Guarded returns the ports of some bridges that the kernel guards.
+	Guarded(ctx context.Context, bridges []string) (map[string][]firewall.GuardPort, error)
 	// Connections lists those that the host tracks.
 	Connections(ctx context.Context) ([]topology.Connection, error)
 	Close()

@@ -72,6 +72,9 @@ func (f *daemonFlags) trace(ctx context.Context, io IO, from, to string, asJSON 
 	if err != nil {
 		return usageError{fmt.Errorf("virbr trace: %w", err)}
 	}
+	if facts.Guarded, err = h.Guarded(ctx, facts.Bridges()); err != nil {
+		return errLook{err}
+	}
 	t := facts.Trace(probe, h.Way)
 	if asJSON {
 		err = writeJSON(io, t)

@@ -67,16 +67,16 @@ const GuardedSet = "guarded"
 
 // The sets of the table that are not named after a cause.
 const (
-	macsSet   = "macs"      // by MAC address and port
-	passSet   = "pass"      // by address, MAC address and port; 4 and 6
-	freeSet   = "free"      // by port: any address
-	addrsSet  = "addresses" // by address and port; 4 and 6
-	netsSet   = "subnets"   // by subnet and port; 4 and 6
-	asksSet   = "asks"      // by address of the host and port; 4 and 6
-	learnSet  = "learns"    // by port: those whose new addresses are told to virbrd
-	closedSet = "closed"    // by bridge
-	rateSet   = "rate"      // by port, as fast as it asks
-	tellSet   = "telling"   // by port, as fast as it claims
+	MACsSet      = "macs"      // by MAC address and port
+	passSet      = "pass"      // by address, MAC address and port; 4 and 6
+	freeSet      = "free"      // by port: any address
+	AddressesSet = "addresses" // by address and port; 4 and 6
+	SubnetsSet   = "subnets"   // by subnet and port; 4 and 6
+	asksSet      = "asks"      // by address of the host and port; 4 and 6
+	learnSet     = "learns"    // by port: those whose new addresses are told to virbrd
+	closedSet    = "closed"    // by bridge
+	rateSet      = "rate"      // by port, as fast as it asks
+	tellSet      = "telling"   // by port, as fast as it claims
 )
 
 // GuardLog is the number of the group of nfnetlink_log to which packets from an
@@ -135,7 +135,7 @@ func guardPart() Part {
 		stop(StopSTP, Match{Field: EtherDest, MAC: xml.MAC{0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcd}}), // Cisco's, one a VLAN
 		stop(StopVLAN, Match{Field: EtherType, Word: TagC}),
 		stop(StopVLAN, Match{Field: EtherType, Word: TagS}),
-		stop(StopMAC, notIn(macsSet, EtherSource, InName)),
+		stop(StopMAC, notIn(MACsSet, EtherSource, InName)),
 	}
 	for _, tag := range []string{TagC, TagS} {
 		// Behind a tag of VLAN 0, which only says a priority, others are stripped
@@ -180,7 +180,7 @@ func framed(protocol string, rules []Rule) []Rule {
 
 func guardMaps() []Map {
 	list := []Map{
-		{Name: GuardedSet, Key: KeyName}, {Name: learnSet, Key: KeyName}, {Name: freeSet, Key: KeyName}, {Name: macsSet, Key: KeyMAC},
+		{Name: GuardedSet, Key: KeyName}, {Name: learnSet, Key: KeyName}, {Name: freeSet, Key: KeyName}, {Name: MACsSet, Key: KeyMAC},
 		{Name: rateSet, Key: KeyName, Size: meteredPorts, Timeout: meterSeconds},
 		{Name: tellSet, Key: KeyName, Size: meteredPorts, Timeout: meterSeconds},
 	}
@@ -193,7 +193,7 @@ func guardMaps() []Map {
 		if f.suffix == "6" {
 			pass = KeyPass6
 		}
-		list = append(list, Map{Name: passSet + f.suffix, Key: pass}, Map{Name: addrsSet + f.suffix, Key: key}, Map{Name: netsSet + f.suffix, Key: key, Ranges: true}, Map{Name: asksSet + f.suffix, Key: key})
+		list = append(list, Map{Name: passSet + f.suffix, Key: pass}, Map{Name: AddressesSet + f.suffix, Key: key}, Map{Name: SubnetsSet + f.suffix, Key: key, Ranges: true}, Map{Name: asksSet + f.suffix, Key: key})
 	}
 	for _, c := range Causes() {
 		list = append(list, Map{Name: c.Set(), Key: KeyName, Counter: true})
@@ -230,14 +230,14 @@ func telling() Action {
 
 // own accepts what is sent from an address that the port may have.
 func own(f Field, suffix string) []Rule {
-	return []Rule{accept(in(addrsSet+suffix, 0, f, InName)), accept(in(netsSet+suffix, 0, f, InName))}
+	return []Rule{accept(in(AddressesSet+suffix, 0, f, InName)), accept(in(SubnetsSet+suffix, 0, f, InName))}
 }
 
 // arpRules are for ARP (RFC 826). A sender without an address asks whether somebody
 // has one (RFC 5227), which tells nobody anything.
 func arpRules() []Rule {
 	rules := []Rule{
-		stop(StopMAC, notIn(macsSet, ARPSourceMAC, InName)),
+		stop(StopMAC, notIn(MACsSet, ARPSourceMAC, InName)),
 		tooFast(in(asksSet+"4", 0, ARPDest, InName)),
 		accept(Match{Field: ARPSource, Prefix: unspecified4()}),
 	}
@@ -339,11 +339,11 @@ func neighbourRules() []Rule {
 	none := Match{Field: Source6, Prefix: unspecified6()}
 	var rules []Rule
 	for _, option := range []uint16{optionSourceLink, optionTargetLink} {
-		rules = append(rules, stop(StopMAC, Match{Field: NDOption, Port: option}, notIn(macsSet, NDLinkAddress, InName)))
+		rules = append(rules, stop(StopMAC, Match{Field: NDOption, Port: option}, notIn(MACsSet, NDLinkAddress, InName)))
 	}
 	rules = append(rules, tooFast(solicit, in(asksSet+"6", 0, NDTarget, InName)))
 	for _, m := range [][]Match{{advert}, {solicit, none}} {
-		for _, set := range []string{addrsSet, netsSet} {
+		for _, set := range []string{AddressesSet, SubnetsSet} {
 			rules = append(rules, Rule{Match: append(slices.Clone(m), in(set+"6", 0, NDTarget, InName)), Do: Action{Kind: Return}})
 		}
 	}

@@ -43,7 +43,7 @@ func (p *GuardPort) data(owner string) []Datum {
 		all = append(all, Datum{Map: c.Set(), Owner: owner, Note: note(p.Guest), Link: p.Link})
 	}
 	for _, mac := range p.MACs {
-		all = append(all, Datum{Map: macsSet, Owner: owner, MAC: mac, Link: p.Link})
+		all = append(all, Datum{Map: MACsSet, Owner: owner, MAC: mac, Link: p.Link})
 	}
 	ip, mac := slices.Contains(p.Stops, StopIP), slices.Contains(p.Stops, StopMAC)
 	if ip {
@@ -53,14 +53,14 @@ func (p *GuardPort) data(owner string) []Datum {
 		all = append(all, Datum{Map: freeSet, Owner: owner, Link: p.Link})
 	}
 	for _, a := range p.Addrs {
-		d := Datum{Map: addrsSet + suffix(a.Addr()), Owner: owner, Addr: a.Addr(), Link: p.Link}
+		d := Datum{Map: AddressesSet + suffix(a.Addr()), Owner: owner, Addr: a.Addr(), Link: p.Link}
 		if a.IsSingleIP() && ip && mac {
 			for _, m := range p.MACs {
 				all = append(all, Datum{Map: passSet + suffix(a.Addr()), Owner: owner, Addr: a.Addr(), MAC: m, Link: p.Link})
 			}
 		}
 		if !a.IsSingleIP() {
-			d.Map, d.Addr, d.From, d.Until = netsSet+suffix(a.Addr()), netip.Addr{}, a.Addr(), LastOf(a)
+			d.Map, d.Addr, d.From, d.Until = SubnetsSet+suffix(a.Addr()), netip.Addr{}, a.Addr(), LastOf(a)
 		}
 		all = append(all, d)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/virbr/virbr/doctor"
+	"github.com/virbr/virbr/firewall"
 	"github.com/virbr/virbr/xml"
 )
 
@@ -20,6 +21,8 @@ type Facts struct {
 	Last  map[string]Change      // by network: what happened to it last
 
 	Pending map[string]time.Time // by network: until when its last change must be confirmed
+
+	Guarded map[string][]firewall.GuardPort // by bridge: its ports that the kernel guards
 
 	Connections []Connection // that the host tracks; nil: not known
 }

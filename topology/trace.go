@@ -90,7 +90,7 @@ type member struct {
 func (f *Facts) Trace(p Probe, ask Ask) *Trace {
 	w := &tracer{f: f, p: p, ask: ask, dest: p.To, port: p.Port, t: &Trace{Version: 1, Packet: p.String(), Hops: []Hop{}}}
 	w.members()
-	for _, step := range []func() bool{w.source, w.within, w.arrival, w.destination, w.local, w.route, w.forward, w.departure} {
+	for _, step := range []func() bool{w.source, w.guard, w.within, w.arrival, w.destination, w.local, w.route, w.forward, w.departure} {
 		if !step() {
 			break
 		}

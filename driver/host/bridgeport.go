@@ -122,6 +122,20 @@ type Stopped = fwnetlink.Stopped
 // Stopped returns what guards have dropped.
 func (h *Host) Stopped(context.Context) ([]Stopped, error) { return fwnetlink.ReadStopped(h.fw) }
 
+// Guarded returns the ports of some bridges that the kernel guards, by bridge: what each
+// may send from, and what it is kept from.
+func (h *Host) Guarded(_ context.Context, bridges []string) (map[string][]firewall.GuardPort, error) {
+	all := map[string][]firewall.GuardPort{}
+	for _, bridge := range bridges {
+		ports, err := fwnetlink.ReadGuard(h.fw, bridge)
+		if err != nil {
+			return nil, err
+		}
+		all[bridge] = ports
+	}
+	return all, nil
+}
+
 // passBridges has frames of bridges that guarded ports send pass where the guard drops
 // them: a bridge with STP takes them before. STP is off for bit 0 of the port's mask of
 // link-local groups that are forwarded (group_fwd_mask, Linux 4.15; br_handle_frame).

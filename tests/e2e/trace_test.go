@@ -231,6 +231,43 @@ func TestTrace(t *testing.T) {
 	})
 }
 
+// TestTraceGuard: a trace names the port and the domain that a guest sends by, and what
+// the guard makes of the address, as real packets find.
+func TestTraceGuard(t *testing.T) {
+	t.Parallel()
+	netnstest.Run(t, func(t *testing.T) {
+		programs(t)
+		newOutside(t)
+		d := startVirbrd(t)
+		d.up("g", strings.NewReplacer("GUARD", "<virbr:guard/>", "STP", "off").Replace(guardNetwork))
+		me, other := tapped(t, d, "g", "br-g", "me", ""), tapped(t, d, "g", "br-g", "other", "")
+		mine, theirs := leased(t, me), leased(t, other)
+		waitGuarded(t, "addresses4", mine.String())
+		waitGuarded(t, "addresses4", theirs.String())
+		tr := traceOf(t, mine.String(), theirs.String())
+		text := fmt.Sprint(tr.Hops)
+		for _, want := range []string{"{port it comes by port vnet-me of me}", "{guard the guard of port vnet-me lets it pass: " + mine.String() + " is an address of me}"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("want %s in %s", want, text)
+			}
+		}
+		if err := pings(me, t, theirs.String()); err != nil || tr.Outcome != topology.Arrives {
+			t.Errorf("an own address: %v, %+v", err, tr)
+		}
+		forged := "10.77.0.77"
+		me.Run(t, "ip", "addr", "add", forged+"/24", "dev", "eth0")
+		setGuard(t, "<virbr:guard><virbr:allow guest='other' address='"+forged+"'/></virbr:guard>")
+		waitGuarded(t, "addresses4", forged)
+		tr = traceOf(t, forged, theirs.String())
+		if text := fmt.Sprint(tr.Hops); !strings.Contains(text, "port vnet-other of other") {
+			t.Errorf("an address of another guest: %s", text)
+		}
+		if pings(me, t, theirs.String(), forged) == nil {
+			t.Error("the address of another guest passes")
+		}
+	})
+}
+
 // traceOf reads what virbr trace prints; its status tells the outcome.
 func traceOf(t *testing.T, from, to string) *topology.Trace {
 	t.Helper()
