@@ -2,6 +2,7 @@ package cockpit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/emulation"
 	cdpruntime "github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -78,10 +80,19 @@ func (b *browser) sees(text string) {
 	b.until(`text => document.body.innerText.includes(text)`, text)
 }
 
-// until waits until a function of JavaScript says yes.
+// until waits until a function of JavaScript says yes. The context of a page that is
+// being loaded anew is gone for a moment (-32000 in Chromium's protocol).
 func (b *browser) until(function string, args ...any) {
 	b.t.Helper()
-	b.do(chromedp.PollFunction(function, nil, chromedp.WithPollingArgs(args...), chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(patience)))
+	poll := chromedp.PollFunction(function, nil, chromedp.WithPollingArgs(args...), chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(patience))
+	b.do(chromedp.ActionFunc(func(ctx context.Context) error {
+		for {
+			err := poll.Do(ctx)
+			if gone, ok := errors.AsType[*cdproto.Error](err); !ok || gone.Code != -32000 || ctx.Err() != nil {
+				return err
+			}
+		}
+	}))
 }
 
 // find is where something is that has a name, as a screen reader finds it: in the dialog

@@ -66,7 +66,7 @@ func TestPackages(t *testing.T) {
 func binaries(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	to := t.TempDir()
-	commands := map[string][]string{"package.test": {"test", "-c", "../../" + dir}}
+	commands := map[string][]string{"package.test": {"test", "-ldflags=-w", "-c", "../../" + dir}}
 	if dir == "tests/e2e" {
 		commands["virbrd"] = []string{"build", "../../cmd/virbrd"}
 		commands["virbr"] = []string{"build", "../../cmd/virbr"}

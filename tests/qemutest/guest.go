@@ -27,7 +27,7 @@ type Guest struct {
 }
 
 // Memory of a guest, MiB.
-const memory = "512"
+const memory = "1024"
 
 // patience bounds a guest that hangs; it measures nothing.
 const patience = 5 * time.Minute
