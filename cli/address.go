@@ -26,9 +26,9 @@ func newAddressAdd(io IO, f *daemonFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NETWORK ADDRESS GUEST",
 		Short: "Give a guest a public address",
-		Long: `Give GUEST the public IPv4 or IPv6 address ADDRESS. GUEST is the name that it has in
-DHCP, its MAC address or an IP address. Where the address belongs to a link of the
-host, the host answers for it there.
+		Long: `Give GUEST the public IPv4 or IPv6 address ADDRESS. GUEST is the name or UUID of a
+domain, the name that a guest has in DHCP, its MAC address or an IP address. Where the
+address belongs to a link of the host, the host answers for it there.
 
 With --stateless no connection is tracked: a flood of them costs no memory, but
 rules that look at connections see none.`,

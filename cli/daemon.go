@@ -34,6 +34,9 @@ func (f *daemonFlags) add(cmd *cobra.Command, io IO) {
 	cmd.PersistentFlags().StringVar(&f.socket, "socket", "", "`path` of the daemon's socket, instead of virbrd's, virtnetworkd's or libvirtd's in /run/libvirt")
 	cmd.PersistentFlags().StringVar(&f.reports, "reports-dir", state.System().Overlay().ReportDir(), "`directory` in which virbrd's hook reports what it added to libvirt's networks")
 	cmd.PersistentFlags().StringVar(&f.source.Dir, "networks-dir", client.ConfigDir, "`directory` with the extensions of networks whose libvirt keeps no metadata")
+	for _, name := range []string{"reports-dir", "networks-dir"} {
+		_ = cmd.PersistentFlags().MarkHidden(name) // for tests and packagers; it is there
+	}
 }
 
 // addAffect adds the flags that say which definition is changed.

@@ -32,13 +32,13 @@ func newForwardAdd(io IO, f *daemonFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NETWORK PORTS [GUEST]",
 		Short: "Forward ports of the host to a guest",
-		Long: `Forward PORTS of the host to GUEST, which is the name that it has in DHCP, its MAC
-address or an IP address. By name or MAC address it is followed when its address
-changes, and waited for until it has one.
+		Long: `Forward PORTS of the host to GUEST: the name or UUID of a domain, the name that a guest
+has in DHCP, its MAC address or an IP address. By name or MAC address it is followed when
+its address changes, and waited for until it has one.
 
-PORTS are PORT, FIRST-LAST, a service as in /etc/services, or several with commas between; ":PORT" behind them is
-the port of the guest, "/udp" or "/sctp" another protocol than TCP; "all"
-are all ports.
+PORTS are PORT, FIRST-LAST, a service as in /etc/services, or several with commas
+between; ":PORT" behind them is the port of the guest, "/udp" or "/sctp" another
+protocol than TCP; "all" are all ports.
 
 The running network and its definition are changed, unless --live or --config says
 otherwise. What another forward, or a program of the host, has already is refused.`,
