@@ -220,22 +220,28 @@ func (m *model) daemon(o op) {
 }
 
 // outcomes returns the models in which a crash may leave the networks while a
-// call is being done: each definition is the one before or the one after.
+// call is being done: each definition is the one before or the one after. A port with a
+// floor that was not made in the end may have changed the others' share already.
 func outcomes(before, after *model, net int) []*model {
 	var list []*model
 	b, a := &before.Networks[net], &after.Networks[net]
 	for _, config := range []*network{a, b} {
 		for _, live := range []*network{a, b} {
-			m := after.clone()
-			n := &m.Networks[net]
-			n.Config, n.Autostart = config.Config.clone(), config.Autostart
-			n.Live, n.Ports, n.Broken = live.Live.clone(), slices.Clone(live.Ports), false
-			n.Floored = live.Floored
-			n.Leases = a.Leases
-			if n.known() {
-				n.Leases = b.Leases
+			for _, floored := range []bool{live.Floored, a.Floored} {
+				m := after.clone()
+				n := &m.Networks[net]
+				n.Config, n.Autostart = config.Config.clone(), config.Autostart
+				n.Live, n.Ports, n.Broken = live.Live.clone(), slices.Clone(live.Ports), false
+				n.Floored = floored
+				n.Leases = a.Leases
+				if n.known() {
+					n.Leases = b.Leases
+				}
+				list = append(list, m)
+				if live.Floored == a.Floored {
+					break
+				}
 			}
-			list = append(list, m)
 		}
 	}
 	return list
