@@ -70,6 +70,7 @@ type pendingChanges struct {
 
 	mu      sync.Mutex        // guards what follows
 	by      string            // who hurt our rules
+	hurt    bool              // somebody did; else they are looked at first
 	bus     bool              // firewalld is new
 	shut    map[string]string // bridges whose traffic others' rules stop, and who changed those
 	moved   map[string]bool
@@ -109,7 +110,7 @@ func (w *pendingChanges) put(c Change) {
 		case c.Elsewhere:
 			w.shut[c.Link] = c.By
 		case c.Ours:
-			w.by = c.By
+			w.by, w.hurt = c.By, w.hurt || !c.Missed
 			notify(w.rules)
 		}
 		notify(w.filters)
@@ -152,8 +153,12 @@ func (w *pendingChanges) guard(ctx context.Context, d *Driver) error {
 		case <-w.rules:
 		}
 		w.mu.Lock()
-		by := w.by
+		by, hurt := w.by, w.hurt
+		w.hurt = false
 		w.mu.Unlock()
+		if !hurt && !d.lacksRules(ctx) {
+			continue
+		}
 		began := time.Now()
 		bridges, err := d.heal(ctx)
 		d.tellHealed(bridges, by, time.Since(began))
@@ -168,7 +173,7 @@ func (w *pendingChanges) guard(ctx context.Context, d *Driver) error {
 		case <-time.After(length):
 		}
 		length = min(2*length, longestPause)
-		notify(w.rules)
+		w.put(Change{Kind: ChangeRules, By: by, Ours: true})
 	}
 }
 

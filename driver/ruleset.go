@@ -77,6 +77,20 @@ func (r *ruleset) note(op step.Op, err error) {
 	}
 }
 
+// lacksRules reports whether the kernel lacks rules that ours are, as far as that can be
+// told: what nobody heard of, as before virbrd listened, is found so.
+func (d *Driver) lacksRules(ctx context.Context) bool {
+	r := d.ruleset
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var ops []step.Op
+	for _, bridge := range slices.Sorted(maps.Keys(r.rules)) {
+		ops = append(ops, step.AddRules{Rules: r.rules[bridge]})
+	}
+	missing, err := d.cfg.Watcher.Missing(ctx, ops)
+	return err != nil || len(missing) > 0
+}
+
 // heal puts all rules in again that ours are, in one batch. Where that is refused
 // each network gets its own as far as it can. It returns the bridges that have
 // them.

@@ -16,6 +16,7 @@ type rulesNews struct {
 	mu      sync.Mutex // guards what follows
 	by      []string
 	ours    bool // what is ours alone was changed
+	missed  bool // it may have been
 	others  bool // tables of others were changed
 	links   bool // links by which guests leave were
 	arrived chan struct{}
@@ -29,7 +30,7 @@ const maxNames = 3
 func (n *rulesNews) hear(e fwnetlink.Event) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.ours = n.ours || e.Own || e.Lost
+	n.ours, n.missed = n.ours || e.Own, n.missed || e.Lost
 	n.others = n.others || e.Other || e.Lost
 	if e.By != "" && !slices.Contains(n.by, e.By) && len(n.by) < maxNames {
 		n.by = append(n.by, e.By)
@@ -38,12 +39,12 @@ func (n *rulesNews) hear(e fwnetlink.Event) {
 }
 
 // take returns what was told and begins anew.
-func (n *rulesNews) take() (by string, ours, others, links bool) {
+func (n *rulesNews) take() (by string, ours, missed, others, links bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	by, ours, others, links = strings.Join(n.by, ", "), n.ours, n.others, n.links
-	n.by, n.ours, n.others, n.links = nil, false, false, false
-	return by, ours, others, links
+	by, ours, missed, others, links = strings.Join(n.by, ", "), n.ours, n.missed, n.others, n.links
+	n.by, n.ours, n.missed, n.others, n.links = nil, false, false, false, false
+	return by, ours, missed, others, links
 }
 
 // moved has the tables of others looked at, though nobody changed them: links by
@@ -66,7 +67,8 @@ func (n *rulesNews) ring() {
 // watchRules calls tell when somebody else changed our rules (ours), or the
 // rules of others so that AcceptInForeignTables has to be run again; ours is set then
 // if a rule of ours was there before. by names the programs: "nft (pid 4711)".
-// What happens while tell runs is told at once. It returns the error of ctx.
+// What happens while tell runs is told at once. What may have happened before it
+// listened is told at first. It returns the error of ctx.
 //
 // In the tables of others it is told for each bridge. What others change in rules
 // that are no concern of ours is not told.
@@ -75,7 +77,7 @@ func (h *Host) watchRules(ctx context.Context, news *rulesNews, tell func(step.C
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- fwnetlink.Monitor(ctx, h.fw, func() { news.hear(fwnetlink.Event{Other: true}) }, news.hear)
+		ended <- fwnetlink.Monitor(ctx, h.fw, func() { news.hear(fwnetlink.Event{Lost: true}) }, news.hear)
 	}()
 	for {
 		select {
@@ -83,10 +85,12 @@ func (h *Host) watchRules(ctx context.Context, news *rulesNews, tell func(step.C
 			return err
 		case <-news.arrived:
 		}
-		by, ours, others, links := news.take()
+		by, ours, missed, others, links := news.take()
+		if ours || missed {
+			tell(step.Change{Kind: step.ChangeRules, By: by, Ours: true, Missed: !ours})
+		}
 		switch {
 		case ours:
-			tell(step.Change{Kind: step.ChangeRules, By: by, Ours: true})
 			continue
 		case !others && !links:
 			continue // it was looked at with what came before

@@ -31,6 +31,7 @@ type Change struct {
 	Network string
 	By      string // the program that did it, where the kernel says so: "nft (pid 4711)"
 	Ours    bool   // ChangeRules: our table, or a rule of ours elsewhere, was hurt
+	Missed  bool   // with Ours: nobody listened then, so it may have been
 
 	// Elsewhere says of ChangeRules that only the rules of others were changed, so
 	// that guests' traffic does not pass them now: that of the bridge Link, or of
