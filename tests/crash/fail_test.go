@@ -91,6 +91,9 @@ func (l *lab) fail(f faulttest.Fault, c faulttest.Call) {
 		l.d.connect()
 	}
 	wanted := []state{l.before, l.after}
+	if err != nil && l.op.resumes {
+		_, err = l.patiently(l.op.do), nil // it may have come to its end already
+	}
 	if err == nil {
 		wanted = []state{l.after, l.after}
 	}

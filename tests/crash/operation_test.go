@@ -48,11 +48,12 @@ const both = libvirt.NETWORK_UPDATE_AFFECT_LIVE | libvirt.NETWORK_UPDATE_AFFECT_
 
 // operation is something that a client asks for, and what takes it back.
 type operation struct {
-	name   string
-	before []step // makes the state before, of a host without networks but steady
-	do     step
-	undo   step
-	guest  bool // the network runs before and after, with a guest that must not notice
+	name    string
+	before  []step // makes the state before, of a host without networks but steady
+	do      step
+	undo    step
+	guest   bool // the network runs before and after, with a guest that must not notice
+	resumes bool // what failed is gone on with: by who asks again, else by the daemon in a while
 }
 
 // step is a call of a client.
@@ -236,7 +237,7 @@ var operations = []operation{
 	{name: "apply by a restart", before: runningRich, do: apply(renamed(), other), undo: in(apply(rich), of("other", (*libvirt.Network).Undefine))},
 	{name: "apply to confirm", before: runningRich, do: try(edited(), other), undo: rollBack(), guest: true},
 	{name: "confirm", before: append(runningRich, try(edited())), do: confirm(), undo: in(apply(rich), try(edited())), guest: true},
-	{name: "roll back", before: append(runningRich, try(renamed(), other)), do: rollBack(), undo: try(renamed(), other)},
+	{name: "roll back", before: append(runningRich, try(renamed(), other)), do: rollBack(), undo: try(renamed(), other), resumes: true},
 	{name: "forward", before: runningRich, do: forward(8443, false), undo: forward(8443, true), guest: true},
 	{name: "unforward", before: runningRich, do: forward(8080, true), undo: forward(8080, false), guest: true},
 }
