@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/virbr/virbr/driver/plan"
@@ -96,4 +97,25 @@ func (d *Driver) listeners(ctx context.Context, live *xml.Network, contested []f
 		return nil, fmt.Errorf("looking who listens on the ports of network %q: %w", live.Name, err)
 	}
 	return plan.TakenByListeners(contested, list, func(l Listener) string { return w.Holder(ctx, l) }), nil
+}
+
+// warnWithheld logs what a network goes without from now on, and what it has again.
+func (d *Driver) warnWithheld(n *network, before, after *plan.Resolution) {
+	had := func(list []plan.Withheld, c firewall.Claim) bool {
+		return slices.ContainsFunc(list, func(t plan.Withheld) bool { return t.Claim == c })
+	}
+	var was []plan.Withheld
+	if before != nil {
+		was = before.Memory.Withheld
+	}
+	for _, t := range after.Memory.Withheld {
+		if !had(was, t.Claim) {
+			d.log.Warn("a forward waits for a port that is taken", "network", n.ref.Name, "port", t.Claim.String(), "by", t.By)
+		}
+	}
+	for _, t := range was {
+		if !had(after.Memory.Withheld, t.Claim) {
+			d.log.Info("a forward no longer waits for a port", "network", n.ref.Name, "port", t.Claim.String(), "by", t.By)
+		}
+	}
 }

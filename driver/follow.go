@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 
 	"github.com/virbr/virbr/driver/plan"
 	"github.com/virbr/virbr/driver/step"
-	"github.com/virbr/virbr/firewall"
 )
 
 // Run follows what happens on the host until ctx ends: forwards go where their
@@ -475,27 +473,6 @@ func (d *Driver) catchUp(ctx context.Context, n *network, v *view, asked *plan.A
 	}
 	d.log.Info("forwards follow their guests", "network", n.ref.Name, "uuid", n.ref.UUID.String())
 	return nil
-}
-
-// warnWithheld logs what a network goes without from now on, and what it has again.
-func (d *Driver) warnWithheld(n *network, before, after *plan.Resolution) {
-	had := func(list []plan.Withheld, c firewall.Claim) bool {
-		return slices.ContainsFunc(list, func(t plan.Withheld) bool { return t.Claim == c })
-	}
-	var was []plan.Withheld
-	if before != nil {
-		was = before.Memory.Withheld
-	}
-	for _, t := range after.Memory.Withheld {
-		if !had(was, t.Claim) {
-			d.log.Warn("a forward waits for a port that is taken", "network", n.ref.Name, "port", t.Claim.String(), "by", t.By)
-		}
-	}
-	for _, t := range was {
-		if !had(after.Memory.Withheld, t.Claim) {
-			d.log.Info("a forward no longer waits for a port", "network", n.ref.Name, "port", t.Claim.String(), "by", t.By)
-		}
-	}
 }
 
 // newSlots bounds how many networks are looked at side by side.
