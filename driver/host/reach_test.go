@@ -292,13 +292,12 @@ func TestConnectionsEnd(t *testing.T) {
 		addresses := []string{"192.0.2.1:8080", "192.0.2.1:8081", "[2001:db8::1]:8080", "10.7.0.2:80"}
 		conns := map[string]net.Conn{}
 		for _, a := range addresses {
-			err := router.Do(func() (err error) {
-				conns[a], err = (&net.Dialer{Timeout: 10 * time.Second}).DialContext(t.Context(), "tcp", a)
-				return err
+			netnstest.Wait(t, a+" is reached", func() error { // a neighbour may not be found at first
+				return router.Do(func() (err error) {
+					conns[a], err = (&net.Dialer{Timeout: 10 * time.Second}).DialContext(t.Context(), "tcp", a)
+					return err
+				})
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
 			defer func() { _ = conns[a].Close() }()
 			if err := talk(conns[a], 10*time.Second); err != nil {
 				t.Fatalf("%s: %v", a, err)
