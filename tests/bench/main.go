@@ -3,19 +3,14 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"slices"
 	"text/tabwriter"
 	"time"
 
-	"github.com/virbr/virbr/tests/netnstest"
+	"github.com/virbr/virbr/tests/bench/side"
 )
 
 // sideEnv names, in a child, the daemon that it is to start and measure.
@@ -43,65 +38,15 @@ type sample struct {
 	Memory map[string]int64 // KiB
 }
 
-// side is a child process that measures one daemon.
-type side struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Scanner
-}
-
-// startSide starts a child in namespaces of its own; it is ready when this
-// returns.
-func startSide(name, virbrd string) (*side, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	s := &side{cmd: exec.Command(self, "-virbrd", virbrd)}
-	s.cmd.Env = append(os.Environ(), sideEnv+"="+name)
-	s.cmd.SysProcAttr = netnstest.Attributes()
-	s.cmd.Stderr = os.Stderr
-	if s.in, err = s.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	s.out = bufio.NewScanner(out)
-	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting the side of %s: %w", name, err)
-	}
-	_, err = s.ask("ready")
-	return s, err
-}
-
-// ask has the child do one thing and returns what it measured.
-func (s *side) ask(what string) (sample, error) {
-	if _, err := fmt.Fprintln(s.in, what); err != nil {
-		return sample{}, err
-	}
-	if !s.out.Scan() {
-		return sample{}, errors.Join(fmt.Errorf("no answer to %q", what), s.out.Err())
-	}
-	var got sample
-	return got, json.Unmarshal(s.out.Bytes(), &got)
-}
-
-func (s *side) end() {
-	_ = s.in.Close()
-	_ = s.cmd.Wait()
-}
-
 // compare measures both daemons in turns and prints the table.
 func compare(virbrd string, rounds int) error {
-	sides, names := map[string]*side{}, []string{"libvirtd", "virbrd"}
+	sides, names := map[string]*side.Side[sample]{}, []string{"libvirtd", "virbrd"}
 	for _, name := range names {
-		s, err := startSide(name, virbrd)
+		s, err := side.Start[sample](sideEnv, name, "-virbrd", virbrd)
 		if err != nil {
 			return err
 		}
-		defer s.end()
+		defer s.End()
 		sides[name] = s
 	}
 	took := map[string]map[string][]time.Duration{}
@@ -112,9 +57,9 @@ func compare(virbrd string, rounds int) error {
 	questions := append(slices.Repeat([]string{"round"}, rounds), "many")
 	questions = append(questions, slices.Repeat([]string{"list"}, rounds)...)
 	for i, question := range questions {
-		progress("\r%d of %d rounds ", i+1, len(questions))
+		side.Progress("\r%d of %d rounds ", i+1, len(questions))
 		for _, name := range names {
-			got, err := sides[name].ask(question)
+			got, err := sides[name].Ask(question)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
@@ -126,15 +71,8 @@ func compare(virbrd string, rounds int) error {
 			}
 		}
 	}
-	progress("\n")
+	side.Progress("\n")
 	return report(took, memory)
-}
-
-// progress tells a person at a terminal how far it is.
-func progress(format string, args ...any) {
-	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		fmt.Fprintf(os.Stderr, format, args...)
-	}
 }
 
 // report prints medians and ratios as a Markdown table.

@@ -3,9 +3,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +14,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/virbr/virbr/tests/bench/side"
 	"github.com/virbr/virbr/tests/libvirttest"
 	"github.com/virbr/virbr/tests/netnstest"
 )
@@ -40,27 +39,16 @@ func serve(name, virbrd string) error {
 		return err
 	}
 	defer m.stop()
-	lines, answers := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
-	for lines.Scan() {
+	return side.Serve(func(question string) (sample, error) {
 		got := sample{Took: map[string]time.Duration{}, Memory: map[string]int64{}}
-		var err error
-		switch lines.Text() {
-		case "ready":
+		switch question {
 		case "round":
-			err = m.round(got)
+			return got, m.round(got)
 		case "many":
-			err = m.many(got)
-		case "list":
-			err = m.lists(got)
+			return got, m.many(got)
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		if err := answers.Encode(got); err != nil {
-			return err
-		}
-	}
-	return lines.Err()
+		return got, m.lists(got)
+	})
 }
 
 // measured is a daemon and a connection to it.

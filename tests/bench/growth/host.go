@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/virbr/virbr/rpc/client"
 	"github.com/virbr/virbr/rpc/proto"
+	"github.com/virbr/virbr/tests/bench/side"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/xml"
 )
@@ -57,17 +57,7 @@ func serve(text, virbrd string) error {
 	if err := h.prepare(s); err != nil {
 		return err
 	}
-	lines, answers := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
-	for lines.Scan() {
-		c, err := h.measure(lines.Text())
-		if err != nil {
-			return fmt.Errorf("%s: %w", lines.Text(), err)
-		}
-		if err := answers.Encode(c); err != nil {
-			return err
-		}
-	}
-	return lines.Err()
+	return side.Serve(h.measure)
 }
 
 // prepare waits for the daemon and makes the networks.

@@ -1,20 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/virbr/virbr/tests/netnstest"
+	"github.com/virbr/virbr/tests/bench/side"
 )
 
 // sideEnv names, in a child, the host that it is to be.
@@ -85,19 +80,19 @@ func (p pair) measure(virbrd string, rounds int) (few, many map[string][]cost, e
 	if err != nil {
 		return nil, nil, err
 	}
-	defer a.stop()
+	defer a.End()
 	b, err := start(virbrd, p.many)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer b.stop()
+	defer b.End()
 	for range rounds {
 		for _, call := range p.calls {
-			x, err := a.ask(call)
+			x, err := a.Ask(call)
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s beside few: %w", call, err)
 			}
-			y, err := b.ask(call)
+			y, err := b.Ask(call)
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s beside %s: %w", call, p.name, err)
 			}
@@ -126,55 +121,11 @@ func ratio(few, many []cost, of func(cost) time.Duration) float64 {
 	return values[len(values)/2]
 }
 
-// side is a child process with a host.
-type side struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Scanner
-}
-
-// start starts a child in namespaces of its own; its networks run when this returns.
-func start(virbrd string, s setup) (*side, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
+// start starts a host; its networks run when this returns.
+func start(virbrd string, s setup) (*side.Side[cost], error) {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return nil, err
 	}
-	c := &side{cmd: exec.Command(self, "-virbrd", virbrd)}
-	c.cmd.Env = append(os.Environ(), sideEnv+"="+string(text))
-	c.cmd.SysProcAttr = netnstest.Attributes()
-	c.cmd.Stderr = os.Stderr
-	if c.in, err = c.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := c.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	c.out = bufio.NewScanner(out)
-	if err := c.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting a host: %w", err)
-	}
-	_, err = c.ask("ready")
-	return c, err
-}
-
-// ask has the child make one call and returns what it cost.
-func (s *side) ask(call string) (cost, error) {
-	if _, err := fmt.Fprintln(s.in, call); err != nil {
-		return cost{}, err
-	}
-	if !s.out.Scan() {
-		return cost{}, errors.Join(fmt.Errorf("no answer to %q", call), s.out.Err())
-	}
-	var c cost
-	return c, json.NewDecoder(strings.NewReader(s.out.Text())).Decode(&c)
-}
-
-func (s *side) stop() {
-	_ = s.in.Close()
-	_ = s.cmd.Wait()
+	return side.Start[cost](sideEnv, string(text), "-virbrd", virbrd)
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -22,6 +20,7 @@ import (
 
 	"github.com/virbr/virbr/firewall"
 	fwnetlink "github.com/virbr/virbr/firewall/netlink"
+	"github.com/virbr/virbr/tests/bench/side"
 	"github.com/virbr/virbr/tests/libvirttest"
 	"github.com/virbr/virbr/tests/netnstest"
 	"github.com/virbr/virbr/xml"
@@ -64,18 +63,7 @@ func serve(text, virbrd string, span time.Duration) error {
 			return err
 		}
 	}
-	lines, answers := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
-	fmt.Println("ready")
-	for lines.Scan() {
-		got, err := measure(span, s.forwards > 0)
-		if err != nil {
-			return fmt.Errorf("%s: %w", text, err)
-		}
-		if err := answers.Encode(got); err != nil {
-			return err
-		}
-	}
-	return lines.Err()
+	return side.Serve(func(string) (sample, error) { return measure(span, s.forwards > 0) })
 }
 
 // room sees to it that connection tracking has room for all new flows, and the

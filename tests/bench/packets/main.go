@@ -1,21 +1,16 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/virbr/virbr/tests/netnstest"
+	"github.com/virbr/virbr/tests/bench/side"
 )
 
 // hostEnv holds, in a child, the host that it is to be.
@@ -87,9 +82,7 @@ type sample struct {
 // host is a child process in namespaces of its own.
 type host struct {
 	setup
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Scanner
+	*side.Side[sample]
 	got []sample
 }
 
@@ -98,81 +91,39 @@ func startHost(text, virbrd string, span time.Duration) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	h := &host{setup: s, cmd: exec.Command(self, "-virbrd", virbrd, "-span", span.String())}
-	h.cmd.Env = append(os.Environ(), hostEnv+"="+text)
-	h.cmd.SysProcAttr = netnstest.Attributes()
-	h.cmd.Stderr = os.Stderr
-	if h.in, err = h.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := h.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	h.out = bufio.NewScanner(out)
-	if err := h.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting the host %q: %w", text, err)
-	}
-	if !h.out.Scan() { // it says that it is ready
-		return nil, errors.Join(fmt.Errorf("host %q did not come up", text), h.out.Err())
-	}
-	return h, nil
+	child, err := side.Start[sample](hostEnv, text, "-virbrd", virbrd, "-span", span.String())
+	return &host{setup: s, Side: child}, err
 }
 
 // measure has the host measure once.
 func (h *host) measure() error {
-	if _, err := fmt.Fprintln(h.in); err != nil {
-		return err
-	}
-	if !h.out.Scan() {
-		return errors.Join(fmt.Errorf("host %q gave no answer", h.setup), h.out.Err())
-	}
-	var got sample
-	if err := json.Unmarshal(h.out.Bytes(), &got); err != nil {
-		return err
-	}
+	got, err := h.Ask("measure")
 	h.got = append(h.got, got)
-	return nil
-}
-
-func (h *host) end() {
-	_ = h.in.Close()
-	_ = h.cmd.Wait()
+	return err
 }
 
 // compare measures all hosts in turns and prints the table.
 func compare(virbrd string, rounds int, span time.Duration, texts []string) error {
 	var hosts []*host
 	for _, text := range texts {
-		progress("\rsetting up %-40s", text)
+		side.Progress("\rsetting up %-40s", text)
 		h, err := startHost(text, virbrd, span)
 		if err != nil {
 			return err
 		}
-		defer h.end()
+		defer h.End()
 		hosts = append(hosts, h)
 	}
 	for i := range rounds {
-		progress("\rround %-40s", fmt.Sprintf("%d of %d", i+1, rounds))
+		side.Progress("\rround %-40s", fmt.Sprintf("%d of %d", i+1, rounds))
 		for _, h := range hosts {
 			if err := h.measure(); err != nil {
 				return err
 			}
 		}
 	}
-	progress("\r%40s\r", "")
+	side.Progress("\r%40s\r", "")
 	return report(hosts)
-}
-
-// progress tells a person at a terminal how far it is.
-func progress(format string, args ...any) {
-	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		fmt.Fprintf(os.Stderr, format, args...)
-	}
 }
 
 // column is one thing that is measured.
