@@ -31,7 +31,7 @@ says until when. "virbr rollback NETWORK" undoes it at once.`,
 				return c.Confirm(cmd.Context(), n)
 			})
 		},
-		ValidArgsFunction: f.completeFirst,
+		ValidArgsFunction: f.completeOne,
 	}
 	f.add(cmd, io)
 	return cmd

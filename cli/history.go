@@ -63,7 +63,7 @@ that "virbrd hook" found, without who made them; root may read them.`,
 				return write(io.Out, toConfirm(name, pending[name]))
 			})
 		},
-		ValidArgsFunction: f.completeFirst,
+		ValidArgsFunction: f.completeOne,
 	}
 	f.add(cmd, io)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
@@ -103,14 +103,6 @@ func (f *daemonFlags) revision(ctx context.Context, c *client.Conn, network stri
 		return nil, fmt.Errorf("definition %d of network %s: %w", number, n.Name, err)
 	}
 	return xml.ParseNetwork([]byte(r.Text))
-}
-
-// completeFirst completes NETWORK.
-func (f *daemonFlags) completeFirst(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return f.completeNetworks(cmd), cobra.ShellCompDirectiveNoFileComp
 }
 
 // whose names a user.
@@ -233,7 +225,7 @@ What cuts guests off is refused without --yes or --confirm, which are those of
 				return rollback(cmd.Context(), io, c, args[0], number, yes, confirm)
 			})
 		},
-		ValidArgsFunction: f.completeFirst,
+		ValidArgsFunction: f.completeOne,
 	}
 	f.add(cmd, io)
 	cmd.Flags().BoolVar(&yes, "yes", false, "roll back also where guests are cut off")

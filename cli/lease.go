@@ -110,14 +110,14 @@ type leaseJSON struct {
 	Expires  *time.Time `json:"expires,omitempty"` // of a lease that ends
 }
 
-// held returns the leases of a network and what it has reserved.
-func held(ctx context.Context, c *client.Conn, n client.Network) ([]leaseJSON, error) {
-	list := []leaseJSON{}
-	domains := map[string]string{}
+// held returns the leases of a network and what it has reserved, and the domains of its
+// ports by MAC address.
+func held(ctx context.Context, c *client.Conn, n client.Network) (list []leaseJSON, domains map[string]string, err error) {
+	list, domains = []leaseJSON{}, map[string]string{}
 	if n.Active {
 		leases, err := c.Leases(ctx, n)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, l := range leases {
 			o := leaseJSON{Network: n.Name, Address: l.Address, MAC: l.MAC, Hostname: l.Name, Leased: true}
@@ -132,7 +132,7 @@ func held(ctx context.Context, c *client.Conn, n client.Network) ([]leaseJSON, e
 		}
 		ports, err := c.Ports(ctx, n)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, p := range ports {
 			domains[p.MAC.String()] = p.OwnerName
@@ -140,7 +140,7 @@ func held(ctx context.Context, c *client.Conn, n client.Network) ([]leaseJSON, e
 	}
 	def, err := c.Definition(ctx, n, n.Active)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i := range def.IPs {
 		for _, h := range def.IPs[i].Hosts {
@@ -160,7 +160,7 @@ func held(ctx context.Context, c *client.Conn, n client.Network) ([]leaseJSON, e
 		y, _ := netip.ParseAddr(b.Address)
 		return x.Compare(y)
 	})
-	return list, nil
+	return list, domains, nil
 }
 
 func listLeases(ctx context.Context, io IO, c *client.Conn, network string, asJSON bool) error {
@@ -171,7 +171,7 @@ func listLeases(ctx context.Context, io IO, c *client.Conn, network string, asJS
 	objects := []leaseJSON{}
 	t := newTable(io, "NETWORK", "ADDRESS", "GUEST", "MAC", "STATE")
 	for _, n := range nets {
-		list, err := held(ctx, c, n)
+		list, _, err := held(ctx, c, n)
 		if err != nil {
 			return err
 		}
@@ -206,11 +206,11 @@ func (f *daemonFlags) reserve(ctx context.Context, io IO, c *client.Conn, networ
 	if err != nil {
 		return err
 	}
-	list, err := held(ctx, c, n)
+	list, domains, err := held(ctx, c, n)
 	if err != nil {
 		return err
 	}
-	h, err := hostOf(ctx, c, n, list, guest, addr)
+	h, err := hostOf(n, list, domains, guest, addr)
 	if err != nil {
 		return err
 	}
@@ -224,7 +224,11 @@ func (f *daemonFlags) reserve(ctx context.Context, io IO, c *client.Conn, networ
 	if err != nil {
 		return err
 	}
-	return write(io.Out, fmt.Sprintf("network %s: %s is reserved for %s\n", n.Name, h.IP, guest))
+	who := guest
+	if h.Name == guest && h.MAC != "" { // a guest may have given itself the name
+		who += " (" + h.MAC + ")"
+	}
+	return write(io.Out, fmt.Sprintf("network %s: %s is reserved for %s\n", n.Name, h.IP, who))
 }
 
 // identifies reports whether a static host is that of a guest.
@@ -234,21 +238,19 @@ func identifies(o xml.DHCPHost, h *xml.DHCPHost) bool {
 
 // hostOf returns the static host that a guest becomes: of the guest's interface, with
 // an address that is given, or the one that it has now.
-func hostOf(ctx context.Context, c *client.Conn, n client.Network, list []leaseJSON, guest string, addr netip.Addr) (*xml.DHCPHost, error) {
+func hostOf(n client.Network, list []leaseJSON, domains map[string]string, guest string, addr netip.Addr) (*xml.DHCPHost, error) {
 	h := &xml.DHCPHost{IP: addr}
 	if mac, ok := xml.ParseMAC(guest); ok {
 		h.MAC = mac.String()
 	} else {
-		macs, err := interfacesOf(ctx, c, n, list, guest)
-		switch {
-		case err != nil:
-			return nil, err
-		case len(macs) == 0:
+		switch macs := interfacesOf(list, domains, guest); len(macs) {
+		case 0:
 			return nil, fmt.Errorf("network %s knows no guest %q: start it, or give its MAC address", n.Name, guest)
-		case len(macs) > 1:
+		case 1:
+			h.MAC, h.Name = macs[0], guest
+		default:
 			return nil, fmt.Errorf("%q has %d interfaces on network %s: give the MAC address of one, %s", guest, len(macs), n.Name, strings.Join(macs, " or "))
 		}
-		h.MAC, h.Name = macs[0], guest
 	}
 	for _, o := range list {
 		a, err := netip.ParseAddr(o.Address)
@@ -274,30 +276,21 @@ func hostOf(ctx context.Context, c *client.Conn, n client.Network, list []leaseJ
 
 // interfacesOf returns the MAC addresses of a domain's interfaces in a network, or of
 // a guest that has the name by DHCP.
-func interfacesOf(ctx context.Context, c *client.Conn, n client.Network, list []leaseJSON, guest string) ([]string, error) {
-	var macs []string
-	add := func(mac string) {
-		if mac != "" && !slices.Contains(macs, mac) {
+func interfacesOf(list []leaseJSON, domains map[string]string, guest string) (macs []string) {
+	for mac, domain := range domains {
+		if strings.EqualFold(domain, guest) {
 			macs = append(macs, mac)
 		}
 	}
-	if n.Active {
-		ports, err := c.Ports(ctx, n)
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range ports {
-			if strings.EqualFold(p.OwnerName, guest) {
-				add(p.MAC.String())
+	if len(macs) == 0 {
+		for _, o := range list {
+			if o.Leased && o.MAC != "" && strings.EqualFold(o.Hostname, guest) {
+				macs = append(macs, o.MAC)
 			}
 		}
 	}
-	for _, o := range list {
-		if len(macs) == 0 && o.Leased && strings.EqualFold(o.Hostname, guest) {
-			add(o.MAC)
-		}
-	}
-	return macs, nil
+	slices.Sort(macs)
+	return slices.Compact(macs)
 }
 
 // release removes what is reserved for a guest.
@@ -306,14 +299,11 @@ func (f *daemonFlags) release(ctx context.Context, io IO, c *client.Conn, networ
 	if err != nil {
 		return err
 	}
-	list, err := held(ctx, c, n)
+	list, domains, err := held(ctx, c, n)
 	if err != nil {
 		return err
 	}
-	macs, err := interfacesOf(ctx, c, n, list, guest)
-	if err != nil {
-		return err
-	}
+	macs := interfacesOf(list, domains, guest)
 	var gone []string
 	err = f.eachDefinition(ctx, c, n, func(def *xml.Network, affect client.Affect) error {
 		for _, h := range hosts(def) {
