@@ -68,7 +68,7 @@ func (c *compiler) add(r *resolved, i int, f *xml.PortForward, where Where) erro
 		into = r.bySource
 	}
 	spans := f.Spans()
-	for _, v4 := range familiesOf(f) {
+	for _, v4 := range f.Families().Versions() {
 		guest, listens, err := c.resolve(f, v4, where)
 		if err != nil {
 			return err
@@ -84,18 +84,6 @@ func (c *compiler) add(r *resolved, i int, f *xml.PortForward, where Where) erro
 		}
 	}
 	return nil
-}
-
-// familiesOf returns those of a forward: IPv4 as true.
-func familiesOf(f *xml.PortForward) []bool {
-	switch f.Families() {
-	case xml.FamilyIPv4:
-		return []bool{true}
-	case xml.FamilyIPv6:
-		return []bool{false}
-	case xml.FamilyAll:
-	}
-	return []bool{true, false}
 }
 
 // withhold appends a run in parts, of which those that somebody else has are left

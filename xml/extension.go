@@ -76,6 +76,18 @@ const (
 	FamilyIPv6
 )
 
+// Versions returns the families that are meant: IPv4 as true.
+func (f Family) Versions() []bool {
+	switch f {
+	case FamilyIPv4:
+		return []bool{true}
+	case FamilyIPv6:
+		return []bool{false}
+	case FamilyAll:
+	}
+	return []bool{true, false}
+}
+
 // PortForward is one <virbr:portForward>: what arrives for a port of the host
 // goes to a guest instead.
 type PortForward struct {

@@ -221,7 +221,7 @@ func (c *compiler) addresses() error {
 		op.Deprecated = c.def.Advertise != nil && slices.Contains(c.def.Advertise.Deprecated, op.Address)
 		fail := fmt.Sprintf("Failed to add IP address %s", op.Address)
 		if ip.Address.Is4() {
-			op.Broadcast = broadcast(subnet)
+			op.Broadcast = xml.LastOf(subnet)
 			fail += fmt.Sprintf(" bcast %s", op.Broadcast)
 		}
 		c.do(op, "%s to %s", fail, c.bridge)

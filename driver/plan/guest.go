@@ -214,7 +214,7 @@ func newLocator(def *xml.Network, seen Observations, before Memory) *locator {
 			l.subnets = append(l.subnets, p)
 			l.own[ips[i].Address] = true
 			if p.Addr().Is4() && p.Bits() < 31 {
-				l.own[p.Addr()], l.own[broadcast(p)] = true, true
+				l.own[p.Addr()], l.own[xml.LastOf(p)] = true, true
 			}
 		}
 	}

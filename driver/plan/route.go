@@ -110,12 +110,3 @@ func bits(mask netip.Addr) int {
 }
 
 func bit(a netip.Addr, n int) bool { return a.AsSlice()[n/8]>>(7-n%8)&1 == 1 }
-
-// broadcast returns the last address of an IPv4 subnet.
-func broadcast(subnet netip.Prefix) netip.Addr {
-	a := subnet.Addr().As4()
-	for n := subnet.Bits(); n < 32; n++ {
-		a[n/8] |= 1 << (7 - n%8)
-	}
-	return netip.AddrFrom4(a)
-}

@@ -25,8 +25,7 @@ func (r *Resolution) ForwardState(at int) State {
 		return State{Active: true}
 	}
 	var s State
-	families := families(f)
-	for _, v4 := range families {
+	for _, v4 := range f.Families().Versions() {
 		for _, a := range r.Where.Guests[f.Guest] {
 			if a.Is4() == v4 {
 				s.Addresses = append(s.Addresses, a)
@@ -84,18 +83,6 @@ func takenBy(who string) string {
 		return "taken by " + who
 	}
 	return fmt.Sprintf("taken by %s, tried again every %d seconds", who, longestRecheck/time.Second)
-}
-
-// families returns those of a forward: IPv4 as true.
-func families(f *xml.PortForward) []bool {
-	switch f.Families() {
-	case xml.FamilyIPv4:
-		return []bool{true}
-	case xml.FamilyIPv6:
-		return []bool{false}
-	case xml.FamilyAll:
-	}
-	return []bool{true, false}
 }
 
 func family(v4 bool) xml.Family {
